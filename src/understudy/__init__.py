@@ -1,0 +1,1 @@
+"""understudy: a big model and a size budget in, a family of small verified models out."""

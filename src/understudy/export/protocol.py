@@ -1,0 +1,50 @@
+"""What a format must offer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.program.ops import Program
+
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+
+
+class Session(Protocol):
+    """One exported file, loaded in its own runtime, single-threaded."""
+
+    runtime: str
+    """Name and version of what executes the file, for example ``onnxruntime 1.31.1``."""
+
+    def predict(self, byte_ids: Int32Array) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        ...
+
+
+class Exporter(Protocol):
+    """One file format.
+
+    Implementers: ``export`` is a pure function of its arguments (same program, same bytes); ``size_bytes`` returns
+    exactly what counts against a budget; ``open`` executes no code that the file could bring.
+    """
+
+    format: str
+    """The word in ``--format``."""
+    filename: str
+    """The model file inside a bundle."""
+
+    def export(self, program: Program, *, name: str) -> dict[str, bytes]:
+        """Return file name to content: the model file, and what else the format needs to be used alone."""
+        ...
+
+    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:
+        """Return (where, bytes) rows that add up to what counts against a budget."""
+        ...
+
+    def open(self, folder: Path, *, name: str) -> Session:
+        """Return a session on the model file in ``folder``."""
+        ...

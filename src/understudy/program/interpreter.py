@@ -1,0 +1,127 @@
+"""The reference: runs an integer program in NumPy, exact to the last bit; ``spec/program.md`` is its text form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.program.ops import (
+    ACCUMULATOR_LIMIT,
+    Concat,
+    Linear,
+    MaxPool,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    SumPool,
+    Window,
+)
+from understudy.projections.text import project
+
+Int8Array = npt.NDArray[np.int8]
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a student says about a batch: int8 ``logits`` and float32 ``probabilities``, both ``[batch, classes]``."""
+
+    logits: Int8Array
+    probabilities: Float32Array
+
+
+def requantize_scale(input_scale: float, weight_scale: npt.ArrayLike, output_scale: float) -> Float32Array:
+    """Return ``float32(float32(s_in * s_w) / s_out)``; spec/program.md 2."""
+    product = np.float32(input_scale) * np.asarray(weight_scale, np.float32)
+    return np.asarray(product.astype(np.float32) / np.float32(output_scale), np.float32)
+
+
+def requantize(accumulator: Int64Array, scale: Float32Array, output: Quantization, *, relu: bool) -> Int8Array:
+    """Return ``clamp(zp + rint(float32(acc) * scale))``, ties to even; spec/program.md 2.
+
+    Raises:
+        OverflowError: an accumulator at or over 2**24, which float32 does not hold exactly.
+    """
+    if accumulator.size and int(np.abs(accumulator).max()) >= ACCUMULATOR_LIMIT:
+        raise OverflowError(f"an accumulator must stay below 2**24: received {int(np.abs(accumulator).max())}")
+    rounded = np.rint(accumulator.astype(np.float32) * scale) + output.zero_point
+    return np.clip(rounded, output.zero_point if relu else -128, 127).astype(np.int8)
+
+
+def _linear(node: Linear, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
+    # float64 matrix products are exact here (|sum| < 2**53) and far faster than integer ones
+    centred = x.astype(np.float64) - source.zero_point
+    sums = (centred @ node.weight.astype(np.float64).T).astype(np.int64)
+    if node.bias is not None:
+        sums += node.bias.astype(np.int64)
+    assert node.weight_scale is not None
+    return requantize(sums, requantize_scale(source.scale, node.weight_scale, target.scale), target, relu=node.relu)
+
+
+def _window(node: Window, x: Int8Array, zero_point: int) -> Int8Array:
+    before = (node.width - 1) // 2
+    padded = np.pad(x, ((0, 0), (before, node.width - 1 - before), (0, 0)), constant_values=zero_point)
+    return np.concatenate([padded[:, i : i + x.shape[1]] for i in range(node.width)], axis=2)
+
+
+def _sum_pool(node: SumPool, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
+    sums = (x.astype(np.int64) - source.zero_point).sum(axis=1)
+    return requantize(sums, requantize_scale(source.scale, node.multiplier, target.scale), target, relu=False)
+
+
+def softmax(logits: Float32Array) -> Float32Array:
+    """Return float32 probabilities over the last axis."""
+    shifted = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
+    return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def run(program: Program, byte_ids: Int32Array, *, batch_size: int = 256) -> Scores:
+    """Return the scores of ``byte_ids`` int32 ``[batch, max_bytes]`` under an integer ``program``.
+
+    Raises:
+        ValueError: the program is not quantized.
+    """
+    if not program.quantization:
+        raise ValueError("the interpreter runs integer programs: received a float one; quantize it first")
+    parts = [
+        _run_batch(program, byte_ids[begin : begin + batch_size]) for begin in range(0, len(byte_ids), batch_size)
+    ]
+    if not parts:
+        empty = np.zeros((0, program.classes))
+        return Scores(empty.astype(np.int8), empty.astype(np.float32))
+    logits = np.concatenate(parts)
+    quantization = program.quantization[program.logits]
+    real = (logits.astype(np.float32) - quantization.zero_point) * np.float32(quantization.scale)
+    return Scores(logits, softmax(real.astype(np.float32)))
+
+
+def tensors(program: Program, byte_ids: Int32Array) -> dict[str, Int8Array]:
+    """Return every int8 tensor ``[batch, ...]`` that ``program`` computes for ``byte_ids``, by name."""
+    values: dict[str, Int8Array] = {}
+    scheme = program.quantization
+    for node in program.nodes:
+        match node:
+            case ProjectText():
+                values[node.output] = project(node.projection, byte_ids)
+            case Linear():
+                values[node.output] = _linear(node, values[node.input], scheme[node.input], scheme[node.output])
+            case Window():
+                values[node.output] = _window(node, values[node.input], scheme[node.input].zero_point)
+            case MaxPool():
+                values[node.output] = values[node.input].max(axis=1)
+            case SumPool():
+                values[node.output] = _sum_pool(node, values[node.input], scheme[node.input], scheme[node.output])
+            case Concat():
+                values[node.output] = np.concatenate([values[name] for name in node.inputs], axis=1)
+            case Softmax():
+                pass
+    return values
+
+
+def _run_batch(program: Program, byte_ids: Int32Array) -> Int8Array:
+    return tensors(program, byte_ids)[program.logits]

@@ -1,0 +1,51 @@
+"""Sizes and durations as people write them. 1 KB is 1024 bytes."""
+
+from __future__ import annotations
+
+import re
+
+from understudy.errors import InputError
+
+_BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2}
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_bytes(text: str | int) -> int:
+    """Return the number of bytes that ``text`` names: ``16KB``, ``1.5MB``, ``900B`` or a plain integer.
+
+    Raises:
+        InputError: not a size, or not positive.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(B|KB|MB)?\s*", str(text), flags=re.IGNORECASE)
+    size = int(float(match[1]) * _BYTES[(match[2] or "").upper()]) if match else 0
+    if size <= 0:
+        raise InputError(
+            f"a budget is a positive size such as 16KB, 1.5MB or 900B: received budget={text!r}; "
+            "write the size with a unit"
+        )
+    return size
+
+
+def parse_seconds(text: str | float) -> float:
+    """Return the seconds that ``text`` names: ``90s``, ``5m``, ``1h`` or a plain number of seconds.
+
+    Raises:
+        InputError: not a duration, or not positive.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h)?\s*", str(text))
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
+    if seconds <= 0:
+        raise InputError(
+            f"a time is a positive duration such as 90s, 5m or 1h: received time={text!r}; "
+            "write the duration with a unit"
+        )
+    return seconds
+
+
+def format_bytes(size_bytes: int) -> str:
+    """Return ``size_bytes`` for people: ``'812 B'``, ``'15.9 KB'``, ``'1.20 MB'``."""
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    if size_bytes < 1024**2:
+        return f"{size_bytes / 1024:.1f} KB"
+    return f"{size_bytes / 1024**2:.2f} MB"
