@@ -16,7 +16,7 @@ def parse_bytes(text: str | int) -> int:
     Raises:
         InputError: not a size, or not positive.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(B|KB|MB)?\s*", str(text), flags=re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(B|KB|MB)?\s*", str(text), flags=re.IGNORECASE)
     size = int(float(match[1]) * _BYTES[(match[2] or "").upper()]) if match else 0
     if size <= 0:
         raise InputError(
@@ -32,7 +32,7 @@ def parse_seconds(text: str | float) -> float:
     Raises:
         InputError: not a duration, or not positive.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h)?\s*", str(text))
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h)?\s*", str(text))
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
     if seconds <= 0:
         raise InputError(

@@ -1,0 +1,1 @@
+"""User files to examples: readers, splits, statistics."""

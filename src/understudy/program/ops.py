@@ -17,6 +17,8 @@ from understudy.projections.text import TextProjection
 Shape = tuple[int, ...]
 ACCUMULATOR_LIMIT = 2**24
 """Integer sums stay below this, so that float32 holds them exactly; spec/program.md 2."""
+WEIGHT_LIMIT = {4: 7, 8: 127}
+"""Largest magnitude of a weight by its bits; spec/program.md 1."""
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ def token_features(projection: TextProjection, tokens: Sequence[Token]) -> Int32
     """Return unclamped rows ``[tokens, P]`` of a projection whose features depend on one token only (no skip groups)."""
     characters = character_sums(projection, tokens)
     digest = word_digests(projection, tokens)
-    parts: list[npt.NDArray[np.integer]] = []
+    parts: list[npt.NDArray[np.integer]] = [np.zeros((len(tokens), 0), np.int32)]
     used = 0
     for group in projection.groups:
         if group.kind == "character":
@@ -220,16 +220,17 @@ def _pair_rows(projection: TextProjection, group: FeatureGroup, digest: Int64Arr
     """Return the summed pair features ``[features]`` of one text whose word digests are ``[tokens, DIGITS]``; spec 2.6."""
     gap = int(group.kind.removeprefix("skip")) + 1
     pairs = np.concatenate([digest[:-gap], digest[gap:]], axis=1)
-    return _signs(projection, group, pairs).astype(np.int32).sum(axis=0, dtype=np.int32)
+    sums: Int32Array = _signs(projection, group, pairs).sum(axis=0, dtype=np.int32)
+    return sums
 
 
 def finish(projection: TextProjection, sums: npt.NDArray[np.integer]) -> Int8Array:
     """Return int8 features for integer ``sums`` as ``projection.values`` says; spec 2.7."""
-    if projection.values == "count":
-        return np.clip(sums, -128, 127).astype(np.int8)
-    if projection.values == "ternary":
-        return np.clip(sums, -1, 1).astype(np.int8)
-    return np.where(sums >= 0, 1, -1).astype(np.int8)
+    if projection.values == "binary":
+        return np.where(sums >= 0, 1, -1).astype(np.int8)
+    low, high = (-128, 127) if projection.values == "count" else (-1, 1)
+    features: Int8Array = np.clip(sums, low, high).astype(np.int8)
+    return features
 
 
 def project(projection: TextProjection, byte_ids: Int32Array) -> Int8Array:

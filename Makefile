@@ -1,0 +1,45 @@
+# Every command works on a fresh machine: it sets up what it needs first.
+#   PYTHON=python3.12 make setup     another interpreter (3.11 or newer)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check bench docs
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(STAMP) ## make .venv with everything that demo and tests need
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "understudy needs Python 3.11 or newer: received PYTHON=$(PYTHON); run: make setup PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "no virtual environment: on Debian and Ubuntu run: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## compress a CLINC150 intent classifier and show the table
+	$(BIN)/understudy compress examples/clinc150/job.toml --out runs/demo
+
+test: setup ## run the ordinary tests
+	$(PYTEST) -m "not slow"
+
+test-all: setup ## run every test, with coverage
+	$(PYTEST) --cov --cov-report=term
+
+check: setup ## lint, format, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
+
+bench: setup ## rebuild every number that the docs quote (hours; writes benchmarks/results)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: setup ## write the generated pages: golden vectors and the command reference
+	$(BIN)/python spec/make_vectors.py
+	$(BIN)/python docs/make_command_reference.py

@@ -1,0 +1,180 @@
+"""Measure ``src/understudy/export/c_code_bytes.json``: code bytes of every runtime function on a Cortex-M4.
+
+Run it after a change to ``device/c/understudy.h``; it needs ``arm-none-eabi-gcc``::
+
+    python benchmarks/c_code_size.py          # writes the table again
+    python benchmarks/c_code_size.py --check  # exit code 1 if the stored table differs
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from understudy.export.c import CExporter
+from understudy.export.c_code import OPERATIONS, reachable
+from understudy.export.c_source import c_identifier, write_source
+from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
+from understudy.projections.text import FeatureGroup, TextProjection
+
+COMPILER = "arm-none-eabi-gcc"
+FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
+TABLE = Path(__file__).resolve().parents[1] / "src" / "understudy" / "export" / "c_code_bytes.json"
+FIRMWARE = """\
+#ifdef MODEL
+#include "model.h"
+float scores[US_PROBE_CLASSES];
+unsigned char text[64];
+int main(void) { return us_probe_predict(text, sizeof text, scores); }
+#else
+int main(void) { return 0; }
+#endif
+"""
+
+
+def link(files: dict[str, bytes], folder: Path) -> tuple[int, dict[str, int]]:
+    """Return flash bytes that a model named ``probe`` adds to an empty firmware, and the bytes of each symbol."""
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    (folder / "firmware.c").write_text(FIRMWARE, encoding="utf-8")
+    flash = []
+    for define in ("-DMODEL", "-DEMPTY"):
+        command = [COMPILER, *FLAGS, "--specs=nosys.specs", define, "firmware.c", "-o", "firmware.elf"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        if define == "-DMODEL":
+            listing = _output(["arm-none-eabi-nm", "-S", "firmware.elf"], folder)
+        text, data = _output(["arm-none-eabi-size", "firmware.elf"], folder).splitlines()[1].split()[:2]
+        flash.append(int(text) + int(data))
+    fields = [line.split() for line in listing.splitlines()]
+    return flash[0] - flash[1], {f[3]: int(f[1], 16) for f in fields if len(f) == 4 and f[3].startswith("us_")}
+
+
+def _output(command: list[str], folder: Path) -> str:
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def random_program(seed: int) -> Program:
+    """Return one of many programs that together use every runtime function."""
+    rng = np.random.default_rng(seed)
+    by_word = bool(rng.integers(2))
+    kinds = ("character", "word") if by_word else ("character", "word", "skip0", "skip1", "skip2")
+    chosen = [kind for kind in kinds if rng.integers(2)] or ["character"]
+    projection = TextProjection(
+        groups=tuple(FeatureGroup(kind, int(rng.integers(4, 70))) for kind in chosen),
+        max_bytes=64,
+        max_words=12,
+        orders=tuple(range(2, int(rng.integers(3, 7)))),
+        pooling="word" if by_word else "utterance",
+        values=("count", "ternary", "binary")[rng.integers(3)],
+        seed=seed,
+    )
+    width = int(rng.integers(4, 24))
+    nodes: list[Node] = [ProjectText("bytes", "features", projection)]
+
+    def linear(source: str, target: str, inputs: int, outputs: int, *, relu: bool) -> None:
+        bits = int(rng.choice([4, 8]))
+        per_channel = bool(rng.integers(2))
+        weight = rng.integers(-7, 8, (outputs, inputs)).astype(np.int8)
+        bias = rng.integers(-99, 99, outputs).astype(np.int32) if rng.integers(2) else None
+        scale = rng.uniform(0.001, 0.01, outputs if per_channel else 1).astype(np.float32)
+        nodes.append(Linear(source, target, weight, bias, relu, bits, per_channel, scale))
+
+    if by_word:
+        inputs, source = projection.features, "features"
+        if rng.integers(4) == 0:
+            nodes.append(MaxPool("features", "pooled"))  # features that have to be stored
+            width = projection.features
+        else:
+            for layer in range(int(rng.integers(1, 4))):
+                linear(source, f"rows{layer}", inputs, width, relu=True)
+                inputs, source = width, f"rows{layer}"
+                if rng.integers(2):
+                    nodes.append(Window(source, f"window{layer}", 3))
+                    inputs, source = 3 * width, f"window{layer}"
+            nodes += [MaxPool(source, "largest"), SumPool(source, "total", 0.25)]
+            repeated = ("largest", "total", "largest") if rng.integers(2) else ("largest", "total")
+            nodes.append(Concat(repeated, "pooled"))
+            width = inputs * len(repeated)
+        source = "pooled"
+    else:
+        linear("features", "hidden", projection.features, width, relu=True)
+        source = "hidden"
+    linear(source, "logits", width, 6, relu=False)
+    nodes.append(Softmax("logits", "probabilities"))
+    scheme = {node.output: Quantization(1.0, 0) if by_word else Quantization(0.5, 0) for node in nodes}
+    return Program(tuple(nodes), replace_scheme(nodes, scheme))
+
+
+def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:
+    """Return ``scheme`` with the zero point of relu outputs, and of what is read from them, set to -128."""
+    out = dict(scheme) | {"features": Quantization(1.0, 0)}
+    for node in nodes:
+        if isinstance(node, Linear) and node.relu:
+            out[node.output] = replace(out[node.output], zero_point=-128)
+        elif isinstance(node, Window | MaxPool | SumPool):
+            out[node.output] = out[node.input]
+        elif isinstance(node, Concat):
+            out[node.output] = out[node.inputs[0]]
+    return out
+
+
+def measure(probes: int) -> dict[str, object]:
+    """Return the table for ``probes`` random programs: the largest size of each function, an upper bound for predict."""
+    functions: Counter[str] = Counter()
+    calls_seen, predict_bytes = [], []
+    with tempfile.TemporaryDirectory() as name:
+        for seed in range(probes):
+            program = random_program(seed)
+            _, symbols = link(CExporter().export(program, name="probe"), Path(name))
+            calls = write_source(program, c_identifier("probe")).calls
+            for function in reachable(calls):
+                functions[function] = max(functions[function], -(-symbols[function] // 4) * 4)
+            calls_seen.append(Counter(calls))
+            predict_bytes.append(symbols["us_probe_predict"])
+    expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
+    if missing := expected - set(functions):
+        raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
+    names = sorted({function for seen in calls_seen for function in seen})
+    matrix = np.array([[1, *(seen[function] for function in names)] for seen in calls_seen], float)
+    fit = np.linalg.lstsq(matrix, np.array(predict_bytes, float), rcond=None)[0]
+    per_call = np.maximum(0, np.ceil(fit[1:])).astype(int)
+    # the fixed part takes up whatever the fit would miss on its worst probe
+    fixed = max(size - int(row[1:] @ per_call) for size, row in zip(predict_bytes, matrix, strict=True))
+    return {
+        "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
+        "flags": list(FLAGS),
+        "functions": dict(sorted(functions.items())),
+        "predict": -(-fixed // 4) * 4,
+        "calls": {function: int(size) for function, size in zip(names, per_call, strict=True)},
+    }
+
+
+def main() -> int:
+    """Write or check the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--probes", type=int, default=150)
+    arguments = parser.parse_args()
+    text = json.dumps(measure(arguments.probes), indent=2) + "\n"
+    if arguments.check:
+        same = TABLE.exists() and TABLE.read_text(encoding="utf-8") == text
+        print("up to date" if same else f"{TABLE.name} differs: run benchmarks/c_code_size.py")
+        return 0 if same else 1
+    temporary = TABLE.with_suffix(".json.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(TABLE)
+    print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

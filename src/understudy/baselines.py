@@ -1,0 +1,133 @@
+"""What any small model is measured against: the majority class, and TF-IDF with logistic regression."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import InputError
+from understudy.metrics import accuracy, macro_f1
+
+if TYPE_CHECKING:
+    from understudy.data.text import Examples
+
+Float32Array = npt.NDArray[np.float32]
+
+_TOKENS = r"(?u)\w+|[^\w\s]"
+"""Words of any length, and each punctuation mark: on TREC's validation texts 1 point better than words alone."""
+_REGULARIZATION = (1.0, 3.0, 10.0, 30.0, 100.0)
+_SEARCH_EPOCHS = 10
+_EPOCHS = 20
+_SEARCH_CELLS = 2_500_000
+"""Rows times classes up to which all rows choose C; above it a seeded sample does (2,250,000 on CLINC150)."""
+_MANY_CELLS = 4_000_000
+"""Rows times classes above which the last fit takes the search's number of epochs too."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Results on one split, fractions in 0..1."""
+
+    accuracy: float
+    macro_f1: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A fitted baseline.
+
+    Attributes:
+        name: what it is, for reports.
+        detail: what was chosen on the validation split.
+        size_bytes: bytes of its parameters as float32, its vocabulary not counted.
+        logits: texts to float32 ``[texts, classes]``.
+    """
+
+    name: str
+    detail: str
+    size_bytes: int
+    logits: Callable[[Sequence[str]], Float32Array]
+
+    def score(self, examples: Examples) -> Score:
+        """Return accuracy and macro-F1 on ``examples``; a label of -1 counts as wrong."""
+        answers = self.logits(examples.texts).argmax(axis=1)
+        return Score(accuracy(examples.labels, answers), macro_f1(examples.labels, answers))
+
+
+def majority_class(train: Examples, *, classes: int) -> Baseline:
+    """Return the baseline that always answers with the most frequent class of ``train`` (the first of equals)."""
+    counts = np.bincount(train.labels[train.labels >= 0], minlength=classes)
+    row = np.log((counts + 1) / (counts + 1).sum()).astype(np.float32)
+    return Baseline(
+        name="majority class",
+        detail=f"class {int(row.argmax())}",
+        size_bytes=row.nbytes,
+        logits=lambda texts: np.tile(row, (len(texts), 1)),
+    )
+
+
+def tfidf_logistic_regression(train: Examples, validation: Examples, *, classes: int, seed: int) -> Baseline:
+    """Return multinomial logistic regression on sublinear TF-IDF of words, punctuation marks and their pairs.
+
+    The regularization C is the best of five on the validation split. SAGA runs a fixed number of epochs instead of
+    converging: 20 epochs are within 0.3 points of 40 on ATIS, SNIPS, TREC and CLINC150, at half the time.
+
+    Raises:
+        InputError: no text of ``train`` holds a visible character, or all have one class.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKENS)
+    if not any(text.strip() for text in train.texts) or len(np.unique(train.labels)) < 2:
+        raise InputError(
+            f"a classifier needs texts that are not empty and at least two classes: received texts={len(train.texts)}, "
+            f"classes={len(np.unique(train.labels))}; check the text and label columns"
+        )
+    features = vectorizer.fit_transform(train.texts)
+    held_out = vectorizer.transform(validation.texts)
+    rows = _sample(len(train.texts), limit=max(_SEARCH_CELLS // classes, 1), seed=seed)
+    scores = [
+        accuracy(validation.labels, _fit(features[rows], train.labels[rows], c, _SEARCH_EPOCHS, seed).predict(held_out))
+        for c in _REGULARIZATION
+    ]
+    best = _REGULARIZATION[int(np.argmax(scores))]
+    epochs = _SEARCH_EPOCHS if len(train.texts) * classes > _MANY_CELLS else _EPOCHS
+    model = _fit(features, train.labels, best, epochs, seed)
+
+    def logits(texts: Sequence[str]) -> Float32Array:
+        if not texts:
+            return np.zeros((0, classes), np.float32)
+        decision = np.asarray(model.decision_function(vectorizer.transform(texts)), np.float32)
+        if decision.ndim == 1:
+            decision = np.stack([-decision / 2, decision / 2], axis=1)
+        # A class without an example in train never wins.
+        out = np.full((len(decision), classes), decision.min() - 1, np.float32)
+        out[:, model.classes_] = decision
+        return out
+
+    return Baseline(
+        name="TF-IDF + logistic regression",
+        detail=f"C = {best:g}, {features.shape[1]:,} features",
+        size_bytes=4 * (model.coef_.size + model.intercept_.size + features.shape[1]),
+        logits=logits,
+    )
+
+
+def _sample(rows: int, *, limit: int, seed: int) -> npt.NDArray[np.int64]:
+    if rows <= limit:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
+
+
+def _fit(features: Any, labels: npt.NDArray[np.int64], c: float, epochs: int, seed: int) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the stopping rule
+        return LogisticRegression(C=c, solver="saga", max_iter=epochs, tol=1e-3, random_state=seed).fit(features, labels)

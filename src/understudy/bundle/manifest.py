@@ -1,0 +1,153 @@
+"""``manifest.json``: what a bundle is, and a digest of every file in it; ``spec/bundle.md`` section 2."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator
+
+from understudy.errors import BundleError
+
+FORMAT_VERSION: Final = 1
+MANIFEST = "manifest.json"
+CARD = "card.md"
+"""The only file that no digest covers: the report writes it again."""
+LARGEST_MANIFEST_BYTES = 64 * 1024**2
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)]
+"""A plain name: no folder, no parent, not hidden; so no manifest reaches outside its own folder."""
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
+"""What may stand in the name of a C function."""
+
+
+class ManifestFile(BaseModel):
+    """One file of the bundle.
+
+    Attributes:
+        sha256: digest of its content.
+        size_bytes: bytes on disk.
+        format: the format whose model this is; None for the files beside it.
+        budget_bytes: what counts against the budget, for model files: the file, for C the constants and the code of its ops.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+    format: Literal["onnx", "litert", "c"] | None = None
+    budget_bytes: Annotated[int, Field(ge=0)] | None = None
+
+
+class Manifest(BaseModel):
+    """What a bundle is. It holds no time stamp: the same job gives the same bytes.
+
+    Attributes:
+        format_version: version of this layout.
+        understudy: version of the package that wrote it.
+        name: the name in the C functions ``us_<name>_predict``.
+        task: what the model does.
+        labels: class names in the order of the scores.
+        max_bytes: L, bytes of text that the model reads.
+        threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
+        recipe: how the student was made.
+        data_digest: digest of the training and validation texts.
+        files: file name to digest.
+        digest: digest of all the fields above; it names the bundle.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = FORMAT_VERSION
+    understudy: str
+    name: Identifier
+    task: Literal["text-classification"] = "text-classification"
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    max_bytes: Annotated[int, Field(ge=1, le=65536)]
+    threshold: Annotated[float, Field(ge=0, le=1)] | None
+    recipe: dict[str, JsonValue]
+    data_digest: str
+    files: dict[FileName, ManifestFile]
+    digest: Sha256 | Literal[""] = ""
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("labels must differ from each other")
+        return labels
+
+    @field_validator("files")
+    @classmethod
+    def _one_file_for_each_format(cls, files: dict[str, ManifestFile]) -> dict[str, ManifestFile]:
+        formats = [entry.format for entry in files.values() if entry.format]
+        if not formats or len(set(formats)) != len(formats):
+            raise ValueError("files must hold one model file for each format, and at least one")
+        if {MANIFEST, CARD} & set(files):
+            raise ValueError(f"files must not list {MANIFEST} or {CARD}")
+        return files
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that the bundle holds, in the order of its files."""
+        return tuple(entry.format for entry in self.files.values() if entry.format)
+
+    def sealed(self) -> Manifest:
+        """Return this manifest with its own digest filled in."""
+        return self.model_copy(update={"digest": hashlib.sha256(self._canonical()).hexdigest()})
+
+    def to_json(self) -> bytes:
+        """Return the bytes of ``manifest.json``: ASCII, sorted keys, a line feed at the end."""
+        return (json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode()
+
+    def _canonical(self) -> bytes:
+        content = self.model_dump(mode="json", exclude={"digest"})
+        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+def parse_manifest(content: bytes, *, folder: str) -> Manifest:
+    """Return the manifest that ``content`` holds.
+
+    Raises:
+        BundleError: not JSON, another format version, a field that breaks its rule, or a digest that does not match.
+    """
+    try:
+        version = _version(content)
+        if version is not None and version != FORMAT_VERSION:
+            raise BundleError(
+                f"a bundle has format version {FORMAT_VERSION} here: received format_version={version!r} in "
+                f"bundle={folder!r}; install the understudy that wrote it"
+            )
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise altered_bundle(folder, f"{MANIFEST}: {where}: {first['msg']}") from None
+    if manifest != manifest.sealed():
+        raise altered_bundle(folder, f"{MANIFEST}: its digest does not match its content")
+    return manifest
+
+
+def _version(content: bytes) -> object:
+    """Return the format version that ``content`` claims, or None when it claims none."""
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return parsed.get("format_version") if isinstance(parsed, dict) else None
+
+
+def altered_bundle(folder: str, what: str) -> BundleError:
+    """Return the error for a bundle whose content is not what was written."""
+    line = " ".join(what.split())
+    return BundleError(
+        f"a bundle must be as it was written: received bundle={folder!r} with {line}; copy the whole folder again "
+        "or run understudy compress again"
+    )
+
+
+def escape_label(label: str) -> str:
+    r"""Return ``label`` on one line: backslash, line feed, carriage return, tab as ``\\``, ``\n``, ``\r``, ``\t``."""
+    return label.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

@@ -1,0 +1,274 @@
+"""Opens a bundle, checks every digest, and runs its files in their own runtimes. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from understudy.bundle.manifest import (
+    LARGEST_MANIFEST_BYTES,
+    MANIFEST,
+    Manifest,
+    ManifestFile,
+    altered_bundle,
+    parse_manifest,
+)
+from understudy.bundle.vectors import unpack_vectors
+from understudy.bundle.write import VECTORS
+from understudy.errors import BundleError, InputError, SetupError
+from understudy.export.parity import LatencyUs, Verification, compare, measure_latency
+from understudy.export.protocol import Float32Array, Session
+from understudy.export.registry import exporter
+from understudy.metrics import accuracy, macro_f1
+from understudy.projections.text import encode
+
+PREFERRED_FORMATS = ("litert", "onnx", "c")
+"""The order in which ``predict`` looks for a runtime that is installed; C comes last because it has to be compiled."""
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says about one text.
+
+    Attributes:
+        label: the best class, or None when its score is below the bundle's threshold: none of these.
+        score: the best class's probability.
+        scores: the probability of each class, in the order of ``labels``.
+    """
+
+    label: str | None
+    score: float
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class FileEvaluation:
+    """What one model file did on labelled texts.
+
+    Attributes:
+        format: the word in ``--format``.
+        path: file name inside the bundle.
+        size_bytes: what counts against the budget.
+        runtime: name and version of what ran it; None when nothing here could.
+        accuracy: fraction of texts whose best class is the label, whatever the threshold; a label that the bundle does not
+            know counts as wrong.
+        macro_f1: mean F1 over the classes that occur as label or as answer.
+        accepted_fraction: fraction of texts whose best score reaches the threshold; None without a threshold.
+        agreement: fraction of the bundle's test vectors on which the file gives the reference's label and logits.
+        latency_us: spread of single-text times.
+        verified: the file ran here and reproduces the bundle's vectors.
+        reason: why it is not verified.
+    """
+
+    format: str
+    path: str
+    size_bytes: int
+    runtime: str | None
+    accuracy: float | None
+    macro_f1: float | None
+    accepted_fraction: float | None
+    agreement: float | None
+    latency_us: LatencyUs | None
+    verified: bool
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One model file of a bundle, ready to run; ``format`` and ``session.runtime`` say which and in what."""
+
+    manifest: Manifest
+    format: str
+    session: Session
+
+    def scores(self, texts: Sequence[str | bytes]) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]``."""
+        parts = [
+            self.session.predict(encode(texts[begin : begin + _BATCH], max_bytes=self.manifest.max_bytes))
+            for begin in range(0, len(texts), _BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.labels)), np.float32)
+
+    def predict(self, texts: Sequence[str | bytes]) -> list[Prediction]:
+        """Return one prediction for each text."""
+        threshold = self.manifest.threshold
+        out = []
+        for row in self.scores(texts):
+            best = int(row.argmax())
+            known = threshold is None or float(row[best]) >= threshold
+            out.append(Prediction(self.manifest.labels[best] if known else None, float(row[best]), tuple(row.tolist())))
+        return out
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with one model in one or more formats; ``Bundle.open`` is the way in."""
+
+    folder: Path
+    manifest: Manifest
+    _loaded: dict[str, LoadedModel] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Bundle:
+        """Return the bundle in ``folder``, every file checked against its digest.
+
+        Raises:
+            BundleError: not a bundle, or one whose files are missing, truncated or altered.
+        """
+        path = Path(folder)
+        manifest = parse_manifest(_read_manifest(path), folder=str(folder))
+        for name, entry in manifest.files.items():
+            _check_file(path, name, entry)
+        return cls(path, manifest)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the scores."""
+        return self.manifest.labels
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that the bundle holds."""
+        return self.manifest.formats
+
+    def load(self, format: str | None = None) -> LoadedModel:  # noqa: A002 - the word in the command
+        """Return the model file of ``format``, by default of the first of ``PREFERRED_FORMATS`` that runs here.
+
+        Raises:
+            InputError: the bundle does not hold this format.
+            SetupError: what runs it is not installed.
+        """
+        if format is not None:
+            if format not in self.formats:
+                raise InputError(
+                    f"a bundle runs in a format that it holds ({', '.join(self.formats)}): received format={format!r}; "
+                    "choose one of them"
+                )
+            if format not in self._loaded:
+                session = exporter(format).open(self.folder, name=self.manifest.name)
+                self._loaded[format] = LoadedModel(self.manifest, format, session)
+            return self._loaded[format]
+        missing: list[str] = []
+        for candidate in sorted(self.formats, key=PREFERRED_FORMATS.index):
+            try:
+                return self.load(candidate)
+            except SetupError as error:
+                missing.append(str(error))
+        raise SetupError(
+            f"running a bundle needs one runtime for its formats: received formats={','.join(self.formats)!r}, none of "
+            f"which runs here; {missing[0].rpartition('; ')[2]}"
+        )
+
+    def predict(self, texts: Sequence[str | bytes], *, format: str | None = None) -> list[Prediction]:  # noqa: A002
+        """Return one prediction for each text, from the exported file in its own runtime.
+
+        Raises:
+            InputError: the bundle does not hold this format.
+            SetupError: what runs it is not installed.
+        """
+        return self.load(format).predict(texts)
+
+    def verify(self, format: str) -> Verification:  # noqa: A002
+        """Return how the file of ``format`` reproduces the bundle's own test vectors.
+
+        Raises:
+            SetupError: what runs it is not installed.
+        """
+        try:
+            vectors = unpack_vectors((self.folder / VECTORS).read_bytes())
+        except (OSError, ValueError) as error:
+            raise altered_bundle(str(self.folder), f"{VECTORS}: {error}") from None
+        answer = self.load(format).session.predict(vectors.byte_ids)
+        return compare(answer, vectors.scores, logit_scale=vectors.logit_scale)
+
+    def evaluate(self, texts: Sequence[str | bytes], labels: Sequence[str]) -> tuple[FileEvaluation, ...]:
+        """Return what every model file does on labelled texts, each in its own runtime.
+
+        Raises:
+            InputError: no texts, or not one label for each.
+        """
+        if not texts or len(texts) != len(labels):
+            raise InputError(
+                f"an evaluation needs texts with one label each: received texts={len(texts)}, labels={len(labels)}; "
+                "check the file and --label"
+            )
+        return tuple(self._evaluations(texts, labels))
+
+    def _evaluations(self, texts: Sequence[str | bytes], labels: Sequence[str]) -> Iterator[FileEvaluation]:
+        index = {label: i for i, label in enumerate(self.labels)}
+        truth = np.asarray([index.get(label, -1) for label in labels], np.int64)
+        threshold = self.manifest.threshold
+        for path, entry in self.manifest.files.items():
+            if entry.format is None:
+                continue
+            size_bytes = entry.size_bytes if entry.budget_bytes is None else entry.budget_bytes
+            try:
+                model = self.load(entry.format)
+            except SetupError as error:
+                yield FileEvaluation(
+                    entry.format, path, size_bytes, None, None, None, None, None, None, False, f"not run here: {error}"
+                )
+                continue
+            scores = model.scores(texts)
+            answer = scores.argmax(axis=1)
+            check = self.verify(entry.format)
+            yield FileEvaluation(
+                format=entry.format,
+                path=path,
+                size_bytes=size_bytes,
+                runtime=model.session.runtime,
+                accuracy=accuracy(truth, answer),
+                macro_f1=macro_f1(truth, answer),
+                accepted_fraction=None if threshold is None else float((scores.max(axis=1) >= threshold).mean()),
+                agreement=check.agreement,
+                latency_us=measure_latency(model.session, encode(texts[:256], max_bytes=self.manifest.max_bytes)),
+                verified=check.verified,
+                reason=check.reason,
+            )
+
+
+def _read_manifest(folder: Path) -> bytes:
+    """Return the bytes of the manifest in ``folder``."""
+    try:
+        if (folder / "family.json").is_file() and not (folder / MANIFEST).exists():
+            members = sorted(entry.parent.name for entry in folder.glob(f"*/{MANIFEST}"))
+            raise BundleError(
+                f"a bundle is one member of a family: received bundle={str(folder)!r}, the whole family; "
+                f"add one of its members to the path: {', '.join(members) or 'none is there'}"
+            )
+        return _read_regular(folder / MANIFEST, largest_bytes=LARGEST_MANIFEST_BYTES)
+    except OSError as error:
+        raise BundleError(
+            f"a bundle is a folder with a {MANIFEST}: received bundle={str(folder)!r} ({error.strerror or error}); "
+            "give the path of a folder that understudy compress wrote"
+        ) from None
+
+
+def _check_file(folder: Path, name: str, entry: ManifestFile) -> None:
+    """Raise unless the file ``name`` is what the manifest says."""
+    try:
+        content = _read_regular(folder / name, largest_bytes=entry.size_bytes)
+    except OSError as error:
+        raise altered_bundle(str(folder), f"{name}: {error.strerror or error}") from None
+    if len(content) != entry.size_bytes:
+        raise altered_bundle(str(folder), f"{name}: {len(content)} bytes where {entry.size_bytes} were written")
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise altered_bundle(str(folder), f"{name}: another content than was written")
+
+
+def _read_regular(path: Path, *, largest_bytes: int) -> bytes:
+    """Return a regular file's bytes, at most one more than ``largest_bytes``: no pipe blocks and no huge file is read.
+
+    Raises:
+        OSError: not there, not readable, or not a regular file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(0, "not a regular file")
+    with path.open("rb") as stream:
+        return stream.read(largest_bytes + 1)

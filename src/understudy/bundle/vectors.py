@@ -1,0 +1,94 @@
+"""``vectors.npz``: synthetic texts with the reference's answers, so that anyone can check a port; ``spec/bundle.md`` 4.
+
+The texts are random words and random bytes from a seed. They are never users' texts.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from understudy.export.protocol import Int32Array
+from understudy.program.interpreter import Scores, run
+from understudy.program.ops import Program
+from understudy.projections.text import encode
+
+COUNT = 64
+SEED = 20171016
+"""Any fixed number; it is part of the format, so that two bundles with the same L hold the same texts."""
+_LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
+_MARKS = ".,?!'-:;()\"/@#"
+_BEYOND_ASCII = "éüñçßøåłжпривет你好東京مرحبا🙂"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Inputs int32 ``[n, max_bytes]`` and what the interpreter answers; ``logit_scale`` is the width of one logit step."""
+
+    byte_ids: Int32Array
+    scores: Scores
+    logit_scale: float
+
+
+def synthetic_texts(*, max_bytes: int, count: int = COUNT, seed: int = SEED) -> list[bytes]:
+    """Return ``count`` texts: an empty one, one that is cut, half of random words, the rest of random bytes and marks."""
+    rng = np.random.default_rng(seed)
+    words = ["".join(rng.choice(list(_LETTERS), rng.integers(1, 11))) for _ in range(400)]
+    texts: list[bytes] = [b"", " ".join(words).encode()[: 2 * max_bytes + 1]]
+    while len(texts) < count:
+        kind = len(texts) % 4
+        chosen = [words[i] for i in rng.integers(0, len(words), rng.integers(1, 16))]
+        if kind == 1:
+            chosen = [w.capitalize() + str(rng.choice(list(_MARKS))) for w in chosen]
+        elif kind == 2:
+            chosen = [w + str(rng.choice(list(_BEYOND_ASCII))) + str(rng.integers(0, 1000)) for w in chosen]
+        text = " ".join(chosen).encode()
+        if kind == 3:
+            text = rng.integers(0, 256, rng.integers(1, max_bytes + 1)).astype(np.uint8).tobytes()
+        texts.append(text)
+    return texts[:count]
+
+
+def make_vectors(program: Program) -> Vectors:
+    """Return the vectors of ``program``, an integer program."""
+    max_bytes = program.projection.max_bytes
+    byte_ids = encode(synthetic_texts(max_bytes=max_bytes), max_bytes=max_bytes)
+    return Vectors(byte_ids, run(program, byte_ids), program.quantization[program.logits].scale)
+
+
+def pack_vectors(vectors: Vectors) -> bytes:
+    """Return the NPZ bytes of ``vectors``; the same vectors give the same bytes, because the members carry no time."""
+    arrays = {
+        "bytes": vectors.byte_ids.astype(np.int32),
+        "logits": vectors.scores.logits,
+        "probabilities": vectors.scores.probabilities,
+        "logit_scale": np.float32(vectors.logit_scale),
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            member.create_system = 3
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asarray(array), version=(1, 0), allow_pickle=False)
+            archive.writestr(member, content.getvalue())
+    return out.getvalue()
+
+
+def unpack_vectors(content: bytes) -> Vectors:
+    """Return the vectors in NPZ ``content``.
+
+    Raises:
+        ValueError: not such an archive.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            scores = Scores(archive["logits"], archive["probabilities"])
+            return Vectors(archive["bytes"], scores, float(archive["logit_scale"]))
+    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"vectors.npz needs bytes, logits, probabilities and logit_scale: {error}") from None

@@ -1,0 +1,180 @@
+"""``understudy compress``: data and budgets in, a family of verified files out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from understudy.cli.output import JsonFlag, as_microseconds, as_percent, on_one_line, print_json, print_table
+from understudy.units import format_bytes
+
+if TYPE_CHECKING:
+    from understudy.family import Family, FileRecord, Member
+    from understudy.job import Job
+
+INFEASIBLE = 3
+INTERRUPTED = 130
+_JOB_FILE = ".toml"
+_COLUMNS = ("budget", "student", "format", "size", "accuracy", "agreement", "latency", "without teacher")
+
+
+def compress(
+    data_or_job: Annotated[
+        Path, typer.Argument(metavar="DATA_OR_JOB", help="A data file (CSV, TSV, JSONL, Parquet) or a job file (TOML).")
+    ],
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SIZE", help="A size that every file must keep to, as 32KB; repeat it for more students."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where everything is written. Default: runs/NAME.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the model, also in the C function. Default: the file's.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Labelled texts for the final figures; influence nothing.")
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Labelled texts that choose between students.")
+    ] = None,
+    unlabelled: Annotated[Path | None, typer.Option(metavar="FILE", help="More texts, on which the teacher is asked.")] = None,
+    out_of_scope: Annotated[Path | None, typer.Option(metavar="FILE", help="Texts of no class, for the report.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="auto, none, a file (.onnx, .tflite, .npz, .parquet) or module:name.")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, projection_net, sgnn or projection_sequence.")
+    ] = None,
+    format_names: Annotated[
+        list[str] | None, typer.Option("--format", metavar="NAME", help="onnx, litert or c; repeat it. Default: all three.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the search for each budget.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(metavar="FRACTION", help="Largest loss of accuracy against the teacher, as 0.01.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make small classifiers, one for each budget, and verify every file.
+
+    Options win over the job file. Ctrl-C keeps the best so far; the same command again goes on from there.
+    """
+    job = _job(
+        data_or_job,
+        budgets=tuple(budget) if budget else None,
+        formats=tuple(format_names) if format_names else None,
+        name=name,
+        text=text,
+        label=label,
+        test=test,
+        validation=validation,
+        unlabelled=unlabelled,
+        out_of_scope=out_of_scope,
+        teacher=teacher,
+        student=student,
+        time=time,
+        trials=trials,
+        seed=seed,
+        max_drop=max_drop,
+    )
+    folder = out or Path("runs") / job.name
+    if dry_run:
+        _print_plan(job, folder, as_json=as_json)
+        return
+    from understudy.cli.progress import open_progress
+    from understudy.compress import run_job
+
+    with open_progress(sys.stderr, silent=as_json) as progress:
+        family = run_job(job, out=folder, progress=progress)
+    if as_json:
+        print_json({"out": str(folder), "report": str(folder / "report.html"), "family": family.model_dump(mode="json")})
+    else:
+        _print_family(family, folder)
+    if not family.finished:
+        raise typer.Exit(INTERRUPTED)
+    if family.infeasible:
+        raise typer.Exit(INFEASIBLE)
+
+
+def _job(path: Path, **options: Any) -> Job:
+    from understudy.job import job_from_arguments, load_job
+
+    return (load_job if path.suffix.lower() == _JOB_FILE else job_from_arguments)(path, **options)
+
+
+def _print_family(family: Family, folder: Path) -> None:
+    print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], left=3)
+    teacher = family.teacher
+    if teacher is None:
+        typer.echo("teacher: none")
+    else:
+        unused = "" if teacher.used else f", not used: {on_one_line(teacher.note)}"
+        typer.echo(f"teacher: {on_one_line(teacher.name)}, accuracy {as_percent(teacher.accuracy)}{unused}")
+    for baseline in family.baselines:
+        typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}")
+    for missed in family.infeasible:
+        typer.echo(
+            f"budget {missed.budget} cannot be met: the smallest reachable size is {format_bytes(missed.smallest_bytes)} "
+            f"({missed.smallest_bytes} bytes), {missed.format} binds",
+            err=True,
+        )
+    if not family.finished:
+        typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
+    typer.echo(f"report: {folder / 'report.html'}")
+
+
+def _rows(member: Member) -> list[tuple[str, ...]]:
+    """Return a row for each file; what belongs to the member stands in the first."""
+    rows = []
+    for i, file in enumerate(member.files):
+        head = (member.budget, member.student) if i == 0 else ("", "")
+        twin = as_percent(member.twin.accuracy if member.twin else None) if i == 0 else ""
+        rows.append((*head, *_file_cells(file), twin))
+    return rows
+
+
+def _file_cells(file: FileRecord) -> tuple[str, ...]:
+    latency = as_microseconds(file.latency_us.median if file.latency_us else None)
+    accuracy = as_percent(file.accuracy) + ("" if file.verified else " (not verified)")
+    return file.format, format_bytes(file.size_bytes), accuracy, as_percent(file.agreement), latency
+
+
+def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
+    """Print what the job would do: its data, every setting, and what it would write."""
+    from understudy.data.text import load_text_dataset
+
+    data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    settings = job.model_dump(mode="json")
+    writes = [str(folder / budget) for budget in job.budgets] + [str(folder / name) for name in ("family.json", "report.html")]
+    if as_json:
+        print_json(
+            {"dry_run": True, "job": settings, "data": asdict(data.statistics), "data_digest": data.digest, "writes": writes}
+        )
+        return
+    typer.echo("data")
+    for line in data.statistics.lines():
+        typer.echo(f"  {on_one_line(line)}")
+    typer.echo("job")
+    for key, value in _flat(settings):
+        typer.echo(f"  {key} = {json.dumps(value)}")
+    typer.echo("would write")
+    for path in writes:
+        typer.echo(f"  {path}")
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of every setting."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

@@ -1,0 +1,89 @@
+"""``understudy evaluate``: every exported file of a bundle on labelled texts, in its own runtime."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from understudy.cli.output import JsonFlag, as_microseconds, as_percent, print_json, print_table
+from understudy.errors import SetupError, UnderstudyError, VerificationError
+from understudy.units import format_bytes
+
+if TYPE_CHECKING:
+    from understudy.bundle import FileEvaluation
+
+_COLUMNS = ("format", "runtime", "size", "accuracy", "macro F1", "agreement", "latency", "verified")
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table with texts and labels.")],
+    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure every file of a bundle on labelled texts.
+
+    Each file is run in its own runtime.
+    Agreement says on which fraction of the bundle's own test vectors a file reproduces the reference to the bit.
+    """
+    from understudy.bundle import Bundle
+    from understudy.data.read import read_table
+    from understudy.data.table import find_label_column, find_text_column, take_rows
+
+    opened = Bundle.open(bundle)
+    table = read_table(data)
+    rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
+    labels = rows.labels or ()
+    results = opened.evaluate(rows.texts, labels)
+    unknown = sum(name not in opened.labels for name in labels)
+    failure = _failure(results, bundle)
+    if as_json:
+        document = {"bundle": str(bundle), "data": str(data), "texts": len(rows.texts), "unknown_labels": unknown}
+        error = (
+            None
+            if failure is None
+            else {"type": type(failure).__name__, "message": str(failure), "exit_code": failure.exit_code}
+        )
+        print_json({**document, "files": [asdict(result) for result in results], "error": error})
+        raise typer.Exit(0 if failure is None else failure.exit_code)
+    print_table(_COLUMNS, [_row(result) for result in results], left=2)
+    typer.echo(f"{len(rows.texts)} texts" + (f", {unknown} with a label that the bundle does not know" if unknown else ""))
+    for result in results:
+        if result.reason:
+            typer.echo(f"{result.format}: {result.reason}")
+    if failure is not None:
+        raise failure
+
+
+def _row(result: FileEvaluation) -> tuple[str, ...]:
+    latency = result.latency_us
+    return (
+        result.format,
+        result.runtime or "-",
+        format_bytes(result.size_bytes),
+        as_percent(result.accuracy),
+        as_percent(result.macro_f1),
+        as_percent(result.agreement),
+        as_microseconds(latency.median if latency else None),
+        "yes" if result.verified else "no",
+    )
+
+
+def _failure(results: tuple[FileEvaluation, ...], bundle: Path) -> UnderstudyError | None:
+    """Return the error when a file ran and disagrees with the reference, or none ran."""
+    wrong = [f"{result.format} ({result.reason})" for result in results if result.runtime and not result.verified]
+    if wrong:
+        return VerificationError(
+            f"every file reproduces the bundle's vectors: received bundle={str(bundle)!r} where these fail: "
+            f"{', '.join(wrong)}; do not use these files on this machine, and report it"
+        )
+    if not any(result.runtime for result in results):
+        return SetupError(
+            f"an evaluation needs one runtime: received bundle={str(bundle)!r}, none of whose formats runs here; "
+            "run: understudy doctor"
+        )
+    return None

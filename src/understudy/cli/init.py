@@ -1,0 +1,30 @@
+"""``understudy init``: a commented job file for a data file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from understudy.cli.output import JsonFlag, print_json
+
+
+def init(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A data file: CSV, TSV, JSONL or Parquet.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The job file to write; it must not exist.")] = Path("job.toml"),
+    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a commented job file for a data file.
+
+    It holds every setting, with what the data suggests for it.
+    """
+    from understudy.job_template import write_job_template
+
+    written = write_job_template(data, out, text=text, label=label)
+    if as_json:
+        print_json({"written": [str(written)]})
+        return
+    typer.echo(f"wrote {written}; run it with: understudy compress {written}")

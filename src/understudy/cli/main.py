@@ -1,0 +1,126 @@
+"""The command ``understudy``: its verbs, and the outermost line where errors become one line and an exit code.
+
+Importing this file is cheap on purpose: a verb imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from understudy.cli import compress, doctor, evaluate, init, predict, report
+from understudy.cli.output import print_json
+from understudy.errors import SetupError, UnderstudyError
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+USAGE = 2
+_REFUSED_BY_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+app = typer.Typer(
+    name="understudy",
+    help="A big model and a size budget in, a family of small verified models out.",
+    epilog="Exit codes: 0 done, 1 our bug, 2 your input, 3 a budget cannot be met, 4 your environment, 5 a bad bundle, "
+    "6 a file disagrees with the reference, 130 interrupted.",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+for verb in (init.init, compress.compress, predict.predict, evaluate.evaluate, report.report, doctor.doctor):
+    app.command()(verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from understudy.version import installed_version
+
+        typer.echo(f"understudy {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A big model and a size budget in, a family of small verified models out."""
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a label may hold what the terminal's encoding does not
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line ``arguments`` and return its exit code; errors are printed here and nowhere else."""
+    as_json = "--json" in arguments
+    try:
+        result = app(args=list(arguments) or ["--help"], prog_name="understudy", standalone_mode=False)
+    except UnderstudyError as error:
+        return _fail(type(error).__name__, str(error), error.exit_code, as_json=as_json)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "understudy"
+        message = f"{error.format_message().rstrip('.')}; run: {command} --help"
+        return _fail("UsageError", message, USAGE, as_json=as_json)
+    except KeyboardInterrupt:
+        return _interrupted(as_json=as_json)
+    except BrokenPipeError:
+        _discard_output()
+        return 1
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_MACHINE:
+            return _bug(error, as_json=as_json)
+        message = (
+            f"files must be readable and writable: received path={error.filename!r} ({error.strerror}); "
+            "check permissions and free space"
+        )
+        return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the outermost line
+        return _bug(error, as_json=as_json)
+    if result == INTERRUPTED:
+        return _interrupted(as_json=as_json)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(kind: str, message: str, code: int, *, as_json: bool) -> int:
+    line = " ".join(message.split("\n"))
+    if as_json:
+        print_json({"error": {"type": kind, "message": line, "exit_code": code}})
+    typer.echo(f"error: {line}", err=True)
+    return code
+
+
+def _interrupted(*, as_json: bool) -> int:
+    message = "interrupted; what was finished is kept, run the same command again to go on"
+    return _fail("KeyboardInterrupt", message, INTERRUPTED, as_json=as_json)
+
+
+def _bug(error: Exception, *, as_json: bool) -> int:
+    traceback.print_exception(error)
+    message = f"this is a bug in understudy ({type(error).__name__}: {error}); please report it with the lines above"
+    return _fail("Bug", message, 1, as_json=as_json)
+
+
+def _discard_output() -> None:
+    """Point standard output at nothing, so that the exit does not trip over the closed pipe again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

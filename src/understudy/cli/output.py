@@ -1,0 +1,72 @@
+"""How the verbs print: one JSON document, or a table that is drawn on a terminal and aligned text elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+"""The option that every verb has."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def print_json(document: Any) -> None:
+    """Print ``document`` as JSON in ASCII, which every terminal and pipe can hold."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def on_one_line(text: str) -> str:
+    r"""Return ``text`` without control characters: backslash as ``\\``, the usual ones as in C, the rest ``\xNN``."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\\", "\\\\"))
+
+
+def is_rich_terminal(stream: Any) -> bool:
+    """Return whether ``stream`` is a terminal that may be drawn on."""
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Print ``rows`` of cells under ``columns``; the first ``left`` columns are aligned left, the others right."""
+    if is_rich_terminal(sys.stdout):
+        _draw_table(columns, rows, left)
+        return
+    lines = [list(columns), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    Console().print(table)
+
+
+def as_percent(fraction: float | None) -> str:
+    """Return ``fraction`` for a table: ``93.4 %``, or a dash when there is none."""
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def as_microseconds(value: float | None) -> str:
+    """Return microseconds for a table: ``85 us``, ``1.24 ms``, or a dash when there are none."""
+    if value is None:
+        return "-"
+    return f"{value:.0f} us" if value < 1000 else f"{value / 1000:.2f} ms"

@@ -1,0 +1,107 @@
+"""``understudy predict``: texts in, labels out, from an exported file in its own runtime."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from understudy.cli.output import JsonFlag, on_one_line, print_json
+from understudy.errors import InputError
+
+NONE_OF_THESE = "none of these"
+_TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet")
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts; without any, one a line from standard input.")
+    ] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="Texts from a file: one a line, or a CSV, TSV, JSONL or Parquet table."),
+    ] = None,
+    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column of a table given by --input.")] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="Which file to run: litert, onnx or c; by default the first that runs here."
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Label texts with an exported file, in its own runtime.
+
+    Prints one line for each text: label, tab, score.
+    The label is "none of these" when the best score is below the bundle's threshold.
+    """
+    from understudy.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    model = opened.load(format_name)
+    predictions = model.predict(_texts(texts or [], input_file, text))
+    if as_json:
+        print_json(
+            {
+                "bundle": str(bundle),
+                "format": model.format,
+                "runtime": model.session.runtime,
+                "threshold": opened.manifest.threshold,
+                "predictions": [
+                    {"label": p.label, "score": p.score, "scores": dict(zip(opened.labels, p.scores, strict=True))}
+                    for p in predictions
+                ],
+            }
+        )
+        return
+    typer.echo(f"{model.format} file in {model.session.runtime}", err=True)
+    for prediction in predictions:
+        label = NONE_OF_THESE if prediction.label is None else on_one_line(prediction.label)
+        typer.echo(f"{label}\t{prediction.score:.4f}")
+
+
+def _texts(given: list[str], input_file: Path | None, column: str | None) -> list[str]:
+    """Return the texts from exactly one place."""
+    if given and input_file is not None:
+        raise InputError(
+            f"texts come from one place: received texts={len(given)} and --input={str(input_file)!r}; leave one of them out"
+        )
+    if column is not None and (input_file is None or not _is_table(input_file)):
+        raise InputError(f"--text names a column of a table: received --text={column!r} without a table; add --input table.csv")
+    if given:
+        return given
+    if input_file is None:
+        if sys.stdin.isatty():
+            raise InputError("predict needs texts: received texts=0; add them to the command, or use --input FILE or a pipe")
+        return _lines(sys.stdin.buffer.read())
+    if _is_table(input_file):
+        return _column(input_file, column)
+    try:
+        return _lines(input_file.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"--input is a file that can be read: received --input={str(input_file)!r} ({error.strerror}); check the path"
+        ) from None
+
+
+def _column(path: Path, column: str | None) -> list[str]:
+    from understudy.data.read import read_table
+    from understudy.data.table import find_text_column, take_rows
+
+    table = read_table(path)
+    return list(take_rows(table, text=find_text_column(table, column), label=None).texts)
+
+
+def _is_table(path: Path) -> bool:
+    return path.name.lower().endswith(_TABLES)
+
+
+def _lines(content: bytes) -> list[str]:
+    """Return the texts of ``content``, one a line; an empty line is an empty text, a last line feed ends the last text."""
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines]

@@ -1,0 +1,240 @@
+"""The whole story on one page: data and budgets in, a family of verified files out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understudy.baselines import Baseline, majority_class, tfidf_logistic_regression
+from understudy.compression.quantize.shape import quantized_shape
+from understudy.data.text import TextDataset, load_text_dataset
+from understudy.delivery import Order, deliver
+from understudy.errors import BudgetError, InputError
+from understudy.export.registry import exporter
+from understudy.family import Family, Infeasible
+from understudy.job import Job, job_from_arguments
+from understudy.job_folder import JobFolder, claim
+from understudy.progress import Progress, SilentProgress
+from understudy.record import baseline_record, created_with, data_record, teacher_record
+from understudy.report.page import write_report
+from understudy.search.space import SizeOf, smallest
+from understudy.selection import Plan, Searches
+from understudy.students.recipe import Recipe, StudentName
+from understudy.students.registry import build_student
+from understudy.teachers.protocol import Teacher
+from understudy.teachers.registry import load_teacher
+from understudy.teachers.trained import train_teacher
+from understudy.teaching import Teaching, assess, write_lesson
+from understudy.training.workers import Workers
+from understudy.units import format_bytes
+
+DEFAULT_STUDENT: StudentName = "projection_sequence"
+
+
+def compress(
+    *,
+    data: str | os.PathLike[str],
+    budgets: Sequence[str | int],
+    teacher: Any = "auto",
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Family:
+    """Return a family of small models for ``data``, one for each of ``budgets``, every file executed and measured.
+
+    Args:
+        data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
+        budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes.
+        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for a list of texts; see ``load_teacher``.
+        out: folder for everything that is written; default: a new temporary folder.
+        progress: listens to the job.
+        settings: any other setting of a job by the name of its command-line option (``test``, ``student``, ``formats``, …).
+
+    Raises:
+        InputError: something that was handed over breaks a rule.
+        BudgetError: no budget can be met.
+        SetupError: the machine lacks something.
+    """
+    named = teacher if isinstance(teacher, str) else f"{type(teacher).__module__}:{type(teacher).__name__}"
+    job = job_from_arguments(data, budgets=tuple(str(b) for b in budgets), teacher=named, **settings)
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix=f"understudy-{job.name}-"))
+    return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)
+
+
+def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: Any = None) -> Family:
+    """Run ``job`` into the folder ``out``, or go on where an earlier run of it stopped.
+
+    Args:
+        teacher: an object that stands in for ``job.teacher.source``.
+
+    Raises:
+        See ``compress``.
+    """
+    progress = progress or SilentProgress()
+    progress.stage("reading the data")
+    dataset = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    for line in dataset.statistics.lines():
+        progress.note(line)
+    budgets = check_budgets(job, dataset)
+    folder = claim(out, {"settings": job.study_digest(), "data": dataset.digest})
+
+    progress.stage("measuring baselines")
+    baselines = _baselines(dataset, seed=job.seed)
+    teaching = _teach(job, dataset, baselines[-1], teacher, folder=folder, progress=progress)
+    store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
+
+    searches = Searches(budgets.reachable, _plan(job, dataset, teaching), size_of=budgets.size_of, bits=_bits(job))
+    finished = True
+    with Workers(store.folder, folder.results, count=job.threads or os.cpu_count() or 1) as workers:
+        try:
+            searches.run(job, workers, folder=folder, progress=progress)
+        except KeyboardInterrupt:
+            if not searches.selections():
+                raise
+            finished = False
+            progress.note("stopped early: delivering the best so far; run the same command again to go on")
+
+    order = Order(out, job.name, tuple(job.formats), dataset.digest)
+    selections = searches.selections()
+    progress.stage("exporting and verifying", total=len(selections))
+    members = []
+    for selection in selections:
+        members.append(deliver(selection, order, dataset))
+        progress.advance()
+    family = Family(
+        name=job.name,
+        created_with=created_with(threads=1),
+        seed=job.seed,
+        finished=finished,
+        job=job.model_dump(mode="json"),
+        data=data_record(dataset),
+        teacher=teacher_record(teaching, dataset, selections),
+        baselines=tuple(baseline_record(b, dataset) for b in baselines),
+        members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
+        infeasible=budgets.infeasible,
+    ).save(out)
+    write_report(family, out)
+    return family
+
+
+@dataclass(frozen=True, eq=False)
+class Budgets:
+    """Which budgets can be met.
+
+    Attributes:
+        reachable: (as typed, bytes) of the budgets that some student fits.
+        infeasible: the others, each with the smallest reachable size and the format that binds.
+        size_of: recipe to bytes of each requested format.
+    """
+
+    reachable: tuple[tuple[str, int], ...]
+    infeasible: tuple[Infeasible, ...]
+    size_of: SizeOf
+
+
+def check_budgets(job: Job, dataset: TextDataset) -> Budgets:
+    """Return which of ``job``'s budgets can be met, before anything is trained.
+
+    Raises:
+        BudgetError: none of them.
+    """
+    classes = len(dataset.class_names)
+    exporters = [exporter(name) for name in job.formats]
+
+    @cache
+    def size_of(recipe: Recipe) -> dict[str, int]:
+        program = quantized_shape(build_student(recipe, classes=classes, seed=0))
+        return {e.format: sum(count for _, count in e.byte_table(program, name=job.name)) for e in exporters}
+
+    size_bytes, binding = smallest(_base(job, dataset), size_of=size_of)
+    pairs = list(zip(job.budgets, job.budget_bytes, strict=True))
+    infeasible = tuple(
+        Infeasible(budget_bytes=wanted, budget=text, smallest_bytes=size_bytes, format=binding)
+        for text, wanted in pairs
+        if wanted < size_bytes
+    )
+    reachable = tuple(pair for pair in pairs if pair[1] >= size_bytes)
+    if not reachable:
+        raise BudgetError(
+            f"a budget must hold the smallest student: received budgets={', '.join(job.budgets)}; the smallest reachable "
+            f"size is {format_bytes(size_bytes)} ({size_bytes} bytes), where {binding} binds; ask for at least that"
+        )
+    return Budgets(reachable, infeasible, size_of)
+
+
+def _base(job: Job, dataset: TextDataset) -> Recipe:
+    statistics = dataset.statistics
+    return Recipe(
+        student=DEFAULT_STUDENT if job.student == "auto" else job.student,
+        max_bytes=statistics.max_bytes,
+        max_words=statistics.max_words,
+        projection_seed=job.seed,
+    )
+
+
+def _plan(job: Job, dataset: TextDataset, teaching: Teaching) -> Plan:
+    settings = job.training
+    class_weight = None
+    if settings.class_weights == "balanced":
+        counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
+        class_weight = tuple(float(w) for w in len(dataset.train) / (len(counts) * np.maximum(counts, 1)))
+    joint = job.training_mode == "joint"
+    taught = joint or (teaching.used and job.training_mode == "distill")
+    return Plan(
+        base=_base(job, dataset),
+        classes=len(dataset.class_names),
+        texts=len(dataset.train) + (len(dataset.unlabelled) if taught and not joint else 0),
+        objective={
+            "teacher_on_labels": settings.weights.teacher_on_labels,
+            "student_on_labels": settings.weights.student_on_labels,
+            "student_on_teacher": settings.weights.student_on_teacher,
+            "temperature": settings.temperature,
+            "distillation": settings.distillation,
+            "smoothing": settings.label_smoothing,
+        },
+        class_weight=class_weight,
+        taught=taught,
+        joint=joint,
+        seed=job.seed,
+        epochs=settings.epochs,
+    )
+
+
+def _bits(job: Job) -> Any:
+    return None if job.weight_bits == "auto" else job.weight_bits
+
+
+def _baselines(dataset: TextDataset, *, seed: int) -> tuple[Baseline, Baseline]:
+    classes = len(dataset.class_names)
+    return (
+        majority_class(dataset.train, classes=classes),
+        tfidf_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
+    )
+
+
+def _teach(
+    job: Job, dataset: TextDataset, baseline: Baseline, brought: Any, *, folder: JobFolder, progress: Progress
+) -> Teaching:
+    """Return the teacher, loaded or trained, and whether it is used."""
+    if job.training_mode != "distill":
+        return Teaching(None, used=False)
+    progress.stage("preparing the teacher")
+    teacher: Teacher
+    if brought is None and job.teacher.kind == "auto":
+        teacher = train_teacher(dataset, seed=job.seed)
+    else:
+        source = job.teacher.source if brought is None else brought
+        if isinstance(source, Path) and not source.exists():
+            raise InputError(f"a teacher file must exist: received teacher={str(source)!r}; check the path")
+        teacher = load_teacher(source, class_names=dataset.class_names, training_texts=dataset.train.texts)
+    teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder)
+    if not teaching.used:
+        progress.note(f"training without the teacher: {teaching.note}")
+    return teaching

@@ -1,0 +1,37 @@
+"""An integer program of the right shape with arbitrary numbers, to know the size of files before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from understudy.program.ops import WEIGHT_LIMIT, Linear, Program, ProjectText, Quantization, Softmax
+
+
+def quantized_shape(program: Program) -> Program:
+    """Return ``program`` with random integers for weights and scales; files of it are as large as a trained one's.
+
+    The numbers are random rather than zero, because files store equal constants once.
+    """
+    rng = np.random.default_rng(0)
+    scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
+    quantization = {
+        node.output: Quantization(1.0, 0) if isinstance(node, ProjectText) else Quantization(0.05, -128)
+        for node in program.nodes
+        if not isinstance(node, Softmax)
+    }
+    quantization[program.logits] = Quantization(next(scale), 3)
+    nodes = tuple(_random(node, rng) if isinstance(node, Linear) else node for node in program.nodes)
+    return Program(nodes, quantization)
+
+
+def _random(node: Linear, rng: np.random.Generator) -> Linear:
+    limit = WEIGHT_LIMIT[node.bits]
+    rows = len(node.weight)
+    return replace(
+        node,
+        weight=rng.integers(-limit, limit + 1, node.weight.shape).astype(np.int8),
+        bias=None if node.bias is None else rng.integers(-500, 500, rows).astype(np.int32),
+        weight_scale=rng.uniform(0.001, 0.01, rows if node.per_channel else 1).astype(np.float32),
+    )

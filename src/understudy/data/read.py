@@ -1,0 +1,76 @@
+"""From a file name to its table: which reader, how it is packed and how it is encoded."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from understudy.data.delimited import parse_csv, parse_tsv
+from understudy.data.jsonl import parse_jsonl
+from understudy.data.parquet import open_parquet
+from understudy.data.table import Rows, Table, take_rows
+from understudy.errors import InputError, SetupError
+
+_PARSERS: dict[str, Callable[..., Table]] = {".csv": parse_csv, ".tsv": parse_tsv, ".jsonl": parse_jsonl}
+_PARQUET = ".parquet"
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_rows(path: str | os.PathLike[str], *, text: str, label: str | None) -> Rows:
+    """Return the texts in column ``text`` of one data file and, unless ``label`` is None, the labels in column ``label``.
+
+    Raises:
+        InputError: a file, column or row that cannot be used.
+        SetupError: the file may not be read, or its format needs an extra.
+    """
+    return take_rows(read_table(path), text=text, label=label)
+
+
+def read_table(path: str | os.PathLike[str]) -> Table:
+    """Return the table in ``path``: ``.csv``, ``.tsv``, ``.jsonl`` (each also ``.gz``) or ``.parquet``; at least one row.
+
+    Raises:
+        InputError: no such file, an unknown ending, a damaged or empty file.
+        SetupError: the file may not be read, or its format needs an extra.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    ending = Path(name.removesuffix(".gz")).suffix
+    if ending not in _PARSERS and not name.endswith(_PARQUET):
+        raise InputError(
+            f"a data file ends in .csv, .tsv, .jsonl (each also .gz) or .parquet: "
+            f"received file={str(path)!r}; convert or rename it"
+        )
+    if not path.is_file():
+        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+    table = open_parquet(path) if ending == _PARQUET else _PARSERS[ending](_content(path), path=path)
+    if not len(table):
+        raise InputError(
+            f"a data file has at least one row beside its header: received rows=0 in file={str(path)!r}; "
+            "check that it is the right file"
+        )
+    return table
+
+
+def _content(path: Path) -> str:
+    """Return the file's text without a byte order mark, bytes that are not UTF-8 as surrogate escapes."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SetupError(
+            f"a data file can be read: received file={str(path)!r} ({error.strerror}); check its permissions"
+        ) from error
+    if path.name.lower().endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(
+                f"a .gz file is a whole gzip file: received file={str(path)!r} ({error}); write it again"
+            ) from error
+    if data.startswith(_UTF16_MARKS):
+        raise InputError(f"a data file is UTF-8: received file={str(path)!r} with a UTF-16 byte order mark; save it as UTF-8")
+    return data.removeprefix(_UTF8_MARK).decode("utf-8", "surrogateescape")

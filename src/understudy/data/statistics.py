@@ -1,0 +1,228 @@
+"""What is in a data set, counted: shown before training and recorded beside every result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.data.table import is_unicode
+from understudy.projections.text import BYTE_CODES, LAST_PUNCTUATION_CODE
+
+Int64Array = npt.NDArray[np.int64]
+
+MAX_BYTES_CHOICES = (32, 48, 64, 96, 128, 192, 256)
+MAX_WORDS_CHOICES = (8, 12, 16, 24, 32, 48, 64)
+CUT_FRACTION_LIMIT = 0.01
+"""Share of the training texts that a suggested limit may cut."""
+
+QUANTILES = ("0", "0.25", "0.5", "0.75", "0.95", "0.99", "1")
+_LISTED_CLASSES = 10
+_MEANINGS = {
+    "class_with_one_example": "classes with one example, which stays in train",
+    "test_label_unseen_in_train": "test rows with a label that train does not have, counted as wrong",
+    "validation_label_unseen_in_train": "validation rows with a label that train does not have, counted as wrong",
+    "empty_text": "empty texts",
+    "text_cut_at_max_bytes": "texts longer than the bytes that are read",
+    "text_cut_at_max_words": "texts with more words than are read",
+    "invalid_utf8": "texts that are not valid UTF-8, used byte for byte",
+    "duplicate_across_splits": "validation or test rows whose text another part has too",
+    "conflicting_labels": "texts of train with more than one label",
+}
+"""Warning to what is counted."""
+
+
+@dataclass(frozen=True)
+class SplitStatistics:
+    """One part of the data, counted.
+
+    Attributes:
+        examples: rows.
+        class_counts: rows of each class in the order of the class names; empty where rows have no label.
+        unseen_labels: rows whose label is not in train.
+        length_bytes: quantile (``"0.5"`` is the median) to text length in UTF-8 bytes.
+        cut_fraction: share of texts longer than ``max_bytes``.
+    """
+
+    examples: int
+    class_counts: tuple[int, ...]
+    unseen_labels: int
+    length_bytes: dict[str, int]
+    cut_fraction: float
+
+
+@dataclass(frozen=True)
+class DataStatistics:
+    """A data set, counted.
+
+    Attributes:
+        class_names: labels of train, sorted.
+        splits: ``train``, ``validation``, ``test`` and, where given, ``unlabelled`` and ``out_of_scope``.
+        sources: split to where its rows came from, for people.
+        max_bytes: L, bytes of a text that are read.
+        max_words: W, words and punctuation marks of a text that are read.
+        word_cut_fraction: share of training texts with more than ``max_words`` of them.
+        duplicates: ``"test in train"`` and so on: rows of the first whose text the second has too; only what occurs.
+        warnings: warning to how often it occurs; only what occurs. ``warning_lines`` says them in words.
+    """
+
+    class_names: tuple[str, ...]
+    splits: dict[str, SplitStatistics]
+    sources: dict[str, str]
+    max_bytes: int
+    max_words: int
+    word_cut_fraction: float
+    duplicates: dict[str, int]
+    warnings: dict[str, int]
+
+    @property
+    def largest_class_fraction(self) -> float:
+        """Share of the training rows that the largest class has: the accuracy of always answering it."""
+        return max(self.splits["train"].class_counts) / self.splits["train"].examples
+
+    def lines(self) -> list[str]:
+        """Return the statistics as lines of plain text, warnings last."""
+        train = self.splits["train"]
+        counts = train.class_counts
+        order = sorted(range(len(counts)), key=lambda index: -counts[index])[:_LISTED_CLASSES]
+        listed = ", ".join(f"{self.class_names[index]!r} {counts[index]}" for index in order)
+        more = f", and {len(counts) - len(order)} more" if len(counts) > len(order) else ""
+        rows = [f"{name}: {split.examples} texts ({self.sources[name]})" for name, split in self.splits.items()]
+        return [
+            *rows,
+            f"classes: {len(counts)}",
+            f"examples per class in train: smallest {min(counts)}, median {np.median(counts):g}, largest {max(counts)}",
+            f"largest classes: {listed}{more}",
+            f"always answering the largest class: {self.largest_class_fraction:.1%} of train",
+            "text length in bytes: " + ", ".join(f"{_quantile_name(name)} {size}" for name, size in train.length_bytes.items()),
+            f"bytes that are read: {self.max_bytes}; {train.cut_fraction:.2%} of train is longer",
+            f"words that are read: {self.max_words}; {self.word_cut_fraction:.2%} of train has more",
+            "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
+            *(f"warning: {line}" for line in warning_lines(self.warnings)),
+        ]
+
+
+def warning_lines(warnings: Mapping[str, int]) -> list[str]:
+    """Return one line for each counted warning."""
+    return [f"{_MEANINGS[name]}: {count}" for name, count in warnings.items()]
+
+
+def length_bytes(texts: Sequence[str]) -> Int64Array:
+    """Return the length of each text in UTF-8 bytes."""
+    return np.fromiter((len(text) if text.isascii() else len(_encoded(text)) for text in texts), np.int64, len(texts))
+
+
+def word_counts(texts: Sequence[str]) -> Int64Array:
+    """Return how many tokens, words and punctuation marks, each text has; spec/projection.md 2.2."""
+    encoded = [_encoded(text) for text in texts]
+    # a separating byte after each text ends its last word and makes every slice below non-empty
+    codes = BYTE_CODES[np.frombuffer(b"\0".join([*encoded, b""]), np.uint8)]
+    in_word = codes > LAST_PUNCTUATION_CODE
+    begins = ((codes > 0) & ~in_word) | (in_word & ~np.concatenate([[False], in_word[:-1]]))
+    ends = np.cumsum([len(text) + 1 for text in encoded], dtype=np.int64)
+    begun_before = np.concatenate([[0], np.cumsum(begins)])
+    counts: Int64Array = np.diff(begun_before[np.concatenate([[0], ends])])
+    return counts
+
+
+def suggest_max_bytes(texts: Sequence[str]) -> int:
+    """Return the smallest of ``MAX_BYTES_CHOICES`` that cuts at most 1 % of ``texts``, or the largest."""
+    return _smallest(length_bytes(texts), MAX_BYTES_CHOICES)
+
+
+def suggest_max_words(texts: Sequence[str]) -> int:
+    """Return the smallest of ``MAX_WORDS_CHOICES`` that drops words of at most 1 % of ``texts``, or the largest."""
+    return _smallest(word_counts(texts), MAX_WORDS_CHOICES)
+
+
+def data_statistics(
+    class_names: Sequence[str],
+    *,
+    texts: Mapping[str, Sequence[str]],
+    labels: Mapping[str, Int64Array],
+    sources: Mapping[str, str],
+    max_bytes: int,
+    max_words: int,
+) -> DataStatistics:
+    """Return the statistics of a data set.
+
+    Args:
+        class_names: labels of train, sorted.
+        texts: split to its texts: ``train``, ``validation``, ``test`` and, where given, ``unlabelled`` and ``out_of_scope``.
+        labels: split to int64 ``[len(texts)]``, -1 for a label that train does not have; no entry for texts without labels.
+        sources: split to where its rows came from, for people.
+        max_bytes: L, bytes of a text that are read.
+        max_words: W, words and punctuation marks of a text that are read.
+    """
+    lengths = {name: length_bytes(part) for name, part in texts.items()}
+    splits = {
+        name: _count_split(lengths[name], labels.get(name), class_count=len(class_names), max_bytes=max_bytes) for name in texts
+    }
+    words = {name: word_counts(part) for name, part in texts.items()}
+    duplicates, duplicate_rows = _count_duplicates(texts)
+    warnings = {
+        "class_with_one_example": splits["train"].class_counts.count(1),
+        "test_label_unseen_in_train": splits["test"].unseen_labels,
+        "validation_label_unseen_in_train": splits["validation"].unseen_labels,
+        "empty_text": sum(not text.strip() for part in texts.values() for text in part),
+        "text_cut_at_max_bytes": sum(int(np.count_nonzero(part > max_bytes)) for part in lengths.values()),
+        "text_cut_at_max_words": sum(int(np.count_nonzero(part > max_words)) for part in words.values()),
+        "invalid_utf8": sum(not is_unicode(text) for part in texts.values() for text in part),
+        "duplicate_across_splits": duplicate_rows,
+        "conflicting_labels": _count_conflicts(texts["train"], labels["train"]),
+    }
+    return DataStatistics(
+        class_names=tuple(class_names),
+        splits=splits,
+        sources={name: sources[name] for name in texts},
+        max_bytes=max_bytes,
+        max_words=max_words,
+        word_cut_fraction=float(np.mean(words["train"] > max_words)),
+        duplicates=duplicates,
+        warnings={name: count for name, count in warnings.items() if count},
+    )
+
+
+def _count_split(lengths: Int64Array, labels: Int64Array | None, *, class_count: int, max_bytes: int) -> SplitStatistics:
+    seen = np.zeros(0, np.int64) if labels is None else labels[labels >= 0]
+    return SplitStatistics(
+        examples=len(lengths),
+        class_counts=() if labels is None else tuple(np.bincount(seen, minlength=class_count).tolist()),
+        unseen_labels=0 if labels is None else len(labels) - len(seen),
+        length_bytes={name: int(np.quantile(lengths, float(name), method="nearest")) for name in QUANTILES},
+        cut_fraction=float(np.mean(lengths > max_bytes)),
+    )
+
+
+def _count_duplicates(texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, int], int]:
+    """Return rows of validation and test whose text another part has, part by part, and how many rows that are in all."""
+    known = {name: set(texts.get(name, ())) for name in ("train", "unlabelled", "validation")}
+    pairs: dict[str, int] = {}
+    rows = 0
+    for name, others in (("validation", ("train", "unlabelled")), ("test", ("train", "unlabelled", "validation"))):
+        for other in others:
+            pairs[f"{name} in {other}"] = sum(text in known[other] for text in texts[name])
+        rows += sum(any(text in known[other] for other in others) for text in texts[name])
+    return {pair: count for pair, count in pairs.items() if count}, rows
+
+
+def _count_conflicts(texts: Sequence[str], labels: Int64Array) -> int:
+    """Return how many different texts occur with more than one label."""
+    pairs = set(zip(texts, labels.tolist(), strict=True))
+    return sum(count > 1 for count in Counter(text for text, _ in pairs).values())
+
+
+def _smallest(sizes: Int64Array, choices: Sequence[int]) -> int:
+    allowed = CUT_FRACTION_LIMIT * len(sizes)
+    return next((choice for choice in choices if np.count_nonzero(sizes > choice) <= allowed), choices[-1])
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _quantile_name(name: str) -> str:
+    return {"0": "shortest", "0.5": "median", "1": "longest"}.get(name, f"{float(name):.0%}")

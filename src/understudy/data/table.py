@@ -1,0 +1,168 @@
+"""A data file as named columns of strings, and the rows of text and label that are taken from it.
+
+Readers (``delimited.py``, ``jsonl.py``, ``parquet.py``) make a ``Table``; everything after them is the same for every format.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from understudy.errors import InputError
+
+TEXT_NAMES = ("text", "utterance", "sentence", "query", "question", "message", "comment", "review")
+"""Column names that are taken as the text when none is named."""
+LABEL_NAMES = ("label", "intent", "class", "act", "category", "topic", "target", "sentiment")
+"""Column names that are taken as the label when none is named."""
+
+_LISTED_COLUMNS = 20
+# surrogates other than the 128 that stand for undecodable bytes: JSON can spell them, UTF-8 cannot hold them
+_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One parsed data file.
+
+    Attributes:
+        path: the file, as it was named.
+        columns: column names in the file's order; for JSONL the keys of the first record.
+        positions: where each record begins, counted from 1.
+        position_name: what ``positions`` counts: ``line``, or ``row`` in a file without lines.
+        values: column name to its values, one a record; None is a value that the file marks as missing.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    positions: Sequence[int]
+    position_name: str
+    values: Callable[[str], Sequence[str | None]]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def place(self, record: int) -> str:
+        """Return where ``record`` (counted from 0) stands, for a message."""
+        return f"{self.position_name}={self.positions[record]} of file={str(self.path)!r}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts of one file, in its order, and their labels.
+
+    Attributes:
+        texts: any bytes, decoded as UTF-8 with ``surrogateescape``.
+        labels: one string a text, exactly as in the file; None when no label column was asked for.
+        invalid_utf8_count: texts whose bytes are not valid UTF-8.
+        empty_text_count: texts without any character but white space.
+    """
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...] | None
+    invalid_utf8_count: int
+    empty_text_count: int
+
+
+def find_text_column(table: Table, name: str | None) -> str:
+    """Return the text column: ``name``, or when that is None the only column with a usual name.
+
+    Raises:
+        InputError: no such column, or no unambiguous one.
+    """
+    return _find_column(table, role="text", name=name, usual=TEXT_NAMES)
+
+
+def find_label_column(table: Table, name: str | None) -> str:
+    """Return the label column: ``name``, or when that is None the only column with a usual name.
+
+    Raises:
+        InputError: no such column, or no unambiguous one.
+    """
+    return _find_column(table, role="label", name=name, usual=LABEL_NAMES)
+
+
+def take_rows(table: Table, *, text: str, label: str | None) -> Rows:
+    """Return the texts and, when ``label`` is given, the labels of ``table``.
+
+    Raises:
+        InputError: no such column, no rows, a missing text or label, a label that is not valid UTF-8.
+    """
+    texts = _texts(table, find_text_column(table, text))
+    labels = None if label is None else _labels(table, find_label_column(table, label))
+    return Rows(
+        texts=texts,
+        labels=labels,
+        invalid_utf8_count=sum(not is_unicode(value) for value in texts),
+        empty_text_count=sum(not value.strip() for value in texts),
+    )
+
+
+def escape_surrogates(text: str) -> str:
+    """Return ``text`` such that UTF-8 with ``surrogateescape`` can hold it: lone surrogates become three bytes."""
+    return _LONE_SURROGATE.sub(lambda found: found[0].encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"), text)
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether the bytes that ``text`` stands for are valid UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _find_column(table: Table, *, role: str, name: str | None, usual: Sequence[str]) -> str:
+    found = [column for column in table.columns if column == name or (name is None and column.strip().lower() in usual)]
+    if len(found) == 1:
+        return found[0]
+    received = f"received {role}={name!r} and columns={_listed(table.columns)} in file={str(table.path)!r}"
+    if name is None:
+        raise InputError(
+            f"the {role} column is guessed only when exactly one column has a usual name "
+            f"({', '.join(usual)}): {received}; name it with --{role} or data.{role}"
+        )
+    if found:
+        raise InputError(f"a column name occurs once: {received}; rename one of the columns")
+    close = difflib.get_close_matches(name, table.columns, n=1)
+    step = f"did you mean {close[0]!r}?" if close else "name one of these columns"
+    raise InputError(f"the {role} column is a column of the file: {received}; {step}")
+
+
+def _texts(table: Table, column: str) -> tuple[str, ...]:
+    values: list[str] = []
+    for record, value in enumerate(table.values(column)):
+        if value is None:
+            raise InputError(
+                f"every row has a text, which may be empty but not null: received {column}=null "
+                f"at {table.place(record)}; remove the row or write an empty text"
+            )
+        values.append(value)
+    return tuple(values)
+
+
+def _labels(table: Table, column: str) -> tuple[str, ...]:
+    values: list[str] = []
+    for record, value in enumerate(table.values(column)):
+        if not value:
+            raise InputError(
+                f"every row has a label: received {column}={'null' if value is None else repr(value)} "
+                f"at {table.place(record)}; "
+                "fill it in or move the row to a file of unlabelled texts"
+            )
+        if not is_unicode(value):
+            raise InputError(
+                f"a label is valid UTF-8: received {column}={value!r} at {table.place(record)}; save the file as UTF-8"
+            )
+        values.append(value)
+    return tuple(values)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = len(columns) - _LISTED_COLUMNS
+    shown = ", ".join(repr(column) for column in columns[:_LISTED_COLUMNS])
+    return f"[{shown}, and {more} more]" if more > 0 else f"[{shown}]"

@@ -1,0 +1,241 @@
+"""From a chosen student to a verified bundle: export, run every file over the test split, measure, write, record."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.bundle import write_bundle
+from understudy.errors import VerificationError
+from understudy.export.parity import measure_latency, verify_file
+from understudy.export.registry import exporter
+from understudy.family import (
+    ByteRow,
+    ClassResult,
+    Confusion,
+    FileRecord,
+    LatencyMicroseconds,
+    LearningPoint,
+    Member,
+    OutOfScope,
+    Trial,
+    Twin,
+)
+from understudy.metrics import accuracy, auroc, class_scores, macro_f1, most_confused
+from understudy.program.interpreter import Scores, run
+from understudy.program.ops import Program
+from understudy.projections.text import encode
+from understudy.selection import Selection, Tried
+from understudy.training.loop import Point
+
+if TYPE_CHECKING:
+    from understudy.data.text import TextDataset
+
+Float32Array = npt.NDArray[np.float32]
+ACCEPTED_FRACTION = 0.95
+"""Share of in-scope validation texts that the calibrated threshold lets through."""
+CONFUSED_PAIRS = 20
+
+
+@dataclass(frozen=True)
+class Order:
+    """What every member of a family is delivered with.
+
+    Attributes:
+        out: the family's folder.
+        name: stem of the C symbols.
+        formats: files to write.
+        data_digest: digest of what the student could learn from.
+    """
+
+    out: Path
+    name: str
+    formats: tuple[str, ...]
+    data_digest: str
+
+
+def threshold_of(validation_probabilities: Float32Array) -> float:
+    """Return the score that 95 % of validation texts ``[texts, classes]`` reach with their best class."""
+    best = validation_probabilities.max(axis=1)
+    return float(np.quantile(best, 1 - ACCEPTED_FRACTION, method="lower"))
+
+
+def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
+    """Write the bundle of ``selection``'s best trial and return its record.
+
+    Raises:
+        VerificationError: a file does not reproduce the reference; nothing of the bundle is left behind.
+        SetupError: a runtime is missing, or the folder cannot be written.
+    """
+    chosen = selection.best
+    assert chosen.result is not None
+    program = chosen.result.program
+    test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
+    reference = run(program, test_ids)
+    exports = {f: exporter(f).export(program, name=order.name) for f in order.formats}
+    files = [
+        _verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats
+    ]
+    threshold = threshold_of(chosen.result.validation_probabilities)
+    recipe = {**chosen.candidate.recipe.as_dict(), "seed": chosen.number}
+    write_bundle(
+        order.out / selection.budget,
+        program=program,
+        exports=exports,
+        name=order.name,
+        labels=dataset.class_names,
+        threshold=threshold,
+        recipe=recipe,
+        data_digest=order.data_digest,
+    )
+    answers = reference.logits.argmax(axis=1)
+    score = accuracy(dataset.test.labels, answers)
+    twin = _twin(selection, dataset)
+    return Member(
+        budget_bytes=selection.budget_bytes,
+        budget=selection.budget,
+        path=selection.budget,
+        name=order.name,
+        student=chosen.candidate.recipe.student,
+        recipe={**recipe},
+        weight_bits=chosen.candidate.recipe.weight_bits,
+        weight_count=program.weight_count,
+        input_bytes=program.projection.max_bytes,
+        accuracy=score,
+        macro_f1=macro_f1(dataset.test.labels, answers),
+        validation_accuracy=chosen.validation_accuracy,
+        files=tuple(files),
+        twin=twin,
+        distillation_gain=None if twin is None else score - twin.accuracy,
+        ram_bytes=_ram_bytes(program, order),
+        byte_table={f: _byte_rows(program, f, order.name) for f in order.formats},
+        learning_curve=_curve(chosen.result.curve),
+        trials=tuple(_trial(tried) for tried in selection.trials),
+        per_class=_per_class(dataset, answers),
+        confusions=_confusions(dataset, answers),
+        out_of_scope=_out_of_scope(program, reference, dataset, threshold=threshold),
+    )
+
+
+def _verified(
+    program: Program,
+    format_name: str,
+    contents: dict[str, bytes],
+    order: Order,
+    selection: Selection,
+    *,
+    dataset: TextDataset,
+    reference: Scores,
+) -> FileRecord:
+    """Return the record of one file after running it over the whole test split in its own runtime."""
+    writer = exporter(format_name)
+    test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
+    with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
+        for name, content in contents.items():
+            (Path(temporary) / name).write_bytes(content)
+        session = writer.open(Path(temporary), name=order.name)
+        found = verify_file(program, session, test_ids, reference=reference)
+        if not found.verified:
+            raise VerificationError(
+                f"a {format_name} file must reproduce the reference: received budget={selection.budget!r} "
+                f"where {found.reason}; it is not handed over, please report this"
+            )
+        latency = measure_latency(session, test_ids)
+    answers = found.probabilities.argmax(axis=1)
+    return FileRecord(
+        format=format_name,
+        path=f"{selection.budget}/{writer.filename}",
+        size_bytes=sum(count for _, count in writer.byte_table(program, name=order.name)),
+        accuracy=accuracy(dataset.test.labels, answers),
+        macro_f1=macro_f1(dataset.test.labels, answers),
+        agreement=found.agreement,
+        verified=True,
+        latency_us=LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+        runtime=session.runtime,
+    )
+
+
+def _twin(selection: Selection, dataset: TextDataset) -> Twin | None:
+    twin = selection.best_twin
+    if twin is None:
+        return None
+    logits = run(twin.program, encode(dataset.test.texts, max_bytes=twin.program.projection.max_bytes)).logits
+    return Twin(
+        accuracy=accuracy(dataset.test.labels, logits.argmax(axis=1)),
+        validation_accuracy=twin.validation_accuracy,
+        learning_curve=_curve(twin.curve),
+    )
+
+
+def _ram_bytes(program: Program, order: Order) -> int | None:
+    if "c" not in order.formats:
+        return None
+    from understudy.export.c import CExporter
+
+    return CExporter().ram_bytes(program)
+
+
+def _byte_rows(program: Program, format_name: str, name: str) -> tuple[ByteRow, ...]:
+    return tuple(ByteRow(where=where, bytes=count) for where, count in exporter(format_name).byte_table(program, name=name))
+
+
+def _curve(points: Sequence[Point]) -> tuple[LearningPoint, ...]:
+    return tuple(
+        LearningPoint(step=p.step, train_loss=dict(p.terms), validation_accuracy=p.validation_accuracy) for p in points
+    )
+
+
+def _trial(tried: Tried) -> Trial:
+    return Trial(
+        number=tried.number,
+        recipe={
+            **tried.candidate.recipe.as_dict(),
+            "dropout": tried.candidate.dropout,
+            "learning_rate": tried.candidate.learning_rate,
+        },
+        state="complete" if tried.result else "pruned",
+        validation_accuracy=tried.validation_accuracy,
+        size_bytes=tried.size_bytes,
+    )
+
+
+def _per_class(dataset: TextDataset, answers: npt.NDArray[np.int64]) -> tuple[ClassResult, ...]:
+    scores = class_scores(dataset.test.labels, answers, classes=len(dataset.class_names))
+    return tuple(
+        ClassResult(
+            label=label,
+            support=int(scores.support[i]),
+            precision=float(scores.precision[i]),
+            recall=float(scores.recall[i]),
+            f1=float(scores.f1[i]),
+        )
+        for i, label in enumerate(dataset.class_names)
+    )
+
+
+def _confusions(dataset: TextDataset, answers: npt.NDArray[np.int64]) -> tuple[Confusion, ...]:
+    names = dataset.class_names
+    return tuple(
+        Confusion(actual=names[pair.actual], predicted=names[pair.predicted], count=pair.count)
+        for pair in most_confused(dataset.test.labels, answers, limit=CONFUSED_PAIRS)
+    )
+
+
+def _out_of_scope(program: Program, reference: Scores, dataset: TextDataset, *, threshold: float) -> OutOfScope:
+    inside = reference.probabilities.max(axis=1)
+    if not dataset.out_of_scope:
+        return OutOfScope(threshold=threshold, accepted_fraction=float((inside >= threshold).mean()))
+    ids = encode(dataset.out_of_scope, max_bytes=program.projection.max_bytes)
+    outside = run(program, ids).probabilities.max(axis=1)
+    return OutOfScope(
+        threshold=threshold,
+        accepted_fraction=float((inside >= threshold).mean()),
+        auroc=auroc(inside, outside),
+        rejected_fraction=float((outside < threshold).mean()),
+    )

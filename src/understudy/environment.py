@@ -1,0 +1,132 @@
+"""What is installed on this machine, and which formats and teachers are available with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from understudy.errors import SetupError
+from understudy.export.c_session import c_compiler
+from understudy.version import installed_version
+
+REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-learn", "torch", "typer")
+"""Packages that every installation has; ``pyproject.toml``."""
+EXTRAS = {"onnx": ("onnx", "onnxruntime"), "litert": ("ai-edge-litert", "flatbuffers"), "parquet": ("pyarrow",)}
+"""Extra to the packages that it brings; ``pyproject.toml``."""
+_IMPORTED_AS = {"scikit-learn": "sklearn", "ai-edge-litert": "ai_edge_litert"}
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package; ``version`` is None when it is not installed, ``extra`` is None when every installation has it."""
+
+    name: str
+    version: str | None
+    extra: str | None
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something that understudy can do here or not.
+
+    Attributes:
+        name: what the user writes: a format, or a kind of teacher.
+        available: it works here.
+        how: what does it, or what is missing.
+        install: the command that makes it available, or None.
+    """
+
+    name: str
+    available: bool
+    how: str
+    install: str | None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine, its packages, and what follows from them."""
+
+    understudy: str
+    python: str
+    system: str
+    cpu_count: int
+    packages: tuple[Package, ...]
+    formats: tuple[Ability, ...]
+    teachers: tuple[Ability, ...]
+    inputs: tuple[Ability, ...]
+
+
+def inspect_environment() -> Environment:
+    """Return what is installed here; nothing heavy is imported for it."""
+    packages = tuple(_packages())
+    versions = {package.name: package.version for package in packages}
+    return Environment(
+        understudy=installed_version(),
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu_count=os.cpu_count() or 1,
+        packages=packages,
+        formats=(_from_extra("onnx", "onnx", versions), _from_extra("litert", "litert", versions), _c_format()),
+        teachers=(
+            _built_in("Python function", "package.module:name or file.py:name"),
+            _from_packages("torch module", ("torch",), "pip install torch", versions),
+            _built_in("saved logits (.npz)", "numpy"),
+            _from_extra("saved logits (.parquet)", "parquet", versions),
+            _from_packages("ONNX file (.onnx)", ("onnxruntime",), _pip("onnx"), versions),
+            _from_packages("LiteRT file (.tflite)", ("ai-edge-litert",), _pip("litert"), versions),
+            _from_packages("auto (trained here)", ("torch", "scikit-learn"), "pip install torch scikit-learn", versions),
+        ),
+        inputs=(_built_in("CSV, TSV, JSONL", "Python"), _from_extra("Parquet", "parquet", versions)),
+    )
+
+
+def _packages() -> Iterator[Package]:
+    for name in REQUIRED:
+        yield Package(name, _version_of(name), None)
+    for extra, names in EXTRAS.items():
+        for name in names:
+            yield Package(name, _version_of(name), extra)
+
+
+def _version_of(name: str) -> str | None:
+    """Return the version of a package that can be imported."""
+    if find_spec(_IMPORTED_AS.get(name, name)) is None:
+        return None
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _pip(extra: str) -> str:
+    return f"pip install 'understudy[{extra}]'"
+
+
+def _built_in(name: str, how: str) -> Ability:
+    return Ability(name, True, how, None)
+
+
+def _from_extra(name: str, extra: str, versions: dict[str, str | None]) -> Ability:
+    return _from_packages(name, EXTRAS[extra], _pip(extra), versions)
+
+
+def _from_packages(name: str, needed: tuple[str, ...], install: str, versions: dict[str, str | None]) -> Ability:
+    missing = [package for package in needed if versions[package] is None]
+    if missing:
+        return Ability(name, False, f"missing: {', '.join(missing)}", install)
+    return Ability(name, True, ", ".join(f"{package} {versions[package]}" for package in needed), None)
+
+
+def _c_format() -> Ability:
+    try:
+        command = c_compiler()
+    except SetupError as error:
+        reason, _, step = str(error).rpartition("; ")
+        return Ability("c", False, f"missing: {reason.rpartition('received ')[2]}", step)
+    answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    return Ability("c", True, f"{' '.join(command)}: {answer.stdout.partition(chr(10))[0].strip()}", None)

@@ -1,0 +1,186 @@
+"""The C99 format: one generated header on the portable runtime ``understudy.h``, which is copied beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from understudy.export.c_code import code_rows
+from understudy.export.c_session import CSession, compile_session
+from understudy.export.c_source import Source, c_identifier, write_source
+from understudy.program.ops import Program
+
+RUNTIME = "understudy.h"
+
+_HEADER = """\
+/* {identifier}: a text classifier that understudy wrote. Do not edit.
+ *
+ * Include it in one source file, with understudy.h beside it:
+ *     float scores[US_{upper}_CLASSES];
+ *     int label = us_{identifier}_predict(bytes, n, scores);
+ * `bytes` is UTF-8 text (any bytes are valid) of `n` bytes, of which the first US_{upper}_MAX_BYTES are read.
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, or US_ERROR_NULL.
+ *
+ * Static RAM: US_{upper}_RAM_BYTES bytes. Stack: at most 512 bytes on a Cortex-M4 with -Os. Heap: none.
+ * Not reentrant: one prediction at a time. The first one also expands the hash coefficients.
+ */
+#ifndef US_{upper}_H
+#define US_{upper}_H
+
+#include "{runtime}"
+
+#if US_VERSION != 1
+#error "this model needs version 1 of understudy.h"
+#endif
+
+#define US_{upper}_CLASSES {classes}
+#define US_{upper}_RAM_BYTES {ram_bytes}
+#define US_{upper}_MAX_BYTES {max_bytes}
+
+{memory}
+typedef char us_{identifier}_ram_is_as_stated[sizeof(us_{identifier}_ram) == US_{upper}_RAM_BYTES ? 1 : -1];
+
+{constants}
+
+US_FUNCTION int us_{identifier}_predict(const uint8_t *bytes, size_t n, float scores[US_{upper}_CLASSES]) {{
+    us_tokens tokens = {{bytes, n, 0, 0, 0}};
+    size_t row;
+    if (scores == NULL || (bytes == NULL && n > 0)) {{
+        return US_ERROR_NULL;
+    }}
+    if (n > US_{upper}_MAX_BYTES) {{
+        tokens.length = US_{upper}_MAX_BYTES;
+    }}
+{predict}
+}}
+{labels}
+#endif
+"""
+
+_EXAMPLE = """\
+/* cc -std=c99 -O2 -o example example.c && ./example "some text"
+ *
+ * Prints the scores of its argument, or of one line from standard input; the best label comes first.
+ */
+#include <stdio.h>
+#include <string.h>
+{labels}
+#include "model.h"
+
+int main(int argc, char **argv) {{
+    static char line[US_{upper}_MAX_BYTES + 2];
+    static float scores[US_{upper}_CLASSES];
+    const char *text = line;
+    size_t length;
+    int best;
+    if (argc > 1) {{
+        text = argv[1];
+    }} else if (fgets(line, (int)sizeof line, stdin) == NULL) {{
+        line[0] = 0;
+    }}
+    length = strlen(text);
+    best = us_{identifier}_predict((const uint8_t *)text, length, scores);
+    if (best < 0) {{
+        return 1;
+    }}
+    printf("best {format}\\n", {best});
+    for (int i = 0; i < US_{upper}_CLASSES; i++) {{
+        printf("{format} %.6f\\n", {each}, (double)scores[i]);
+    }}
+    return 0;
+}}
+"""
+
+
+def _c_string(text: str) -> str:
+    """Return a C string literal; bytes that could mean something to a compiler are written in octal."""
+    plain = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:;+()")
+    return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8", "surrogateescape")) + '"'
+
+
+def _labels(identifier: str, labels: Sequence[str]) -> str:
+    upper = identifier.upper()
+    rows = "".join(f"    {_c_string(label)},\n" for label in labels)
+    return (
+        f"\n#ifdef US_{upper}_LABELS /* define it before the include to have the names: they cost flash */\n"
+        f"static const char *const us_{identifier}_labels[US_{upper}_CLASSES] = {{\n{rows}}};\n#endif\n"
+    )
+
+
+def _header(program: Program, identifier: str, source: Source, labels: Sequence[str] | None) -> str:
+    return _HEADER.format(
+        identifier=identifier,
+        upper=identifier.upper(),
+        runtime=RUNTIME,
+        classes=program.classes,
+        ram_bytes=source.ram_bytes,
+        max_bytes=program.projection.max_bytes,
+        memory=source.memory,
+        constants="\n\n".join(constant.text for constant in source.constants),
+        predict=source.predict,
+        labels="" if labels is None else _labels(identifier, labels),
+    )
+
+
+def _example(identifier: str, *, labelled: bool) -> str:
+    upper = identifier.upper()
+    names = f"us_{identifier}_labels"
+    return _EXAMPLE.format(
+        identifier=identifier,
+        upper=upper,
+        labels=f"\n#define US_{upper}_LABELS" if labelled else "",
+        format="%s" if labelled else "%d",
+        best=f"{names}[best]" if labelled else "best",
+        each=f"{names}[i]" if labelled else "i",
+    )
+
+
+class CExporter:
+    """``--format c``. Budgets count flash on a Cortex-M4: constants exactly, code from a measured table."""
+
+    format = "c"
+    filename = "model.h"
+
+    def export(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> dict[str, bytes]:
+        """Return ``model.h``, the runtime ``understudy.h`` and ``example.c``.
+
+        Args:
+            program: an integer program.
+            name: any text; ``c_identifier`` turns it into the part of the C names behind ``us_``.
+            labels: class names in the order of the scores; given, the header holds them behind a macro.
+
+        Raises:
+            InputError: a float program, or one beyond the runtime's integer types.
+        """
+        identifier = c_identifier(name)
+        source = write_source(program, identifier)
+        runtime = resources.files(__package__).joinpath(RUNTIME).read_bytes()
+        return {
+            self.filename: _header(program, identifier, source, labels).encode(),
+            RUNTIME: runtime,
+            "example.c": _example(identifier, labelled=labels is not None).encode(),
+        }
+
+    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:
+        """Return (where, bytes of flash) rows: constants exactly, then the code of the operations that are used."""
+        source = write_source(program, c_identifier(name))
+        constants: Counter[str] = Counter()
+        for constant in source.constants:
+            constants[constant.where] += constant.size_bytes
+        # coefficients of the hash are expanded from the seed into RAM: no flash
+        return [("projection constants", 0), *constants.items(), *code_rows(source.calls)]
+
+    def ram_bytes(self, program: Program) -> int:
+        """Return the static RAM of ``program``, the value of ``US_<NAME>_RAM_BYTES``."""
+        return write_source(program, "model").ram_bytes
+
+    def open(self, folder: Path, *, name: str) -> CSession:
+        """Compile ``model.h`` in ``folder`` with this machine's C compiler and return a session on it.
+
+        Raises:
+            SetupError: no C compiler.
+            VerificationError: the header does not compile.
+        """
+        return compile_session(folder, c_identifier(name))

@@ -1,0 +1,76 @@
+"""Code bytes of the C format: which runtime functions a program pulls in, and what each weighs.
+
+The weights stand in ``c_code_bytes.json``, measured by ``benchmarks/c_code_size.py`` with the compiler that the file names;
+``arm-none-eabi-gcc`` is not needed here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+from typing import Any
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "us_expand": ("us_mix",),
+    "us_next_token": ("us_code",),
+    "us_characters": ("us_digest", "us_count", "us_flush"),
+    "us_word_digest": ("us_digest",),
+    "us_words": ("us_count", "us_flush"),
+    "us_pairs": ("us_count", "us_flush"),
+    "us_digest": ("us_code", "us_hash"),
+    "us_count": ("us_hash",),
+    "us_linear": ("us_linear_row",),
+    "us_linear_row": ("us_requantize",),
+    "us_sum_pool": ("us_requantize",),
+    "us_softmax": ("us_exp",),
+}
+"""Runtime function to the runtime functions that it calls."""
+
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "projection": (
+        *("us_expand", "us_mix", "us_next_token", "us_code", "us_digest", "us_hash", "us_count", "us_flush"),
+        *("us_characters", "us_word_digest", "us_words", "us_pairs", "us_clear", "us_clamp", "us_binary", "us_store"),
+    ),
+    "linear": ("us_linear", "us_linear_row", "us_repeat", "us_dot8", "us_dot4"),
+    "requantization": ("us_requantize",),
+    "window": ("us_window",),
+    "max_pool": ("us_max_pool",),
+    "sum_pool": ("us_sum_pool",),
+    "concat": ("us_copy",),
+    "softmax": ("us_softmax", "us_exp"),
+}
+"""Rows of the byte table to the runtime functions that they count."""
+
+
+@cache
+def measured() -> dict[str, Any]:
+    """Return the measured table: ``functions`` name to bytes, ``predict`` fixed bytes, ``calls`` name to bytes of one call."""
+    table: dict[str, Any] = json.loads(resources.files(__package__).joinpath("c_code_bytes.json").read_text("utf-8"))
+    return table
+
+
+def reachable(calls: Iterable[str]) -> frozenset[str]:
+    """Return every runtime function that ``calls`` lead to."""
+    found: set[str] = set()
+    waiting = list(calls)
+    while waiting:
+        function = waiting.pop()
+        if function not in found:
+            found.add(function)
+            waiting.extend(NEEDS.get(function, ()))
+    return frozenset(found)
+
+
+def code_rows(calls: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Return (row, bytes) for the code of a program whose predict function makes ``calls``."""
+    table = measured()
+    used = reachable(calls)
+    rows = [
+        (f"code: {operation}", sum(table["functions"][f] for f in functions if f in used))
+        for operation, functions in OPERATIONS.items()
+        if used.intersection(functions)
+    ]
+    glue = table["predict"] + sum(table["calls"].get(function, 0) for function in calls)
+    return [*rows, ("code: predict", glue)]

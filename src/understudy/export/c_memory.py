@@ -1,0 +1,135 @@
+"""Where a program's tensors stand in the static RAM of the C format, and which nodes need none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from understudy.program.ops import Concat, Linear, Node, Program, Window
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The memory plan of one program.
+
+    Attributes:
+        offsets: tensor name to its first byte in the tensor area; tensors without a place are missing.
+        tensor_bytes: size of the tensor area.
+        direct_features: the features are read row by row by linear layers, so that only one row ever exists.
+        gathered_windows: names of windows that the linear layer behind them reads straight from the rows.
+        written_in_place: (concat output, input) pairs that need no copy.
+    """
+
+    offsets: dict[str, int]
+    tensor_bytes: int
+    direct_features: bool
+    gathered_windows: frozenset[str]
+    written_in_place: frozenset[tuple[str, str]]
+
+
+def node_inputs(node: Node) -> tuple[str, ...]:
+    """Return the names of the tensors that ``node`` reads."""
+    return node.inputs if isinstance(node, Concat) else (node.input,)
+
+
+def _readers(program: Program, tensor: str) -> list[Node]:
+    return [node for node in program.nodes if tensor in node_inputs(node)]
+
+
+def _all_linear(nodes: list[Node]) -> bool:
+    return bool(nodes) and all(isinstance(node, Linear) for node in nodes)
+
+
+def place_tensors(program: Program) -> Placement:
+    """Return a memory plan for an integer ``program``: parts of a concatenation side by side, then first fit by lifetime."""
+    features = program.nodes[0].output
+    direct = _all_linear(_readers(program, features))
+    gathered = frozenset(
+        node.output
+        for node in program.nodes
+        if isinstance(node, Window)
+        and _all_linear(_readers(program, node.output))
+        and program.quantization[node.input] == program.quantization[node.output]
+    )
+    sizes = {
+        node.output: math.prod(program.shapes()[node.output])
+        for node in program.nodes[:-1]
+        if node.output not in gathered and not (direct and node.output == features)
+    }
+    part_of = _concatenated(program, sizes)
+    lifetimes = _lifetimes(program, gathered, features=features if direct else None)
+    roots: dict[str, tuple[int, int]] = {}
+    for name in sizes:
+        root, _ = _root(name, part_of)
+        begin, end = lifetimes[name]
+        known = roots.get(root, (begin, end))
+        roots[root] = (min(begin, known[0]), max(end, known[1]))
+    root_offsets = _first_fit(roots, sizes)
+    offsets = {}
+    for name in sizes:
+        root, within = _root(name, part_of)
+        offsets[name] = root_offsets[root] + within
+    return Placement(
+        offsets=offsets,
+        tensor_bytes=max((root_offsets[name] + sizes[name] for name in root_offsets), default=0),
+        direct_features=direct,
+        gathered_windows=gathered,
+        written_in_place=frozenset((whole, name) for name, (whole, _) in part_of.items()),
+    )
+
+
+def _concatenated(program: Program, sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
+    """Return tensor to (concatenation, offset in it) for every tensor that can be written in its final place."""
+    concats = [node for node in program.nodes if isinstance(node, Concat)]
+    uses = [name for node in concats for name in node.inputs]
+    part_of: dict[str, tuple[str, int]] = {}
+    for node in concats:
+        offset = 0
+        for name in node.inputs:
+            if uses.count(name) == 1 and name in sizes:
+                part_of[name] = (node.output, offset)
+            offset += math.prod(program.shapes()[name])
+    return part_of
+
+
+def _root(name: str, part_of: dict[str, tuple[str, int]]) -> tuple[str, int]:
+    """Return the outermost concatenation that holds ``name``, and the offset of ``name`` in it."""
+    offset = 0
+    while name in part_of:
+        name, step = part_of[name]
+        offset += step
+    return name, offset
+
+
+def _lifetimes(program: Program, gathered: Iterable[str], *, features: str | None) -> dict[str, tuple[int, int]]:
+    """Return for each tensor the node indices that write it first and read it last; layers on direct features run at 0."""
+    lifetimes: dict[str, tuple[int, int]] = {}
+    behind = {node.output: node_inputs(node)[0] for node in program.nodes if node.output in gathered}
+    for index, node in enumerate(program.nodes):
+        begin = 0 if features is not None and features in node_inputs(node) else index
+        lifetimes[node.output] = (begin, index)
+        for name in node_inputs(node):
+            for read in (name, behind.get(name)):
+                if read in lifetimes:
+                    lifetimes[read] = (lifetimes[read][0], index)
+    return lifetimes
+
+
+def _first_fit(lifetimes: dict[str, tuple[int, int]], sizes: dict[str, int]) -> dict[str, int]:
+    """Return offsets at which tensors that live at the same time do not overlap, the largest first."""
+    offsets: dict[str, int] = {}
+    for name in sorted(lifetimes, key=lambda n: (-sizes[n], n)):
+        begin, end = lifetimes[name]
+        taken = sorted(
+            (offsets[other], offsets[other] + sizes[other])
+            for other in offsets
+            if lifetimes[other][0] <= end and begin <= lifetimes[other][1]
+        )
+        offset = 0
+        for first, last in taken:
+            if offset + sizes[name] <= first:
+                break
+            offset = max(offset, last)
+        offsets[name] = offset
+    return offsets

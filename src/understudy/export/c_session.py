@@ -1,0 +1,161 @@
+"""A generated header, compiled with this machine's C compiler and called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import SetupError, VerificationError
+
+Int8Array = npt.NDArray[np.int8]
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+COMPILE_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC")
+
+# the batch loop stands in C, so that a measured time holds no Python
+_DRIVER = """\
+#define _POSIX_C_SOURCE 199309L
+#include <time.h>
+#include "model.h"
+#define CLASSES US_{upper}_CLASSES
+
+int driver_classes(void) {{ return CLASSES; }}
+int driver_max_bytes(void) {{ return US_{upper}_MAX_BYTES; }}
+
+void driver_predict(const uint8_t *bytes, size_t batch, size_t length, float *scores, int8_t *logits, int *labels) {{
+    for (size_t i = 0; i < batch; i++) {{
+        labels[i] = us_{identifier}_predict(bytes + i * length, length, scores + i * CLASSES);
+        for (size_t c = 0; c < CLASSES; c++) {{
+            logits[i * CLASSES + c] = us_{identifier}_scores.logits[c];
+        }}
+    }}
+}}
+
+void driver_time(const uint8_t *bytes, size_t batch, size_t length, const size_t *lengths, size_t repeats, double *us) {{
+    float scores[CLASSES];
+    struct timespec begin, end;
+    for (size_t repeat = 0; repeat < repeats; repeat++) {{
+        for (size_t i = 0; i < batch; i++) {{
+            clock_gettime(CLOCK_MONOTONIC, &begin);
+            (void)us_{identifier}_predict(bytes + i * length, lengths[i], scores);
+            clock_gettime(CLOCK_MONOTONIC, &end);
+            us[repeat * batch + i] = (double)(end.tv_sec - begin.tv_sec) * 1e6 + (double)(end.tv_nsec - begin.tv_nsec) * 1e-3;
+        }}
+    }}
+}}
+"""
+
+
+class CSession:
+    """A compiled model; single-threaded, with static state of its own.
+
+    Attributes:
+        runtime: name and version of the compiler.
+    """
+
+    def __init__(self, library: ctypes.CDLL, runtime: str) -> None:
+        self.runtime = runtime
+        self._library = library
+        self._classes = int(library.driver_classes())
+        self._max_bytes = int(library.driver_max_bytes())
+
+    def _bytes(self, byte_ids: Int32Array) -> npt.NDArray[np.uint8]:
+        if byte_ids.ndim != 2 or byte_ids.shape[1] != self._max_bytes:
+            raise ValueError(f"bytes are int32 [batch, {self._max_bytes}]: received shape={byte_ids.shape}")
+        return np.ascontiguousarray(byte_ids, np.uint8)
+
+    def _run(self, byte_ids: Int32Array) -> tuple[Float32Array, Int8Array, npt.NDArray[np.intc]]:
+        data = self._bytes(byte_ids)
+        scores = np.empty((len(data), self._classes), np.float32)
+        logits = np.empty((len(data), self._classes), np.int8)
+        labels = np.empty(len(data), np.intc)
+        self._library.driver_predict(
+            _pointer(data), _size(len(data)), _size(self._max_bytes), _pointer(scores), _pointer(logits), _pointer(labels)
+        )
+        return scores, logits, labels
+
+    def predict(self, byte_ids: Int32Array) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        return self._run(byte_ids)[0]
+
+    def logits(self, byte_ids: Int32Array) -> Int8Array:
+        """Return the integer logits int8 ``[batch, classes]``, for comparison with the interpreter."""
+        return self._run(byte_ids)[1]
+
+    def labels(self, byte_ids: Int32Array) -> npt.NDArray[np.intc]:
+        """Return what the C function returns: the index of the best label ``[batch]``."""
+        return self._run(byte_ids)[2]
+
+    def time_us(self, byte_ids: Int32Array, repeats: int) -> Float64Array:
+        """Return microseconds of single calls, float64 ``[repeats, batch]``, after one call that is not counted.
+
+        Trailing zeros of a row are not passed on: a device would pass the text's own length.
+        """
+        data = self._bytes(byte_ids)
+        used = data.shape[1] - np.argmax(data[:, ::-1] != 0, axis=1)
+        lengths = np.where(data.any(axis=1), used, 0).astype(np.uintp)
+        times_us = np.empty((repeats, len(data)), np.float64)
+        if len(data):
+            self._run(byte_ids[:1])
+        arguments = (_size(len(data)), _size(self._max_bytes), _pointer(lengths), _size(repeats))
+        self._library.driver_time(_pointer(data), *arguments, _pointer(times_us))
+        return times_us
+
+
+def _pointer(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _size(value: int) -> ctypes.c_size_t:
+    return ctypes.c_size_t(value)
+
+
+def c_compiler() -> list[str]:
+    """Return the command of this machine's C compiler: ``$CC``, else ``cc``.
+
+    Raises:
+        SetupError: it is not installed.
+    """
+    command = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    if shutil.which(command[0]) is None:
+        raise SetupError(
+            f"running a C model needs a C compiler: received CC={command[0]!r} not found; install gcc or clang "
+            "(Debian: apt install gcc, macOS: xcode-select --install) or set CC"
+        )
+    return command
+
+
+def compile_session(folder: Path, identifier: str) -> CSession:
+    """Compile ``model.h`` in ``folder`` in a temporary folder and load it.
+
+    Raises:
+        SetupError: no C compiler.
+        VerificationError: the header does not compile.
+    """
+    command = c_compiler()
+    asked = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    runtime = (asked.stdout.splitlines() or [command[0]])[0]
+    with tempfile.TemporaryDirectory(prefix="understudy-c-") as build:
+        driver = Path(build) / "driver.c"
+        library = Path(build) / "model.so"
+        driver.write_text(_DRIVER.format(identifier=identifier, upper=identifier.upper()), encoding="utf-8")
+        paths = ("-I", str(folder.resolve()), "-o", str(library), str(driver))
+        result = subprocess.run([*command, *COMPILE_FLAGS, *paths], capture_output=True, text=True, check=False)
+        if result.returncode:
+            reason = next((line for line in result.stderr.splitlines() if "error" in line), "no message")
+            raise VerificationError(
+                f"a generated header compiles: received folder={str(folder)!r} and {runtime} says {reason!r}; "
+                "check CC, and report it if the compiler is sound"
+            )
+        # the loaded library stays mapped when the folder goes
+        return CSession(ctypes.CDLL(str(library)), runtime)

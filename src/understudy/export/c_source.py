@@ -1,0 +1,392 @@
+"""Program to C source: constants, static RAM and the predict function of a generated ``model.h``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import InputError
+from understudy.export.c_memory import Placement, node_inputs, place_tensors
+from understudy.program.interpreter import requantize_scale
+from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, Quantization, Softmax, SumPool, Window
+from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextProjection
+
+TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
+"""Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
+_FIRST_BLOCK, _SECOND_BLOCK, _DIGEST_BYTES = 16, 32, 4 * 16
+_SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
+_WORD_STREAM = 32
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One constant object of the header: what it belongs to, its size on a 32-bit core, its C definition."""
+
+    where: str
+    size_bytes: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A program as C.
+
+    Attributes:
+        constants: every constant object, in order.
+        memory: definition of the static RAM.
+        ram_bytes: its size, on every platform.
+        calls: the runtime functions that the predict function calls, once for each call.
+        predict: body of the predict function.
+    """
+
+    constants: tuple[Constant, ...]
+    memory: str
+    ram_bytes: int
+    calls: tuple[str, ...]
+    predict: str
+
+
+def c_identifier(name: str) -> str:
+    """Return ``name`` as part of C identifiers: lower case, every run of other characters than a-z and 0-9 one ``_``.
+
+    Underscores at the ends are dropped; a name without any letter or digit becomes ``model``.
+    """
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "model"
+
+
+def scale_word(scale: float) -> int:
+    """Return the float32 ``scale`` as ``shift << 24 | mantissa`` with ``scale = mantissa * 2**-shift``; exact.
+
+    Scales from 1024 on saturate every accumulator that is not 0, and scales below 2**-38 round every one to 0: both ends
+    are replaced by a scale with the same effect.
+    """
+    fraction, exponent = math.frexp(min(float(np.float32(scale)), 1024.0))
+    shift = 24 - exponent
+    return shift << 24 | int(fraction * 2**24) if shift <= 62 else 1 << 24
+
+
+def _array(kind: str, name: str, values: Iterable[object]) -> str:
+    items = [str(value) for value in values]
+    lines, line = [], ""
+    for item in items:
+        if len(line) + len(item) > 116:
+            lines.append(line)
+            line = ""
+        line += f"{item}, "
+    body = "\n".join(f"    {part.rstrip()}" for part in (*lines, line))
+    return f"static const {kind} {name}[{len(items)}] = {{\n{body}\n}};"
+
+
+def _rounded(size: int, multiple: int = 4) -> int:
+    return -(-size // multiple) * multiple
+
+
+def pack_nibbles(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+    """Return 4-bit ``weight`` ``[out, in]`` plus 8 as bytes ``[out, (in + 1) // 2]``: first half of a row low, second high."""
+    half = (weight.shape[1] + 1) // 2
+    shifted = np.full((weight.shape[0], 2 * half), 8, np.uint8)
+    shifted[:, : weight.shape[1]] = (weight.astype(np.int16) + 8).astype(np.uint8)
+    return shifted[:, :half] | (shifted[:, half:] << np.uint8(4))
+
+
+class _Writer:
+    """Collects the pieces of one program's source; used once."""
+
+    def __init__(self, program: Program, identifier: str) -> None:
+        self.program = program
+        self.prefix = f"us_{identifier}"
+        self.place: Placement = place_tensors(program)
+        self.constants: list[Constant] = []
+        self.calls: list[str] = []
+        self.lines: list[str] = []
+        self.table_bytes = 0
+        self.names = {node.output: f"{self.prefix}_{i}_{c_identifier(node.output)}" for i, node in enumerate(program.nodes)}
+
+    def constant(self, where: str, size_bytes: int, text: str) -> None:
+        self.constants.append(Constant(where, _rounded(size_bytes), text))
+
+    def call(self, function: str, arguments: str, indent: int = 1) -> None:
+        self.calls.append(function)
+        self.lines.append(f"{'    ' * indent}{function}({arguments});")
+
+    def pointer(self, tensor: str) -> str:
+        return f"{self.prefix}_ram.tensors + {self.place.offsets[tensor]}"
+
+    def range(self, quantization: Quantization, *, relu: bool) -> str:
+        return f"{{{quantization.zero_point}, {quantization.zero_point if relu else -128}}}"
+
+    # ---- the projection
+
+    def projection(self) -> None:
+        """Write the hash tables, the feature groups and the loop over tokens."""
+        projection = self.program.projection
+        tables: list[str] = []
+
+        def table(outputs: int, inputs: int, stream: int, block: int) -> int:
+            tables.append(f"{{{self.prefix}_ram.table + US_LANES({self.table_bytes}), {outputs}, {inputs}, {stream}}}")
+            self.table_bytes += _rounded(outputs, block) * (inputs + 1)
+            return len(tables) - 1
+
+        kinds = {group.kind for group in projection.groups}
+        characters = [table(DIGITS, 2 * m + 1, m, _FIRST_BLOCK) for m in projection.orders] if "character" in kinds else []
+        word = table(DIGITS, 2 * WORD_ORDER + 1, _WORD_STREAM + WORD_ORDER, _FIRST_BLOCK) if kinds - {"character"} else 0
+        groups: list[str] = []
+        column = 0
+        for group in projection.groups:
+            inputs = 2 * DIGITS if group.kind.startswith("skip") else DIGITS
+            second = table(group.features, inputs, _SECOND_STREAM[group.kind], _SECOND_BLOCK)
+            groups.append(self._group(group, column, second, characters, word))
+            column += group.features
+        rows = ",\n    ".join(tables)
+        self.constant(
+            "projection tables",
+            TABLE_BYTES * len(tables),
+            f"static const us_table {self.prefix}_tables[{len(tables)}] = {{\n    {rows}\n}};",
+        )
+        rows = ",\n    ".join(groups)
+        self.constant(
+            "projection tables",
+            GROUP_BYTES * len(groups),
+            f"static const us_group {self.prefix}_groups[{len(groups)}] = {{\n    {rows}\n}};",
+        )
+        self.lines += [f"    if (!{self.prefix}_ram.ready) {{"]
+        self.call("us_expand", f"{self.prefix}_tables, {len(tables)}, 0x{projection.seed & 0xFFFFFFFF:08X}u", indent=2)
+        self.lines += [f"        {self.prefix}_ram.ready = 1;", "    }"]
+        self._rows(projection)
+
+    def _group(self, group: FeatureGroup, column: int, second: int, characters: list[int], word: int) -> str:
+        first = characters[0] if group.kind == "character" else word
+        orders = len(characters) if group.kind == "character" else 0
+        gap = int(group.kind.removeprefix("skip")) + 1 if group.kind.startswith("skip") else 0
+        ram, tables = f"{self.prefix}_ram", f"{self.prefix}_tables"
+        digests = "NULL" if group.kind == "character" else f"{ram}.digests"
+        return (
+            f"{{{tables} + {second}, {tables} + {first}, {ram}.negative, {ram}.values + {column}, {digests}, {orders}, {gap}}}"
+        )
+
+    def _tokens(self, projection: TextProjection, indent: int) -> None:
+        """Write what is done with one token."""
+        groups = f"{self.prefix}_groups"
+        for index, group in enumerate(projection.groups):
+            if group.kind != "character":
+                self.call("us_word_digest", f"{groups} + {index}, &tokens", indent)
+                break
+        function = {"character": "us_characters", "word": "us_words"}
+        for index, group in enumerate(projection.groups):
+            self.call(function.get(group.kind, "us_pairs"), f"{groups} + {index}, &tokens", indent)
+
+    def _rows(self, projection: TextProjection) -> None:
+        """Write the loop that turns tokens into feature rows, and what reads those rows at once."""
+        values, features = f"{self.prefix}_ram.values", projection.features
+        by_word = projection.pooling == "word"
+        indent = 2 if by_word else 1
+        if by_word:
+            self.lines += [
+                f"    for (row = 0; row < {projection.max_words}; row++) {{",
+                "        const int found = us_next_token(&tokens);",
+            ]
+        self.call("us_clear", f"{values}, {features}", indent)
+        condition = "if (found)" if by_word else f"for (row = 0; row < {projection.max_words} && us_next_token(&tokens); row++)"
+        self.calls.append("us_next_token")
+        self.lines.append(f"{'    ' * indent}{condition} {{")
+        self._tokens(projection, indent + 1)
+        self.lines.append(f"{'    ' * indent}}}")
+        if projection.values == "binary":
+            self.call("us_binary", f"{values}, {features}", indent)
+        else:
+            limits = "-128, 127" if projection.values == "count" else "-1, 1"
+            self.call("us_clamp", f"{values}, {features}, {limits}", indent)
+        node = self.program.nodes[0].output
+        row = "row" if by_word else "0"
+        if not self.place.direct_features:
+            target = self.pointer(node) + (f" + row * {features}" if by_word else "")
+            self.call("us_store", f"{values}, {target}, {features}", indent)
+        else:
+            readers = [self.names[n.output] for n in self.program.nodes if node in node_inputs(n)]
+            for name in readers:
+                self.call("us_linear_row", f"&{name}, {row}", indent)
+            if by_word:  # rows behind the last token are all alike
+                self.lines.append("        if (!found) {")
+                for name in readers:
+                    self.call("us_repeat", f"&{name}, row", indent + 1)
+                self.lines += ["            break;", "        }"]
+        if by_word:
+            self.lines.append("    }")
+
+    # ---- the other nodes
+
+    def linear(self, node: Linear) -> None:
+        """Write one layer's constants and its call, unless the token loop calls it."""
+        name, where = self.names[node.output], f"linear {node.output}"
+        direct = self.place.direct_features and node.input == self.program.nodes[0].output
+        source, width = node.input, 1
+        if source in self.place.gathered_windows:
+            window = next(n for n in self.program.nodes if n.output == source)
+            assert isinstance(window, Window)
+            source, width = window.input, window.width
+        outputs, inputs = node.weight.shape
+        weight = np.asarray(node.weight, np.int8)
+        stored = pack_nibbles(weight) if node.bits == 4 else weight
+        self.constant(
+            where, stored.size, _array("uint8_t" if node.bits == 4 else "int8_t", f"{name}_weights", stored.ravel().tolist())
+        )
+        bias = "NULL"
+        if node.bias is not None:
+            bias = f"{name}_bias"
+            self.constant(where, 4 * outputs, _array("int32_t", bias, node.bias.tolist()))
+        scheme = self.program.quantization
+        assert node.weight_scale is not None
+        scale = requantize_scale(scheme[node.input].scale, node.weight_scale, scheme[node.output].scale)
+        words = [f"0x{scale_word(value):08X}u" for value in scale.tolist()]
+        self.constant(where, 4 * len(words), _array("uint32_t", f"{name}_scales", words))
+        shape = self.program.shapes()[node.output]
+        rows = shape[0] if len(shape) == 2 else 1
+        fields = [
+            "NULL" if direct else self.pointer(source),
+            self.pointer(node.output),
+            f"{self.prefix}_ram.values",
+            f"(const uint8_t *){name}_weights",
+            bias,
+            f"{name}_scales",
+            f"us_dot{node.bits}",
+            inputs,
+            outputs,
+            stored.shape[1],
+            rows,
+            self.range(scheme[node.output], relu=node.relu),
+            scheme[node.input].zero_point,
+            width,
+            int(len(words) > 1),
+            8 if node.bits == 4 else 0,
+        ]
+        text = ", ".join(str(field) for field in fields)
+        self.constant(where, LAYER_BYTES, f"static const us_layer {name} = {{\n    {text}\n}};")
+        self.calls.append(f"us_dot{node.bits}")
+        if not direct:
+            self.call("us_linear", f"&{name}")
+
+    def rows(self, node: MaxPool | SumPool | Window) -> None:
+        """Write a node that works on rows."""
+        rows, columns = self.program.shapes()[node.input]
+        scheme = self.program.quantization
+        scale = 0
+        if isinstance(node, SumPool):
+            scale = scale_word(
+                float(requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale).item())
+            )
+        function = {MaxPool: "us_max_pool", SumPool: "us_sum_pool", Window: "us_window"}[type(node)]
+        width = node.width if isinstance(node, Window) else 1
+        self._rows_descriptor(node, function, self.names[node.output], (rows, columns), scale=scale, width=width)
+
+    def _rows_descriptor(
+        self, node: MaxPool | SumPool | Window, function: str, name: str, shape: tuple[int, int], *, scale: int, width: int
+    ) -> None:
+        scheme = self.program.quantization
+        fields = f"{self.pointer(node.input)}, {self.pointer(node.output)}, 0x{scale:08X}u, {shape[0]}, {shape[1]}"
+        ends = f"{self.range(scheme[node.output], relu=False)}, {scheme[node.input].zero_point}, {width}"
+        self.constant(
+            f"{function.removeprefix('us_')} {node.output}",
+            ROWS_BYTES,
+            f"static const us_rows {name} = {{{fields}, {ends}}};",
+        )
+        self.call(function, f"&{name}")
+
+    def concat(self, node: Concat) -> None:
+        """Write copies of the parts that are not in their place already."""
+        offset = 0
+        for index, source in enumerate(node.inputs):
+            columns = math.prod(self.program.shapes()[source])
+            if (node.output, source) not in self.place.written_in_place:
+                name = f"{self.names[node.output]}_{index}"
+                fields = f"{self.pointer(source)}, {self.pointer(node.output)} + {offset}, 0, 1, {columns}, {{0, 0}}, 0, 1"
+                self.constant(f"concat {node.output}", ROWS_BYTES, f"static const us_rows {name} = {{{fields}}};")
+                self.call("us_copy", f"&{name}")
+            offset += columns
+
+    def softmax(self, node: Softmax) -> None:
+        """Write the last node."""
+        scale = float(np.float32(self.program.quantization[node.input].scale))
+        powers = [min(round(2**32 * math.exp(-scale * 2**k)), 2**32 - 1) for k in range(8)]
+        name = f"{self.prefix}_scores"
+        self.constant("softmax", 32, _array("uint32_t", f"{name}_powers", [f"0x{p:08X}u" for p in powers]))
+        self.constant(
+            "softmax",
+            SCORES_BYTES,
+            f"static const us_scores {name} = {{{self.pointer(node.input)}, {name}_powers, {self.program.classes}}};",
+        )
+        self.calls.append("us_softmax")
+        self.lines.append(f"    return us_softmax(&{name}, scores);")
+
+    # ---- memory
+
+    def memory(self) -> tuple[str, int]:
+        """Return the definition of the static RAM, and its size: the largest types first, so that nothing is padded."""
+        projection = self.program.projection
+        negative = max(_rounded(group.features, _SECOND_BLOCK) for group in projection.groups)
+        digests = _DIGEST_BYTES if any(group.kind != "character" for group in projection.groups) else 0
+        longest = max(projection.features, *(node.weight.shape[1] for node in self.program.linears))
+        values = longest + 1  # us_dot4 reads one value past an odd row
+        area = self.place.tensor_bytes
+        before = self.table_bytes + negative + digests + 2 * values
+        area += -(before + area + 1) % 4
+        members = [f"us_lane table[US_LANES({self.table_bytes})];", f"us_lane negative[US_LANES({negative})];"]
+        members += [f"us_lane digests[US_LANES({digests})];"] if digests else []
+        members += [f"int16_t values[{values}];", f"int8_t tensors[{area}];", "uint8_t ready;"]
+        body = "\n".join(f"    {member}" for member in members)
+        return f"static struct {{\n{body}\n}} {self.prefix}_ram;", before + area + 1
+
+
+def _check(program: Program) -> None:
+    """Refuse what the runtime's integer types cannot hold.
+
+    Raises:
+        InputError: naming the first limit that is exceeded.
+    """
+    if not program.quantization:
+        raise InputError("the C format holds integer programs: received quantization={}; quantize the program first")
+    projection = program.projection
+    limits: Sequence[tuple[str, int, int]] = (
+        ("max_bytes * orders", projection.max_bytes * max(1, len(projection.orders)), 32767),
+        ("features", projection.features, 65535),
+        ("max_words", projection.max_words, 32767),
+        ("order", max(projection.orders, default=1), 8),
+        ("layer inputs", max((node.weight.shape[1] for node in program.linears), default=0), 65534),
+        ("layer outputs", max((node.weight.shape[0] for node in program.linears), default=0), 65535),
+    )
+    for what, value, limit in limits:
+        if value > limit:
+            raise InputError(f"{what} in the C format is at most {limit}: received {what}={value}; choose a smaller model")
+
+
+def write_source(program: Program, identifier: str) -> Source:
+    """Return an integer ``program`` as C, every name beginning with ``us_<identifier>_``.
+
+    Raises:
+        InputError: a float program, or one that exceeds the runtime's integer types.
+    """
+    _check(program)
+    writer = _Writer(program, identifier)
+    writer.projection()
+    for node in program.nodes[1:]:
+        _write_node(writer, node)
+    memory, ram_bytes = writer.memory()
+    return Source(tuple(writer.constants), memory, ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
+
+
+def _write_node(writer: _Writer, node: Node) -> None:
+    match node:
+        case Linear():
+            writer.linear(node)
+        case Window() if node.output in writer.place.gathered_windows:
+            pass
+        case Window() | MaxPool() | SumPool():
+            writer.rows(node)
+        case Concat():
+            writer.concat(node)
+        case Softmax():
+            writer.softmax(node)

@@ -1,0 +1,184 @@
+"""Runs an exported file in its own runtime and compares it with the reference; nothing is handed over that was not run.
+
+A runtime returns probabilities only. Its int8 logits follow from them up to a constant: for classes i and j,
+``q_i - q_j = ln(p_i / p_j) / scale``, which is compared wherever the probability is large enough to be seen in float32.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.export.protocol import Float32Array, Int32Array, Session
+from understudy.program.interpreter import Scores, run
+from understudy.program.ops import Program
+
+PROBABILITY_TOLERANCE = 1e-5
+"""Largest difference of a probability between two runtimes; spec/program.md 8."""
+VISIBLE_PROBABILITY = 1e-30
+"""Logits whose probability is below this are not recovered: float32 has no digits left there."""
+CLOSE_STEPS = 2
+"""Other kernel sets may swap two labels whose reference logits differ by at most this many steps ..."""
+CLOSE_FRACTION = 0.005
+"""... on at most this fraction of the examples."""
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What running a file showed.
+
+    Attributes:
+        agreement: fraction of rows whose label and integer logits equal the reference's.
+        max_probability_difference: largest absolute difference of a probability.
+        verified: the file may be handed over.
+        reason: why it may not, in words; None when verified.
+        probabilities: what the file answered, float32 ``[batch, classes]``.
+    """
+
+    agreement: float
+    max_probability_difference: float
+    verified: bool
+    reason: str | None
+    probabilities: Float32Array = field(repr=False)
+
+
+@dataclass(frozen=True)
+class LatencyUs:
+    """Microseconds for one text, batch 1, one thread, model load excluded."""
+
+    median: float
+    p10: float
+    p90: float
+
+
+@runtime_checkable
+class TimesItself(Protocol):
+    """A session that measures inside its own runtime, so that the caller's language costs nothing."""
+
+    def time_us(self, byte_ids: Int32Array, repeats: int) -> npt.ArrayLike:
+        """Return the microseconds of each of ``repeats`` passes over each row of ``byte_ids``, in any shape."""
+        ...
+
+
+def verify_file(
+    program: Program, session: Session, byte_ids: Int32Array, *, reference: Scores | None = None, exact: bool = True
+) -> Verification:
+    """Return how ``session`` compares with the interpreter over ``byte_ids`` int32 ``[batch, max_bytes]``.
+
+    Args:
+        program: the integer program that the file was exported from.
+        session: the file in its own runtime.
+        byte_ids: encoded texts, at least one.
+        reference: the interpreter's answer for ``byte_ids``, when it is known already.
+        exact: False for a kernel set that rounds otherwise; then labels may differ where the reference is undecided.
+    """
+    known = run(program, byte_ids) if reference is None else reference
+    scale = program.quantization[program.logits].scale
+    return compare(session.predict(byte_ids), known, logit_scale=scale, exact=exact)
+
+
+def compare(probabilities: Float32Array, reference: Scores, *, logit_scale: float, exact: bool = True) -> Verification:
+    """Return how ``probabilities`` ``[batch, classes]`` of a file compare with the ``reference``.
+
+    Raises:
+        ValueError: no rows, or shapes that differ.
+    """
+    expected = reference.probabilities
+    if probabilities.shape != expected.shape or not len(expected):
+        raise ValueError(f"a comparison needs equal shapes with rows: received {probabilities.shape} and {expected.shape}")
+    if not np.isfinite(probabilities).all():
+        rows = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        return Verification(0.0, float("inf"), False, f"probabilities are not finite in {rows} rows", probabilities)
+    difference = float(np.abs(probabilities.astype(np.float64) - expected).max())
+    answered = np.take_along_axis(reference.logits, probabilities.argmax(axis=1)[:, None], axis=1)[:, 0]
+    labels_equal = answered == reference.logits.max(axis=1)  # among equal logits a runtime's last digit may choose
+    agree = labels_equal & _logits_equal(probabilities, reference, logit_scale)
+    reason = None
+    if exact:
+        if not agree.all():
+            first = int(np.flatnonzero(~agree)[0])
+            reason = f"labels or integer logits differ in {int((~agree).sum())} of {len(agree)} rows, first in row {first}"
+        elif difference > PROBABILITY_TOLERANCE:
+            reason = f"a probability differs by {difference:.2g}, more than {PROBABILITY_TOLERANCE:g}"
+    else:
+        reason = _undecided_only(labels_equal, reference)
+    return Verification(float(agree.mean()), difference, reason is None, reason, probabilities)
+
+
+def _logits_equal(probabilities: Float32Array, reference: Scores, logit_scale: float) -> BoolArray:
+    """Return for each row whether the file's integer logits, relative to the best one, equal the reference's."""
+    logits = reference.logits.astype(np.int64)
+    best = logits.argmax(axis=1)[:, None]
+    expected = logits - np.take_along_axis(logits, best, axis=1)
+    tiny = np.finfo(np.float32).tiny
+    logarithm = np.log(np.maximum(probabilities.astype(np.float64), tiny))
+    steps = np.rint((logarithm - np.take_along_axis(logarithm, best, axis=1)) / logit_scale)
+    visible = reference.probabilities >= VISIBLE_PROBABILITY
+    return np.asarray(((steps == expected) | ~visible).all(axis=1))
+
+
+def _undecided_only(labels_equal: BoolArray, reference: Scores) -> str | None:
+    """Return why labels differ more than another kernel set may, or None."""
+    two_best = np.sort(reference.logits.astype(np.int64), axis=1)[:, -2:]
+    decided = two_best[:, 1] - two_best[:, 0] > CLOSE_STEPS
+    wrong = int((~labels_equal & decided).sum())
+    if wrong:
+        return f"labels differ in {wrong} rows where the reference is decided by more than {CLOSE_STEPS} steps"
+    fraction = float((~labels_equal).mean())
+    if fraction > CLOSE_FRACTION:
+        return f"labels differ in {fraction:.2%} of the rows, more than {CLOSE_FRACTION:.1%}"
+    return None
+
+
+def measure_latency(
+    session: Session,
+    byte_ids: Int32Array,
+    *,
+    seconds: float = 1.0,
+    clock_ns: Callable[[], int] = time.perf_counter_ns,
+) -> LatencyUs:
+    """Return the spread of single-text times over the rows of ``byte_ids``, in about ``seconds``, after a warm-up.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not len(byte_ids):
+        raise ValueError("a latency needs at least one text: received rows=0")
+    if isinstance(session, TimesItself):
+        return _spread(_timed_inside(session, byte_ids, seconds))
+    rows = [byte_ids[i : i + 1] for i in range(min(len(byte_ids), 256))]
+    _timed_outside(session, rows, seconds * 0.1, clock_ns)
+    return _spread(_timed_outside(session, rows, seconds * 0.9, clock_ns))
+
+
+def _timed_outside(session: Session, rows: list[Int32Array], seconds: float, clock_ns: Callable[[], int]) -> list[float]:
+    """Return microseconds of single calls, round after round over ``rows``, until ``seconds`` are over; at least five."""
+    out: list[float] = []
+    begin = clock_ns()
+    while len(out) < 5 or clock_ns() - begin < seconds * 1e9:
+        row = rows[len(out) % len(rows)]
+        before = clock_ns()
+        session.predict(row)
+        out.append((clock_ns() - before) / 1e3)
+    return out
+
+
+def _timed_inside(session: TimesItself, byte_ids: Int32Array, seconds: float) -> list[float]:
+    """Return microseconds that the session measured itself; a first pass warms up and says how many passes fit."""
+    rows = byte_ids[:256]
+    first = np.asarray(session.time_us(rows, 1), np.float64)
+    one_pass = max(float(first.mean()) * len(rows), 1.0)
+    repeats = int(min(max(seconds * 0.9e6 / one_pass, 1), 1000))
+    return [float(value) for value in np.ravel(np.asarray(session.time_us(rows, repeats), np.float64))]
+
+
+def _spread(times_us: list[float]) -> LatencyUs:
+    p10, median, p90 = np.percentile(np.asarray(times_us), [10, 50, 90])
+    return LatencyUs(median=float(median), p10=float(p10), p90=float(p90))

@@ -1,0 +1,254 @@
+"""The record of a finished job, ``family.json``: what was asked, what came out, what every file measured.
+
+The report and the cards are made from this record alone. All paths are relative to the folder of ``family.json``; all
+shares are fractions in 0..1. Texts of users stand in it only where the job asked for examples.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+
+from pydantic import Field, JsonValue, PrivateAttr, ValidationError, model_validator
+
+from understudy.errors import BudgetError, BundleError, InputError
+from understudy.files import write_text
+from understudy.measurements import (
+    Baseline,
+    ByteRow,
+    ClassResult,
+    Confusion,
+    Count,
+    CreatedWith,
+    Data,
+    FileRecord,
+    Fraction,
+    Infeasible,
+    LatencyMicroseconds,
+    LearningPoint,
+    Machine,
+    OutOfScope,
+    Record,
+    RelativePath,
+    Split,
+    Teacher,
+    Text,
+    Trial,
+    Twin,
+)
+from understudy.units import format_bytes, parse_bytes
+
+if TYPE_CHECKING:
+    from understudy.bundle import Bundle, Prediction
+
+__all__ = [
+    "Baseline",
+    "ByteRow",
+    "ClassResult",
+    "Confusion",
+    "CreatedWith",
+    "Data",
+    "Family",
+    "FileRecord",
+    "Infeasible",
+    "LatencyMicroseconds",
+    "LearningPoint",
+    "Machine",
+    "Member",
+    "OutOfScope",
+    "Split",
+    "Teacher",
+    "Trial",
+    "Twin",
+]
+
+FAMILY_FILENAME = "family.json"
+FORMAT_VERSION: Final = 1
+
+
+class Member(Record):
+    """One student of the family: a bundle folder with a file for every format."""
+
+    budget_bytes: Annotated[int, Field(gt=0)]
+    """Most bytes that each file may have."""
+    budget: str
+    """The budget as typed."""
+    path: RelativePath
+    """The bundle folder."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+    """The stem of the C symbols: ``us_<name>_predict``."""
+    student: str
+    """The architecture."""
+    recipe: dict[str, JsonValue] = Field(default_factory=dict)
+    """Every choice of the search that made it."""
+    weight_bits: Annotated[int, Field(gt=0)]
+    """Bits of a learned weight."""
+    weight_count: Count
+    """Learned weights."""
+    input_bytes: Annotated[int, Field(gt=0)]
+    """L: bytes of text that are read."""
+    accuracy: Fraction
+    """Accuracy on the test split, of the quantized integer reference."""
+    macro_f1: Fraction
+    """Mean F1 over classes on the test split, of the quantized integer reference."""
+    validation_accuracy: Fraction
+    """Accuracy on the validation split; the only number that chose this member."""
+    files: tuple[FileRecord, ...]
+    """The exported files."""
+    twin: Twin | None = None
+    """The no-teacher twin; null where no teacher was used, because the student is then its own twin."""
+    distillation_gain: float | None = None
+    """``accuracy`` minus the twin's; negative where the teacher did harm."""
+    ram_bytes: Count | None = None
+    """Static RAM of the C file; null where C was not asked for."""
+    byte_table: dict[str, tuple[ByteRow, ...]] = Field(default_factory=dict)
+    """Format to rows that add up to ``size_bytes``."""
+    learning_curve: tuple[LearningPoint, ...] = ()
+    """How training went."""
+    trials: tuple[Trial, ...] = ()
+    """The search for this budget."""
+    per_class: tuple[ClassResult, ...] = ()
+    """Results of each class, in the order of ``class_names``."""
+    confusions: tuple[Confusion, ...] = ()
+    """The most confused pairs, most frequent first."""
+    out_of_scope: OutOfScope | None = None
+    """When to answer "none of these"."""
+
+    _folder: Path | None = PrivateAttr(default=None)
+    _bundle: Bundle | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _numbers_fit_together(self) -> Self:
+        gain = None if self.twin is None else self.accuracy - self.twin.accuracy
+        if (gain is None) != (self.distillation_gain is None) or abs((gain or 0) - (self.distillation_gain or 0)) > 1e-9:
+            raise ValueError(f"distillation_gain is accuracy minus the twin's, {gain}: received {self.distillation_gain}")
+        for file in self.files:
+            if PurePosixPath(self.path) not in PurePosixPath(file.path).parents:
+                raise ValueError(f"a file lies in its member's folder {self.path!r}: received {file.path!r}")
+            rows = self.byte_table.get(file.format)
+            if rows is not None and sum(row.bytes for row in rows) != file.size_bytes:
+                raise ValueError(f"the byte table of {file.format!r} adds up to size_bytes={file.size_bytes}")
+        return self
+
+    def largest_bytes(self, formats: Iterable[str] | None = None) -> int | None:
+        """Return the size of the largest file of ``formats`` (default: all), or None where one of them is absent."""
+        sizes = {file.format: file.size_bytes for file in self.files}
+        wanted = tuple(sizes if formats is None else formats)
+        return max(sizes[name] for name in wanted) if wanted and all(name in sizes for name in wanted) else None
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Return the prediction for each text, computed by the exported file.
+
+        Raises:
+            InputError: the family was never saved, so there is no bundle folder to open.
+            BundleError: the bundle was altered.
+        """
+        if self._folder is None:
+            raise InputError(
+                f"predicting needs the bundle on disk: received member={self.path!r} of an unsaved family; "
+                "call family.save(folder) and use what it returns"
+            )
+        if self._bundle is None:
+            from understudy.bundle import Bundle
+
+            self._bundle = Bundle.open(self._folder / self.path)
+        return self._bundle.predict(texts)
+
+
+class Family(Record):
+    """All that a job delivered."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    """Version of this record's layout."""
+    name: Text
+    """Short name of the job."""
+    created_with: CreatedWith
+    """Software and machine."""
+    command: tuple[str, ...] = ()
+    """The command that replays the job, word by word."""
+    seed: int
+    """Seed of everything random."""
+    finished: bool = True
+    """False where the search was stopped early and this is the best so far."""
+    job: dict[str, JsonValue]
+    """The job as it was run, all defaults filled in."""
+    data: Data
+    """What the job learned from."""
+    teacher: Teacher | None
+    """The teacher; null where there was none."""
+    baselines: tuple[Baseline, ...] = ()
+    """Simple classifiers on the same data."""
+    members: tuple[Member, ...]
+    """The students, smallest budget first."""
+    infeasible: tuple[Infeasible, ...] = ()
+    """Budgets that could not be met."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the family in ``path``, a folder with ``family.json`` or that file itself.
+
+        Raises:
+            InputError: there is no such file.
+            BundleError: the file is truncated, altered or of another version.
+        """
+        file = Path(path) / FAMILY_FILENAME if Path(path).is_dir() else Path(path)
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"a family is a folder with {FAMILY_FILENAME}: received path={str(path)!r} ({error.strerror}); "
+                "give the folder that 'understudy compress --out' wrote"
+            ) from error
+        try:
+            family = cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise BundleError(
+                f"{FAMILY_FILENAME} follows its schema, version {FORMAT_VERSION}: received path={str(file)!r} "
+                f"where {where}: {first['msg']}; restore the file or run the job again"
+            ) from error
+        return family.placed_in(file.parent)
+
+    def save(self, path: str | Path) -> Self:
+        """Write ``family.json`` into the folder ``path`` and return the family that knows its folder.
+
+        Raises:
+            SetupError: the folder is missing, unwritable or full.
+        """
+        # Escaped to ASCII, so that the bytes do not depend on any encoding.
+        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=True, allow_nan=False)
+        write_text(Path(path) / FAMILY_FILENAME, text + "\n")
+        return self.placed_in(Path(path))
+
+    def best(self, *, max_bytes: int | str, formats: Sequence[str] | None = None) -> Member:
+        """Return the member with the best validation accuracy whose every file is at most ``max_bytes``.
+
+        Args:
+            max_bytes: bytes, or a size such as ``"20KB"``.
+            formats: only files of these formats count, and all of them must be there; default: every file.
+
+        Raises:
+            BudgetError: no member is that small.
+        """
+        limit = parse_bytes(max_bytes)
+        sizes = [(member, member.largest_bytes(formats)) for member in self.members]
+        fitting = [(member, size) for member, size in sizes if size is not None and size <= limit]
+        if not fitting:
+            smallest = min((size for _, size in sizes if size is not None), default=None)
+            raise BudgetError(
+                f"a member is chosen among those that fit: received max_bytes={limit}, formats={formats}; "
+                + (f"ask for at least {smallest} ({format_bytes(smallest)})" if smallest else "no member has these formats")
+            )
+        return max(fitting, key=lambda pair: (pair[0].validation_accuracy, -pair[1]))[0]
+
+    def placed_in(self, folder: Path) -> Self:
+        """Return this family with members that open their bundles in ``folder``."""
+        members = []
+        for member in self.members:
+            copy = member.model_copy()
+            copy._folder = folder  # noqa: SLF001 - not a field: where the record lies is no part of it
+            members.append(copy)
+        return self.model_copy(update={"members": tuple(members)})

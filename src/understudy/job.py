@@ -1,0 +1,281 @@
+"""What the user asks for: the settings of a job, from a job file (TOML) or from arguments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from understudy.errors import InputError, SetupError
+from understudy.job_errors import explain
+from understudy.settings import DataSettings, LossWeights, Settings, TeacherSettings, TrainingSettings
+from understudy.units import parse_bytes, parse_seconds
+
+__all__ = [
+    "DataSettings",
+    "Job",
+    "LossWeights",
+    "TeacherSettings",
+    "TrainingSettings",
+    "job_from_arguments",
+    "load_job",
+    "name_from",
+]
+
+FormatName = Literal["onnx", "litert", "c"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence"]
+TrainingMode = Literal["self", "distill", "joint"]
+
+# arguments whose key is not at the top of the job file
+_ARGUMENTS = {
+    **{name: f"data.{name}" for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label")},
+    "teacher": "teacher.source",
+}
+_FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")
+
+
+def _as_typed(value: object) -> object:
+    """Return a budget or time as typed; TOML and Python may write plain bytes or seconds as an integer."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() if isinstance(value, str) else value
+
+
+Typed = Annotated[str, BeforeValidator(_as_typed)]
+# TOML knows no tuples: strict=False takes its arrays
+Budgets = Annotated[tuple[Typed, ...], Field(strict=False, min_length=1)]
+Formats = Annotated[tuple[FormatName, ...], Field(strict=False, min_length=1)]
+
+
+class Job(Settings):
+    """Everything that a user may ask of ``understudy compress``, except where the result goes."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
+        max_length=48,
+        description="Name of the model, also in the C function us_<name>_predict: letters, digits and underscores.",
+    )
+    budgets: Budgets = Field(
+        description="Sizes that every requested file must keep to, as 16KB, 1.5MB or 900B (1 KB = 1024 bytes)."
+    )
+    formats: Formats = Field(("onnx", "litert", "c"), description="Files to write: 'onnx', 'litert' (.tflite) and 'c' (C99).")
+    student: StudentName = Field(
+        "auto", description="'projection_net', 'sgnn' or 'projection_sequence'; 'auto' lets the search choose."
+    )
+    seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
+    time: Typed | None = Field(
+        None,
+        description="Time for the search, as 90s, 5m or 1h; without time and trials a good recipe with few trials.",
+        examples=["5m"],
+    )
+    trials: int | None = Field(None, ge=1, description="Trials of the search for each budget.", examples=[20])
+    max_drop: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Largest loss of validation accuracy against the teacher that is accepted (0.01 is one point).",
+        examples=[0.01],
+    )
+    max_bytes: Literal["auto"] | Annotated[int, Field(ge=8, le=1024)] = Field(
+        "auto", description="L, bytes of a text that are read; 'auto' cuts at most 1 % of the training texts."
+    )
+    max_words: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = Field(
+        "auto",
+        description="W, words and punctuation marks of a text that are read; 'auto' cuts at most 1 % of the training texts.",
+    )
+    weight_bits: Literal["auto", 4, 8] = Field("auto", description="Bits of a quantized weight; 'auto' lets the search choose.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Threads for training; a replay is byte-identical only with the same number.",
+        examples=[2],
+    )
+    data: DataSettings = Field(description="Files, columns and splits.")
+    teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="The big model that the student learns from.")
+    training: TrainingSettings = Field(default_factory=TrainingSettings, description="How teacher and student are trained.")
+
+    @field_validator("budgets")
+    @classmethod
+    def _budgets_differ(cls, budgets: tuple[str, ...]) -> tuple[str, ...]:
+        first: dict[int, str] = {}
+        for budget in budgets:
+            size_bytes = parse_bytes(budget)
+            if size_bytes in first:
+                raise InputError(
+                    f"every budget is another size: "
+                    f"received budget={first[size_bytes]!r} and budget={budget!r}; remove one of them"
+                )
+            first[size_bytes] = budget
+        return budgets
+
+    @field_validator("formats")
+    @classmethod
+    def _formats_differ(cls, formats: tuple[FormatName, ...]) -> tuple[FormatName, ...]:
+        if len(set(formats)) < len(formats):
+            raise InputError(f"every format is named once: received formats={list(formats)}; remove the repeated one")
+        return formats
+
+    @field_validator("time")
+    @classmethod
+    def _time_is_a_duration(cls, time: str | None) -> str | None:
+        if time is not None:
+            parse_seconds(time)
+        return time
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        if self.teacher.kind == "none" and self.training.mode in ("distill", "joint"):
+            raise InputError(
+                f"training.mode={self.training.mode!r} needs a teacher: received teacher.source='none'; "
+                "name a teacher or set training.mode to 'self'"
+            )
+        if self.teacher.kind in ("file", "importable") and self.training.mode == "self":
+            raise InputError(
+                f"training.mode='self' uses no teacher: received teacher.source={self.teacher.source!r}; "
+                "remove the teacher or set training.mode to 'distill'"
+            )
+        if isinstance(self.max_bytes, int) and isinstance(self.max_words, int) and self.max_words > self.max_bytes:
+            raise InputError(
+                f"a text has at most as many words as bytes: "
+                f"received max_words={self.max_words} and max_bytes={self.max_bytes}; lower max_words"
+            )
+        return self
+
+    @property
+    def budget_bytes(self) -> tuple[int, ...]:
+        """Budgets in bytes, in the order of ``budgets``."""
+        return tuple(parse_bytes(budget) for budget in self.budgets)
+
+    @property
+    def time_seconds(self) -> float | None:
+        """Time for the search in seconds."""
+        return None if self.time is None else parse_seconds(self.time)
+
+    @property
+    def training_mode(self) -> TrainingMode:
+        """The mode that ``training.mode`` amounts to."""
+        if self.training.mode != "auto":
+            return self.training.mode
+        return "self" if self.teacher.kind == "none" else "distill"
+
+    def digest(self) -> str:
+        """Return the sha256 of every setting; of files only their names.
+
+        What the files hold is covered by the digests of the data set and of the teacher, so a job may move to another folder.
+        """
+        settings = self._settings_by_file_name()
+        return _sha256(settings)
+
+    def study_digest(self) -> str:
+        """Return the sha256 of the settings that decide what one trial of the search gives.
+
+        Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
+        and how long to search. Equal study digests and equal data mean that finished trials can be taken over.
+        """
+        settings = self._settings_by_file_name()
+        settings["data"] = {}
+        for key in ("time", "trials", "max_drop"):
+            del settings[key]
+        return _sha256(settings)
+
+    def _settings_by_file_name(self) -> dict[str, object]:
+        settings = self.model_dump(mode="json")
+        data = settings["data"]
+        for key in _FILE_KEYS:
+            data[key] = data[key] and Path(data[key]).name
+        if self.teacher.kind == "file":
+            settings["teacher"]["source"] = Path(self.teacher.source).name
+        return settings
+
+
+def _sha256(settings: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def load_job(path: str | os.PathLike[str], **overrides: object) -> Job:
+    """Return the job in the TOML file ``path``, with ``overrides`` in place of its settings.
+
+    Args:
+        path: relative paths inside the file start from the file's folder.
+        overrides: settings by key (``seed``, ``budgets``, ``"data.test_fraction"``) or by the name of the command's option
+            (``test``, ``text``, ``teacher``); None leaves the file's setting. Relative paths start from the current folder.
+
+    Raises:
+        InputError: no such file, not TOML, an unknown key, a value that breaks a rule.
+        SetupError: the file may not be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"a job file exists and is a file: received file={str(path)!r}; check the path or write one with: understudy init"
+        )
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise SetupError(
+            f"a job file can be read: received file={str(path)!r} ({error.strerror}); check its permissions"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"a job file is TOML in UTF-8: received file={str(path)!r} ({error}); correct that line") from error
+    document.setdefault("name", name_from(path))
+    _start_paths_from(path.parent, document)
+    return _job({**document}, overrides, received_in=f"file={str(path)!r}")
+
+
+def job_from_arguments(train: str | os.PathLike[str], **arguments: object) -> Job:
+    """Return the job for the data file ``train`` and ``arguments``, which are named as the overrides of ``load_job``.
+
+    Raises:
+        InputError: an unknown argument, a value that breaks a rule.
+    """
+    return _job({"name": name_from(train), "data": {"train": str(train)}}, arguments, received_in="the arguments")
+
+
+def name_from(path: str | os.PathLike[str]) -> str:
+    """Return a model name made from a file name: ``Bank intents-2.csv.gz`` gives ``bank_intents_2``."""
+    stem = Path(path).name.split(".")[0]
+    name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")[:48].rstrip("_")
+    return name if name[:1].isalpha() else f"model_{name}"[:48].rstrip("_")
+
+
+def _job(document: dict[str, Any], overrides: Mapping[str, object], *, received_in: str) -> Job:
+    for name, value in overrides.items():
+        if value is not None:
+            _put(document, _ARGUMENTS.get(name, name).split("."), os.fspath(value) if isinstance(value, os.PathLike) else value)
+    try:
+        return Job.model_validate(document)
+    except ValidationError as error:
+        raise InputError(explain(error.errors(), model=Job, received_in=received_in)) from error
+
+
+def _put(document: dict[str, Any], keys: Sequence[str], value: object) -> None:
+    *tables, last = keys
+    for key in tables:
+        inner = document.get(key, {})
+        # what is no table stays, for the model to complain about
+        document[key] = dict(inner) if isinstance(inner, dict) else inner
+        if not isinstance(inner, dict):
+            return
+        document = document[key]
+    document[last] = value
+
+
+def _start_paths_from(folder: Path, document: dict[str, Any]) -> None:
+    """Make the paths in ``document`` relative to ``folder`` instead of the current folder; a teacher that is no file stays."""
+    data = document.get("data")
+    if isinstance(data, dict):
+        for key in _FILE_KEYS:
+            if isinstance(data.get(key), str):
+                data[key] = str(folder / data[key])
+    teacher = document.get("teacher")
+    source = teacher.get("source") if isinstance(teacher, dict) else None
+    if isinstance(source, str) and source and TeacherSettings(source=source).kind == "file":
+        document["teacher"]["source"] = str(folder / source)

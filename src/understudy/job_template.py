@@ -1,0 +1,133 @@
+"""The commented job file that ``understudy init data.csv`` writes: every setting, with what the data suggests."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from understudy.data.read import read_table
+from understudy.data.statistics import DataStatistics
+from understudy.data.table import find_label_column, find_text_column, is_unicode
+from understudy.data.text import load_text_dataset
+from understudy.errors import InputError
+from understudy.files import write_text
+from understudy.job import DataSettings, Job, name_from
+from understudy.job_errors import tables
+
+_COMMENT_WIDTH = 100
+_BUDGETS_KB = (16, 32, 64, 128, 256, 512)
+
+
+def write_job_template(
+    data_path: str | os.PathLike[str],
+    out_path: str | os.PathLike[str],
+    *,
+    text: str | None = None,
+    label: str | None = None,
+) -> Path:
+    """Write a job file for ``data_path`` to ``out_path`` and return its path; an existing file is never overwritten.
+
+    Raises:
+        InputError: ``out_path`` exists, or the data cannot be used; see ``load_text_dataset``.
+        SetupError: the folder cannot be written.
+    """
+    out_path = Path(out_path)
+    if out_path.exists():
+        raise InputError(
+            f"a job file is never overwritten: received out={str(out_path)!r}, which exists; choose another name or remove it"
+        )
+    content = render_job_template(data_path, folder=out_path.parent, text=text, label=label)
+    if not is_unicode(content):
+        raise InputError(
+            f"a job file is UTF-8: received file={str(data_path)!r} or a column of it with a name that is not; rename it"
+        )
+    write_text(out_path, content)
+    return out_path
+
+
+def render_job_template(
+    data_path: str | os.PathLike[str], *, folder: Path, text: str | None = None, label: str | None = None
+) -> str:
+    """Return a job file in ``folder`` for ``data_path`` as TOML; loading it gives a valid job.
+
+    Args:
+        data_path: labelled examples.
+        folder: where the job file will stand; data below it is named relative to it.
+        text: column with the texts, guessed when None.
+        label: column with the labels, guessed when None.
+
+    Raises:
+        InputError: the data cannot be used; see ``load_text_dataset``.
+    """
+    table = read_table(data_path)
+    text, label = find_text_column(table, text), find_label_column(table, label)
+    statistics = load_text_dataset(DataSettings(train=Path(data_path), text=text, label=label), seed=1).statistics
+    values: dict[str, object] = {
+        "name": name_from(data_path),
+        "budgets": suggest_budgets(len(statistics.class_names)),
+        "max_bytes": statistics.max_bytes,
+        "max_words": statistics.max_words,
+        "data.train": _relative(Path(data_path), folder),
+        "data.text": text,
+        "data.label": label,
+    }
+    lines = [
+        f"# A job for understudy, written from {Path(data_path).name!r}.",
+        "# Run it with: understudy compress <this file> --out <folder>",
+        "# A line that begins with '# name =' is a setting that is not used; remove the '#' to use it.",
+        "#",
+        *_findings(statistics, table.columns),
+    ]
+    for table, model in tables(Job).items():
+        lines += ["", *([f"[{table}]"] if table else []), *_settings(table, model, values)]
+    return "\n".join(lines) + "\n"
+
+
+def suggest_budgets(class_count: int) -> tuple[str, ...]:
+    """Return three budgets, b, 2b and 8b, for ``class_count`` classes; b is the smallest where the last layer leaves room."""
+    # about 8 KB for projection, first layers and file format, and 48 bytes of last layer a class
+    needed_kb = 8 + 48 * class_count / 1024
+    smallest = next((size for size in _BUDGETS_KB if size >= needed_kb), _BUDGETS_KB[-1])
+    return tuple(f"{smallest * factor}KB" for factor in (1, 2, 8))
+
+
+def _findings(statistics: DataStatistics, columns: tuple[str, ...]) -> list[str]:
+    found = [f"columns found: {', '.join(repr(column) for column in columns)}", *statistics.lines()]
+    return [line for sentence in found for line in _comment(sentence)]
+
+
+def _settings(table: str, model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
+    """Return the settings of one table with their descriptions; tables inside it have their own place."""
+    lines: list[str] = []
+    known = tables(Job)
+    for name, field in model.model_fields.items():
+        key = f"{table}.{name}".lstrip(".")
+        if key in known:
+            continue
+        value = values.get(key, field.get_default(call_default_factory=True))
+        lines += _comment(field.description or "")
+        if value is None:
+            lines.append(f"# {name} = {_toml((field.examples or [''])[0])}")
+        else:
+            lines.append(f"{name} = {_toml(value)}")
+    return lines
+
+
+def _comment(sentence: str) -> list[str]:
+    printable = "".join(character if character.isprintable() else "?" for character in sentence)
+    return textwrap.wrap(printable, _COMMENT_WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False)
+
+
+def _toml(value: object) -> str:
+    """Return a string, number or sequence of strings as TOML, which is JSON but for DEL in strings."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _relative(path: Path, folder: Path) -> str:
+    absolute, start = path.resolve(), folder.resolve()
+    return absolute.relative_to(start).as_posix() if absolute.is_relative_to(start) else str(absolute)

@@ -1,0 +1,63 @@
+"""Programs as bytes, for resuming a job: one NPZ with a JSON description and the arrays, no pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
+from understudy.projections.text import FeatureGroup, TextProjection
+
+_NODES: dict[str, type[Any]] = {
+    cls.__name__: cls for cls in (ProjectText, Linear, Window, MaxPool, SumPool, Concat, Softmax)
+}
+
+
+def dumps(program: Program) -> bytes:
+    """Return ``program`` as bytes that ``loads`` reads back equal."""
+    arrays: dict[str, np.ndarray] = {}
+    nodes = []
+    for number, node in enumerate(program.nodes):
+        entry: dict[str, Any] = {"op": type(node).__name__}
+        for field in fields(node):
+            value = getattr(node, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[f"{number}.{field.name}"] = value
+            elif isinstance(value, TextProjection):
+                entry[field.name] = asdict(value)
+            else:
+                entry[field.name] = value
+        nodes.append(entry)
+    quantization = {name: [q.scale, q.zero_point] for name, q in program.quantization.items()}
+    text = json.dumps({"nodes": nodes, "quantization": quantization})
+    buffer = io.BytesIO()
+    np.savez(buffer, description=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def loads(content: bytes) -> Program:
+    """Return the program that ``dumps`` wrote."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        description = json.loads(archive["description"].tobytes().decode())
+        nodes = tuple(_node(number, entry, archive) for number, entry in enumerate(description["nodes"]))
+    quantization = {name: Quantization(scale, zero) for name, (scale, zero) in description["quantization"].items()}
+    return Program(nodes, quantization)
+
+
+def _node(number: int, entry: dict[str, Any], archive: Any) -> Node:
+    values = {key: value for key, value in entry.items() if key != "op"}
+    if "projection" in values:
+        raw = values["projection"]
+        groups = tuple(FeatureGroup(**group) for group in raw["groups"])
+        values["projection"] = TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})
+    if "inputs" in values:
+        values["inputs"] = tuple(values["inputs"])
+    for key in archive.files:
+        if key.startswith(f"{number}."):
+            values[key.partition(".")[2]] = archive[key]
+    node: Node = _NODES[entry["op"]](**values)
+    return node

@@ -1,0 +1,175 @@
+"""Runs a float program in torch, any batch, with gradients: what training and quantization-aware training use.
+
+The executor begins after the text projection: its input is the features, which carry no learned byte.
+With a ``Scheme`` it computes as the integer program will (fake quantization with learned scales: Esser et al. 2020,
+"Learned Step Size Quantization", equations 1, 3 and 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from understudy.program.ops import WEIGHT_LIMIT, Concat, Linear, MaxPool, Program, ProjectText, Softmax, SumPool, Window
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Initial scales of a fake-quantized executor.
+
+    Attributes:
+        weights: linear's output name to float32 ``[1]`` or ``[out]``.
+        activations: name of a quantization group (see ``quantization_groups``) to its scale.
+    """
+
+    weights: Mapping[str, npt.NDArray[np.float32]]
+    activations: Mapping[str, float]
+
+
+def quantization_groups(program: Program) -> dict[str, str]:
+    """Return tensor name to the name of the group that must share one quantization.
+
+    Windows, max pools and concatenations copy values, so their inputs and outputs share scale and zero point.
+    """
+    group: dict[str, str] = {}
+    for node in program.nodes:
+        match node:
+            case Window() | MaxPool():
+                group[node.output] = group[node.input]
+            case Concat():
+                first = group[node.inputs[0]]
+                merged = {group[name] for name in node.inputs}
+                group = {name: first if of in merged else of for name, of in group.items()}
+                group[node.output] = first
+            case _:
+                group[node.output] = node.output
+    return group
+
+
+def learned_step(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    """Return ``scale * clamp(round(x / scale), low, high)`` with straight-through gradients for ``x`` and ``scale``."""
+    gradient_scale = 1.0 / (x.numel() / scale.numel() * max(high, 1)) ** 0.5
+    step = (scale - scale * gradient_scale).detach() + scale * gradient_scale
+    ratio = torch.clamp(x / step, low, high)
+    return (ratio + (torch.round(ratio) - ratio).detach()) * step
+
+
+class Executor(nn.Module):
+    """A program as a torch module.
+
+    Args:
+        program: a float program.
+        scheme: initial scales, or None to compute in float.
+        dropout: share of values dropped after each hidden tensor while training.
+    """
+
+    def __init__(self, program: Program, *, scheme: Scheme | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.graph = program
+        self.dropout = dropout
+        self.groups = quantization_groups(program)
+        self.weight = nn.ParameterDict()
+        self.bias = nn.ParameterDict()
+        for node in program.linears:
+            self.weight[node.output] = nn.Parameter(torch.tensor(node.weight, dtype=torch.float32))
+            if node.bias is not None:
+                self.bias[node.output] = nn.Parameter(torch.tensor(node.bias, dtype=torch.float32))
+        self.weight_scale = nn.ParameterDict()
+        self.activation_scale = nn.ParameterDict()
+        if scheme is not None:
+            self.quantize(scheme)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether fake quantization is on."""
+        return len(self.weight_scale) > 0
+
+    def quantize(self, scheme: Scheme) -> None:
+        """Turn fake quantization on, beginning from ``scheme``."""
+        for name, scale in scheme.weights.items():
+            self.weight_scale[name] = nn.Parameter(torch.tensor(np.atleast_1d(scale), dtype=torch.float32))
+        for name, value in scheme.activations.items():
+            self.activation_scale[name] = nn.Parameter(torch.tensor([value], dtype=torch.float32))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits ``[batch, classes]`` for features ``[batch, W', P]`` (any W' up to W) or ``[batch, P]``."""
+        return self.trace(features)[self.graph.logits]
+
+    def trace(self, features: Tensor) -> dict[str, Tensor]:
+        """Return every tensor by name; see ``forward``."""
+        values: dict[str, Tensor] = {}
+        for node in self.graph.nodes:
+            match node:
+                case ProjectText():
+                    values[node.output] = features
+                case Linear():
+                    values[node.output] = self._linear(node, values[node.input])
+                case Window():
+                    values[node.output] = _window(values[node.input], node.width)
+                case MaxPool():
+                    values[node.output] = values[node.input].amax(dim=1)
+                case SumPool():
+                    values[node.output] = self._fake(node.output, values[node.input].sum(dim=1) * node.multiplier)
+                case Concat():
+                    values[node.output] = torch.cat([values[name] for name in node.inputs], dim=1)
+                    values[node.output] = functional.dropout(values[node.output], self.dropout, self.training)
+                case Softmax():
+                    pass
+        return values
+
+    def _linear(self, node: Linear, x: Tensor) -> Tensor:
+        weight: Tensor = self.weight[node.output]
+        if node.output in self.weight_scale:
+            limit = WEIGHT_LIMIT[node.bits]
+            weight = learned_step(weight, self.weight_scale[node.output].abs()[:, None] + 1e-9, -limit, limit)
+        y = functional.linear(x, weight, self.bias[node.output] if node.output in self.bias else None)
+        if not node.relu:
+            return y
+        y = functional.dropout(functional.relu(y), self.dropout, self.training)
+        return self._fake(node.output, y)
+
+    def _fake(self, name: str, x: Tensor) -> Tensor:
+        """Return ``x >= 0`` rounded to the 256 steps of its group, when fake quantization is on."""
+        group = self.groups[name]
+        if group not in self.activation_scale:
+            return x
+        return learned_step(x, self.activation_scale[group].abs() + 1e-9, 0, 255)
+
+    def learned(self) -> tuple[Program, Scheme | None]:
+        """Return the float program with the present weights, and the present scales if quantized."""
+
+        def linear(node: Linear) -> Linear:
+            weight = self.weight[node.output].detach().numpy().copy()
+            bias = self.bias[node.output].detach().numpy().copy() if node.output in self.bias else None
+            return replace(node, weight=weight, bias=bias)
+
+        nodes = tuple(linear(node) if isinstance(node, Linear) else node for node in self.graph.nodes)
+        scheme = None
+        if self.quantized:
+            scheme = Scheme(
+                weights={k: v.detach().abs().numpy() + np.float32(1e-9) for k, v in self.weight_scale.items()},
+                activations={k: float(v.detach().abs()) + 1e-9 for k, v in self.activation_scale.items()},
+            )
+        return Program(nodes), scheme
+
+
+def _window(x: Tensor, width: int) -> Tensor:
+    before = (width - 1) // 2
+    padded = functional.pad(x, (0, 0, before, width - 1 - before))
+    return torch.cat([padded[:, i : i + x.shape[1]] for i in range(width)], dim=2)
+
+
+def evaluate(executor: Executor, batches: Iterable[Tensor]) -> npt.NDArray[np.float32]:
+    """Return float32 logits of all ``batches`` of features, in order, with dropout off."""
+    was_training = executor.training
+    executor.eval()
+    with torch.no_grad():
+        out = [executor(batch).numpy() for batch in batches]
+    executor.train(was_training)
+    return np.concatenate(out)

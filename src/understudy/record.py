@@ -1,0 +1,110 @@
+"""What a job knows, as the records of ``family.json``."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from understudy import family as records
+from understudy.metrics import accuracy
+from understudy.program.executor import Executor, evaluate
+from understudy.teachers.protocol import checked_logits
+from understudy.training.corpus import build_corpora
+from understudy.version import installed_version
+
+if TYPE_CHECKING:
+    from understudy.baselines import Baseline
+    from understudy.data.text import TextDataset
+    from understudy.selection import Selection
+    from understudy.teaching import Teaching
+
+_PACKAGES = ("numpy", "torch", "scikit-learn", "optuna", "onnx", "onnxruntime", "ai-edge-litert")
+
+
+def created_with(*, threads: int) -> records.CreatedWith:
+    """Return the software and machine of this process."""
+    machine = records.Machine(
+        system=platform.system(), architecture=platform.machine(), cpu_count=os.cpu_count() or 1, threads=threads
+    )
+    packages = {name: found for name in _PACKAGES if (found := _version(name))}
+    return records.CreatedWith(
+        understudy=installed_version(), python=platform.python_version(), packages=packages, machine=machine
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def data_record(dataset: TextDataset) -> records.Data:
+    """Return the counts of ``dataset``."""
+    statistics = dataset.statistics
+    return records.Data(
+        class_names=dataset.class_names,
+        splits={
+            name: records.Split(
+                examples=split.examples,
+                class_counts=split.class_counts,
+                unseen_labels=split.unseen_labels,
+                length_bytes=split.length_bytes,
+                cut_fraction=split.cut_fraction,
+            )
+            for name, split in statistics.splits.items()
+        },
+        warnings={name: count for name, count in statistics.warnings.items() if count},
+        digest=dataset.digest,
+        test_digest=dataset.test_digest,
+    )
+
+
+def baseline_record(baseline: Baseline, dataset: TextDataset) -> records.Baseline:
+    """Return what ``baseline`` reaches on the test split."""
+    score = baseline.score(dataset.test)
+    return records.Baseline(
+        name=baseline.name, accuracy=score.accuracy, macro_f1=score.macro_f1, size_bytes=baseline.size_bytes
+    )
+
+
+def teacher_record(
+    teaching: Teaching, dataset: TextDataset, selections: Sequence[Selection]
+) -> records.Teacher | None:
+    """Return what the teacher reaches on the test split, None without one; in joint mode the largest student's trainer."""
+    if teaching.teacher is None:
+        return _trainer_record(dataset, selections)
+    teacher = teaching.teacher
+    reached = None
+    if teacher.covers(dataset.test.texts).all():
+        logits = checked_logits(teacher, dataset.test.texts, len(dataset.class_names))
+        reached = accuracy(dataset.test.labels, logits.argmax(axis=1))
+    return records.Teacher(
+        name=teacher.name,
+        description=teacher.describe(),
+        used=teaching.used,
+        validation_accuracy=teaching.validation_accuracy,
+        accuracy=reached,
+        size_bytes=getattr(teacher, "size_bytes", None),
+        note=teaching.note,
+    )
+
+
+def _trainer_record(dataset: TextDataset, selections: Sequence[Selection]) -> records.Teacher | None:
+    results = [s.best.result for s in selections if s.best.result and s.best.result.trainer]
+    if not results:
+        return None
+    trainer = results[-1].trainer
+    assert trainer is not None
+    validation, test = build_corpora(trainer.projection, [dataset.validation.texts, dataset.test.texts])
+    executor = Executor(trainer)
+    return records.Teacher(
+        name="trained jointly",
+        description="a wide network on the largest student's features, trained beside it",
+        validation_accuracy=accuracy(dataset.validation.labels, evaluate(executor, validation.batches()).argmax(axis=1)),
+        accuracy=accuracy(dataset.test.labels, evaluate(executor, test.batches()).argmax(axis=1)),
+        size_bytes=4 * trainer.weight_count,
+    )

@@ -1,0 +1,86 @@
+"""Programs that run a bundle's files without understudy, filled in for one member.
+
+The templates beside this file are the text that the report shows and that ``tests/report/test_snippets.py`` executes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import jinja2
+
+from understudy.family import Member
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A program for one platform.
+
+    Attributes:
+        platform: for people.
+        format: the file format it runs.
+        filename: a name to save it under.
+        setup: shell lines to run first, or to compile and start it.
+        code: the program.
+        executed: True where understudy's own tests execute exactly this text.
+    """
+
+    platform: str
+    format: str
+    filename: str
+    setup: str
+    code: str
+    executed: bool
+
+
+@dataclass(frozen=True)
+class _Template:
+    platform: str
+    format: str
+    filename: str
+    setup: str
+    executed: bool
+
+
+_COMPILE = "cc -std=c99 -O2 -I {{ folder | quote }} predict.c -o predict && ./predict"
+_NODE = "npm install onnxruntime-web && node predict.mjs"
+_GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
+_BRIDGE = '// bridging header: #include "model.h"'
+_TEMPLATES = (
+    _Template("Python, ONNX Runtime", "onnx", "predict_onnx.py", "pip install numpy onnxruntime", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("C", "c", "predict.c", _COMPILE, executed=True),
+    _Template("JavaScript, Node or browser", "onnx", "predict.mjs", _NODE, executed=True),
+    _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
+    _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
+)
+
+
+def snippets(member: Member) -> tuple[Snippet, ...]:
+    """Return a program for each platform whose format ``member`` has; paths are relative to the family's folder."""
+    files = {file.format: PurePosixPath(file.path).name for file in member.files}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - programs, not HTML; the page escapes them as a whole
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["quote"] = shlex.quote
+    filled = []
+    for template in _TEMPLATES:
+        if template.format in files:
+            values = {"folder": member.path, "file": files[template.format], "name": member.name}
+            filled.append(
+                Snippet(
+                    platform=template.platform,
+                    format=template.format,
+                    filename=template.filename,
+                    setup=environment.from_string(template.setup).render(values),
+                    code=environment.get_template(f"{template.filename}.j2").render(values),
+                    executed=template.executed,
+                )
+            )
+    return tuple(filled)

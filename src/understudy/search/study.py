@@ -1,0 +1,63 @@
+"""Ask and tell: candidates for one budget, from the seeded recipe on. Sees numbers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import optuna
+
+from understudy.search.space import Candidate, SizeOf, fit, parameters_of, sample_choice, seeded_choice
+from understudy.students.recipe import Recipe
+
+ATTEMPTS = 20
+"""Suggestions that do not fit the budget before the search gives up on finding a new one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A candidate and the trial that it belongs to."""
+
+    number: int
+    candidate: Candidate
+
+
+class Study:
+    """The search for one budget (tree-structured Parzen estimator, Bergstra et al. 2011, through Optuna).
+
+    The same seed, budget and answers give the same questions. The first question is the seeded recipe.
+
+    Args:
+        budget_bytes: most bytes of each file.
+        base: what the search does not choose (student, bytes and words read, seeds).
+        size_of: recipe to bytes of each format.
+        seed: of the sampler.
+        bits: 4 or 8 to fix the weights' bits, None to search them.
+    """
+
+    def __init__(
+        self, *, budget_bytes: int, base: Recipe, size_of: SizeOf, seed: int, bits: Literal[4, 8] | None
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._budget_bytes, self._base, self._size_of, self._bits = budget_bytes, base, size_of, bits
+        self._trials: dict[int, optuna.Trial] = {}
+        first = seeded_choice(budget_bytes, bits=bits)
+        self._study.enqueue_trial(parameters_of(first, budget_bytes, bits=bits))
+
+    def ask(self) -> Asked | None:
+        """Return the next candidate that fits the budget, or None when none is found."""
+        for _ in range(ATTEMPTS):
+            trial = self._study.ask()
+            choice = sample_choice(trial, self._budget_bytes, bits=self._bits)
+            candidate = fit(choice, self._base, budget_bytes=self._budget_bytes, size_of=self._size_of)
+            if candidate is not None:
+                self._trials[trial.number] = trial
+                return Asked(trial.number, candidate)
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return None
+
+    def tell(self, asked: Asked, validation_accuracy: float) -> None:
+        """Record what a candidate reached on validation."""
+        self._study.tell(self._trials.pop(asked.number), validation_accuracy)

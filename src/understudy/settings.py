@@ -1,0 +1,149 @@
+"""The parts of a job: data, teacher, training. Frozen pydantic models that refuse unknown keys.
+
+Their descriptions are the comments that ``understudy init`` writes into a job file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from understudy.errors import InputError
+
+_IMPORTABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+DataFile = Annotated[Path, Field(strict=False)]
+"""A path; TOML writes it as a string."""
+Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, typed strictly, no unknown keys, no infinities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DataSettings(Settings):
+    """Files, columns and splits."""
+
+    train: DataFile = Field(description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet.")
+    validation: DataFile | None = Field(
+        None,
+        description="Labelled examples for choosing; without it a part of train is split off.",
+        examples=["validation.csv"],
+    )
+    test: DataFile | None = Field(
+        None,
+        description="Labelled examples for the final figures only; without it a part of train is split off.",
+        examples=["test.csv"],
+    )
+    unlabelled: DataFile | None = Field(
+        None,
+        description="More texts without labels; the student learns the teacher's answers on them.",
+        examples=["unlabelled.csv"],
+    )
+    out_of_scope: DataFile | None = Field(
+        None, description="Texts that belong to no class; only the report uses them.", examples=["out_of_scope.csv"]
+    )
+    text: str | None = Field(
+        None,
+        description="Column with the texts, in every file; guessed when exactly one column has a usual name.",
+        examples=["text"],
+    )
+    label: str | None = Field(
+        None, description="Column with the labels; guessed when exactly one column has a usual name.", examples=["label"]
+    )
+    validation_fraction: Share = Field(
+        0.1, description="Share of train that is split off for validation when there is no such file."
+    )
+    test_fraction: Share = Field(0.1, description="Share of train that is split off for test when there is no such file.")
+
+    @model_validator(mode="after")
+    def _something_left_to_train(self) -> Self:
+        asked = (0 if self.validation else self.validation_fraction) + (0 if self.test else self.test_fraction)
+        if asked >= 1:
+            raise InputError(
+                "validation and test leave something to train on: received "
+                f"data.validation_fraction={self.validation_fraction} and data.test_fraction={self.test_fraction}; "
+                "lower one of them"
+            )
+        return self
+
+
+class TeacherSettings(Settings):
+    """The big model that the student learns from."""
+
+    source: str = Field(
+        "auto",
+        min_length=1,
+        description="'auto' trains a strong one here, 'none' does without; else a file (.onnx, .tflite, "
+        "saved logits .npz or .parquet) or a Python object as 'package.module:name'.",
+    )
+    minimum_gain: float = Field(
+        0.015,
+        ge=0,
+        lt=1,
+        description="An 'auto' teacher is used only if its validation accuracy is this much above "
+        "TF-IDF + logistic regression (0.015 is 1.5 points).",
+    )
+
+    @property
+    def kind(self) -> Literal["auto", "none", "importable", "file"]:
+        """What ``source`` names."""
+        match self.source:
+            case "auto":
+                return "auto"
+            case "none":
+                return "none"
+        return "importable" if _IMPORTABLE.fullmatch(self.source) else "file"
+
+
+class LossWeights(Settings):
+    """Weights of the three terms of the joint objective."""
+
+    teacher_on_labels: Weight = Field(1.0, description="Teacher against labels; only in mode 'joint'.")
+    student_on_labels: Weight = Field(1.0, description="Student against labels.")
+    student_on_teacher: Weight = Field(
+        1.0, description="Student against the teacher's answers; the twin trains without this term."
+    )
+
+    @model_validator(mode="after")
+    def _student_learns_something(self) -> Self:
+        if not self.student_on_labels and not self.student_on_teacher:
+            raise InputError(
+                "the student learns from labels or from the teacher: received training.weights.student_on_labels=0 "
+                "and training.weights.student_on_teacher=0; raise one of them"
+            )
+        return self
+
+
+class TrainingSettings(Settings):
+    """How teacher and student are trained."""
+
+    mode: Literal["auto", "self", "distill", "joint"] = Field(
+        "auto",
+        description="'self' learns from labels alone, 'distill' from a frozen teacher too, 'joint' trains both together; "
+        "'auto' is 'distill' with a teacher and 'self' without.",
+    )
+    temperature: float = Field(
+        2.0, gt=0, le=100, description="Softens the answers of teacher and student before they are compared."
+    )
+    distillation: Literal["soft", "decoupled"] = Field(
+        "soft", description="'soft' compares whole distributions, 'decoupled' the target class and the rest as two terms."
+    )
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Share of each label that is spread over all classes.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="'balanced' counts examples of rare classes more: better macro-F1, often lower accuracy."
+    )
+    distortion: float = Field(0.1, ge=0, lt=1, description="Share of words that get a random character error in training.")
+    augmented_views: int = Field(
+        4, ge=1, le=64, description="Distorted copies of each text on which a frozen teacher is asked once."
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="Passes over the training texts; chosen from the data when not given.", examples=[30]
+    )
+    weights: LossWeights = Field(default_factory=LossWeights, description="Weights of the terms of the objective.")

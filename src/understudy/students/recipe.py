@@ -1,0 +1,41 @@
+"""What the search chooses: every number that fixes a student's shape and its quantization."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+StudentName = Literal["projection_net", "sgnn", "projection_sequence"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One candidate.
+
+    Attributes:
+        student: architecture; see ``students/registry.py``.
+        features: P, columns of the text projection. They cost no learned byte, their readers do.
+        width: outputs of the first learned layer.
+        hidden: outputs of the layer before the classes; 0 leaves that layer out where the student allows it.
+        weight_bits: 8 or 4.
+        per_channel: one weight scale per output channel, else one per layer.
+        max_bytes: L, bytes of text that are read.
+        max_words: W, tokens that are read.
+        values: how sums of signs become features; see ``projections/text.py``.
+        projection_seed: seed of all projection coefficients.
+    """
+
+    student: StudentName = "projection_sequence"
+    features: int = 256
+    width: int = 32
+    hidden: int = 32
+    weight_bits: Literal[4, 8] = 8
+    per_channel: bool = False
+    max_bytes: int = 128
+    max_words: int = 32
+    values: Literal["count", "ternary", "binary"] = "ternary"
+    projection_seed: int = 1
+
+    def as_dict(self) -> dict[str, str | int | bool]:
+        """Return plain values for JSON."""
+        return asdict(self)

@@ -1,0 +1,28 @@
+"""The table of students."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from understudy.errors import InputError
+from understudy.program.ops import Program
+from understudy.students import projection_net, projection_sequence, sgnn
+from understudy.students.recipe import Recipe
+
+_TABLE: dict[str, Callable[..., Program]] = {
+    "projection_net": projection_net.build,
+    "sgnn": sgnn.build,
+    "projection_sequence": projection_sequence.build,
+}
+STUDENTS = tuple(_TABLE)
+
+
+def build_student(recipe: Recipe, *, classes: int, seed: int) -> Program:
+    """Return the float program of ``recipe`` with initial weights drawn from ``seed``.
+
+    Raises:
+        InputError: no such student.
+    """
+    if recipe.student not in _TABLE:
+        raise InputError(f"a student is one of {', '.join(STUDENTS)}: received student={recipe.student!r}; choose one of them")
+    return _TABLE[recipe.student](recipe, classes=classes, seed=seed)

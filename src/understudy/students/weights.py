@@ -1,0 +1,25 @@
+"""Initial weights of a student's layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from understudy.program.ops import Linear
+from understudy.students.recipe import Recipe
+
+
+def linear(
+    rng: np.random.Generator, source: str, target: str, *, shape: tuple[int, int], recipe: Recipe, relu: bool, bias: bool
+) -> Linear:
+    """Return a float layer with weights ``shape`` ``[out, in]`` drawn uniformly (He et al. 2015, equation 10)."""
+    rows, columns = shape
+    bound = (6.0 / columns) ** 0.5 if relu else columns**-0.5
+    return Linear(
+        input=source,
+        output=target,
+        weight=rng.uniform(-bound, bound, shape).astype(np.float32),
+        bias=np.zeros(rows, np.float32) if bias else None,
+        relu=relu,
+        bits=recipe.weight_bits,
+        per_channel=recipe.per_channel,
+    )

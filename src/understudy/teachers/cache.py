@@ -1,0 +1,120 @@
+"""Answers of frozen teachers, kept on disk by content: the same teacher, texts and classes are never asked twice."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from understudy.errors import SetupError
+from understudy.files import write_bytes
+from understudy.teachers.protocol import Float32Array, Teacher, checked_logits
+
+_FORMAT = b"understudy teacher logits 1"
+CHUNK = 2048
+"""Texts in one file: an interrupted job asks again for at most this many."""
+
+
+@dataclass(frozen=True)
+class CachedLogits:
+    """A teacher's answers and where they come from.
+
+    Attributes:
+        values: float32 ``[texts, classes]``.
+        computed: texts that the teacher was asked for.
+        reused: texts whose answers were in the cache.
+        rejected: cache files that were damaged; their texts were asked for again.
+    """
+
+    values: Float32Array
+    computed: int
+    reused: int
+    rejected: tuple[str, ...]
+
+
+def cached_logits(
+    teacher: Teacher,
+    texts: Sequence[str],
+    *,
+    class_names: Sequence[str],
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> CachedLogits:
+    """Return ``checked_logits`` of ``texts``, asking ``teacher`` only for chunks that ``folder`` does not hold.
+
+    Args:
+        teacher: a frozen teacher; its ``digest`` stands for everything it depends on.
+        texts: all of them must be covered.
+        class_names: the classes, in the order of the columns.
+        folder: made if it is missing.
+        progress: called after every chunk with (texts done, all texts).
+
+    Raises:
+        InputError: an answer breaks a rule; see ``checked_logits``. Nothing wrong is ever stored.
+        SetupError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"the cache folder must be a folder that can be written: received folder={str(folder)!r} ({error.strerror}); "
+            "choose another output folder"
+        ) from error
+    digest = teacher.digest
+    parts: list[Float32Array] = []
+    computed, rejected = 0, []
+    for start in range(0, len(texts), CHUNK):
+        part = texts[start : start + CHUNK]
+        path = folder / f"{_key(digest, part, class_names)}.npz"
+        values = _load(path, rows=len(part), classes=len(class_names))
+        if values is None:
+            if path.exists():
+                rejected.append(path.name)
+            values = checked_logits(teacher, part, len(class_names))
+            write_bytes(path, _dump(values))
+            computed += len(part)
+        parts.append(values)
+        if progress is not None:
+            progress(start + len(part), len(texts))
+    found = np.concatenate(parts) if parts else np.zeros((0, len(class_names)), np.float32)
+    return CachedLogits(found, computed, len(texts) - computed, tuple(rejected))
+
+
+def _key(digest: str, texts: Sequence[str], class_names: Sequence[str]) -> str:
+    """Return the sha256 over the teacher's digest, the class names and the texts, each with its length."""
+    key = hashlib.sha256(_FORMAT)
+    for group in ([digest], class_names, texts):
+        key.update(len(group).to_bytes(8, "little"))
+        for item in group:
+            content = item.encode("utf-8", "surrogateescape")
+            key.update(len(content).to_bytes(8, "little") + content)
+    return key.hexdigest()
+
+
+def _checksum(values: Float32Array) -> str:
+    return hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()
+
+
+def _dump(values: Float32Array) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, logits=values, checksum=np.array(_checksum(values)))
+    return buffer.getvalue()
+
+
+def _load(path: Path, *, rows: int, classes: int) -> Float32Array | None:
+    """Return the logits in ``path``, or None where the file is missing or not what was written."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            values: Float32Array = archive["logits"]
+            checksum = str(archive["checksum"])
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return None
+    if values.shape != (rows, classes) or values.dtype != np.float32 or _checksum(values) != checksum:
+        return None
+    return values

@@ -1,0 +1,96 @@
+"""Teachers that are Python code: a function, or a name that leads to one. This runs the user's code, on purpose."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understudy.errors import InputError
+from understudy.teachers.class_order import names_of
+from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, as_array, behaviour_digest
+
+
+@dataclass(frozen=True)
+class CallableTeacher:
+    """A function from a list of texts to logits ``[texts, classes]`` (array, tensor or nested lists).
+
+    Its digest is made from its answers to ``PROBE_TEXTS``, because a function does not tell what it depends on.
+    """
+
+    function: Callable[[list[str]], Any]
+    name: str
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def digest(self) -> str:
+        """Digest of the name and of the answers to the probe texts."""
+        return behaviour_digest(self.logits(PROBE_TEXTS), self.name.encode())
+
+    def describe(self) -> str:
+        """Return one line about the function."""
+        return f"Python function {self.name}, your own code"
+
+    def covers(self, texts: Sequence[str]) -> BoolArray:
+        """Return all True."""
+        return np.ones(len(texts), np.bool_)
+
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return what the function returns, as float32."""
+        return as_array(self.function(list(texts)), name=self.name)
+
+
+def callable_teacher(function: Callable[[list[str]], Any], *, name: str | None = None) -> CallableTeacher:
+    """Return the teacher that calls ``function``; its attribute ``class_names`` or ``labels`` names the columns."""
+    own_name = name or getattr(function, "__qualname__", None) or type(function).__name__
+    return CallableTeacher(function, own_name, names_of(function))
+
+
+def is_python_name(source: str) -> bool:
+    """Return whether ``source`` has the form ``package.module:object`` or ``folder/file.py:object``."""
+    module, colon, attribute = source.rpartition(":")
+    named = module.endswith(".py") or all(part.isidentifier() for part in module.split("."))
+    return bool(colon) and attribute.isidentifier() and named
+
+
+def import_object(source: str) -> Any:
+    """Import and return the object that ``module:name`` or ``file.py:name`` names; this runs the module's code.
+
+    Raises:
+        InputError: no such module, file or name, or the module cannot be imported.
+    """
+    place, _, attribute = source.rpartition(":")
+    try:
+        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except (ImportError, SyntaxError, OSError) as error:
+        raise InputError(
+            f"a Python teacher is module:name or file.py:name: received teacher={source!r}, whose module cannot be "
+            f"imported ({type(error).__name__}: {error}); correct the name or the module"
+        ) from error
+    if not hasattr(module, attribute):
+        raise InputError(
+            f"a Python teacher is module:name or file.py:name: received teacher={source!r}, and its module has no "
+            f"name {attribute!r}; name a function of the module"
+        )
+    return getattr(module, attribute)
+
+
+def _import_file(path: Path) -> Any:
+    """Import ``path`` under a name of its own; modules beside it can be imported by it, as in ``python file.py``."""
+    folder = str(path.resolve().parent)
+    spec = importlib.util.spec_from_file_location(f"understudy_teacher_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no file {str(path)!r}")
+    module = importlib.util.module_from_spec(spec)
+    # Registered before execution, as the import system does: dataclasses and pickles look their module up.
+    sys.modules[spec.name] = module
+    if folder not in sys.path:
+        sys.path.append(folder)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,131 @@
+"""What a teacher is, and the check that every answer of one passes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import InputError
+
+Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+PROBE_TEXTS = (
+    "",
+    "a",
+    "Hello, World!",
+    "move my meeting to friday at 7:30",
+    "what is the cheapest flight from boston to denver",
+    "naïve café, 12.50 €",
+    "yes yes no no maybe",
+    "please play the second song of the new album",
+)
+"""Texts that belong to no data set; a teacher's answers to them tell probabilities from logits and make its digest."""
+
+
+class Teacher(Protocol):
+    """Gives logits for texts.
+
+    Implementers:
+
+    - ``logits`` returns float32 ``[texts, classes]``: finite, higher is likelier, log-probabilities allowed, columns in
+      the order of ``class_names``. It gives equal rows for equal texts, in every call and for every batch size.
+    - a text may hold any bytes: ``str`` decoded with ``errors="surrogateescape"``; the empty text is a text.
+    - ``covers`` says for which texts an answer exists. A teacher that can answer everything returns all True; one that
+      cannot raises ``InputError`` when it is asked for more. No answer is ever made up.
+    - ``describe`` is one line for people: what was loaded, what was found out about it, what was assumed.
+    - ``digest`` changes whenever an answer may change: the cache of answers trusts it.
+    - ``class_names`` is None where the source does not name its columns.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for messages and reports."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal sha256 of everything that fixes the answers."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the columns, if the source says them."""
+        ...
+
+    def describe(self) -> str:
+        """Return one line: the source, its layout and what was assumed."""
+        ...
+
+    def covers(self, texts: Sequence[str]) -> BoolArray:
+        """Return for each text whether ``logits`` can answer it, bool ``[texts]``."""
+        ...
+
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return logits, float32 ``[texts, classes]``."""
+        ...
+
+
+def as_array(answer: Any, *, name: str) -> Float32Array:
+    """Return ``answer`` (array, tensor or nested lists) as float32, without looking at its shape.
+
+    Raises:
+        InputError: not numbers, or rows of different lengths.
+    """
+    if hasattr(answer, "detach"):
+        answer = answer.detach().float().cpu().numpy()
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(answer).astype(np.float32)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"a teacher returns numbers, one row of logits for each text: received type={type(answer).__name__!r} "
+            f"from teacher={name!r}; return an array [texts, classes]"
+        ) from None
+
+
+def checked_logits(teacher: Teacher, texts: Sequence[str], classes: int) -> Float32Array:
+    """Return the teacher's logits for ``texts``, float32 ``[texts, classes]``, after checking them.
+
+    Raises:
+        InputError: not one row for each text, another number of classes, or a value that is not finite.
+    """
+    if not texts:
+        return np.zeros((0, classes), np.float32)
+    values = as_array(teacher.logits(texts), name=teacher.name)
+    if values.ndim != 2 or len(values) != len(texts):
+        raise InputError(
+            f"a teacher gives one row of logits for each text: received shape={values.shape} for texts={len(texts)} "
+            f"from teacher={teacher.name!r}; return an array [texts, classes]"
+        )
+    check_columns(values, classes=classes, name=teacher.name)
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        raise InputError(
+            f"a teacher's logits are finite numbers: received logits[{row}, {column}]={values[row, column]} (and "
+            f"{int((~finite).sum()) - 1} more) from teacher={teacher.name!r}; repair the teacher, "
+            "and where it returns log(p) use log(max(p, 1e-9))"
+        )
+    return values
+
+
+def check_columns(values: Float32Array, *, classes: int, name: str) -> None:
+    """Raise ``InputError`` unless ``values`` ``[texts, columns]`` has one column for each class."""
+    if values.shape[1] != classes:
+        raise InputError(
+            f"a teacher has one column of logits for each class of the data: received columns={values.shape[1]} "
+            f"for classes={classes} from teacher={name!r}; use a teacher made for these classes"
+        )
+
+
+def behaviour_digest(answers: Float32Array, *parts: bytes) -> str:
+    """Return the sha256 over a teacher's ``answers`` to ``PROBE_TEXTS`` and further ``parts`` that fix it."""
+    digest = hashlib.sha256(np.ascontiguousarray(answers, np.float32).tobytes())
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()

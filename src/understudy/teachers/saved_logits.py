@@ -1,0 +1,201 @@
+"""Teachers that are a table of logits saved beforehand: an NPZ or Parquet file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understudy.errors import InputError, missing_extra
+from understudy.teachers.model_file import read_file, unreadable
+from understudy.teachers.protocol import BoolArray, Float32Array, as_array
+from understudy.units import format_bytes
+
+_TEXT_NAMES = ("texts", "text")
+_CLASS_NAMES = ("class_names", "labels")
+
+
+@dataclass(frozen=True)
+class SavedLogits:
+    """Logits by text. Texts without a row are not covered, and asking for them is an error.
+
+    Attributes:
+        values: float32 ``[distinct texts, classes]``.
+        row: text to its row in ``values``.
+        summary: the file, how rows were matched to texts, and what was averaged.
+    """
+
+    values: Float32Array = field(repr=False)
+    row: Mapping[str, int] = field(repr=False)
+    name: str
+    digest: str
+    class_names: tuple[str, ...] | None
+    summary: str
+
+    def describe(self) -> str:
+        """Return one line about the file."""
+        return self.summary
+
+    def covers(self, texts: Sequence[str]) -> BoolArray:
+        """Return for each text whether the file has a row for it."""
+        return np.array([_key(text) in self.row for text in texts], np.bool_)
+
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return the saved rows of ``texts``.
+
+        Raises:
+            InputError: a text without a row.
+        """
+        covered = self.covers(texts)
+        if not covered.all():
+            raise InputError(
+                f"saved logits answer only the texts that they were saved for: received texts={len(texts)}, of which "
+                f"{int((~covered).sum())} are not in teacher={self.name!r} (the first is texts[{int(covered.argmin())}]); "
+                "train without views of the texts, or save logits for these texts too"
+            )
+        return self.values[[self.row[_key(text)] for text in texts]]
+
+
+def npz_teacher(path: Path, *, training_texts: Sequence[str] | None) -> SavedLogits:
+    """Return the teacher in an NPZ file: ``logits`` ``[rows, classes]``, and if present ``texts`` and ``class_names``.
+
+    Args:
+        path: the file; nothing in it is unpickled.
+        training_texts: texts of the training file in its order, to which rows belong where the file has no ``texts``.
+
+    Raises:
+        InputError: unreadable, arrays of objects, no ``logits``, or rows that match no texts.
+    """
+    content = read_file(path)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        raise _object_free(path, error) from None
+    except (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as error:
+        raise unreadable(path, format_name="NPZ", reason=error) from None
+    return _from_columns(path, content, arrays, training_texts=training_texts, format_name="NPZ")
+
+
+def _object_free(path: Path, error: Exception) -> InputError:
+    if "pickle" not in str(error):
+        return unreadable(path, format_name="NPZ", reason=error)
+    return InputError(
+        f"saved logits hold plain arrays, because loading objects runs code from the file: received teacher={str(path)!r} "
+        "with pickled objects; save texts and class_names as np.array(values, dtype=str)"
+    )
+
+
+def parquet_teacher(path: Path, *, class_names: Sequence[str], training_texts: Sequence[str] | None) -> SavedLogits:
+    """Return the teacher in a Parquet file: a list column ``logits``, or one number column for each class.
+
+    A column ``text`` or ``texts`` says which text a row belongs to; without it rows follow the training file. The order
+    of a list column may stand in the file's schema metadata as ``class_names``, a JSON list.
+
+    Raises:
+        InputError: unreadable, neither form of logits, nulls, or rows that match no texts.
+        SetupError: the packages of the ``parquet`` extra are not installed.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ModuleNotFoundError:
+        raise missing_extra(purpose="reading saved logits from Parquet", extra="parquet") from None
+    content = read_file(path)
+    try:
+        table = parquet.read_table(pa.BufferReader(content))
+        metadata = table.schema.metadata or {}
+        columns: dict[str, Any] = {name: table[name].to_pylist() for name in _TEXT_NAMES if name in table.column_names}
+        if "logits" in table.column_names:
+            columns["logits"] = table["logits"].to_pylist()
+            if b"class_names" in metadata:
+                columns["class_names"] = json.loads(metadata[b"class_names"])
+        elif set(class_names) <= set(table.column_names):
+            columns = {name: values for name, values in columns.items() if name not in class_names}
+            columns["logits"] = np.array([table[name].to_numpy() for name in class_names]).T
+            columns["class_names"] = list(class_names)
+        else:
+            columns["missing"] = next(name for name in class_names if name not in table.column_names)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise unreadable(path, format_name="Parquet", reason=error) from None
+    return _from_columns(path, content, columns, training_texts=training_texts, format_name="Parquet")
+
+
+def _from_columns(
+    path: Path, content: bytes, columns: Mapping[str, Any], *, training_texts: Sequence[str] | None, format_name: str
+) -> SavedLogits:
+    if "logits" not in columns:
+        found = f"no column {columns['missing']!r}" if "missing" in columns else f"arrays={sorted(columns)}"
+        raise InputError(
+            f"saved logits are named logits [rows, classes], in Parquet also one column for each class: received {found} in "
+            f"teacher={str(path)!r}; save them under that name"
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    names = next((tuple(str(name) for name in columns[key]) for key in _CLASS_NAMES if key in columns), None)
+    texts = next((columns[key] for key in _TEXT_NAMES if key in columns), None)
+    matched = "rows matched by text" if texts is not None else "rows in the order of the training file"
+    summary = f"saved logits {path.name} ({format_name}, {format_bytes(len(content))}, sha256 {digest[:12]}), {matched}"
+    if texts is None and training_texts is None:
+        raise InputError(
+            f"saved logits without texts belong to the rows of the training file: received teacher={str(path)!r} without "
+            "texts and no training file; save the texts beside the logits"
+        )
+    return saved_logits(
+        columns["logits"],
+        texts=[_decoded(text) for text in texts] if texts is not None else list(training_texts or ()),
+        name=path.name,
+        digest=digest,
+        class_names=names,
+        summary=summary,
+    )
+
+
+def saved_logits(
+    rows: Any, *, texts: Sequence[str], name: str, digest: str, class_names: tuple[str, ...] | None, summary: str
+) -> SavedLogits:
+    """Return the teacher that answers ``texts[i]`` with ``rows[i]``; a text with several rows is given their mean.
+
+    Raises:
+        InputError: ``rows`` is no matrix, has another number of rows than there are texts, or values that are not finite.
+    """
+    values = as_array(rows, name=name)
+    if values.ndim != 2 or len(values) != len(texts) or not len(values):
+        raise InputError(
+            f"saved logits have one row for each text: received shape={values.shape} for texts={len(texts)} in "
+            f"teacher={name!r}; save one row for each row of the training file, or the texts beside the logits"
+        )
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(finite.argmin())
+        raise InputError(
+            f"a teacher's logits are finite numbers: received logits[{row}]={values[row].tolist()[:8]} "
+            f"(and {int((~finite).sum()) - 1} more rows) in teacher={name!r}; repair these rows"
+        )
+    index: dict[str, int] = {}
+    owner = np.array([index.setdefault(_key(text), len(index)) for text in texts])
+    if len(index) == len(texts):
+        return SavedLogits(values, index, name, digest, class_names, summary)
+    sums = np.zeros((len(index), values.shape[1]))
+    np.add.at(sums, owner, values)
+    means = (sums / np.bincount(owner)[:, None]).astype(np.float32)
+    differing = len(set(owner[(abs(values - means[owner]) > 1e-4).any(axis=1)].tolist()))
+    note = f", {differing} texts have several different rows, their mean is used" if differing else ""
+    return SavedLogits(means, index, name, digest, class_names, summary + note)
+
+
+def _key(text: str) -> str:
+    """Return ``text`` without NULs at its end, which NumPy's strings cannot hold."""
+    return text.rstrip("\0")
+
+
+def _decoded(text: str | bytes) -> str:
+    return text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else str(text)

@@ -1,0 +1,204 @@
+"""Teachers that are torch modules, and torch files read without running code from them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from understudy.errors import InputError
+from understudy.projections.text import encode
+from understudy.teachers.class_order import OrderedTeacher, names_of
+from understudy.teachers.model_file import BATCH, read_file, unreadable
+from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, Teacher, as_array, behaviour_digest
+from understudy.teachers.saved_logits import SavedLogits, saved_logits
+
+_SAFE_WAYS = (
+    "build the module in your own code and give file.py:name (load its weights with "
+    "understudy.teachers.torch.load_weights), or export it to ONNX or with torch.export to .pt2"
+)
+
+
+@dataclass(frozen=True)
+class TorchTeacher:
+    """A torch module that gives logits for texts.
+
+    Attributes:
+        module: called with what ``prepare`` returns: a tensor or list as its argument, a tuple as its arguments, a
+            mapping as its keywords. Answers with a tensor ``[texts, classes]``, or an object or mapping with ``logits``.
+        prepare: from a list of texts to the module's input.
+        input_note: the input for people.
+    """
+
+    module: torch.nn.Module
+    prepare: Callable[[list[str]], Any]
+    name: str
+    class_names: tuple[str, ...] | None
+    input_note: str
+
+    @property
+    def digest(self) -> str:
+        """Digest of name, weights and answers to the probe texts."""
+        weights = hashlib.sha256()
+        for key, value in self.module.state_dict().items():
+            weights.update(key.encode())
+            if isinstance(value, torch.Tensor):
+                buffer = io.BytesIO()
+                np.save(buffer, value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+                weights.update(buffer.getvalue())
+        return behaviour_digest(self.logits(PROBE_TEXTS), self.name.encode(), weights.digest())
+
+    def describe(self) -> str:
+        """Return one line about the module."""
+        count = sum(parameter.numel() for parameter in self.module.parameters())
+        return f"torch module {self.name} with {count:,} parameters, input {self.input_note}"
+
+    def covers(self, texts: Sequence[str]) -> BoolArray:
+        """Return all True."""
+        return np.ones(len(texts), np.bool_)
+
+    def logits(self, texts: Sequence[str]) -> Float32Array:
+        """Return logits in evaluation mode, without gradients; the module's own mode is put back."""
+        training = self.module.training
+        _set_training(self.module, training=False)
+        try:
+            with torch.no_grad():
+                parts = [self.tensor(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
+        finally:
+            _set_training(self.module, training=training)
+        return np.concatenate([as_array(part, name=self.name) for part in parts])
+
+    def tensor(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return logits ``[texts, classes]`` as the module computes them now, with gradients, for joint training."""
+        given = self.prepare(list(texts))
+        if isinstance(given, tuple):
+            answer = self.module(*given)
+        else:
+            answer = self.module(**given) if isinstance(given, Mapping) else self.module(given)
+        found = answer["logits"] if isinstance(answer, Mapping) and "logits" in answer else getattr(answer, "logits", answer)
+        if not isinstance(found, torch.Tensor):
+            raise InputError(
+                f"a torch teacher answers with a tensor [texts, classes], or with logits in an object or mapping: received "
+                f"type={type(found).__name__!r} from teacher={self.name!r}; return the logits"
+            )
+        return found
+
+
+def torch_teacher(module: torch.nn.Module, *, prepare: Callable[[list[str]], Any] | None = None) -> TorchTeacher:
+    """Return the teacher around ``module``.
+
+    The input is what ``prepare`` makes of a list of texts, else what the module's own method ``prepare`` makes of it,
+    else UTF-8 bytes int32 ``[texts, max_bytes]`` if the module has an attribute ``max_bytes``, else the list itself.
+    """
+    own = getattr(module, "prepare", None)
+    max_bytes = getattr(module, "max_bytes", None)
+    chosen: Callable[[list[str]], Any] = list
+    note = "a list of texts"
+    if prepare is not None or callable(own):
+        chosen, note = prepare or cast("Callable[[list[str]], Any]", own), "made by your prepare()"
+    elif isinstance(max_bytes, int):
+        chosen, note = lambda texts: torch.from_numpy(encode(texts, max_bytes=max_bytes)), f"int32 bytes [any, {max_bytes}]"
+    return TorchTeacher(module, chosen, type(module).__name__, names_of(module), note)
+
+
+def differentiable_logits(teacher: Teacher, texts: Sequence[str]) -> torch.Tensor:
+    """Return a torch teacher's logits with gradients, columns in the order of the data's classes.
+
+    Raises:
+        InputError: the teacher is no torch module, so it cannot learn together with the student.
+    """
+    if isinstance(teacher, OrderedTeacher):
+        return differentiable_logits(teacher.source, texts)[:, list(teacher.columns)]
+    if isinstance(teacher, TorchTeacher):
+        return teacher.tensor(texts)
+    raise InputError(
+        f"joint training changes the teacher, which must be a torch module: received teacher={teacher.name!r}; "
+        "use mode distill, which keeps the teacher as it is"
+    )
+
+
+def trainable_module(teacher: Teacher) -> torch.nn.Module | None:
+    """Return the torch module inside ``teacher``, or None where it is of another kind and stays frozen."""
+    inner = teacher.source if isinstance(teacher, OrderedTeacher) else teacher
+    return inner.module if isinstance(inner, TorchTeacher) else None
+
+
+def load_weights(module: torch.nn.Module, path: str | Path) -> torch.nn.Module:
+    """Load a state dict from ``path`` into ``module``, without running code from the file, and return ``module``.
+
+    Raises:
+        InputError: unreadable, a pickled module, or weights of another module.
+    """
+    content = _load_plain(Path(path))
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"a weights file must fit its module: received file={str(path)!r} for module={type(module).__name__} "
+            f"({' '.join(str(error).split())[:200]}); build the module that the weights were saved from"
+        ) from None
+    return module
+
+
+def torch_file_teacher(path: Path, *, training_texts: Sequence[str] | None) -> SavedLogits:
+    """Return the saved logits in a torch file: a mapping with ``logits``, and if present ``texts`` and ``class_names``.
+
+    Raises:
+        InputError: a pickled module or TorchScript, weights without a module, unreadable, or rows that match no texts.
+    """
+    content = _load_plain(path)
+    if not isinstance(content, Mapping) or "logits" not in content:
+        raise InputError(
+            f"a torch file as teacher holds logits: received teacher={str(path)!r} with weights only, which do not say how "
+            f"to compute; {_SAFE_WAYS}"
+        )
+    texts = content.get("texts", training_texts)
+    if texts is None:
+        raise InputError(
+            f"saved logits without texts belong to the rows of the training file: received teacher={str(path)!r} without "
+            "texts and no training file; save the texts beside the logits"
+        )
+    names = content.get("class_names")
+    digest = hashlib.sha256(read_file(path)).hexdigest()
+    matched = "matched by text" if "texts" in content else "in the order of the training file"
+    return saved_logits(
+        content["logits"],
+        texts=list(texts),
+        name=path.name,
+        digest=digest,
+        class_names=None if names is None else tuple(names),
+        summary=f"saved logits {path.name} (torch, sha256 {digest[:12]}), rows {matched}",
+    )
+
+
+def _load_plain(path: Path) -> Any:
+    """Return the tensors and plain values in a torch file."""
+    content = read_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the file is refused below; how torch words its own advice is no matter
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        if zipfile.is_zipfile(io.BytesIO(content)) or content[:1] == b"\x80":
+            raise InputError(
+                "a torch file may hold tensors and plain values only, because unpickling a module or running TorchScript "
+                f"runs code from the file: received teacher={str(path)!r}; {_SAFE_WAYS}"
+            ) from error
+        raise unreadable(path, format_name="torch", reason=error) from None
+    except (EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError) as error:
+        raise unreadable(path, format_name="torch", reason=error) from None
+
+
+def _set_training(module: torch.nn.Module, *, training: bool) -> None:
+    if module.training != training:
+        module.train(training)

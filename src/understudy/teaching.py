@@ -1,0 +1,135 @@
+"""From data and a teacher to the lesson: augmented views that student and teacher share, and the teacher's answers on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import InputError
+from understudy.metrics import accuracy
+from understudy.teachers.cache import cached_logits
+from understudy.training.distortion import distort
+from understudy.training.lesson_store import LessonStore
+
+if TYPE_CHECKING:
+    from understudy.baselines import Baseline
+    from understudy.data.text import TextDataset
+    from understudy.job import Job
+    from understudy.job_folder import JobFolder
+    from understudy.progress import Progress
+    from understudy.teachers.protocol import Teacher
+
+Float32Array = npt.NDArray[np.float32]
+MOST_VIEW_TEXTS = 250_000
+"""Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Teaching:
+    """What the teacher contributes.
+
+    Attributes:
+        teacher: None without one.
+        used: students learn from it.
+        note: why it is not used, or what to know; empty where nothing is to be said.
+        validation_accuracy: None without a teacher or where it does not cover the validation texts.
+    """
+
+    teacher: Teacher | None
+    used: bool
+    note: str = ""
+    validation_accuracy: float | None = None
+
+
+def augmented_views(texts: Sequence[str], *, views: int, distortion: float, seed: int) -> list[list[str]]:
+    """Return ``views`` lists of the same texts; the first is unaltered, the others are distorted copies."""
+    affordable = max(1, min(views, MOST_VIEW_TEXTS // max(1, len(texts)))) if distortion > 0 else 1
+    copies = [distort(texts, fraction=distortion, seed=seed + number) for number in range(1, affordable)]
+    return [list(texts), *copies]
+
+
+def assess(teacher: Teacher | None, job: Job, dataset: TextDataset, *, baseline: Baseline, folder: JobFolder) -> Teaching:
+    """Return whether ``teacher`` is used: one trained here must beat the baseline on validation, one that was brought is used.
+
+    Raises:
+        InputError: answers that break a rule; see ``teachers/protocol.py``.
+    """
+    if teacher is None:
+        return Teaching(None, used=False)
+    validation = dataset.validation
+    if not teacher.covers(validation.texts).all():
+        return Teaching(teacher, used=True, note="it has no answers on validation texts, so its accuracy there is unknown")
+    logits = cached_logits(teacher, validation.texts, class_names=dataset.class_names, folder=folder.teacher).values
+    reached = accuracy(validation.labels, logits.argmax(axis=1))
+    if job.teacher.kind != "auto":
+        return Teaching(teacher, used=True, validation_accuracy=reached)
+    wanted = baseline.score(validation).accuracy + required_gain(job.teacher.minimum_gain, baseline.score(validation).accuracy)
+    note = (
+        ""
+        if reached >= wanted
+        else f"it reached {reached:.1%} on validation, where at least {wanted:.1%} was needed to be worth learning from"
+    )
+    return Teaching(teacher, used=reached >= wanted, note=note, validation_accuracy=reached)
+
+
+def required_gain(minimum_gain: float, baseline_accuracy: float) -> float:
+    """Return the gain in accuracy that a teacher trained here must show over the baseline.
+
+    ``minimum_gain``, or a tenth of the baseline's errors where that is less: where the baseline is nearly perfect no
+    teacher can gain much, and a small gain still removes many of the errors that are left.
+    """
+    return min(minimum_gain, 0.1 * (1.0 - baseline_accuracy))
+
+
+def write_lesson(
+    job: Job, dataset: TextDataset, teaching: Teaching, *, folder: JobFolder, progress: Progress
+) -> LessonStore:
+    """Write what every training reads; finished parts are found again."""
+    store = LessonStore(folder.lesson)
+    if store.complete:
+        return store
+    taught = teaching.used and job.training_mode == "distill"
+    texts = [*dataset.train.texts, *(dataset.unlabelled if taught else ())]
+    labels = np.concatenate([dataset.train.labels, np.full(len(texts) - len(dataset.train.texts), -1, np.int64)])
+    settings = job.training
+    views = augmented_views(texts, views=settings.augmented_views, distortion=settings.distortion, seed=job.seed)
+    answers: Float32Array | None = None
+    if taught:
+        assert teaching.teacher is not None
+        views = _covered(teaching.teacher, views)
+        progress.stage("asking the teacher", total=len(views))
+        parts = []
+        for view in views:
+            parts.append(
+                cached_logits(teaching.teacher, view, class_names=dataset.class_names, folder=folder.teacher).values
+            )
+            progress.advance()
+        answers = np.stack(parts)
+    store.write(
+        views=views,
+        labels=labels,
+        validation=list(dataset.validation.texts),
+        validation_labels=dataset.validation.labels,
+        teacher_logits=answers,
+    )
+    return store
+
+
+def _covered(teacher: Teacher, views: list[list[str]]) -> list[list[str]]:
+    """Return the views that ``teacher`` can answer whole; saved logits know the unaltered texts only.
+
+    Raises:
+        InputError: not even the unaltered texts are covered.
+    """
+    covered = teacher.covers(views[0])
+    if not covered.all():
+        first = int(np.flatnonzero(~covered)[0])
+        raise InputError(
+            f"a teacher must answer every training text: received teacher={teacher.name!r} without an answer for "
+            f"{int((~covered).sum())} of {len(covered)} texts, the first in row {first}; add the missing rows"
+        )
+    return [view for view in views if teacher.covers(view).all()]

@@ -1,0 +1,71 @@
+"""Texts as a student sees them: features computed once, because a projection learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
+
+EVALUATION_BATCH = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Features of some texts.
+
+    With word pooling a text is a row of token numbers and ``table`` holds each token's features; number 0 is no token.
+    With utterance pooling ``rows`` holds the features themselves.
+
+    Attributes:
+        rows: int32 ``[texts, W]`` or int8 ``[texts, P]``.
+        table: int8 ``[tokens + 1, P]``, or None.
+    """
+
+    rows: npt.NDArray[np.int32] | npt.NDArray[np.int8]
+    table: npt.NDArray[np.int8] | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
+        """Return float features ``[batch, W', P]``, W' the longest text's tokens, or ``[batch, P]``."""
+        rows = self.rows[index]
+        if self.table is None:
+            return torch.from_numpy(rows.astype(np.float32))
+        longest = max(1, int((rows != 0).sum(axis=1).max(initial=0)))
+        return torch.from_numpy(self.table[rows[:, :longest]].astype(np.float32))
+
+    def batches(self) -> Iterator[Tensor]:
+        """Yield all texts in order, for evaluation."""
+        for begin in range(0, len(self), EVALUATION_BATCH):
+            yield self.batch(np.arange(begin, min(begin + EVALUATION_BATCH, len(self))))
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Return tokens per text ``[texts]``; ones with utterance pooling."""
+        if self.table is None:
+            return np.ones(len(self), np.int64)
+        return (self.rows != 0).sum(axis=1)
+
+
+def build_corpora(projection: TextProjection, text_sets: Sequence[Sequence[str]]) -> list[Corpus]:
+    """Return one ``Corpus`` for each set of texts; with word pooling they share one table."""
+    encoded = [encode(texts, max_bytes=projection.max_bytes) for texts in text_sets]
+    if projection.pooling == "utterance":
+        return [Corpus(project(projection, byte_ids), None) for byte_ids in encoded]
+    tokenized = [tokenize(byte_ids, max_words=projection.max_words) for byte_ids in encoded]
+    number: dict[bytes, int] = {}
+    row_sets = []
+    for texts in tokenized:
+        rows = np.zeros((len(texts), projection.max_words), np.int32)
+        for i, tokens in enumerate(texts):
+            rows[i, : len(tokens)] = [number.setdefault(token, len(number) + 1) for token in tokens]
+        row_sets.append(rows)
+    table = np.zeros((len(number) + 1, projection.features), np.int8)
+    table[1:] = finish(projection, token_features(projection, list(number)))
+    return [Corpus(rows, table) for rows in row_sets]

@@ -1,0 +1,117 @@
+"""The lesson on disk: written once by the job, read by every worker, keyed by content.
+
+::
+
+    lesson/
+      texts.json          views (each a list of texts), unlabelled texts included, and the validation texts
+      labels.npy          int64 [texts], -1 for unlabelled
+      validation.npy      int64 [validation texts]
+      teacher.npy         float32 [views, texts, classes], only with a teacher
+      complete            empty; there when all of the above is
+      corpus-<digest>/    features of one projection, made by the first training that needs them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.files import write_bytes, write_text
+from understudy.projections.text import TextProjection
+from understudy.training.corpus import Corpus, build_corpora
+from understudy.training.loop import Lesson
+
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+
+
+class LessonStore:
+    """A folder that holds one lesson.
+
+    Args:
+        folder: created when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def complete(self) -> bool:
+        """Whether ``write`` has finished."""
+        return (self.folder / "complete").exists()
+
+    def write(
+        self,
+        *,
+        views: list[list[str]],
+        labels: Int64Array,
+        validation: list[str],
+        validation_labels: Int64Array,
+        teacher_logits: Float32Array | None,
+    ) -> None:
+        """Write the lesson; see ``training.loop.Lesson`` for the shapes."""
+        # json keeps lone surrogates, which stand for bytes that are not UTF-8
+        write_text(self.folder / "texts.json", json.dumps({"views": views, "validation": validation}))
+        write_bytes(self.folder / "labels.npy", _npy(labels))
+        write_bytes(self.folder / "validation.npy", _npy(validation_labels))
+        if teacher_logits is not None:
+            write_bytes(self.folder / "teacher.npy", _npy(teacher_logits.astype(np.float32)))
+        write_text(self.folder / "complete", "")
+
+    def read(self, projection: TextProjection, *, taught: bool) -> Lesson:
+        """Return the lesson as a student with ``projection`` sees it; without teacher logits unless ``taught``."""
+        *views, validation = self._corpora(projection)
+        labels = np.load(self.folder / "labels.npy")
+        return Lesson(
+            views=views,
+            labels=labels,
+            teacher_logits=np.load(self.folder / "teacher.npy", mmap_mode="r") if taught else None,
+            validation=validation,
+            validation_labels=np.load(self.folder / "validation.npy"),
+        )
+
+    def validation_texts(self) -> list[str]:
+        """Return the validation texts."""
+        texts: list[str] = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))["validation"]
+        return texts
+
+    def _corpora(self, projection: TextProjection) -> list[Corpus]:
+        folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"
+        if not folder.exists():
+            texts = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
+            _write_corpora(folder, build_corpora(projection, [*texts["views"], texts["validation"]]))
+        table_path = folder / "table.npy"
+        table = np.load(table_path, mmap_mode="r") if table_path.exists() else None
+        count = len(list(folder.glob("rows-*.npy")))
+        return [Corpus(np.load(folder / f"rows-{i}.npy", mmap_mode="r"), table) for i in range(count)]
+
+
+def _npy(array: npt.NDArray[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _write_corpora(folder: Path, corpora: list[Corpus]) -> None:
+    """Write ``corpora``; when another worker was faster, its equal copy stays."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for number, corpus in enumerate(corpora):
+        np.save(temporary / f"rows-{number}.npy", corpus.rows)
+    if corpora[0].table is not None:
+        np.save(temporary / "table.npy", corpora[0].table)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(temporary)

@@ -1,0 +1,287 @@
+"""One training: float steps, then quantization-aware steps of the same program; returns the integer program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from understudy.compression.quantize.calibrate import calibrate
+from understudy.compression.quantize.integer import to_integer
+from understudy.program.executor import Executor, Scheme, evaluate
+from understudy.program.ops import Program
+from understudy.training.checkpoint import Checkpoint
+from understudy.training.corpus import Corpus
+from understudy.training.objective import Objective
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+CALIBRATION_TEXTS = 1024
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: texts per step.
+        learning_rate: peak of the one-cycle schedule (Smith 2018).
+        weight_decay: AdamW.
+        dropout: share of hidden values dropped.
+        word_dropout: share of tokens whose features are set to zero.
+        quantized_fraction: share of the steps, the last ones, that are quantization-aware.
+    """
+
+    steps: int = 2000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.2
+    dropout: float = 0.1
+    word_dropout: float = 0.1
+    quantized_fraction: float = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a student learns from.
+
+    Attributes:
+        views: corpora of the same texts in the same order; the first is unaltered, the others are distorted copies.
+        labels: class numbers ``[texts]``, -1 for unlabelled ones.
+        teacher_logits: float32 ``[views, texts, classes]``, or None.
+        validation: unaltered validation texts.
+        validation_labels: class numbers, -1 counts as wrong.
+    """
+
+    views: Sequence[Corpus]
+    labels: Int64Array
+    teacher_logits: Float32Array | None
+    validation: Corpus
+    validation_labels: Int64Array
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a learning curve."""
+
+    step: int
+    terms: dict[str, float]
+    validation_accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The result: float program, its integer form, validation logits in float, the curve, and in joint mode the teacher."""
+
+    program: Program
+    integer: Program
+    validation_logits: Float32Array
+    validation_accuracy: float
+    curve: tuple[Point, ...] = field(default=())
+    trainer: Program | None = None
+
+
+def accuracy(logits: Float32Array, labels: Int64Array) -> float:
+    """Return the share of rows whose largest logit is at the label."""
+    return float((logits.argmax(axis=1) == labels).mean()) if len(labels) else 0.0
+
+
+def train(
+    program: Program,
+    lesson: Lesson,
+    *,
+    objective: Objective,
+    schedule: Schedule,
+    seed: int,
+    on_point: Callable[[Point], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    trainer: Program | None = None,
+) -> Trained:
+    """Train a float ``program`` on ``lesson``; one seed gives one result on one machine and thread count.
+
+    Args:
+        on_point: called twenty times during the training; may raise to stop it.
+        checkpoint: where the state is kept, also twenty times; a state found there is continued, with the same result.
+        trainer: joint mode: a float program on the same features that learns beside the student and teaches it.
+    """
+    torch.manual_seed(seed)
+    run = _Run(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
+    if checkpoint and (state := checkpoint.load()):
+        run.restore(state)
+    every = max(1, schedule.steps // 20)
+    while run.step < schedule.steps:
+        run.advance()
+        if run.step % every == 0:
+            point = run.measure(every)
+            if checkpoint:
+                checkpoint.save(run.state())
+            if on_point:
+                on_point(point)
+    return run.finish()
+
+
+class _Run:
+    """The state of one training between two steps."""
+
+    def __init__(
+        self,
+        program: Program,
+        lesson: Lesson,
+        *,
+        objective: Objective,
+        schedule: Schedule,
+        seed: int,
+        trainer: Program | None,
+    ) -> None:
+        self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
+        self.executor = Executor(program, dropout=schedule.dropout).train()
+        self.trainer = None if trainer is None else Executor(trainer, dropout=schedule.dropout).train()
+        self.optimizer = self._optimizer()
+        self.step = 0
+        self.sums: dict[str, float] = {}
+        self.curve: list[Point] = []
+        self._epoch: tuple[int, list[tuple[int, Int64Array]]] = (-1, [])
+
+    def advance(self) -> None:
+        """Take one optimizer step, turning quantization on where the schedule says."""
+        schedule, lesson = self.schedule, self.lesson
+        if self.step == int(schedule.steps * (1 - schedule.quantized_fraction)) and not self.executor.quantized:
+            self._quantize(calibrate(self.executor.learned()[0], _calibration(lesson)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * one_cycle(self.step / schedule.steps)
+        view, index = self._batch()
+        features = _drop_words(lesson.views[view].batch(index), schedule.word_dropout)
+        teacher = None
+        if self.trainer is not None:
+            teacher = self.trainer(features)
+        elif lesson.teacher_logits is not None:
+            teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index]))
+        loss, terms = self.objective(
+            self.executor(features),
+            torch.from_numpy(lesson.labels[index]),
+            teacher=teacher,
+            teacher_learns=self.trainer is not None,
+        )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.executor.parameters(), 1.0)
+        if self.trainer is not None:
+            nn.utils.clip_grad_norm_(self.trainer.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def measure(self, steps: int) -> Point:
+        """Add a point to the learning curve: mean terms over the last ``steps``, accuracy on validation."""
+        logits = evaluate(self.executor, self.lesson.validation.batches())
+        terms = {name: value / steps for name, value in self.sums.items()}
+        self.curve.append(Point(self.step, terms, accuracy(logits, self.lesson.validation_labels)))
+        self.sums = {}
+        return self.curve[-1]
+
+    def finish(self) -> Trained:
+        """Return the result; a float schedule is quantized after training."""
+        learned, scheme = self.executor.learned()
+        if scheme is None:
+            scheme = calibrate(learned, _calibration(self.lesson))
+            self.executor.quantize(scheme)
+        calibration = evaluate(self.executor, _calibration(self.lesson))
+        logits = evaluate(self.executor, self.lesson.validation.batches())
+        integer = to_integer(learned, scheme, logits=np.concatenate([calibration, logits]))
+        trainer = None if self.trainer is None else self.trainer.learned()[0]
+        reached = accuracy(logits, self.lesson.validation_labels)
+        return Trained(learned, integer, logits, reached, tuple(self.curve), trainer)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        return {
+            "step": self.step,
+            "quantized": self.executor.quantized,
+            "executor": self.executor.state_dict(),
+            "trainer": None if self.trainer is None else self.trainer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "curve": [[p.step, p.terms, p.validation_accuracy] for p in self.curve],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to ``state``."""
+        if state["quantized"]:
+            # the shapes of the scales follow from any calibration; their values come with the state
+            self._quantize(calibrate(self.executor.learned()[0], _calibration(self.lesson)))
+        self.executor.load_state_dict(state["executor"])
+        if self.trainer is not None:
+            self.trainer.load_state_dict(state["trainer"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self.step = state["step"]
+        self.curve = [Point(step, terms, value) for step, terms, value in state["curve"]]
+
+    def _quantize(self, scheme: Scheme) -> None:
+        self.executor.quantize(scheme)
+        self.optimizer = self._optimizer()
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        learners = [self.executor] if self.trainer is None else [self.executor, self.trainer]
+        return _optimizer(learners, self.schedule)
+
+    def _batch(self) -> tuple[int, Int64Array]:
+        """Return (view, text numbers) of the present step; they follow from seed and step alone."""
+        per_epoch = -(-len(self.lesson.labels) // self.schedule.batch_size)
+        epoch, at = divmod(self.step, per_epoch)
+        if self._epoch[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            self._epoch = (epoch, _epoch_batches(self.lesson, self.schedule.batch_size, rng))
+        return self._epoch[1][at]
+
+
+def one_cycle(progress: float) -> float:
+    """Return the share of the peak learning rate at ``progress`` in 0..1: a linear rise, then half a cosine."""
+    rise = 0.15
+    if progress < rise:
+        return 0.02 + 0.98 * progress / rise
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - rise) / (1.0 - rise))) + 1e-3
+
+
+def _optimizer(learners: Sequence[Executor], schedule: Schedule) -> torch.optim.AdamW:
+    scales = [p for e in learners for part in (e.weight_scale, e.activation_scale) for p in part.parameters()]
+    chosen = {id(p) for p in scales}
+    weights = [p for e in learners for p in e.parameters() if id(p) not in chosen]
+    groups: list[dict[str, Any]] = [{"params": weights, "peak": schedule.learning_rate}]
+    if scales:
+        # scales sit near their best value after calibration, and small ones overshoot at the weights' rate
+        groups.append({"params": scales, "peak": schedule.learning_rate * 0.05, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+
+
+def _epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[tuple[int, Int64Array]]:
+    """Return (view, text numbers) of one epoch: each text once, in a random view, similar lengths together."""
+    lengths = lesson.views[0].lengths()
+    order = rng.permutation(len(lesson.labels))
+    parts: list[Int64Array] = []
+    for begin in range(0, len(order), 16 * size):
+        chunk = order[begin : begin + 16 * size]
+        by_length = chunk[np.argsort(lengths[chunk], kind="stable")]
+        parts.extend(by_length[i : i + size] for i in range(0, len(by_length), size))
+    views = rng.integers(0, len(lesson.views), len(parts))
+    return [(int(views[number]), parts[number]) for number in rng.permutation(len(parts))]
+
+
+def _drop_words(features: Tensor, fraction: float) -> Tensor:
+    if fraction == 0 or features.dim() == 2:
+        return features
+    return features * (torch.rand(features.shape[:2]) >= fraction).float()[..., None]
+
+
+def _calibration(lesson: Lesson) -> list[Tensor]:
+    count = min(CALIBRATION_TEXTS, len(lesson.labels))
+    index = np.linspace(0, len(lesson.labels) - 1, count).astype(np.int64)
+    return [lesson.views[0].batch(index[i : i + 256]) for i in range(0, count, 256)]

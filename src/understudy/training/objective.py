@@ -1,0 +1,66 @@
+"""The joint objective of ProjectionNet: three named terms and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from understudy.training.terms import cross_entropy, decoupled_distillation, soft_distillation
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``L = a L(teacher, label) + b L(student, label) + c L(student, teacher)`` (Ravi 2017, section 3.1, equation 1).
+
+    Attributes:
+        teacher_on_labels: a; used in joint mode only, because a frozen teacher does not learn.
+        student_on_labels: b.
+        student_on_teacher: c; 0 is the no-teacher twin.
+        temperature: divides both sides' logits in the distillation term.
+        distillation: ``soft`` or ``decoupled``.
+        smoothing: label smoothing of the student's label term.
+        class_weight: one weight per class, or None.
+    """
+
+    teacher_on_labels: float = 1.0
+    student_on_labels: float = 0.1
+    student_on_teacher: float = 1.0
+    temperature: float = 2.0
+    distillation: Literal["soft", "decoupled"] = "soft"
+    smoothing: float = 0.1
+    class_weight: Tensor | None = None
+
+    def __call__(
+        self, student: Tensor, target: Tensor, *, teacher: Tensor | None, teacher_learns: bool = False
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        """Return the total to minimise and the mean of each weighted term.
+
+        Args:
+            student: logits ``[batch, classes]``.
+            target: class numbers ``[batch]``, -1 where there is no label.
+            teacher: logits ``[batch, classes]``, or None without a teacher.
+            teacher_learns: joint mode; gradients reach the teacher through its label term only.
+        """
+        labelled = (target >= 0).sum().clamp_min(1)
+        terms: dict[str, Tensor] = {}
+        on_labels = cross_entropy(student, target, smoothing=self.smoothing, class_weight=self.class_weight)
+        # without a teacher term, the label term carries the whole weight: only the ratio of the weights matters
+        weight = self.student_on_labels if teacher is not None else 1.0
+        terms["student_on_labels"] = weight * on_labels.sum() / labelled
+        if teacher is not None:
+            if teacher_learns:
+                own = cross_entropy(teacher, target, smoothing=self.smoothing, class_weight=self.class_weight)
+                terms["teacher_on_labels"] = self.teacher_on_labels * own.sum() / labelled
+            fixed = teacher.detach()
+            distance = (
+                soft_distillation(student, fixed, temperature=self.temperature)
+                if self.distillation == "soft"
+                else decoupled_distillation(student, fixed, target, temperature=self.temperature)
+            )
+            terms["student_on_teacher"] = self.student_on_teacher * distance.mean()
+        total = torch.stack(list(terms.values())).sum()
+        return total, {name: float(value.detach()) for name, value in terms.items()}

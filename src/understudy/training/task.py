@@ -1,0 +1,161 @@
+"""One training as a value: what a worker needs to know, and the file that it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from understudy.files import write_bytes
+from understudy.program import archive
+from understudy.program.interpreter import run
+from understudy.program.ops import Program
+from understudy.projections.text import encode
+from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
+from understudy.training.checkpoint import Checkpoint
+from understudy.training.lesson_store import LessonStore
+from understudy.training.loop import Point, Schedule, accuracy, train
+from understudy.training.objective import Objective
+
+Float32Array = npt.NDArray[np.float32]
+TRAINER_WIDTH = 256
+"""Outputs of both hidden layers of the network that teaches in joint mode."""
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One student to train.
+
+    Attributes:
+        recipe: what to build.
+        schedule: how long and how fast.
+        objective: fields of ``Objective`` without the class weights.
+        class_weight: one weight per class, or None.
+        classes: number of classes.
+        seed: of initial weights, batches and dropout.
+        taught: whether the teacher term is in the objective; the twin is the same task without it.
+        joint: the teacher is a wide network on the same features that learns beside the student.
+    """
+
+    recipe: Recipe
+    schedule: Schedule
+    objective: dict[str, Any]
+    class_weight: tuple[float, ...] | None
+    classes: int
+    seed: int
+    taught: bool
+    joint: bool = False
+
+    @property
+    def key(self) -> str:
+        """Name of the task's files: a digest of all that influences its result besides the lesson."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that ``from_json`` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> TrainingTask:
+        """Return the task that ``to_json`` wrote."""
+        weights = raw["class_weight"]
+        return TrainingTask(
+            **{
+                **raw,
+                "recipe": Recipe(**raw["recipe"]),
+                "schedule": Schedule(**raw["schedule"]),
+                "class_weight": None if weights is None else tuple(weights),
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TaskResult:
+    """What a finished training left behind.
+
+    Attributes:
+        float_program: learned weights.
+        program: the integer program.
+        validation_accuracy: of the integer program in the interpreter.
+        validation_probabilities: float32 ``[validation texts, classes]`` of the same.
+        curve: points of the learning curve.
+        trainer: in joint mode the teacher that learned beside the student, in float.
+    """
+
+    float_program: Program
+    program: Program
+    validation_accuracy: float
+    validation_probabilities: Float32Array
+    curve: tuple[Point, ...]
+    trainer: Program | None
+
+
+def result_path(folder: Path, task: TrainingTask) -> Path:
+    """Return where the result of ``task`` stands."""
+    return folder / f"{task.key}.trained"
+
+
+def load_result(path: Path) -> TaskResult:
+    """Return the result in ``path``."""
+    with zipfile.ZipFile(path) as bundle:
+        record = json.loads(bundle.read("record.json"))
+        return TaskResult(
+            float_program=archive.loads(bundle.read("float.npz")),
+            program=archive.loads(bundle.read("integer.npz")),
+            validation_accuracy=record["validation_accuracy"],
+            validation_probabilities=np.load(io.BytesIO(bundle.read("validation.npy")), allow_pickle=False),
+            curve=tuple(Point(step, terms, value) for step, terms, value in record["curve"]),
+            trainer=archive.loads(bundle.read("trainer.npz")) if "trainer.npz" in bundle.namelist() else None,
+        )
+
+
+def run_task(
+    task: TrainingTask, *, lesson_folder: Path, result_folder: Path, on_point: Callable[[Point], None] | None = None
+) -> TaskResult:
+    """Train ``task``, or return its result when it is there already; continues after a kill."""
+    path = result_path(result_folder, task)
+    if path.exists():
+        return load_result(path)
+    store = LessonStore(lesson_folder)
+    program = build_student(task.recipe, classes=task.classes, seed=task.seed)
+    lesson = store.read(program.projection, taught=task.taught and not task.joint)
+    wide = replace(task.recipe, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
+    weights = None if task.class_weight is None else torch.tensor(task.class_weight)
+    checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
+    trained = train(
+        program,
+        lesson,
+        objective=Objective(**task.objective, class_weight=weights),
+        schedule=task.schedule,
+        seed=task.seed,
+        on_point=on_point,
+        checkpoint=checkpoint,
+        trainer=build_student(wide, classes=task.classes, seed=task.seed + 1) if task.joint else None,
+    )
+    scores = run(trained.integer, encode(store.validation_texts(), max_bytes=task.recipe.max_bytes))
+    score = accuracy(scores.logits.astype(np.float32), lesson.validation_labels)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bundle:
+        curve = [[p.step, p.terms, p.validation_accuracy] for p in trained.curve]
+        bundle.writestr("record.json", json.dumps({"validation_accuracy": score, "curve": curve}))
+        bundle.writestr("float.npz", archive.dumps(trained.program))
+        bundle.writestr("integer.npz", archive.dumps(trained.integer))
+        if trained.trainer is not None:
+            bundle.writestr("trainer.npz", archive.dumps(trained.trainer))
+        array = io.BytesIO()
+        np.save(array, scores.probabilities)
+        bundle.writestr("validation.npy", array.getvalue())
+    write_bytes(path, buffer.getvalue())
+    checkpoint.remove()
+    return load_result(path)

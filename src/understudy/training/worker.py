@@ -1,0 +1,58 @@
+"""A process that trains: ``python -m understudy.training.worker LESSON RESULTS``.
+
+Reads one task per line from standard input as JSON and writes events to standard output, one JSON object per line:
+``{"event": "point", ...}`` while it trains, ``{"event": "done"}`` or ``{"event": "failed", "message": ...}`` at the end.
+It ends when its input ends, so that it never outlives the job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+
+import torch
+
+from understudy.errors import UnderstudyError
+from understudy.training.loop import Point
+from understudy.training.task import TrainingTask, run_task
+
+
+def _say(**event: object) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Train every task that arrives."""
+    lesson_folder, result_folder = Path(sys.argv[1]), Path(sys.argv[2])
+    # one thread a worker: small matrices gain nothing from more, and results must not depend on the core count
+    torch.set_num_threads(1)
+    tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            tasks.put(line)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        task = TrainingTask.from_json(json.loads(tasks.get()))
+
+        def report(point: Point, steps: int = task.schedule.steps) -> None:
+            loss = sum(point.terms.values())
+            _say(event="point", step=point.step, steps=steps, loss=loss, validation_accuracy=point.validation_accuracy)
+
+        try:
+            run_task(task, lesson_folder=lesson_folder, result_folder=result_folder, on_point=report)
+        except (UnderstudyError, OverflowError) as error:
+            _say(event="failed", message=str(error), kind=type(error).__name__)
+        else:
+            _say(event="done")
+
+
+if __name__ == "__main__":
+    main()

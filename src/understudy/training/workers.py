@@ -1,0 +1,122 @@
+"""Trainings side by side, one process each; results are files, so nothing is lost when a process dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from understudy import errors
+from understudy.training.task import TaskResult, TrainingTask, load_result, result_path
+
+OnPoint = Callable[[TrainingTask, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    process: subprocess.Popen[str]
+    thread: threading.Thread
+
+
+class Workers:
+    """A pool of training processes for one lesson.
+
+    Args:
+        lesson_folder: a ``LessonStore``.
+        result_folder: where results and checkpoints stand; created when missing.
+        count: processes; results do not depend on it.
+    """
+
+    def __init__(self, lesson_folder: Path, result_folder: Path, *, count: int) -> None:
+        self.lesson_folder, self.result_folder, self.count = lesson_folder, result_folder, count
+        self._events: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
+        self._workers: list[_Worker] = []
+        result_folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.wait()
+            worker.thread.join()
+        self._workers.clear()
+
+    def run(self, tasks: Sequence[TrainingTask], *, on_point: OnPoint | None = None) -> list[TaskResult]:
+        """Return the results of ``tasks``, in order; finished ones are read, the others trained.
+
+        Raises:
+            VerificationError: a worker died or failed.
+        """
+        missing = [task for task in dict.fromkeys(task.key for task in tasks)]
+        by_key = {task.key: task for task in tasks}
+        waiting = [by_key[key] for key in missing if not result_path(self.result_folder, by_key[key]).exists()]
+        while len(self._workers) < min(self.count, len(waiting)):
+            self._workers.append(self._start(len(self._workers)))
+        busy: dict[int, TrainingTask] = {}
+        idle = list(range(len(self._workers)))
+        while waiting or busy:
+            while waiting and idle:
+                number = idle.pop(0)
+                busy[number] = waiting.pop(0)
+                self._send(number, busy[number])
+            number, event = self._events.get()
+            if event["event"] == "point" and on_point:
+                on_point(busy[number], event)
+            elif event["event"] == "done":
+                del busy[number]
+                idle.append(number)
+            elif event["event"] == "failed":
+                raise _failure(event)
+        return [load_result(result_path(self.result_folder, task)) for task in tasks]
+
+    def _send(self, number: int, task: TrainingTask) -> None:
+        stream = self._workers[number].process.stdin
+        assert stream is not None
+        stream.write(json.dumps(task.to_json()) + "\n")
+        stream.flush()
+
+    def _start(self, number: int) -> _Worker:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "understudy.training.worker", str(self.lesson_folder), str(self.result_folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            # Ctrl-C is the job's to handle: a worker hit by it would die in the middle of a step
+            start_new_session=True,
+        )
+
+        def forward() -> None:
+            assert process.stdout is not None and process.stderr is not None
+            for line in process.stdout:
+                self._events.put((number, json.loads(line)))
+            last = process.stderr.read().strip().splitlines()[-1:] or [f"exit code {process.wait()}"]
+            self._events.put((number, {"event": "failed", "message": last[0], "kind": "VerificationError"}))
+
+        thread = threading.Thread(target=forward, daemon=True)
+        thread.start()
+        return _Worker(process, thread)
+
+
+def _failure(event: dict[str, Any]) -> errors.UnderstudyError:
+    kind = getattr(errors, event["kind"], errors.VerificationError)
+    if kind is errors.VerificationError:
+        return errors.VerificationError(
+            f"a training must end with a result: received error={event['message']!r}; run the same command again to continue"
+        )
+    error: errors.UnderstudyError = kind(event["message"])
+    return error

@@ -1,0 +1,141 @@
+"""``understudy compress`` turns options into a job, and a family into a table, a document and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from command import contents, understudy
+from families import clinc_like_family
+from understudy.cli.main import run
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A job runner that trains nothing: what it was asked for, and the family that it answers."""
+    seen: dict[str, Any] = {"family": clinc_like_family()}
+
+    def run_job(job: Any, *, out: Path, progress: Any, dry_run: bool = False) -> Any:
+        seen.update(job=job, out=out, dry_run=dry_run)
+        progress.stage("train", 10)
+        progress.advance(10, accuracy=0.9)
+        progress.note("a warning")
+        return seen["family"]
+
+    module = ModuleType("understudy.compress")
+    module.run_job = run_job  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "understudy.compress", module)
+    return seen
+
+
+def test_options_become_the_job(asked: dict[str, Any], tiny_csv: Path) -> None:
+    arguments = [
+        "compress", str(tiny_csv), "--text", "text", "--label", "label", "--budget", "16KB", "--budget", "32KB", "--out", "o",
+        "--test", "te.csv", "--validation", "va.csv", "--unlabelled", "un.csv", "--out-of-scope", "oo.csv", "--teacher", "none",
+        "--student", "sgnn", "--format", "onnx", "--format", "c", "--time", "5m", "--trials", "3", "--seed", "7",
+        "--max-drop", "0.01", "--name", "intents",
+    ]  # fmt: skip
+    run(arguments)
+    job = asked["job"]
+    assert asked["out"] == Path("o")
+    assert job.budgets == ("16KB", "32KB")
+    assert job.formats == ("onnx", "c")
+    assert (job.name, job.student, job.time, job.trials, job.seed, job.max_drop) == ("intents", "sgnn", "5m", 3, 7, 0.01)
+    assert job.teacher.source == "none"
+    data = job.data
+    assert (data.train, data.text, data.label) == (tiny_csv, "text", "label")
+    files = (data.test, data.validation, data.unlabelled, data.out_of_scope)
+    assert files == (Path("te.csv"), Path("va.csv"), Path("un.csv"), Path("oo.csv"))
+
+
+def test_options_win_over_the_job_file(asked: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "job.toml").write_text('budgets = ["8KB"]\nseed = 3\ntrials = 2\n[data]\ntrain = "data.csv"\n')
+    run(["compress", str(tmp_path / "job.toml"), "--seed", "4"])
+    assert asked["job"].seed == 4
+    assert asked["job"].trials == 2
+    assert asked["job"].budgets == ("8KB",)
+    assert asked["job"].data.train == tmp_path / "data.csv"
+    assert asked["out"] == Path("runs/job")
+
+
+def test_the_table_names_every_file_twin_teacher_and_report(
+    asked: dict[str, Any], tiny_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compress", str(tiny_csv), "--budget", "16KB", "--out", "o"]) == 3
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert lines[0].split() == ["budget", "student", "format", "size", "accuracy", "agreement", "latency", "without", "teacher"]
+    assert [line.split()[:3] for line in lines[1:4]] == [
+        ["16KB", "projection_sequence", "onnx"],
+        *[x.split()[:3] for x in lines[2:4]],
+    ]
+    assert [line.split()[0] for line in lines[2:4]] == ["litert", "c"]
+    assert lines[1].split()[3:] == ["15.1", "KB", "87.1", "%", "100.0", "%", "77", "us", "87.5", "%"]
+    assert len(lines) == 1 + 9 + 1 + 2 + 1
+    assert "teacher: default, accuracy 95.1 %" in lines
+    assert "baseline: TF-IDF + logistic regression, accuracy 89.9 %" in lines
+    assert lines[-1] == "report: o/report.html"
+    assert "budget 2KB cannot be met: the smallest reachable size is 6.2 KB (6310 bytes), litert binds" in shown.err
+    assert "train: done in 0 s, accuracy 0.900" in shown.err
+    assert "a warning" in shown.err
+
+
+def test_json_is_the_family_and_nothing_else(asked: dict[str, Any], tiny_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    family = asked["family"]
+    assert run(["compress", str(tiny_csv), "--budget", "16KB", "--out", "o", "--json"]) == 3
+    shown = capsys.readouterr()
+    document = json.loads(shown.out)
+    assert document["out"] == "o"
+    assert document["report"] == "o/report.html"
+    assert document["family"] == family.model_dump(mode="json")
+    assert shown.err == ""
+
+
+def test_all_budgets_met_is_exit_code_0_and_an_interruption_130(asked: dict[str, Any], tiny_csv: Path) -> None:
+    asked["family"] = asked["family"].model_copy(update={"infeasible": ()})
+    assert run(["compress", str(tiny_csv), "--budget", "16KB"]) == 0
+    asked["family"] = asked["family"].model_copy(update={"finished": False})
+    assert run(["compress", str(tiny_csv), "--budget", "16KB"]) == 130
+
+
+def test_a_dry_run_shows_data_and_job_and_writes_nothing(tmp_path: Path, tiny_csv: Path) -> None:
+    outcome = understudy("compress", tiny_csv, "--budget", "16KB", "--dry-run", folder=tmp_path)
+    assert outcome.exit_code == 0, outcome.err
+    assert "  train: 192 texts" in outcome.out
+    assert '  budgets = ["16KB"]' in outcome.out
+    assert "  runs/tiny/16KB" in outcome.out.splitlines()
+    document = json.loads(understudy("compress", tiny_csv, "--budget", "16KB", "--dry-run", "--json", folder=tmp_path).out)
+    assert document["job"]["budgets"] == ["16KB"]
+    assert document["data"]["splits"]["train"]["examples"] == 192
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("no.csv", "--budget", "16KB", "--dry-run"), "received file='no.csv'"),
+        (("no.toml", "--dry-run"), "received file='no.toml'"),
+        (("tiny.csv", "--dry-run"), "pass --budget 32KB"),
+        (("tiny.csv", "--budget", "enormous", "--dry-run"), "received budget='enormous'"),
+        (("tiny.csv", "--budget", "16KB", "--format", "coreml", "--dry-run"), "'coreml'"),
+        (("tiny.csv", "--budget", "16KB", "--student", "transformer", "--dry-run"), "student='transformer'"),
+        (("tiny.csv", "--budget", "16KB", "--label", "nope", "--dry-run"), "label='nope'"),
+        (("tiny.csv", "--budget", "16KB", "--max-drop", "7", "--dry-run"), "max_drop"),
+        (("tiny.csv", "--budget", "16KB", "--time", "soon", "--dry-run"), "received time='soon'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(tmp_path: Path, tiny_csv: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "tiny.csv").write_bytes(tiny_csv.read_bytes())
+    before = contents(tmp_path)
+    outcome = understudy("compress", *arguments, folder=tmp_path)
+    assert outcome.exit_code == 2
+    assert outcome.out == ""
+    assert message in outcome.err
+    assert outcome.err.startswith("error: ")
+    assert len(outcome.err.splitlines()) == 1
+    assert contents(tmp_path) == before

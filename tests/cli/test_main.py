@@ -1,0 +1,189 @@
+"""The outermost line: help, version, and one line with the right exit code for whatever goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from command import COMMAND, understudy
+from understudy import errors
+from understudy.cli import main
+from understudy.cli.main import run
+
+VERBS = ("init", "compress", "predict", "evaluate", "report", "doctor")
+
+
+def test_help_lists_every_verb_and_exit_code() -> None:
+    outcome = understudy("--help")
+    assert outcome.exit_code == 0
+    listed = [
+        line.split()[0]
+        for line in outcome.out.partition("Commands:")[2].partition("Exit codes")[0].splitlines()
+        if line.strip()
+    ]
+    assert tuple(listed) == VERBS
+    assert "Exit codes: 0 done" in outcome.out
+    assert understudy().out == outcome.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_json(verb: str) -> None:
+    outcome = understudy(verb, "--help")
+    assert outcome.exit_code == 0
+    assert outcome.out.startswith(f"Usage: understudy {verb} ")
+    assert "--json" in outcome.out
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = """
+import sys, time
+begin = time.perf_counter()
+from understudy.cli.main import run
+assert run(["--help"]) == 0
+seconds = time.perf_counter() - begin
+heavy = sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "onnx", "onnxruntime", "numpy", "pydantic", "sklearn", "optuna"})
+assert not heavy, heavy
+print(seconds, file=sys.stderr)
+"""
+    times = []
+    for _ in range(3):
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+        times.append(float(result.stderr))
+    assert min(times) < 0.5
+
+
+def test_version_is_the_packages() -> None:
+    outcome = understudy("--version")
+    assert outcome.exit_code == 0
+    assert outcome.out.startswith("understudy ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fly",), "No such command 'fly'; run: understudy --help"),
+        (("predict",), "Missing argument 'BUNDLE'; run: understudy predict --help"),
+        (("predict", "b", "--oops"), "No such option: --oops; run: understudy predict --help"),
+        (("compress", "d.csv", "--trials", "many"), "Invalid value for '--trials'"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_exit_code_2(arguments: tuple[str, ...], message: str) -> None:
+    outcome = understudy(*arguments)
+    assert outcome.exit_code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert message in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    document = json.loads(understudy(*arguments, "--json").out)
+    assert document["error"]["exit_code"] == 2
+    assert document["error"]["type"] == "UsageError"
+
+
+def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``understudy doctor`` raise ``error``."""
+    from understudy import environment
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(environment, "inspect_environment", fail)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InputError("rule: received a=1; step"),
+        errors.BudgetError("rule: received a=1; step"),
+        errors.SetupError("rule: received a=1; step"),
+        errors.BundleError("rule: received a=1; step"),
+        errors.VerificationError("rule: received a=1; step"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_every_error_of_ours_has_its_exit_code(
+    error: errors.UnderstudyError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(error, monkeypatch)
+    assert run(["doctor"]) == error.exit_code
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "error: rule: received a=1; step\n")
+    assert run(["doctor", "--json"]) == error.exit_code
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"] == {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+
+
+def test_a_message_is_one_line_whatever_was_received(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(errors.InputError("rule: received a=first\nsecond; step"), monkeypatch)
+    assert run(["doctor"]) == 2
+    assert capsys.readouterr().err == "error: rule: received a=first second; step\n"
+
+
+def test_a_full_disk_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(OSError(errno.ENOSPC, "No space left on device", "/out/x"), monkeypatch)
+    assert run(["doctor"]) == 4
+    assert capsys.readouterr().err == (
+        "error: files must be readable and writable: received path='/out/x' (No space left on device); "
+        "check permissions and free space\n"
+    )
+
+
+def test_a_bug_says_so_under_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(ZeroDivisionError("by zero"), monkeypatch)
+    assert run(["doctor", "--json"]) == 1
+    shown = capsys.readouterr()
+    assert "Traceback" in shown.err
+    assert shown.err.splitlines()[-1] == (
+        "error: this is a bug in understudy (ZeroDivisionError: by zero); please report it with the lines above"
+    )
+    assert json.loads(shown.out)["error"]["type"] == "Bug"
+
+
+def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(KeyboardInterrupt(), monkeypatch)
+    assert run(["doctor"]) == main.INTERRUPTED == 130
+    assert capsys.readouterr().err == ("error: interrupted; what was finished is kept, run the same command again to go on\n")
+
+
+def test_ctrl_c_in_the_shell_is_one_line(tmp_path) -> None:
+    pipe = tmp_path / "never.txt"
+    os.mkfifo(pipe)
+    (tmp_path / "b").mkdir()
+    process = subprocess.Popen([*COMMAND, "doctor"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tmp_path)
+    process.terminate()
+    assert process.wait(30) == -signal.SIGTERM
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; from understudy.cli import main; from understudy import environment\n"
+         "def wait(): print('ready', flush=True); time.sleep(60)\n"
+         "environment.inspect_environment = wait\nsys.argv = ['understudy', 'doctor']\nmain.main()"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.decode().startswith("error: interrupted; ")
+    assert len(err.splitlines()) == 1
+
+
+def test_the_exit_codes_of_the_page_are_those_of_the_classes() -> None:
+    from pathlib import Path
+
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    rows = {
+        int(line.split("|")[1]) for line in page.splitlines() if line.startswith("| ") and line.split("|")[1].strip().isdigit()
+    }
+    classes = [
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.UnderstudyError)
+    ]
+    assert rows == {0, main.INTERRUPTED} | {error.exit_code for error in classes}

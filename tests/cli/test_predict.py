@@ -1,0 +1,165 @@
+"""``understudy predict`` answers the same wherever its texts come from, and as the reference does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundles import LABELS, make_bundle
+from command import COMMAND, understudy
+from programs import sequence_program
+from understudy.program.interpreter import run
+from understudy.projections.text import encode
+
+TEXTS = ["move my meeting to friday", "", "naïve café", 'say "hi", now']
+BYTES = b"\xff\xfe broken \x80"
+
+
+def expected(texts: list[str | bytes]) -> np.ndarray:
+    return run(sequence_program(), encode(texts, max_bytes=64)).probabilities
+
+
+def shown(label: str) -> str:
+    return label.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+
+
+@pytest.mark.parametrize("format_name", ["litert", "onnx", "c"])
+def test_label_and_score_of_each_text(written_bundle: Path, format_name: str) -> None:
+    outcome = understudy("predict", written_bundle, *TEXTS, "--format", format_name)
+    assert outcome.exit_code == 0
+    rows = [line.split("\t") for line in outcome.out.splitlines()]
+    scores = expected([*TEXTS])
+    assert [row[0] for row in rows] == [shown(LABELS[i]) for i in scores.argmax(axis=1)]
+    np.testing.assert_allclose([float(row[1]) for row in rows], scores.max(axis=1), atol=1e-4)
+    assert outcome.err.startswith(f"{format_name} file in ")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_arguments_files_tables_and_standard_input_give_the_same(written_bundle: Path, tmp_path: Path) -> None:
+    lines = "".join(text + "\n" for text in TEXTS).encode()
+    (tmp_path / "texts.txt").write_bytes(lines)
+    (tmp_path / "windows.txt").write_bytes(lines.replace(b"\n", b"\r\n"))
+    (tmp_path / "table.csv").write_text(
+        "id,utterance\n" + "".join(f'{i},"{text.replace(chr(34), 2 * chr(34))}"\n' for i, text in enumerate(TEXTS)),
+        encoding="utf-8",
+    )
+    (tmp_path / "table.jsonl").write_text("".join(json.dumps({"id": 1, "q": text}) + "\n" for text in TEXTS), encoding="utf-8")
+    from_arguments = understudy("predict", written_bundle, *TEXTS)
+    assert from_arguments.exit_code == 0
+    for outcome in (
+        understudy("predict", written_bundle, stdin=lines),
+        understudy("predict", written_bundle, stdin=lines.removesuffix(b"\n")),
+        understudy("predict", written_bundle, "--input", tmp_path / "texts.txt"),
+        understudy("predict", written_bundle, "--input", tmp_path / "windows.txt"),
+        understudy("predict", written_bundle, "--input", tmp_path / "table.csv"),
+        understudy("predict", written_bundle, "--input", tmp_path / "table.jsonl", "--text", "q"),
+    ):
+        assert outcome == from_arguments
+
+
+def test_any_bytes_are_a_text(written_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "bytes.txt").write_bytes(BYTES + b"\nnul\0inside\n")
+    outcome = understudy("predict", written_bundle, "--input", tmp_path / "bytes.txt", "--json")
+    found = [list(p["scores"].values()) for p in json.loads(outcome.out)["predictions"]]
+    np.testing.assert_allclose(found, expected([BYTES, b"nul inside"]), atol=1e-5)
+    as_argument = subprocess.run([*COMMAND, "predict", written_bundle, BYTES], capture_output=True, check=True)
+    assert as_argument.stdout.decode().splitlines() == understudy("predict", written_bundle, stdin=BYTES).out.splitlines()
+
+
+def test_json_is_one_document(written_bundle: Path) -> None:
+    outcome = understudy("predict", written_bundle, *TEXTS, "--json")
+    assert outcome.err == ""
+    document = json.loads(outcome.out)
+    assert document["format"] == "litert"
+    assert document["runtime"]
+    assert document["threshold"] is None
+    scores = expected([*TEXTS])
+    for prediction, row in zip(document["predictions"], scores, strict=True):
+        assert tuple(prediction["scores"]) == LABELS
+        assert prediction["label"] == LABELS[row.argmax()]
+        assert prediction["score"] == max(prediction["scores"].values())
+        np.testing.assert_allclose(list(prediction["scores"].values()), row, atol=1e-5)
+
+
+def test_no_line_is_no_text(written_bundle: Path) -> None:
+    outcome = understudy("predict", written_bundle, stdin=b"")
+    assert (outcome.exit_code, outcome.out) == (0, "")
+    assert json.loads(understudy("predict", written_bundle, "--json", stdin=b"").out)["predictions"] == []
+
+
+def test_below_the_threshold_it_says_none_of_these(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "b", formats=("onnx",), threshold=1.0)
+    outcome = understudy("predict", tmp_path / "b", "hello")
+    assert outcome.out.startswith("none of these\t0.")
+    document = json.loads(understudy("predict", tmp_path / "b", "hello", "--json").out)
+    assert document["threshold"] == 1.0
+    assert document["predictions"][0]["label"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("hello", "--input", "x.txt"),
+            "texts come from one place: received texts=1 and --input='x.txt'; leave one of them out",
+        ),
+        (
+            ("hello", "--text", "q"),
+            "--text names a column of a table: received --text='q' without a table; add --input table.csv",
+        ),
+        (
+            ("--input", "no.txt"),
+            "--input is a file that can be read: received --input='no.txt' (No such file or directory); check the path",
+        ),
+        (("--input", "no.csv"), "received file='no.csv'"),
+        (("hello", "--format", "coreml"), "a bundle runs in a format that it holds (onnx, litert, c)"),
+    ],
+)
+def test_texts_from_nowhere_or_two_places_are_refused(bundle: Path, arguments: tuple[str, ...], message: str) -> None:
+    outcome = understudy("predict", bundle, *arguments, folder=bundle)
+    assert outcome.exit_code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert message.replace("(onnx, litert, c)", "(") in outcome.err.replace("(c, onnx, litert)", "(onnx, litert, c)")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_early_is_no_error(written_bundle: Path) -> None:
+    script = f"{' '.join(COMMAND)} predict {written_bundle} --format onnx | head -n 1"
+    texts = b"hello\n" * 20_000
+    result = subprocess.run(["bash", "-c", script], input=texts, capture_output=True, timeout=300, check=True)
+    assert len(result.stdout.splitlines()) == 1
+    assert b"Traceback" not in result.stderr
+    assert b"BrokenPipe" not in result.stderr
+
+
+def test_a_label_that_the_terminal_cannot_hold_is_escaped(tmp_path: Path) -> None:
+    from understudy.bundle import write_bundle
+    from understudy.export.registry import exporter
+
+    program = sequence_program()
+    exports = {"onnx": exporter("onnx").export(program, name="t")}
+    labels = [f"größe {i}\x1b[31m" for i in range(7)]
+    write_bundle(
+        tmp_path / "b", program=program, exports=exports, name="t", labels=labels, threshold=None, recipe={}, data_digest=""
+    )
+    outcome = understudy("predict", tmp_path / "b", "hello", environment={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert outcome.exit_code == 0
+    assert outcome.out.startswith(r"gr\xf6\xdfe ")
+    assert "\x1b" not in outcome.out
+
+
+def test_predicting_needs_no_torch(written_bundle: Path) -> None:
+    code = f"""
+import sys
+from understudy.cli.main import run
+assert run(["predict", {str(written_bundle)!r}, "hello"]) == 0
+heavy = sorted(set(sys.modules) & {{"torch", "sklearn", "optuna", "pyarrow", "jinja2"}})
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,168 @@
+"""Saved logits are matched to texts openly, and loading them runs nothing."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from understudy.errors import InputError, SetupError
+from understudy.teachers.registry import load_teacher
+
+CLASSES = ("no", "yes")
+TEXTS = ("first", "second", "böse \udcff bytes")
+LOGITS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+
+
+class Trap:
+    """Unpickling this makes a file; a test sees that it does not appear."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+def test_rows_in_the_order_of_the_training_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", logits=LOGITS)
+    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+    assert teacher.logits(TEXTS[::-1]).tolist() == LOGITS[::-1].tolist()
+    assert "rows in the order of the training file" in teacher.describe()
+
+
+def test_rows_matched_by_text(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "t.npz", logits=LOGITS, texts=np.array(TEXTS), class_names=np.array(["yes", "no"]))
+    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("other",))
+    assert teacher.logits(TEXTS[1:2]).tolist() == [[4, 3]]
+    assert "rows matched by text" in teacher.describe()
+    assert "columns named by the teacher" in teacher.describe()
+
+
+def test_bytes_are_texts_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", logits=LOGITS, texts=np.array([t.encode("utf-8", "surrogateescape") for t in TEXTS]))
+    assert load_teacher(tmp_path / "t.npz", class_names=CLASSES).covers(TEXTS).all()
+
+
+def test_texts_without_rows_are_said_and_never_answered(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", logits=LOGITS, texts=np.array(TEXTS))
+    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES)
+    asked = ("second", "a view", "another view")
+    assert teacher.covers(asked).tolist() == [True, False, False]
+    with pytest.raises(InputError, match=r"only the texts that they were saved for: .*texts=3, of which 2 .*texts\[1\].*train"):
+        teacher.logits(asked)
+
+
+def test_equal_texts_with_different_rows_get_their_mean_and_it_is_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", logits=LOGITS)
+    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("same", "other", "same"))
+    assert teacher.logits(["same", "other"]).tolist() == [[3, 4], [3, 4]]
+    assert "1 texts have several different rows, their mean is used" in teacher.describe()
+
+
+def test_an_array_in_memory() -> None:
+    teacher = load_teacher(LOGITS, class_names=CLASSES, training_texts=TEXTS)
+    assert teacher.logits(TEXTS).tolist() == LOGITS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"scores": LOGITS}, r"named logits \[rows, classes\].*arrays=\['scores'\].*save them under that name"),
+        ({"logits": LOGITS[:2]}, r"one row for each text: received shape=\(2, 2\) for texts=3 .*save one row"),
+        ({"logits": LOGITS[0]}, r"received shape=\(2,\) for texts=3"),
+        ({"logits": np.array(["a", "b", "c"])}, r"returns numbers"),
+        ({"logits": np.where(LOGITS == 4, np.nan, LOGITS)}, r"finite numbers: received logits\[1\]=\[3\.0, nan\] \(and 0 more"),
+    ],
+)
+def test_wrong_arrays_are_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    np.savez(tmp_path / "t.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+
+
+def test_rows_of_unknown_texts_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", logits=LOGITS)
+    with pytest.raises(InputError, match=r"without texts belong to the rows of the training file.*save the texts"):
+        load_teacher(tmp_path / "t.npz", class_names=CLASSES)
+
+
+@pytest.mark.parametrize("name", ["logits", "texts", "unrelated"])
+def test_objects_in_an_npz_do_not_run(tmp_path: Path, name: str) -> None:
+    trap = tmp_path / "trap"
+    arrays: dict[str, Any] = {"logits": LOGITS, "texts": np.array(TEXTS)}
+    arrays[name] = np.array([Trap(trap)], dtype=object)
+    np.savez(tmp_path / "t.npz", **arrays)
+    with pytest.raises(InputError, match=r"loading objects runs code from the file: .*save texts and class_names as"):
+        load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+    assert not trap.exists()
+
+
+def test_a_pickle_called_npz_does_not_run(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    (tmp_path / "t.npz").write_bytes(pickle.dumps(Trap(trap)))
+    with pytest.raises(InputError, match=r"runs code from the file|must load"):
+        load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+    assert not trap.exists()
+
+
+def parquet_file(path: Path, columns: dict[str, Any], metadata: dict[str, str] | None = None) -> Path:
+    table = pa.table(columns)
+    parquet.write_table(table.replace_schema_metadata(metadata) if metadata else table, path)
+    return path
+
+
+def test_parquet_with_a_list_column(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "t.parquet", {"logits": LOGITS.tolist(), "text": ["a", "b", "c"]})
+    assert load_teacher(path, class_names=CLASSES).logits(["c", "a"]).tolist() == [[5, 6], [1, 2]]
+    path = parquet_file(tmp_path / "n.parquet", {"logits": LOGITS.tolist()}, {"class_names": json.dumps(["yes", "no"])})
+    assert load_teacher(path, class_names=CLASSES, training_texts=TEXTS).logits(["first"]).tolist() == [[2, 1]]
+
+
+def test_parquet_with_one_column_for_each_class(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "t.parquet", {"yes": LOGITS[:, 1], "no": LOGITS[:, 0].astype(np.float32), "id": [1, 2, 3]})
+    teacher = load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+    assert teacher.logits(TEXTS).tolist() == LOGITS.tolist()
+    assert "columns named by the teacher" in teacher.describe()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"no": [1.0, 2.0, 3.0]}, r"in Parquet also one column for each class: received no column 'yes'"),
+        ({"logits": [[1.0, 2.0], [3.0], [4.0, 5.0]]}, r"returns numbers, one row of logits for each text"),
+        ({"logits": [[1.0, 2.0], None, [4.0, 5.0]]}, r"returns numbers"),
+        ({"no": [1.0, None, 3.0], "yes": [1.0, 2.0, 3.0]}, r"finite numbers: received logits\[1\]=\[nan, 2\.0\]"),
+        ({"logits": [[1.0] * 3] * 3}, r"received columns=3 for classes=2"),
+    ],
+)
+def test_wrong_parquet_columns_are_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    path = parquet_file(tmp_path / "t.parquet", columns)
+    with pytest.raises(InputError, match=message):
+        teacher = load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+        teacher.logits(TEXTS)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+def test_truncated_files_are_refused(tmp_path: Path, suffix: str, keep: float) -> None:
+    np.savez(tmp_path / "t.npz", logits=LOGITS)
+    parquet_file(tmp_path / "t.parquet", {"logits": LOGITS.tolist()})
+    path = tmp_path / f"t.{suffix}"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(InputError, match=r"file must load: received .*export it again"):
+        load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+
+
+def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet_file(tmp_path / "t.parquet", {"logits": LOGITS.tolist()})
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(SetupError, match=r"saved logits from Parquet needs the 'parquet' extra.*pip install 'understudy\[parq"):
+        load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
