@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from programs import sequence_program
+
 from understudy.bundle import Bundle, write_bundle
-from understudy.export.registry import exporter
+from understudy.export.registry import FORMATS, exporter
 from understudy.program.ops import Program
 
-FORMATS = tuple(os.environ.get("F", "onnx,litert,c").split(","))
 LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "größe", "other")
 NAME = "tiny"
 

@@ -53,7 +53,6 @@ def crooked_program(*, bits: int) -> Program:
         Softmax("logits", "probabilities"),
     )
     narrow, broad = Quantization(float(np.float32(0.21)), 17), Quantization(float(np.float32(0.4)), -5)
-    scheme = {name: narrow for name in ("left", "pairs", "fours")} | {
-        name: broad for name in ("right", "wide", "mixed", "top", "sum", "all", "logits")
-    }
+    scheme = dict.fromkeys(("left", "pairs", "fours"), narrow)
+    scheme |= dict.fromkeys(("right", "wide", "mixed", "top", "sum", "all", "logits"), broad)
     return Program(nodes, {"features": Quantization(1.0, 0)} | scheme)

@@ -91,6 +91,24 @@ def _byte_rows(size_bytes: int, *, overhead: int, projection: int) -> tuple[Byte
     return tuple(rows)
 
 
+def _code_rows(size_bytes: int) -> tuple[ByteRow, ...]:
+    code = {
+        "projection": 824,
+        "linear": 360,
+        "requantization": 284,
+        "max_pool": 52,
+        "sum_pool": 64,
+        "softmax": 256,
+        "predict": 214,
+    }
+    rows = [ByteRow(where="projection constants", bytes=0), ByteRow(where="projection tables", bytes=72)]
+    rows += [ByteRow(where=f"code: {name}", bytes=size) for name, size in code.items()]
+    rest = size_bytes - sum(row.bytes for row in rows)
+    tokens, context = int(rest * 0.47), int(rest * 0.23)
+    sizes = {"linear tokens": tokens, "linear context": context, "linear logits": rest - tokens - context}
+    return (*(ByteRow(where=where, bytes=size) for where, size in sizes.items()), *rows)
+
+
 def _member(budget: str, *, kilobytes: float, accuracy: float, gain: float, seed: int, classes: tuple[str, ...]) -> Member:
     numbers = random.Random(seed)
     size = int(kilobytes * 1024)
@@ -113,6 +131,7 @@ def _member(budget: str, *, kilobytes: float, accuracy: float, gain: float, seed
                 number=number,
                 recipe={
                     "student": "projection_sequence",
+                    "max_bytes": 128,
                     "features": 128 * (1 + number % 4),
                     "width": 24 + 8 * number,
                     "bits": 4,
@@ -146,7 +165,7 @@ def _member(budget: str, *, kilobytes: float, accuracy: float, gain: float, seed
         byte_table={
             "onnx": _byte_rows(sizes["onnx"], overhead=1900, projection=1650),
             "litert": _byte_rows(sizes["litert"], overhead=2600, projection=1650),
-            "c": _byte_rows(sizes["c"], overhead=3300, projection=0),
+            "c": _code_rows(sizes["c"]),
         },
         learning_curve=_curve(numbers, accuracy, teacher=True),
         trials=tuple(trials),

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import HOSTILE_LABELS, clinc_like_family
 from pydantic import ValidationError
 
+from families import HOSTILE_LABELS, clinc_like_family
 from understudy.errors import BudgetError, BundleError, InputError, SetupError
 from understudy.family import Family, FileRecord, Member
 
@@ -31,7 +31,17 @@ def test_the_names_of_the_format_are_in_the_file(tmp_path: Path) -> None:
     assert {"budget_bytes", "path", "student", "files", "twin", "ram_bytes"} <= set(member)
     assert member["twin"]["accuracy"] == FAMILY.members[0].twin.accuracy  # type: ignore[union-attr]
     for file in member["files"]:
-        assert {"format", "path", "size_bytes", "accuracy", "macro_f1", "agreement", "verified", "latency_us", "runtime"} <= set(file)
+        assert {
+            "format",
+            "path",
+            "size_bytes",
+            "accuracy",
+            "macro_f1",
+            "agreement",
+            "verified",
+            "latency_us",
+            "runtime",
+        } <= set(file)
         assert {"median", "p10", "p90"} == set(file["latency_us"])
     assert {"budget_bytes", "smallest_bytes", "format"} <= set(record["infeasible"][0])
 

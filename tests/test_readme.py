@@ -63,8 +63,10 @@ def test_both_languages_are_executed() -> None:
 @pytest.mark.parametrize("number", [i for i, block in enumerate(BLOCKS) if block.executed])
 def test_a_block_runs(number: int, folder: Path) -> None:
     block = BLOCKS[number]
-    command = [sys.executable, "-W", "error", "-c"] if block.language == "python" else ["bash", "-euo", "pipefail", "-c"]
-    done = run([*command, block.content], folder=folder)
+    script = folder / f"block_{number}"
+    script.write_text(block.content, encoding="utf-8")
+    command = [sys.executable, "-W", "error"] if block.language == "python" else ["bash", "-euo", "pipefail"]
+    done = run([*command, script.name], folder=folder)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 

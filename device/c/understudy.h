@@ -1,7 +1,7 @@
 /* understudy.h: the portable runtime under every generated model.h.
  *
- * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm, no C library call at all, and no
- * floating-point instruction: the sums, the requantization and the softmax are integer arithmetic, so -ffast-math,
+ * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm (at most the memset that
+ * compilers make of a loop), and no floating-point instruction: the sums, the requantization and the softmax are integer arithmetic, so -ffast-math,
  * -ffp-contract and the missing FPU of a small core change nothing. (Whoever writes a float version must round each
  * float32 product on its own: -ffp-contract=off and no -ffast-math.)
  * Definitions, to the bit: spec/projection.md section 2 and spec/program.md. Numbers in comments cite them ("projection 2.4").
@@ -481,35 +481,41 @@ US_FUNCTION void us_copy(const us_rows *rows) {
 
 typedef struct {
     const int8_t *logits;
-    const uint32_t *powers; /* [8]: 2^32 * exp(-scale * 2^k) */
+    const uint32_t *powers; /* [8]: exp(-scale * 2^k) = mantissa * 2^-(24 + shift), stored as shift << 24 | mantissa */
     uint16_t classes;
 } us_scores;
 
-/* 2^32 * exp(-scale * steps) for steps in 0..255: a product of stored powers, each product cut at 2^-32. */
-US_FUNCTION uint32_t us_exp(const us_scores *scores, unsigned steps) {
-    uint32_t result = 0xFFFFFFFFu;
+/* exp(-scale * steps) = result * 2^-(32 + shift) for steps in 0..255: a product of stored powers, relative error below 1e-6. */
+US_FUNCTION uint32_t us_exp(const us_scores *scores, unsigned steps, unsigned *shift) {
+    uint32_t result = 0xFFFFFFFFu; /* 1, and always at least 2^31 */
+    *shift = 0;
     for (size_t k = 0; steps != 0; k++, steps >>= 1) {
         if (steps & 1u) {
-            result = (uint32_t)((uint64_t)result * scores->powers[k] >> 32);
+            const uint64_t product = (uint64_t)result * (scores->powers[k] & 0xFFFFFFu);
+            const unsigned low = product >> 55 == 0;
+            *shift += (unsigned)(scores->powers[k] >> 24) + low;
+            result = (uint32_t)(product >> (24 - low));
         }
     }
     return result;
 }
 
-/* Write the probabilities, exact to 2^-24, and return the first largest logit's index. */
+/* Write the probabilities (0 below 2^-126) and return the first largest logit's index. */
 US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
     size_t best = 0;
     uint64_t sum = 0;
-    uint64_t inverse = 0; /* 2^63 / sum, where sum was shifted into 32 bits */
+    uint64_t inverse = 0; /* 2^63 / sum, where sum was halved `halved` times to 32 bits */
     uint64_t rest = 1;
-    unsigned shift = 0;
+    unsigned halved = 0;
+    unsigned shift;
     for (size_t i = 1; i < scores->classes; i++) {
         best = scores->logits[i] > scores->logits[best] ? i : best;
     }
     for (size_t i = 0; i < scores->classes; i++) {
-        sum += us_exp(scores, (unsigned)(scores->logits[best] - scores->logits[i]));
+        const uint32_t power = us_exp(scores, (unsigned)(scores->logits[best] - scores->logits[i]), &shift);
+        sum += shift < 32 ? power >> shift : 0;
     }
-    for (; sum >> 32 != 0; shift++) {
+    for (; sum >> 32 != 0; halved++) {
         sum >>= 1;
     }
     for (size_t bit = 0; bit < 63; bit++) { /* long division: no library call */
@@ -521,19 +527,19 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
         }
     }
     for (size_t i = 0; i < scores->classes; i++) {
-        uint64_t value = us_exp(scores, (unsigned)(scores->logits[best] - scores->logits[i])) * inverse;
+        const uint32_t power = us_exp(scores, (unsigned)(scores->logits[best] - scores->logits[i]), &shift);
+        uint64_t value = power * inverse; /* the probability times 2^(63 + halved + shift), at least 2^62 */
         union {
             uint32_t bits;
             float real;
         } result;
-        result.bits = 0;
-        if (value != 0) { /* value * 2^-(63 + shift) as a binary32, put together by hand */
-            uint32_t exponent = 127u - shift;
-            for (; value >> 63 == 0; exponent--) {
-                value <<= 1;
-            }
-            result.bits = exponent << 23 | ((uint32_t)(value >> 40) & 0x7FFFFFu);
+        shift += halved;
+        if (value >> 63 == 0) {
+            value <<= 1;
+            shift++;
         }
+        /* a binary32, put together by hand */
+        result.bits = shift > 126 ? 0 : (127u - shift) << 23 | ((uint32_t)(value >> 40) & 0x7FFFFFu);
         probabilities[i] = result.real;
     }
     return (int)best;

@@ -65,16 +65,16 @@ def render_job_template(
         InputError: the data cannot be used; see ``load_text_dataset``.
     """
     table = read_table(data_path)
-    text, label = find_text_column(table, text), find_label_column(table, label)
-    statistics = load_text_dataset(DataSettings(train=Path(data_path), text=text, label=label), seed=1).statistics
+    settings = DataSettings(train=Path(data_path), text=find_text_column(table, text), label=find_label_column(table, label))
+    statistics = load_text_dataset(settings, seed=1).statistics
     values: dict[str, object] = {
         "name": name_from(data_path),
         "budgets": suggest_budgets(len(statistics.class_names)),
         "max_bytes": statistics.max_bytes,
         "max_words": statistics.max_words,
         "data.train": _relative(Path(data_path), folder),
-        "data.text": text,
-        "data.label": label,
+        "data.text": settings.text,
+        "data.label": settings.label,
     }
     lines = [
         f"# A job for understudy, written from {Path(data_path).name!r}.",
@@ -83,8 +83,8 @@ def render_job_template(
         "#",
         *_findings(statistics, table.columns),
     ]
-    for table, model in tables(Job).items():
-        lines += ["", *([f"[{table}]"] if table else []), *_settings(table, model, values)]
+    for name, model in tables(Job).items():
+        lines += ["", *([f"[{name}]"] if name else []), *_settings(name, model, values)]
     return "\n".join(lines) + "\n"
 
 
@@ -112,7 +112,7 @@ def _settings(table: str, model: type[BaseModel], values: Mapping[str, object]) 
         value = values.get(key, field.get_default(call_default_factory=True))
         lines += _comment(field.description or "")
         if value is None:
-            lines.append(f"# {name} = {_toml((field.examples or [''])[0])}")
+            lines.append(f"# {name} = {_toml((field.examples or [None])[0])}")
         else:
             lines.append(f"{name} = {_toml(value)}")
     return lines

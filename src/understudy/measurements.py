@@ -227,7 +227,7 @@ class Trial(Record):
     """Its last accuracy on the validation split."""
     size_bytes: Count | None = None
     """The largest of its files."""
-    seconds: Annotated[float, Field(ge=0)] = 0
+    seconds: Annotated[float, Field(ge=0)] | None = None
     """Time it took."""
 
 

@@ -20,8 +20,7 @@ def parse_bytes(text: str | int) -> int:
     size = int(float(match[1]) * _BYTES[(match[2] or "").upper()]) if match else 0
     if size <= 0:
         raise InputError(
-            f"a budget is a positive size such as 16KB, 1.5MB or 900B: received budget={text!r}; "
-            "write the size with a unit"
+            f"a budget is a positive size such as 16KB, 1.5MB or 900B: received budget={text!r}; write the size with a unit"
         )
     return size
 
@@ -36,8 +35,7 @@ def parse_seconds(text: str | float) -> float:
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
     if seconds <= 0:
         raise InputError(
-            f"a time is a positive duration such as 90s, 5m or 1h: received time={text!r}; "
-            "write the duration with a unit"
+            f"a time is a positive duration such as 90s, 5m or 1h: received time={text!r}; write the duration with a unit"
         )
     return seconds
 

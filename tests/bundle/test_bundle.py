@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from bundles import FORMATS, LABELS, NAME, make_bundle
+from bundles import LABELS, NAME, make_bundle
 from command import contents
 from programs import TEXTS, sequence_program
+
 from understudy.bundle import Bundle, Manifest, write_bundle
 from understudy.bundle.manifest import escape_label
 from understudy.bundle.vectors import make_vectors, pack_vectors, synthetic_texts, unpack_vectors
 from understudy.bundle.write import write_folder
 from understudy.errors import BundleError, InputError, SetupError
-from understudy.export.registry import exporter
+from understudy.export.registry import FORMATS, exporter
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
 

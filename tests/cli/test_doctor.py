@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
 from command import understudy
+
 from understudy import environment
 from understudy.export.registry import FORMATS
 
@@ -35,9 +35,8 @@ def test_text_says_the_same() -> None:
 
 def test_what_is_missing_comes_with_its_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
     real = environment.find_spec
-    monkeypatch.setattr(
-        environment, "find_spec", lambda name: None if name in ("onnxruntime", "ai_edge_litert", "pyarrow") else real(name)
-    )
+    gone = ("onnxruntime", "ai_edge_litert", "pyarrow")
+    monkeypatch.setattr(environment, "find_spec", lambda name: None if name in gone else real(name))
     found = environment.inspect_environment()
     abilities = {row.name: row for row in (*found.formats, *found.teachers, *found.inputs)}
     assert not abilities["onnx"].available

@@ -15,8 +15,10 @@ from c_programs import crooked_program, random_program
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.errors import InputError, SetupError, VerificationError
 from understudy.export.c import CExporter
+from understudy.export.c_constants import pack_nibbles, power_word, scale_word
 from understudy.export.c_session import CSession
-from understudy.export.c_source import c_identifier, pack_nibbles, scale_word
+from understudy.export.c_source import c_identifier
+from understudy.export.parity import verify_file
 from understudy.export.registry import exporter
 from understudy.program.interpreter import run, tensors
 from understudy.program.ops import Linear, Program
@@ -55,7 +57,31 @@ def test_scores_equal_the_interpreter(tmp_path: Path, name: str, bits: int, per_
     opened = session(tmp_path, program)
     np.testing.assert_array_equal(opened.logits(byte_ids), expected.logits)
     np.testing.assert_array_equal(opened.labels(byte_ids), expected.logits.argmax(axis=1))
-    np.testing.assert_allclose(opened.predict(byte_ids), expected.probabilities, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(opened.predict(byte_ids), expected.probabilities, atol=1e-6, rtol=5e-6)
+    assert verify_file(program, opened, byte_ids, reference=expected).reason is None
+
+
+@pytest.mark.parametrize("scale", [0.004, 0.3, 0.9, 7.0])
+def test_probabilities_are_right_in_all_magnitudes(tmp_path: Path, scale: float) -> None:
+    program = utterance_program()
+    scheme = {**program.quantization, "logits": replace(program.quantization["logits"], scale=float(np.float32(scale)))}
+    hidden = program.quantization["hidden"]
+    # the same logits in every case: the requantization factor stays, only their meaning changes
+    scheme["hidden"] = replace(hidden, scale=hidden.scale * scale / program.quantization["logits"].scale)
+    first = program.nodes[1]
+    assert isinstance(first, Linear) and first.weight_scale is not None
+    factor = np.float32(scheme["hidden"].scale / hidden.scale)
+    nodes = (program.nodes[0], replace(first, weight_scale=first.weight_scale * factor), *program.nodes[2:])
+    program = Program(nodes, scheme)
+    byte_ids = inputs(program, 300)
+    expected = run(program, byte_ids)
+    opened = session(tmp_path, program)
+    np.testing.assert_array_equal(opened.logits(byte_ids), expected.logits)
+    got = opened.predict(byte_ids)
+    visible = expected.probabilities > 1e-30
+    np.testing.assert_allclose(got[visible], expected.probabilities[visible], rtol=2e-5)
+    assert (got[~visible] <= 1.1e-30).all()
+    assert verify_file(program, opened, byte_ids, reference=expected).reason is None
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -116,6 +142,13 @@ def test_scale_words_are_exact() -> None:
     assert scale_word(1e30) == scale_word(1024.0)
 
 
+def test_power_words_hold_the_exponential() -> None:
+    for exponent in (1e-9, 0.05, 0.7, 1.0, 12.8, 150.0):
+        word = power_word(exponent)
+        assert (word & 0xFFFFFF) * 2.0 ** -(24 + (word >> 24)) == pytest.approx(np.exp(-exponent), rel=6e-8)
+    assert power_word(1e6) == 255 << 24 | 2**23
+
+
 def test_nibbles_hold_both_halves_of_a_row() -> None:
     packed = pack_nibbles(np.array([[-7, 0, 7]], np.int8))
     assert packed.tolist() == [[1 | 15 << 4, 8 | 8 << 4]]
@@ -147,7 +180,8 @@ def test_headers_hold_no_float_constants() -> None:
 
 def test_weights_in_four_bits_weigh_half() -> None:
     def weight_bytes(bits: int) -> int:
-        return sum(n for where, n in CExporter().byte_table(sequence_program(bits=bits), name="m") if where.startswith("linear"))
+        rows = CExporter().byte_table(sequence_program(bits=bits), name="demo")
+        return sum(size for where, size in rows if where.startswith("linear"))
 
     assert weight_bytes(4) < 0.75 * weight_bytes(8)  # biases, scales and descriptors are the same
 
@@ -190,7 +224,7 @@ def test_export_and_byte_table_need_no_compiler(monkeypatch: pytest.MonkeyPatch)
 def test_a_broken_header_is_named(tmp_path: Path) -> None:
     write(tmp_path, utterance_program())
     (tmp_path / "model.h").write_text("#error broken\n")
-    with pytest.raises(VerificationError, match="a generated header compiles: received folder=.*broken"):
+    with pytest.raises(VerificationError, match=r"a generated header compiles: received folder=.*broken"):
         CExporter().open(tmp_path, name="demo")
 
 
@@ -215,12 +249,11 @@ def test_the_example_compiles_with_the_line_it_states(tmp_path: Path, labels: li
     compile_line = first_line.removeprefix("/* ").split(" && ")[0]
     subprocess.run(["sh", "-c", compile_line], cwd=tmp_path, check=True)
     text = "move my meeting to friday"
-    outputs = [
-        subprocess.run(["./example", text], cwd=tmp_path, check=True, capture_output=True).stdout.decode(),
-        subprocess.run(["./example"], cwd=tmp_path, check=True, capture_output=True, input=f"{text}\n".encode()).stdout.decode(),
-    ]
+    program_path = str(tmp_path / "example")
+    from_argument = subprocess.run([program_path, text], check=True, capture_output=True).stdout.decode()
+    from_input = subprocess.run([program_path], check=True, capture_output=True, input=f"{text}\n".encode()).stdout.decode()
     scores = run(program, encode([text], max_bytes=64)).probabilities[0]
     names = labels or [str(i) for i in range(7)]
     expected = "".join(f"{name} {score:.6f}\n" for name, score in zip(names, scores.tolist(), strict=True))
-    for output in outputs:
+    for output in (from_argument, from_input):
         assert output == f"best {names[int(scores.argmax())]}\n{expected}"

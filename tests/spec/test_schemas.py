@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+
 from families import clinc_like_family
 from schemas import MODELS, schema_text
 
@@ -21,7 +22,12 @@ def test_the_published_schema_is_that_of_the_model(filename: str) -> None:
 def test_every_field_of_family_json_has_a_description() -> None:
     schema = json.loads((SPEC / "family.schema.json").read_text(encoding="utf-8"))
     records = {"Family": schema} | {name: part for name, part in schema["$defs"].items() if "properties" in part}
-    missing = [f"{name}.{key}" for name, part in records.items() for key, field in part["properties"].items() if "description" not in field]
+    missing = [
+        f"{name}.{key}"
+        for name, part in records.items()
+        for key, field in part["properties"].items()
+        if "description" not in field
+    ]
     assert not missing
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import make_vectors
 import pytest
+
+import make_vectors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -21,6 +21,8 @@ from model_files import (
 )
 from understudy.errors import InputError, SetupError
 from understudy.projections.text import encode
+from understudy.teachers.litert import _dequantized
+from understudy.teachers.model_file import TextInput, model_file_teacher
 from understudy.teachers.protocol import checked_logits
 from understudy.teachers.registry import load_teacher
 
@@ -166,6 +168,44 @@ def test_nan_from_a_file_is_refused(tmp_path: Path) -> None:
     teacher = load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
     with pytest.raises(InputError, match=r"finite numbers: received logits\[0, 0\]=nan"):
         checked_logits(teacher, ["x"], 3)
+
+
+def test_a_run_that_fails_is_named(tmp_path: Path) -> None:
+    """A file whose input are token numbers instead of bytes: the first byte is out of its range."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["table", "ids"], ["rows"]),
+            helper.make_node("ReduceSum", ["rows", "axis"], ["y"], keepdims=0),
+        ],
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+        [
+            numpy_helper.from_array(np.ones((5, 3), np.float32), "table"),
+            numpy_helper.from_array(np.array([1], np.int64), "axis"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    with pytest.raises(
+        InputError, match=r"takes one text input.*received a run that failed \(.*indices.*put its own preparation"
+    ):
+        load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
+
+
+def test_quantized_outputs_are_dequantized() -> None:
+    details = {"quantization": (1 / 256, -128)}
+    assert _dequantized(np.array([[-128, 0, 127]], np.int8), details).tolist() == [[0, 0.5, 255 / 256]]
+
+
+def test_probabilities_of_eight_bits_are_recognised(tmp_path: Path) -> None:
+    """Rounded to 1/256 they do not add up to one."""
+    layout = TextInput(batch=None, length=8)
+    for row, found in (([85 / 256] * 3, True), ([0.5, 0.25, 0.3], False), ([1.5, -0.5, 0.0], False)):
+        teacher = model_file_teacher(
+            tmp_path / "m", b"", run=lambda x, row=row: np.array([row] * len(x), np.float32), text_input=layout,
+            class_names=None, format_name="LiteRT",
+        )  # fmt: skip
+        assert teacher.probabilities is found
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,19 @@ def test_saved_logits_in_a_torch_file(tmp_path: Path) -> None:
     assert teacher.covers(["x", "q"]).tolist() == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"logits": torch.eye(3)}, r"without texts belong to the rows of the training file"),
+        (torch.eye(3), r"with weights only"),
+    ],
+)
+def test_torch_files_without_texts_or_logits(tmp_path: Path, content: Any, message: str) -> None:
+    torch.save(content, tmp_path / "t.pt")
+    with pytest.raises(InputError, match=message):
+        load_teacher(tmp_path / "t.pt", class_names=CLASSES)
+
+
 @pytest.mark.parametrize("make", ["module", "trap", "torchscript", "plain pickle"])
 def test_torch_files_with_code_do_not_run(tmp_path: Path, make: str) -> None:
     path, trap = tmp_path / "t.pt", tmp_path / "trap"
@@ -189,6 +202,9 @@ def test_weights_alone_are_no_teacher_but_fit_a_module(tmp_path: Path) -> None:
     assert load_weights(Network(), path).dense.bias.tolist() == [7, 7, 7]
     with pytest.raises(InputError, match=r"must fit its module: received .* for module=Linear .*build the module that"):
         load_weights(torch.nn.Linear(2, 2), path)
+    torch.save(torch.zeros(3), path)
+    with pytest.raises(InputError, match=r"must fit its module: received"):
+        load_weights(torch.nn.Linear(2, 2), path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match=r"torch file must load"):
         load_weights(Network(), path)
@@ -211,6 +227,26 @@ def test_an_exported_program_answers_as_its_module(tmp_path: Path, batch: int | 
     np.testing.assert_array_equal(teacher.logits(TEXTS), answers(Network()))
     layout = f"{str(dtype).removeprefix('torch.')} bytes [{batch or 'any'}, 16]"
     assert layout in teacher.describe()
+
+
+class Shapes(torch.nn.Module):
+    """Arithmetic on the batch size, indices with gaps, formats, devices, scalars that are lists."""
+
+    def forward(self, byte_ids: torch.Tensor) -> torch.Tensor:
+        batch = byte_ids.shape[0]
+        flat = byte_ids.float().reshape(batch * LENGTH // 4, 4).clone(memory_format=torch.contiguous_format)
+        first = flat.view(batch, LENGTH)[:, torch.tensor([0, 2, 4])]
+        place = torch.arange(batch, device="cpu", dtype=torch.float32).unsqueeze(1) * 0
+        padded = torch.nn.functional.pad(first, [0, 1], value=1.0).to(torch.bfloat16).to(torch.float32)
+        return torch.where(padded[:, :3] > 50, padded[:, :3], -padded[:, :3]) + place + torch.zeros(batch, 3)
+
+
+def test_an_exported_program_may_compute_with_shapes(tmp_path: Path) -> None:
+    example = (torch.ones(2, LENGTH, dtype=torch.int32),)
+    program = torch.export.export(Shapes(), example, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, tmp_path / "t.pt2")
+    teacher = load_teacher(tmp_path / "t.pt2", class_names=CLASSES)
+    np.testing.assert_array_equal(teacher.logits(TEXTS), Shapes()(bytes_of(TEXTS)))
 
 
 def test_an_exported_program_can_learn(tmp_path: Path) -> None:

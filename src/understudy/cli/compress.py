@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,13 +15,13 @@ from understudy.cli.output import JsonFlag, as_microseconds, as_percent, on_one_
 from understudy.units import format_bytes
 
 if TYPE_CHECKING:
-    from understudy.family import Family, FileRecord, Member
+    from understudy.family import Family, FileRecord, Infeasible, Member
     from understudy.job import Job
 
 INFEASIBLE = 3
 INTERRUPTED = 130
 _JOB_FILE = ".toml"
-_COLUMNS = ("budget", "student", "format", "size", "accuracy", "agreement", "latency", "without teacher")
+_COLUMNS = ("budget", "student", "format", "size", "accuracy", "agree", "latency", "twin")
 
 
 def compress(
@@ -112,7 +112,9 @@ def _job(path: Path, **options: Any) -> Job:
 
 
 def _print_family(family: Family, folder: Path) -> None:
-    print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], left=3)
+    print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], words=_COLUMNS[:3])
+    if any(member.twin for member in family.members):
+        typer.echo("twin: accuracy of the same student, trained without the teacher")
     teacher = family.teacher
     if teacher is None:
         typer.echo("teacher: none")
@@ -121,12 +123,7 @@ def _print_family(family: Family, folder: Path) -> None:
         typer.echo(f"teacher: {on_one_line(teacher.name)}, accuracy {as_percent(teacher.accuracy)}{unused}")
     for baseline in family.baselines:
         typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}")
-    for missed in family.infeasible:
-        typer.echo(
-            f"budget {missed.budget} cannot be met: the smallest reachable size is {format_bytes(missed.smallest_bytes)} "
-            f"({missed.smallest_bytes} bytes), {missed.format} binds",
-            err=True,
-        )
+    _print_infeasible(family.infeasible)
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
@@ -149,26 +146,48 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
-    """Print what the job would do: its data, every setting, and what it would write."""
+    """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
+    from understudy.compress import check_budgets
     from understudy.data.text import load_text_dataset
 
     data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    budgets = check_budgets(job, data)
     settings = job.model_dump(mode="json")
-    writes = [str(folder / budget) for budget in job.budgets] + [str(folder / name) for name in ("family.json", "report.html")]
+    names = [*(name for name, _ in budgets.reachable), "family.json", "report.html"]
+    writes = [str(folder / name) for name in names]
     if as_json:
         print_json(
-            {"dry_run": True, "job": settings, "data": asdict(data.statistics), "data_digest": data.digest, "writes": writes}
+            {
+                "dry_run": True,
+                "job": settings,
+                "data": asdict(data.statistics),
+                "data_digest": data.digest,
+                "infeasible": [missed.model_dump(mode="json") for missed in budgets.infeasible],
+                "writes": writes,
+            }
         )
-        return
-    typer.echo("data")
-    for line in data.statistics.lines():
-        typer.echo(f"  {on_one_line(line)}")
-    typer.echo("job")
-    for key, value in _flat(settings):
-        typer.echo(f"  {key} = {json.dumps(value)}")
-    typer.echo("would write")
-    for path in writes:
-        typer.echo(f"  {path}")
+    else:
+        _print_section("data", map(on_one_line, data.statistics.lines()))
+        _print_section("job", (f"{key} = {json.dumps(value)}" for key, value in _flat(settings)))
+        _print_section("would write", writes)
+        _print_infeasible(budgets.infeasible)
+    if budgets.infeasible:
+        raise typer.Exit(INFEASIBLE)
+
+
+def _print_section(title: str, lines: Iterable[str]) -> None:
+    typer.echo(title)
+    for line in lines:
+        typer.echo(f"  {line}")
+
+
+def _print_infeasible(infeasible: Iterable[Infeasible]) -> None:
+    for missed in infeasible:
+        typer.echo(
+            f"budget {missed.budget} cannot be met: the smallest reachable size is {format_bytes(missed.smallest_bytes)} "
+            f"({missed.smallest_bytes} bytes), {missed.format} binds",
+            err=True,
+        )
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

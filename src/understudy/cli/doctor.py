@@ -26,14 +26,12 @@ def doctor(as_json: JsonFlag = False) -> None:
         print_json(asdict(found))
         return
     typer.echo(f"understudy {found.understudy}, Python {found.python}, {found.system}, {found.cpu_count} cores\n")
-    print_table(
-        ("package", "version", "part of"),
-        [
-            (p.name, p.version or "not installed", f"extra {p.extra}" if p.extra else "every installation")
-            for p in found.packages
-        ],
-        left=3,
-    )
+    columns = ("package", "version", "part of")
+    packages = [
+        (package.name, package.version or "not installed", f"extra {package.extra}" if package.extra else "every installation")
+        for package in found.packages
+    ]
+    print_table(columns, packages, words=columns)
     for title, abilities in (("format", found.formats), ("teacher", found.teachers), ("data file", found.inputs)):
         typer.echo()
         _print_abilities(title, abilities)
@@ -41,4 +39,5 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 def _print_abilities(title: str, abilities: Sequence[Ability]) -> None:
     rows = [(a.name, "yes" if a.available else "no", a.how + (f"; {a.install}" if a.install else "")) for a in abilities]
-    print_table((title, "available", "with"), rows, left=3)
+    columns = (title, "available", "with")
+    print_table(columns, rows, words=columns)

@@ -15,7 +15,7 @@ from understudy.units import format_bytes
 if TYPE_CHECKING:
     from understudy.bundle import FileEvaluation
 
-_COLUMNS = ("format", "runtime", "size", "accuracy", "macro F1", "agreement", "latency", "verified")
+_COLUMNS = ("format", "size", "accuracy", "macro F1", "agree", "latency", "verified", "runtime")
 
 
 def evaluate(
@@ -50,7 +50,7 @@ def evaluate(
         )
         print_json({**document, "files": [asdict(result) for result in results], "error": error})
         raise typer.Exit(0 if failure is None else failure.exit_code)
-    print_table(_COLUMNS, [_row(result) for result in results], left=2)
+    print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
     typer.echo(f"{len(rows.texts)} texts" + (f", {unknown} with a label that the bundle does not know" if unknown else ""))
     for result in results:
         if result.reason:
@@ -63,13 +63,13 @@ def _row(result: FileEvaluation) -> tuple[str, ...]:
     latency = result.latency_us
     return (
         result.format,
-        result.runtime or "-",
         format_bytes(result.size_bytes),
         as_percent(result.accuracy),
         as_percent(result.macro_f1),
         as_percent(result.agreement),
         as_microseconds(latency.median if latency else None),
         "yes" if result.verified else "no",
+        result.runtime or "-",
     )
 
 

@@ -32,29 +32,29 @@ def is_rich_terminal(stream: Any) -> bool:
     return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """Print ``rows`` of cells under ``columns``; the first ``left`` columns are aligned left, the others right."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[str]) -> None:
+    """Print ``rows`` of cells under ``columns``; those named in ``words`` are aligned left, the others, numbers, right."""
+    is_words = [column in words for column in columns]
     if is_rich_terminal(sys.stdout):
-        _draw_table(columns, rows, left)
+        _draw_table(columns, rows, is_words)
         return
     lines = [list(columns), *[list(row) for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:
         cells = [
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if left else cell.rjust(width) for cell, width, left in zip(line, widths, is_words, strict=True)
         ]
         typer.echo("  ".join(cells).rstrip())
 
 
-def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], is_words: Sequence[bool]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, left in zip(columns, is_words, strict=True):
+        table.add_column(column, justify="left" if left else "right", no_wrap=not left, overflow="fold", min_width=len(column))
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
     Console().print(table)

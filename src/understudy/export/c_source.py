@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.errors import InputError
+from understudy.export.c_constants import pack_nibbles, power_word, scale_word
 from understudy.export.c_memory import Placement, node_inputs, place_tensors
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, Quantization, Softmax, SumPool, Window
@@ -59,17 +59,6 @@ def c_identifier(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "model"
 
 
-def scale_word(scale: float) -> int:
-    """Return the float32 ``scale`` as ``shift << 24 | mantissa`` with ``scale = mantissa * 2**-shift``; exact.
-
-    Scales from 1024 on saturate every accumulator that is not 0, and scales below 2**-38 round every one to 0: both ends
-    are replaced by a scale with the same effect.
-    """
-    fraction, exponent = math.frexp(min(float(np.float32(scale)), 1024.0))
-    shift = 24 - exponent
-    return shift << 24 | int(fraction * 2**24) if shift <= 62 else 1 << 24
-
-
 def _array(kind: str, name: str, values: Iterable[object]) -> str:
     items = [str(value) for value in values]
     lines, line = [], ""
@@ -84,14 +73,6 @@ def _array(kind: str, name: str, values: Iterable[object]) -> str:
 
 def _rounded(size: int, multiple: int = 4) -> int:
     return -(-size // multiple) * multiple
-
-
-def pack_nibbles(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
-    """Return 4-bit ``weight`` ``[out, in]`` plus 8 as bytes ``[out, (in + 1) // 2]``: first half of a row low, second high."""
-    half = (weight.shape[1] + 1) // 2
-    shifted = np.full((weight.shape[0], 2 * half), 8, np.uint8)
-    shifted[:, : weight.shape[1]] = (weight.astype(np.int16) + 8).astype(np.uint8)
-    return shifted[:, :half] | (shifted[:, half:] << np.uint8(4))
 
 
 class _Writer:
@@ -311,7 +292,7 @@ class _Writer:
     def softmax(self, node: Softmax) -> None:
         """Write the last node."""
         scale = float(np.float32(self.program.quantization[node.input].scale))
-        powers = [min(round(2**32 * math.exp(-scale * 2**k)), 2**32 - 1) for k in range(8)]
+        powers = [power_word(scale * 2**k) for k in range(8)]
         name = f"{self.prefix}_scores"
         self.constant("softmax", 32, _array("uint32_t", f"{name}_powers", [f"0x{p:08X}u" for p in powers]))
         self.constant(

@@ -1,10 +1,11 @@
-"""Where the bytes of a member's files went, lined up so that formats can be compared."""
+"""Where the bytes of every file went, lined up so that formats and members can be compared."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from understudy.family import Member
+from understudy.family import ByteRow, Family
 
 COLORS = 8
 """Places with a colour of their own; the smaller ones share grey."""
@@ -12,11 +13,11 @@ COLORS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """One row: where bytes go, its style and its bytes in each format (0 where a format has no such row)."""
+    """One row: where bytes go, its style, and its bytes in each format, None where the format has no such row."""
 
     where: str
     class_: str
-    bytes: tuple[int, ...]
+    bytes: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ByteBars:
     Attributes:
         formats: the columns.
         totals: bytes of each format.
-        places: the rows, largest first.
+        places: the rows; largest first, in the same order and style for every member.
     """
 
     formats: tuple[str, ...]
@@ -34,23 +35,36 @@ class ByteBars:
     places: tuple[Place, ...]
 
 
-def byte_bars(member: Member) -> ByteBars | None:
-    """Return the byte tables of ``member`` side by side, or None where there are none."""
-    if not member.byte_table:
-        return None
-    tables: list[dict[str, int]] = []
-    for rows in member.byte_table.values():
-        table: dict[str, int] = {}
-        for row in rows:
-            table[row.where] = table.get(row.where, 0) + row.bytes
-        tables.append(table)
-    largest = {where: max(other.get(where, 0) for other in tables) for table in tables for where in table}
-    places = sorted(largest, key=lambda where: (-largest[where], where))
-    return ByteBars(
-        formats=tuple(member.byte_table),
-        totals=tuple(sum(table.values()) for table in tables),
-        places=tuple(
-            Place(where, f"s{index}" if index < COLORS else "rest", tuple(table.get(where, 0) for table in tables))
-            for index, where in enumerate(places)
-        ),
-    )
+def byte_bars(family: Family) -> dict[str, ByteBars]:
+    """Return the path of each member that has byte tables to these tables side by side."""
+    tables = {
+        member.path: {name: _added_up(rows) for name, rows in member.byte_table.items()}
+        for member in family.members
+        if member.byte_table
+    }
+    largest: dict[str, int] = {}
+    for formats in tables.values():
+        for table in formats.values():
+            for where, size in table.items():
+                largest[where] = max(size, largest.get(where, 0))
+    order = sorted(largest, key=lambda where: (-largest[where], where))
+    styles = {where: f"s{index}" if index < COLORS else "rest" for index, where in enumerate(order)}
+    return {
+        path: ByteBars(
+            formats=tuple(formats),
+            totals=tuple(sum(table.values()) for table in formats.values()),
+            places=tuple(
+                Place(where, styles[where], tuple(table.get(where) for table in formats.values()))
+                for where in order
+                if any(where in table for table in formats.values())
+            ),
+        )
+        for path, formats in tables.items()
+    }
+
+
+def _added_up(rows: Iterable[ByteRow]) -> dict[str, int]:
+    table: dict[str, int] = {}
+    for row in rows:
+        table[row.where] = table.get(row.where, 0) + row.bytes
+    return table

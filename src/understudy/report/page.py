@@ -16,6 +16,7 @@ from understudy.report.byte_bars import byte_bars
 from understudy.report.findings import findings, half_interval, lowest_accuracy
 from understudy.report.frontier import draw_frontier, formats_of
 from understudy.report.snippets import snippets
+from understudy.report.trials import trials_of
 from understudy.units import format_bytes
 
 REPORT_FILENAME = "report.html"
@@ -58,7 +59,8 @@ def render_report(family: Family) -> str:
             accuracy_curves={m.path: curves.accuracy_curves(m) for m in family.members},
             loss_curves={m.path: curves.loss_curves(m) for m in family.members},
             worst={m.path: _worst(m) for m in family.members},
-            byte_bars={m.path: byte_bars(m) for m in family.members},
+            trials={m.path: trials_of(m) for m in family.members},
+            byte_bars=byte_bars(family),
             balance=_balance(family),
             snippets=snippets(best) if best else (),
             command=shlex.join(family.command),
@@ -81,7 +83,8 @@ def best_member(family: Family) -> Member | None:
 
 
 def _worst(member: Member) -> list[ClassResult]:
-    return sorted(member.per_class, key=lambda result: (result.f1, -result.support))[:WORST_CLASSES]
+    tested = [result for result in member.per_class if result.support]
+    return sorted(tested, key=lambda result: (result.f1, -result.support))[:WORST_CLASSES]
 
 
 def _balance(family: Family) -> Markup | None:

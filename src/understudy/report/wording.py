@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping
 
 from understudy.measurements import LatencyMicroseconds
 
@@ -55,8 +56,10 @@ def latency(value: LatencyMicroseconds | None) -> str:
     return f"{microseconds(value.median)} ({value.p10 / 1000:.2f}–{value.p90 / 1000:.2f})"
 
 
-def seconds(value: float) -> str:
-    """Return ``21 s`` or ``3 min 20 s``."""
+def seconds(value: float | None) -> str:
+    """Return ``21 s`` or ``3 min 20 s``, an en dash for None."""
+    if value is None:
+        return "–"
     whole = round(value)
     return f"{whole}{NO_BREAK_SPACE}s" if whole < 60 else f"{whole // 60}{NO_BREAK_SPACE}min {whole % 60}{NO_BREAK_SPACE}s"
 
@@ -74,7 +77,7 @@ def short(text: str) -> str:
     return shown if len(shown) <= LONGEST_LABEL else shown[: LONGEST_LABEL - 1] + "…"
 
 
-def recipe(choices: dict[str, object]) -> str:
+def recipe(choices: Mapping[str, object]) -> str:
     """Return ``student=sgnn, features=256``."""
     return ", ".join(f"{name}={value}" for name, value in choices.items())
 

@@ -19,7 +19,7 @@ from understudy.units import format_bytes
 SMALLEST_PROBABILITY = 1e-9
 """A probability below this one becomes its logarithm, -20.7: rounded softmax outputs hold zeros."""
 BATCH = 256
-_SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE = 5e-3
 
 AnyArray = npt.NDArray[Any]
 

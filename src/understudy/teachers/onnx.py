@@ -54,12 +54,12 @@ def onnx_teacher(path: Path, *, classes: int) -> ModelFileTeacher:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        text_input = _text_input(inputs, path)
+        output, input_name = _output(outputs, path, classes), str(inputs[0].name)
     except _runtime_errors() as error:
         raise unreadable(path, format_name="ONNX", reason=error) from None
-    text_input = _text_input(session.get_inputs(), path)
-    output = _output(session.get_outputs(), path, classes)
-    input_name = session.get_inputs()[0].name
 
     def run(tensor: AnyArray) -> Float32Array:
         try:

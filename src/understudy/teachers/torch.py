@@ -6,7 +6,6 @@ import hashlib
 import io
 import pickle
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +188,7 @@ def _load_plain(path: Path) -> Any:
             warnings.simplefilter("ignore")  # the file is refused below; how torch words its own advice is no matter
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
-        if zipfile.is_zipfile(io.BytesIO(content)) or content[:1] == b"\x80":
+        if isinstance(error, pickle.UnpicklingError) or "TorchScript" in str(error):
             raise InputError(
                 "a torch file may hold tensors and plain values only, because unpickling a module or running TorchScript "
                 f"runs code from the file: received teacher={str(path)!r}; {_SAFE_WAYS}"

@@ -1,7 +1,8 @@
 """The teacher that is trained here when the user brings none: far too big for a device, and strong.
 
-TF-IDF of words, word pairs and character n-grams inside words, one linear support vector machine for each class. Its
-decisions become logits by one factor, the one with the lowest log-loss on validation texts (Platt scaling without a shift).
+Two kinds of classifier err differently, so their logits are mixed: linear support vector machines on TF-IDF of words,
+word pairs and character n-grams, and wide float networks of the students' own kind. The scale of each and their shares
+are those with the lowest log-loss on validation texts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from understudy.program import archive
+from understudy.program.ops import Program
+
 if TYPE_CHECKING:
     from understudy.data.text import TextDataset
 
@@ -21,8 +25,27 @@ Float32Array = npt.NDArray[np.float32]
 
 _TOKENS = r"(?u)\w+|[^\w\s]"
 _LARGEST_VOCABULARY = 200_000
-_FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _REGULARIZATION = 0.5
+_FACTORS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+_SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMachines:
+    """Fitted vectorizers and one linear support vector machine for each class."""
+
+    vectorizers: tuple[Any, ...]
+    model: Any
+
+    def decisions(self, texts: Sequence[str]) -> Float32Array:
+        """Return float32 ``[texts, classes]``."""
+        found = np.asarray(self.model.decision_function(_features(self.vectorizers, texts)), np.float32)
+        return np.stack([-found, found], axis=1) if found.ndim == 1 else found
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the weights as float32."""
+        return 4 * int(self.model.coef_.size + self.model.intercept_.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,24 +53,34 @@ class TrainedTeacher:
     """A fitted teacher; see ``teachers/protocol.py``.
 
     Attributes:
-        digest: of the data and the settings that it follows from.
         class_names: the data's classes, in order.
-        factor: decisions to logits.
+        machines: the linear part.
+        networks: float programs; their logits are averaged.
+        machine_factor: decisions to logits.
+        network_factor: scale of the networks' logits.
+        machine_share: share of the linear part in the mixture.
+        digest: of the data, the seed and the networks' weights.
     """
 
-    digest: str
     class_names: tuple[str, ...]
-    factor: float
-    size_bytes: int
+    machines: LinearMachines
+    networks: tuple[Program, ...]
+    machine_factor: float
+    network_factor: float
+    machine_share: float
+    digest: str
     name: str = "trained here"
-    vectorizers: tuple[Any, ...] = ()
-    model: Any = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all weights as float32."""
+        return self.machines.size_bytes + 4 * sum(network.weight_count for network in self.networks)
 
     def describe(self) -> str:
         """Return what was trained."""
         return (
-            "linear support vector machines on TF-IDF of words, word pairs and character n-grams, trained here; "
-            f"logits are decisions times {self.factor:g}"
+            f"{self.machine_share:.0%} linear support vector machines on TF-IDF of words, word pairs and character n-grams, "
+            f"{1 - self.machine_share:.0%} {len(self.networks)} wide projection networks, trained here"
         )
 
     def covers(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -58,11 +91,14 @@ class TrainedTeacher:
         """Return logits float32 ``[texts, classes]``."""
         if not texts:
             return np.zeros((0, len(self.class_names)), np.float32)
-        return _decisions(self.model, _features(self.vectorizers, texts)) * np.float32(self.factor)
+        linear = self.machines.decisions(texts) * np.float32(self.machine_factor)
+        wide = network_logits(self.networks, texts) * np.float32(self.network_factor)
+        share = np.float32(self.machine_share)
+        return share * linear + (1 - share) * wide
 
 
-def train_teacher(dataset: TextDataset, *, seed: int) -> TrainedTeacher:
-    """Return a teacher fitted on ``dataset``'s training texts and scaled on its validation texts."""
+def fit_machines(dataset: TextDataset, *, seed: int) -> LinearMachines:
+    """Return the linear part, fitted on ``dataset``'s training texts."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.svm import LinearSVC
 
@@ -71,33 +107,53 @@ def train_teacher(dataset: TextDataset, *, seed: int) -> TrainedTeacher:
         TfidfVectorizer(ngram_range=(1, 2), token_pattern=_TOKENS, **settings),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **settings),
     )
-    # a lone surrogate stands for a byte that is not UTF-8; the vectorizers take it as a character
     for vectorizer in vectorizers:
         vectorizer.fit(dataset.train.texts)
     model = LinearSVC(C=_REGULARIZATION, random_state=seed)
     model.fit(_features(vectorizers, dataset.train.texts), dataset.train.labels)
-    decisions = _decisions(model, _features(vectorizers, dataset.validation.texts))
-    factor = min(_FACTORS, key=lambda value: _log_loss(decisions * value, dataset.validation.labels))
-    key = f"trained-teacher-1 {dataset.digest} {seed}"
+    return LinearMachines(vectorizers, model)
+
+
+def mix(machines: LinearMachines, networks: tuple[Program, ...], dataset: TextDataset, *, seed: int) -> TrainedTeacher:
+    """Return the teacher of both parts, with scales and shares chosen on ``dataset``'s validation texts."""
+    texts, labels = dataset.validation.texts, dataset.validation.labels
+    linear, wide = machines.decisions(texts), network_logits(networks, texts)
+    machine_factor = min(_FACTORS, key=lambda factor: _log_loss(linear * factor, labels))
+    network_factor = min(_FACTORS, key=lambda factor: _log_loss(wide * factor, labels))
+    linear, wide = linear * machine_factor, wide * network_factor
+    share = min(_SHARES, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
+    digest = hashlib.sha256(f"trained-teacher-2 {dataset.digest} {seed}".encode())
+    for network in networks:
+        digest.update(archive.dumps(network))
     return TrainedTeacher(
-        digest=hashlib.sha256(key.encode()).hexdigest(),
         class_names=dataset.class_names,
-        factor=factor,
-        size_bytes=4 * (model.coef_.size + model.intercept_.size),
-        vectorizers=vectorizers,
-        model=model,
+        machines=machines,
+        networks=networks,
+        machine_factor=machine_factor,
+        network_factor=network_factor,
+        machine_share=share,
+        digest=digest.hexdigest(),
     )
+
+
+def network_logits(networks: Sequence[Program], texts: Sequence[str]) -> Float32Array:
+    """Return the mean logits float32 ``[texts, classes]`` of float programs."""
+    from understudy.program.executor import Executor, evaluate
+    from understudy.training.corpus import build_corpora
+
+    total = None
+    for network in networks:
+        [corpus] = build_corpora(network.projection, [texts])
+        logits = evaluate(Executor(network), corpus.batches())
+        total = logits if total is None else total + logits
+    assert total is not None
+    return total / np.float32(len(networks))
 
 
 def _features(vectorizers: tuple[Any, ...], texts: Sequence[str]) -> Any:
     from scipy.sparse import hstack
 
     return hstack([vectorizer.transform(texts) for vectorizer in vectorizers]).tocsr()
-
-
-def _decisions(model: Any, features: Any) -> Float32Array:
-    decisions = np.asarray(model.decision_function(features), np.float32)
-    return np.stack([-decisions, decisions], axis=1) if decisions.ndim == 1 else decisions
 
 
 def _log_loss(logits: Float32Array, labels: npt.NDArray[np.int64]) -> float:

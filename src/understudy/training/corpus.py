@@ -13,6 +13,8 @@ from torch import Tensor
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
 
 EVALUATION_BATCH = 512
+NEIGHBOURS = 1
+"""Absent tokens that stay behind the longest text of a batch, because a window of three still sees the last token there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +36,11 @@ class Corpus:
         return len(self.rows)
 
     def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
-        """Return float features ``[batch, W', P]``, W' the longest text's tokens, or ``[batch, P]``."""
+        """Return float features ``[batch, W', P]``, W' one more than the longest text's tokens, or ``[batch, P]``."""
         rows = self.rows[index]
         if self.table is None:
             return torch.from_numpy(rows.astype(np.float32))
-        longest = max(1, int((rows != 0).sum(axis=1).max(initial=0)))
+        longest = int((rows != 0).sum(axis=1).max(initial=0)) + NEIGHBOURS
         return torch.from_numpy(self.table[rows[:, :longest]].astype(np.float32))
 
     def batches(self) -> Iterator[Tensor]:

@@ -52,6 +52,9 @@ class Workers:
         for worker in self._workers:
             worker.process.wait()
             worker.thread.join()
+            for stream in (worker.process.stdin, worker.process.stdout, worker.process.stderr):
+                if stream is not None:
+                    stream.close()
         self._workers.clear()
 
     def run(self, tasks: Sequence[TrainingTask], *, on_point: OnPoint | None = None) -> list[TaskResult]:
@@ -60,9 +63,8 @@ class Workers:
         Raises:
             VerificationError: a worker died or failed.
         """
-        missing = [task for task in dict.fromkeys(task.key for task in tasks)]
-        by_key = {task.key: task for task in tasks}
-        waiting = [by_key[key] for key in missing if not result_path(self.result_folder, by_key[key]).exists()]
+        different = {task.key: task for task in tasks}
+        waiting = [task for task in different.values() if not result_path(self.result_folder, task).exists()]
         while len(self._workers) < min(self.count, len(waiting)):
             self._workers.append(self._start(len(self._workers)))
         busy: dict[int, TrainingTask] = {}

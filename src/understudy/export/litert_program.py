@@ -1,0 +1,181 @@
+"""Nodes of an integer program to LiteRT operators whose kernels follow ``spec/program.md`` exactly.
+
+Rows of tokens are int8 ``[1, 1, W, E]``, vectors any shape whose elements in order are the vector.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT32, FlatbufferWriter, Options
+from understudy.export.litert_text import write_text_projection
+from understudy.program.ops import (
+    Concat,
+    Linear,
+    MaxPool,
+    Node,
+    Program,
+    ProjectText,
+    Softmax,
+    SumPool,
+    Window,
+)
+
+Int8Array = npt.NDArray[np.int8]
+
+_RELU = 1
+_SAME, _VALID = 0, 1
+
+
+def write_program(program: Program) -> bytes:
+    """Return the ``.tflite`` file of an integer ``program``."""
+    return _ProgramWriter(program).file()
+
+
+class _ProgramWriter:
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._writer = FlatbufferWriter()
+        self._tensors: dict[str, int] = {}
+        self._windows: dict[str, Window] = {}
+        self._transposed: dict[str, int] = {}
+        self._shapes = program.shapes()
+
+    def file(self) -> bytes:
+        source = self._writer.tensor((1, self._program.projection.max_bytes), INT32, name="bytes")
+        self._tensors["bytes"] = source
+        for node in self._program.nodes:
+            self._tensors[node.output] = self._node(node)
+        return self._writer.finish(inputs=[source], outputs=[self._tensors[self._program.nodes[-1].output]])
+
+    def _node(self, node: Node) -> int:
+        match node:
+            case ProjectText():
+                return write_text_projection(self._writer, node.projection, self._tensors[node.input])
+            case Linear():
+                return self._linear(node)
+            case Window():
+                self._windows[node.output] = node
+                return self._window(node)
+            case MaxPool():
+                return self._max_pool(node)
+            case SumPool():
+                return self._sum_pool(node)
+            case Concat():
+                return self._concat(node)
+            case Softmax():
+                return self._softmax(node)
+
+    def _int8(self, name: str, shape: tuple[int, ...]) -> int:
+        quantization = self._program.quantization[name]
+        return self._writer.tensor(shape, INT8, scale=quantization.scale, zero_point=quantization.zero_point)
+
+    def _linear(self, node: Linear) -> int:
+        weight = node.weight.astype(np.int8)
+        window = self._windows.get(node.input)
+        if window is not None:
+            # a window's channels are channel-major in the file (depthwise convolution), offset-major in the program
+            weight = weight.reshape(len(weight), window.width, -1).transpose(0, 2, 1).reshape(weight.shape)
+            if self._is_fused(window):
+                return self._fused_window(node, window)
+        inputs = [self._tensors[node.input], self._weights(node, weight), self._bias(node)]
+        *rows, width = self._shapes[node.output]
+        output = self._int8(node.output, (1, 1, *rows, width) if rows else (1, width))
+        options = {"keepNumDims": bool(rows), "fusedActivationFunction": _RELU if node.relu else 0}
+        return self._writer.operator("FULLY_CONNECTED", inputs, output, ("FullyConnectedOptions", options))
+
+    def _weights(self, node: Linear, weight: Int8Array) -> int:
+        kind = INT4 if node.bits == 4 else INT8
+        return self._writer.tensor(weight.shape, kind, scale=node.weight_scale, data=weight)
+
+    def _bias(self, node: Linear, *, required: bool = False) -> int:
+        """Return the bias tensor, -1 for none; CONV_2D requires one."""
+        if node.bias is None and not required:
+            return -1
+        bias = np.zeros(len(node.weight), np.int32) if node.bias is None else node.bias.astype(np.int32)
+        assert node.weight_scale is not None
+        scale = np.float32(self._program.quantization[node.input].scale) * node.weight_scale
+        return self._writer.tensor(bias.shape, INT32, scale=scale, data=bias)
+
+    def _is_fused(self, window: Window) -> bool:
+        """Return whether every reader of ``window`` has 8-bit weights, so that one CONV_2D does both; int4 CONV_2D is inexact."""
+        return all(n.bits == 8 for n in self._program.linears if n.input == window.output)
+
+    def _window(self, node: Window) -> int:
+        readers = [n for n in self._program.nodes if node.output in ((n.inputs) if isinstance(n, Concat) else (n.input,))]
+        if not all(isinstance(reader, Linear) for reader in readers):
+            raise ValueError(f"a window is read by linear nodes only: received output={node.output!r}")
+        if self._is_fused(node):
+            return self._tensors[node.input]
+        words, channels = self._shapes[node.input]
+        kernel = np.tile(np.eye(node.width, dtype=np.int8), (1, channels))[None, None]
+        weights = self._writer.tensor(kernel.shape, INT8, scale=1, axis=3, data=kernel)
+        output = self._int8(node.output, (1, 1, words, node.width * channels))
+        options = {"padding": _SAME, "strideW": 1, "strideH": 1, "depthMultiplier": node.width}
+        inputs = [self._tensors[node.input], weights]
+        return self._writer.operator("DEPTHWISE_CONV_2D", inputs, output, ("DepthwiseConv2DOptions", options))
+
+    def _fused_window(self, node: Linear, window: Window) -> int:
+        words, channels = self._shapes[window.input]
+        kernel = node.weight.astype(np.int8).reshape(-1, 1, window.width, channels)
+        output = self._int8(node.output, (1, 1, words, len(kernel)))
+        options = {"padding": _SAME, "strideW": 1, "strideH": 1, "fusedActivationFunction": _RELU if node.relu else 0}
+        inputs = [self._tensors[node.input], self._weights(node, kernel), self._bias(node, required=True)]
+        return self._writer.operator("CONV_2D", inputs, output, ("Conv2DOptions", options))
+
+    def _columns(self, name: str) -> int:
+        """Return rows ``[1, 1, W, E]`` as ``[1, 1, E, W]``."""
+        if name not in self._transposed:
+            words, channels = self._shapes[name]
+            order = self._integers([0, 1, 3, 2])
+            target = self._int8(name, (1, 1, channels, words))
+            inputs = [self._tensors[name], order]
+            self._transposed[name] = self._writer.operator("TRANSPOSE", inputs, target, ("TransposeOptions", {}))
+        return self._transposed[name]
+
+    def _max_pool(self, node: MaxPool) -> int:
+        words, channels = self._shapes[node.input]
+        if any(isinstance(n, SumPool) and n.input == node.input for n in self._program.nodes):
+            inputs = [self._columns(node.input), self._writer.tensor((), INT32, data=np.asarray(3, np.int32))]
+            options: Options = ("ReducerOptions", {"keepDims": True})
+            return self._writer.operator("REDUCE_MAX", inputs, self._int8(node.output, (1, 1, channels, 1)), options)
+        size = {"padding": _VALID, "strideW": 1, "strideH": 1, "filterWidth": words, "filterHeight": 1}
+        output = self._int8(node.output, (1, 1, 1, channels))
+        return self._writer.operator("MAX_POOL_2D", [self._tensors[node.input]], output, ("Pool2DOptions", size))
+
+    def _sum_pool(self, node: SumPool) -> int:
+        """A linear layer over the words whose weights are all 1 and whose scale is the multiplier."""
+        words, channels = self._shapes[node.input]
+        ones = self._writer.tensor((1, words), INT8, scale=node.multiplier, data=np.ones((1, words), np.int8))
+        output = self._int8(node.output, (1, 1, channels, 1))
+        options: Options = ("FullyConnectedOptions", {"keepNumDims": True})
+        return self._writer.operator("FULLY_CONNECTED", [self._columns(node.input), ones, -1], output, options)
+
+    def _concat(self, node: Concat) -> int:
+        tensors = [self._tensors[name] for name in node.inputs]
+        total = self._shapes[node.output][0]
+        if all(self._writer.shape(t)[-1] == 1 for t in tensors):
+            shape, axis = (1, 1, total, 1), 2
+        else:
+            tensors = [self._flat(name) for name in node.inputs]
+            shape, axis = (1, total), 1
+        return self._writer.operator(
+            "CONCATENATION", tensors, self._int8(node.output, shape), ("ConcatenationOptions", {"axis": axis})
+        )
+
+    def _flat(self, name: str) -> int:
+        shape = (1, self._shapes[name][0])
+        if self._writer.shape(self._tensors[name]) == shape:
+            return self._tensors[name]
+        options: Options = ("ReshapeOptions", {"newShape": list(shape)})
+        return self._writer.operator("RESHAPE", [self._tensors[name]], self._int8(name, shape), options)
+
+    def _softmax(self, node: Softmax) -> int:
+        shape = (1, *self._shapes[node.input])
+        real = self._writer.operator("DEQUANTIZE", [self._flat(node.input)], self._writer.tensor(shape, FLOAT32))
+        output = self._writer.tensor(shape, FLOAT32, name=node.output)
+        return self._writer.operator("SOFTMAX", [real], output, ("SoftmaxOptions", {"beta": 1.0}))
+
+    def _integers(self, values: list[int]) -> int:
+        return self._writer.tensor((len(values),), INT32, data=np.asarray(values, np.int32))

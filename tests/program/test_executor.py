@@ -1,0 +1,119 @@
+"""The executor computes what the interpreter computes: in float what the formulas say, fake-quantized what integers give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from understudy.compression.quantize.calibrate import calibrate, weight_scale
+from understudy.compression.quantize.integer import to_integer
+from understudy.program import archive
+from understudy.program.executor import Executor, evaluate, learned_step, quantization_groups
+from understudy.program.interpreter import run
+from understudy.program.ops import Linear, Program
+from understudy.projections.text import encode, project
+from understudy.students.recipe import Recipe
+from understudy.students.registry import STUDENTS, build_student
+from understudy.training.corpus import build_corpora
+
+from tests.programs import TEXTS
+
+LEARNED = {"projection_net": 0, "sgnn": 16, "projection_sequence": 16}
+
+
+def _float_program(student: str, *, bits: int = 8, per_channel: bool = True) -> Program:
+    recipe = Recipe(
+        student=student,  # type: ignore[arg-type]
+        features=64,
+        width=16,
+        hidden=LEARNED[student],
+        weight_bits=bits,  # type: ignore[arg-type]
+        per_channel=per_channel,
+        max_bytes=64,
+        max_words=16,
+    )
+    return build_student(recipe, classes=5, seed=3)
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_fake_quantization_is_the_integer_program(student: str, bits: int, per_channel: bool) -> None:
+    program = _float_program(student, bits=bits, per_channel=per_channel)
+    ids = encode(TEXTS, max_bytes=64)
+    features = torch.from_numpy(project(program.projection, ids).astype(np.float32))
+    scheme = calibrate(program, [features])
+    executor = Executor(program, scheme=scheme)
+    learned, found = executor.learned()
+    assert found is not None
+    logits = evaluate(executor, [features])
+    integer = to_integer(learned, found, logits=logits)
+    scores = run(integer, ids)
+    quantization = integer.quantization[integer.logits]
+    real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
+    in_range = real > real.min() + quantization.scale
+    # one step of the logits, plus one hidden value that float and integer round apart
+    assert np.abs(real - logits)[in_range].max() < 2.5 * quantization.scale
+    assert (scores.logits.argmax(1) == logits.argmax(1)).mean() > 0.8
+
+
+def test_a_batch_that_is_cut_behind_its_longest_text_gives_the_same_logits() -> None:
+    program = _float_program("projection_sequence")
+    texts = ["two words", "three words here", ""]
+    whole = torch.from_numpy(project(program.projection, encode(texts, max_bytes=64)).astype(np.float32))
+    [corpus] = build_corpora(program.projection, [texts])
+    [cut] = corpus.batches()
+    assert cut.shape[1] == 4 < whole.shape[1]
+    executor = Executor(program).eval()
+    assert torch.allclose(executor(cut), executor(whole), atol=1e-6)
+
+
+def test_tensors_that_are_copied_share_a_group() -> None:
+    groups = quantization_groups(_float_program("projection_sequence"))
+    assert groups["windows"] == groups["tokens"]
+    assert groups["largest"] == groups["total"] == groups["pooled"] == groups["context"]
+    assert len({groups["tokens"], groups["context"], groups["logits"]}) == 3
+
+
+def test_learned_step_rounds_and_passes_gradients() -> None:
+    x = torch.tensor([-3.0, 0.26, 0.9, 9.0], requires_grad=True)
+    scale = torch.tensor([0.5], requires_grad=True)
+    y = learned_step(x, scale, -2, 4)
+    assert y.tolist() == [-1.0, 0.5, 1.0, 2.0]
+    y.sum().backward()
+    assert x.grad is not None and scale.grad is not None
+    assert x.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert scale.grad.abs() > 0
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_weight_scale_loses_little_and_an_outlier_does_not_rule(bits: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(6, 400)).astype(np.float32)
+    scale = weight_scale(weight, bits=bits, per_channel=True)
+    limit = 7 if bits == 4 else 127
+    error = np.abs(np.clip(np.rint(weight / scale[:, None]), -limit, limit) * scale[:, None] - weight)
+    assert error.mean() < (0.13 if bits == 4 else 0.01)
+    assert (scale <= np.abs(weight).max(axis=1) / limit + 1e-6).all()
+
+
+def test_sums_that_float32_cannot_hold_are_refused() -> None:
+    program = _float_program("projection_net")
+    wide = replace(program.linears[0], weight=np.ones((5, 64), np.float32), bias=np.full(5, 1e6, np.float32))
+    program = Program(tuple(wide if isinstance(n, Linear) else n for n in program.nodes))
+    features = torch.ones(1, 64)
+    with pytest.raises(OverflowError, match=r"below 2\*\*24: received layer='logits'"):
+        to_integer(program, calibrate(program, [features]), logits=np.ones((1, 5), np.float32))
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+def test_archive_reads_back_what_it_wrote(student: str) -> None:
+    program = _float_program(student)
+    again = archive.loads(archive.dumps(program))
+    assert archive.dumps(again) == archive.dumps(program)
+    assert again.projection == program.projection
+    for a, b in zip(again.linears, program.linears, strict=True):
+        assert np.array_equal(a.weight, b.weight)
+        assert a.relu == b.relu

@@ -1,0 +1,136 @@
+"""Trainings learn, repeat exactly, and go on exactly where they were killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from understudy.program import archive
+from understudy.students.recipe import Recipe
+from understudy.training.distortion import distort
+from understudy.training.lesson_store import LessonStore
+from understudy.training.loop import Point, Schedule
+from understudy.training.task import TaskResult, TrainingTask, load_result, result_path, run_task
+from understudy.training.workers import Workers
+
+WORDS = ["alarm", "weather", "music", "pizza"]
+FILLERS = ["please", "now", "could you", "tomorrow", "for me", "again"]
+RECIPE = Recipe(features=32, width=8, hidden=8, weight_bits=4, max_bytes=48, max_words=12)
+SCHEDULE = Schedule(steps=120, batch_size=16, learning_rate=1e-2)
+
+
+def _texts(count: int, seed: int) -> tuple[list[str], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, count)
+    return [f"{rng.choice(FILLERS)} {WORDS[i]} {rng.choice(FILLERS)}" for i in labels], labels.astype(np.int64)
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Path:
+    texts, labels = _texts(160, 0)
+    validation, validation_labels = _texts(60, 1)
+    teacher = 4.0 * np.eye(4, dtype=np.float32)[labels]
+    views = [texts, distort(texts, fraction=0.2, seed=1)]
+    LessonStore(tmp_path / "lesson").write(
+        views=views,
+        labels=labels,
+        validation=validation,
+        validation_labels=validation_labels,
+        teacher_logits=np.stack([teacher, teacher]),
+    )
+    return tmp_path / "lesson"
+
+
+def _task(**changes: object) -> TrainingTask:
+    settings: dict[str, object] = {
+        "recipe": RECIPE,
+        "schedule": SCHEDULE,
+        "objective": {"smoothing": 0.05},
+        "class_weight": None,
+        "classes": 4,
+        "seed": 5,
+        "taught": True,
+    }
+    return TrainingTask(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def _bytes(result: TaskResult) -> bytes:
+    return archive.dumps(result.program)
+
+
+@pytest.mark.parametrize("changes", [{}, {"taught": False}, {"joint": True}, {"class_weight": (1.0, 2.0, 1.0, 0.5)}])
+def test_a_tiny_student_learns(lesson: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+    result = run_task(_task(**changes), lesson_folder=lesson, result_folder=tmp_path)
+    assert result.validation_accuracy > 0.9
+    assert len(result.curve) == 20
+    terms = {"student_on_labels"} | ({"student_on_teacher"} if _task(**changes).taught else set())
+    assert set(result.curve[-1].terms) == terms | ({"teacher_on_labels"} if "joint" in changes else set())
+    assert (result.trainer is not None) == ("joint" in changes)
+
+
+def test_one_seed_gives_one_result(lesson: Path, tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in ("a", "b"))
+    first.mkdir()
+    second.mkdir()
+    one = run_task(_task(), lesson_folder=lesson, result_folder=first)
+    two = run_task(_task(), lesson_folder=lesson, result_folder=second)
+    other = run_task(_task(seed=6), lesson_folder=lesson, result_folder=first)
+    assert _bytes(one) == _bytes(two)
+    assert _bytes(one) != _bytes(other)
+
+
+@pytest.mark.parametrize("killed_at", [6, 60, 72, 78, 114])
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_killed_training_goes_on_to_the_same_result(lesson: Path, tmp_path: Path, killed_at: int, joint: bool) -> None:
+    class Kill(BaseException):
+        pass
+
+    def kill(point: Point) -> None:
+        if point.step == killed_at:
+            raise Kill
+
+    task = _task(joint=joint)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    expected = run_task(task, lesson_folder=lesson, result_folder=whole)
+    with pytest.raises(Kill):
+        run_task(task, lesson_folder=lesson, result_folder=broken, on_point=kill)
+    assert not result_path(broken, task).exists()
+    points: list[int] = []
+    resumed = run_task(task, lesson_folder=lesson, result_folder=broken, on_point=lambda p: points.append(p.step))
+    assert points[0] == killed_at + 6
+    assert _bytes(resumed) == _bytes(expected)
+    assert [p.step for p in resumed.curve] == [p.step for p in expected.curve]
+    assert not list(broken.glob("*.checkpoint"))
+
+
+def test_workers_give_what_one_process_gives(lesson: Path, tmp_path: Path) -> None:
+    tasks = [_task(), _task(taught=False), _task(seed=6)]
+    events: list[int] = []
+    with Workers(lesson, tmp_path / "many", count=2) as workers:
+        many = workers.run(tasks, on_point=lambda task, event: events.append(event["step"]))
+        again = workers.run(tasks)
+    (tmp_path / "one").mkdir()
+    one = [run_task(task, lesson_folder=lesson, result_folder=tmp_path / "one") for task in tasks]
+    assert [_bytes(r) for r in many] == [_bytes(r) for r in one] == [_bytes(r) for r in again]
+    assert len(events) == 60
+
+
+def test_results_survive_their_file(lesson: Path, tmp_path: Path) -> None:
+    task = _task()
+    result = run_task(task, lesson_folder=lesson, result_folder=tmp_path)
+    again = load_result(result_path(tmp_path, task))
+    assert again.curve == result.curve
+    assert np.array_equal(again.validation_probabilities, result.validation_probabilities)
+    assert TrainingTask.from_json(task.to_json()) == task
+
+
+def test_distortion_edits_about_the_asked_share_of_words() -> None:
+    texts = ["several ordinary words stand here"] * 200
+    copies = distort(texts, fraction=0.2, seed=3)
+    changed = sum(a != b for t, c in zip(texts, copies, strict=True) for a, b in zip(t.split(), c.split(), strict=True))
+    assert 0.15 < changed / 1000 < 0.25
+    assert distort(texts, fraction=0.2, seed=3) == copies
+    assert distort(["a b c", ""], fraction=1.0, seed=0) == ["a b c", ""]

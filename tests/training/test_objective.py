@@ -1,0 +1,78 @@
+"""The three terms and their sum."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from understudy.training.objective import Objective
+from understudy.training.terms import cross_entropy, decoupled_distillation, soft_distillation
+
+STUDENT = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]])
+TEACHER = torch.tensor([[3.0, 1.0, -2.0], [0.2, 0.1, 2.0]])
+TARGET = torch.tensor([0, 2])
+
+
+def test_total_is_the_sum_of_the_named_terms() -> None:
+    teacher = TEACHER.clone().requires_grad_()
+    student = STUDENT.clone().requires_grad_()
+    total, terms = Objective()(student, TARGET, teacher=teacher, teacher_learns=True)
+    assert set(terms) == {"student_on_labels", "teacher_on_labels", "student_on_teacher"}
+    assert float(total.detach()) == pytest.approx(sum(terms.values()), rel=1e-5)
+    total.backward()
+    assert teacher.grad is not None and teacher.grad.abs().sum() > 0
+
+
+def test_the_distillation_term_does_not_move_the_teacher() -> None:
+    teacher = TEACHER.clone().requires_grad_()
+    total, _ = Objective(teacher_on_labels=0.0)(STUDENT.clone().requires_grad_(), TARGET, teacher=teacher, teacher_learns=True)
+    total.backward()
+    assert teacher.grad is not None and teacher.grad.abs().sum() == 0
+
+
+def test_the_twin_has_the_label_term_alone_and_at_full_weight() -> None:
+    total, terms = Objective(student_on_labels=0.1, smoothing=0.0)(STUDENT, TARGET, teacher=None)
+    assert set(terms) == {"student_on_labels"}
+    assert float(total.detach()) == pytest.approx(float(torch.nn.functional.cross_entropy(STUDENT, TARGET)), rel=1e-6)
+
+
+def test_unlabelled_texts_have_no_label_term() -> None:
+    target = torch.tensor([0, -1])
+    assert cross_entropy(STUDENT, target, smoothing=0.1, class_weight=None)[1] == 0
+    _, with_one = Objective()(STUDENT, target, teacher=TEACHER)
+    _, alone = Objective()(STUDENT[:1], target[:1], teacher=TEACHER[:1])
+    assert with_one["student_on_labels"] == pytest.approx(alone["student_on_labels"], rel=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_distances_are_zero_only_for_equal_answers(temperature: float) -> None:
+    assert soft_distillation(TEACHER, TEACHER, temperature=temperature).abs().max() < 1e-6
+    assert decoupled_distillation(TEACHER, TEACHER, TARGET, temperature=temperature).abs().max() < 1e-5
+    assert (soft_distillation(STUDENT, TEACHER, temperature=temperature) > 0.01).all()
+    assert (decoupled_distillation(STUDENT, TEACHER, TARGET, temperature=temperature) > 0.01).all()
+
+
+def test_decoupled_with_the_teachers_own_weight_is_soft() -> None:
+    # Zhao et al. 2022, equation 6: KD = TCKD + (1 - p_teacher(target)) NCKD
+    p_teacher = torch.softmax(TEACHER, dim=1)[torch.arange(2), TARGET]
+    for row in range(2):
+        decoupled = decoupled_distillation(
+            STUDENT[row : row + 1],
+            TEACHER[row : row + 1],
+            TARGET[row : row + 1],
+            temperature=1.0,
+            non_target_weight=float(1 - p_teacher[row]),
+        )
+        soft = soft_distillation(STUDENT[row : row + 1], TEACHER[row : row + 1], temperature=1.0)
+        assert float(decoupled) == pytest.approx(float(soft), rel=1e-4)
+
+
+def test_temperature_keeps_the_size_of_gradients() -> None:
+    grads = []
+    for temperature in (1.0, 8.0):
+        student = STUDENT.clone().requires_grad_()
+        soft_distillation(student, TEACHER, temperature=temperature).sum().backward()
+        assert student.grad is not None
+        grads.append(float(student.grad.norm()))
+    assert math.isfinite(grads[1]) and 0.2 < grads[1] / grads[0] < 5
