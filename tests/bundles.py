@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from programs import sequence_program
-
 from understudy.bundle import Bundle, write_bundle
 from understudy.export.registry import FORMATS, exporter
 from understudy.program.ops import Program

@@ -41,18 +41,19 @@ def crooked_program(*, bits: int) -> Program:
     nodes = (
         ProjectText("bytes", "features", projection),
         linear("features", "left", 5, 53),
-        linear("features", "right", 3, 53),
+        linear("features", "right", 1, 53),
         Window("left", "pairs", 2),
         Window("pairs", "fours", 4),
-        linear("fours", "mixed", 11, 40),
+        linear("fours", "mixed", 5, 40),
         Window("right", "wide", 3),
         MaxPool("wide", "top"),
         SumPool("mixed", "sum", 0.3),
         Concat(("sum", "top", "sum"), "all"),
-        linear("all", "logits", 9, 31),
+        linear("all", "logits", 9, 13),  # odd, and what stands behind it in memory is not 0
         Softmax("logits", "probabilities"),
     )
     narrow, broad = Quantization(float(np.float32(0.21)), 17), Quantization(float(np.float32(0.4)), -5)
     scheme = dict.fromkeys(("left", "pairs", "fours"), narrow)
     scheme |= dict.fromkeys(("right", "wide", "mixed", "top", "sum", "all", "logits"), broad)
+    scheme["logits"] = Quantization(float(np.float32(0.02)), -5)
     return Program(nodes, {"features": Quantization(1.0, 0)} | scheme)

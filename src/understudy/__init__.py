@@ -1,1 +1,32 @@
 """understudy: a big model and a size budget in, a family of small verified models out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from understudy.bundle import Bundle
+    from understudy.compress import compress
+    from understudy.family import Family
+    from understudy.teachers.registry import load_teacher
+
+__all__ = ["Bundle", "Family", "compress", "load_teacher"]
+
+_HOME = {
+    "Bundle": "understudy.bundle",
+    "Family": "understudy.family",
+    "compress": "understudy.compress",
+    "load_teacher": "understudy.teachers.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that ``import understudy`` stays instant and needs no torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'understudy' has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(_HOME[name]), name)
+    # importing the submodule bound its module to the same name; the public name is the function
+    globals()[name] = found
+    return found

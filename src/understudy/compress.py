@@ -16,7 +16,7 @@ from understudy.baselines import Baseline, majority_class, tfidf_logistic_regres
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.data.text import TextDataset, load_text_dataset
 from understudy.delivery import Order, deliver
-from understudy.errors import BudgetError, InputError
+from understudy.errors import BudgetError
 from understudy.export.registry import exporter
 from understudy.family import Family, Infeasible
 from understudy.job import Job, job_from_arguments
@@ -30,8 +30,7 @@ from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
 from understudy.teachers.protocol import Teacher
 from understudy.teachers.registry import load_teacher
-from understudy.teachers.trained import train_teacher
-from understudy.teaching import Teaching, assess, write_lesson
+from understudy.teaching import Teaching, assess, train_teacher, worker_count, write_lesson
 from understudy.training.workers import Workers
 from understudy.units import format_bytes
 
@@ -72,10 +71,15 @@ def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: A
     """Run ``job`` into the folder ``out``, or go on where an earlier run of it stopped.
 
     Args:
+        job: what is asked for.
+        out: new, empty, or of an earlier run of the same job.
+        progress: listens to the job.
         teacher: an object that stands in for ``job.teacher.source``.
 
     Raises:
-        See ``compress``.
+        InputError: something that was handed over breaks a rule.
+        BudgetError: no budget can be met.
+        SetupError: the machine lacks something.
     """
     progress = progress or SilentProgress()
     progress.stage("reading the data")
@@ -90,9 +94,10 @@ def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: A
     teaching = _teach(job, dataset, baselines[-1], teacher, folder=folder, progress=progress)
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
 
-    searches = Searches(budgets.reachable, _plan(job, dataset, teaching), size_of=budgets.size_of, bits=_bits(job))
+    plan = _plan(job, dataset, teaching)
+    searches = Searches(budgets.reachable, plan, size_of=budgets.size_of, bits=_bits(job))
     finished = True
-    with Workers(store.folder, folder.results, count=job.threads or os.cpu_count() or 1) as workers:
+    with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
             searches.run(job, workers, folder=folder, progress=progress)
         except KeyboardInterrupt:
@@ -225,14 +230,12 @@ def _teach(
     """Return the teacher, loaded or trained, and whether it is used."""
     if job.training_mode != "distill":
         return Teaching(None, used=False)
-    progress.stage("preparing the teacher")
     teacher: Teacher
     if brought is None and job.teacher.kind == "auto":
-        teacher = train_teacher(dataset, seed=job.seed)
+        teacher = train_teacher(job, dataset, folder=folder, progress=progress)
     else:
+        progress.stage("loading the teacher")
         source = job.teacher.source if brought is None else brought
-        if isinstance(source, Path) and not source.exists():
-            raise InputError(f"a teacher file must exist: received teacher={str(source)!r}; check the path")
         teacher = load_teacher(source, class_names=dataset.class_names, training_texts=dataset.train.texts)
     teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder)
     if not teaching.used:

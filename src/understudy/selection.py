@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 from understudy.search.space import Candidate, SizeOf
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
-from understudy.training.loop import Schedule
+from understudy.training.schedule import Schedule, steps_for
 from understudy.training.task import TaskResult, TrainingTask
+from understudy.training.workers import Workers, train_all
 
 if TYPE_CHECKING:
     from understudy.job import Job
     from understudy.job_folder import JobFolder
     from understudy.progress import Progress
-    from understudy.training.workers import Workers
 
 DEFAULT_TRIALS = 1
-HALVING_FROM = 4
-"""Planned trials from which successive halving pays: short trainings choose which candidates are trained to the end."""
+BRACKET = 4
+"""Candidates that are compared by short trainings, of which one is trained to the end."""
 HALVING_FACTOR = 4
-TEXTS_IN_A_TRAINING = 300_000
-LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 40, 1500
+"""How much shorter these trainings are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +99,6 @@ class Plan:
         )
 
 
-def steps_for(texts: int, *, batch_size: int, epochs: int | None) -> int:
-    """Return optimizer steps for ``texts`` training texts: about the same number of texts seen, whatever their number."""
-    if epochs is None:
-        epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(TEXTS_IN_A_TRAINING / max(1, texts))))
-        return max(LEAST_STEPS, epochs * -(-texts // batch_size))
-    return epochs * -(-texts // batch_size)
-
-
 class Searches:
     """The searches for all budgets of a job, side by side.
 
@@ -127,18 +118,25 @@ class Searches:
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
 
     def run(self, job: Job, workers: Workers, *, folder: JobFolder, progress: Progress) -> None:
-        """Run rounds until the job's trials or time are used up; interrupted, ``selections`` has what was finished."""
+        """Search until the job's trials or time are used up; interrupted, ``selections`` has what was finished.
+
+        The seeded recipe is trained first, to its last step. Then come brackets of successive halving (Jamieson &
+        Talwalkar 2016): short trainings of a few candidates, of which the best is trained to its last step.
+        """
         planned = job.trials or (None if job.time_seconds else DEFAULT_TRIALS)
-        used = folder.seconds_searched()
-        rounds = 0
-        while planned is None or rounds < planned:
-            if job.time_seconds is not None and rounds and used >= job.time_seconds:
+        begin = time.monotonic() - folder.seconds_searched()
+        asked = 1
+        self._finish(self._ask(1), workers, progress=progress, title="training")
+        folder.record_seconds(time.monotonic() - begin)
+        while planned is None or asked < planned:
+            if job.time_seconds is not None and time.monotonic() - begin >= job.time_seconds:
                 break
-            begin = time.monotonic()
-            self._round(rounds, workers, progress=progress, planned=planned)
-            used += time.monotonic() - begin
-            folder.record_seconds(used)
-            rounds += 1
+            size = BRACKET if planned is None else min(BRACKET, planned - asked)
+            title = f"trials {asked + 1} to {asked + size}" + (f" of {planned}" if planned else "")
+            promoted = self._shorten(self._ask(size), workers, progress=progress, title=f"{title}: short trainings")
+            self._finish(promoted, workers, progress=progress, title=f"{title}: training the best")
+            asked += size
+            folder.record_seconds(time.monotonic() - begin)
 
     def selections(self) -> list[Selection]:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
@@ -148,40 +146,47 @@ class Searches:
             if any(t.result for t in self.tried[text])
         ]
 
-    def _round(self, number: int, workers: Workers, *, progress: Progress, planned: int | None) -> None:
-        """Train one candidate, and its twin, for every budget."""
-        asked = {text: found for text, study in self.studies.items() if (found := study.ask())}
-        tasks = {text: self._pair(a) for text, a in asked.items()}
-        every = [task for pair in tasks.values() for task in pair]
-        title = "training" if planned == 1 else f"training, trial {number + 1}" + (f" of {planned}" if planned else "")
-        results = dict(zip((t.key for t in every), _train(every, workers, progress=progress, title=title), strict=True))
-        for text, a in asked.items():
-            student, *twin = (results[task.key] for task in tasks[text])
-            self.studies[text].tell(a, student.validation_accuracy)
-            self.tried[text].append(
-                Tried(
-                    number=a.number,
-                    candidate=a.candidate,
-                    size_bytes=max(self.size_of(a.candidate.recipe).values()),
-                    validation_accuracy=student.validation_accuracy,
-                    result=student,
-                    twin=twin[0] if twin else None,
-                )
-            )
+    def _ask(self, count: int) -> dict[str, list[Asked]]:
+        """Return up to ``count`` new candidates for each budget."""
+        return {text: [a for _ in range(count) if (a := study.ask())] for text, study in self.studies.items()}
+
+    def _shorten(
+        self, asked: dict[str, list[Asked]], workers: Workers, *, progress: Progress, title: str
+    ) -> dict[str, list[Asked]]:
+        """Train every candidate for a share of the steps and return the best of each budget."""
+        tasks = {
+            (text, a.number): self.plan.task(a.candidate, taught=self.plan.taught, share=1 / HALVING_FACTOR)
+            for text, found in asked.items()
+            for a in found
+        }
+        results = dict(zip(tasks, train_all(list(tasks.values()), workers, progress=progress, title=title), strict=True))
+        promoted: dict[str, list[Asked]] = {}
+        for text, found in asked.items():
+            reached = {a.number: results[text, a.number].validation_accuracy for a in found}
+            for a in found:
+                self.studies[text].tell(a, reached[a.number])
+            best = max(found, key=lambda a: (reached[a.number], -a.number), default=None)
+            promoted[text] = [best] if best else []
+            self.tried[text] += [self._tried(a, reached[a.number]) for a in found if a is not best]
+        return promoted
+
+    def _finish(self, asked: dict[str, list[Asked]], workers: Workers, *, progress: Progress, title: str) -> None:
+        """Train candidates to their last step, each beside its twin without the teacher."""
+        pairs = [(text, a, self._pair(a)) for text, found in asked.items() for a in found]
+        every = [task for _, _, pair in pairs for task in pair]
+        results = dict(
+            zip((task.key for task in every), train_all(every, workers, progress=progress, title=title), strict=True)
+        )
+        for text, a, pair in pairs:
+            student, *twin = (results[task.key] for task in pair)
+            tried = self._tried(a, student.validation_accuracy)
+            self.tried[text].append(replace(tried, result=student, twin=twin[0] if twin else None))
+
+    def _tried(self, asked: Asked, validation_accuracy: float) -> Tried:
+        size_bytes = max(self.size_of(asked.candidate.recipe).values())
+        return Tried(asked.number, asked.candidate, size_bytes, validation_accuracy, result=None, twin=None)
 
     def _pair(self, asked: Asked) -> list[TrainingTask]:
         if not self.plan.taught:
             return [self.plan.task(asked.candidate, taught=False)]
         return [self.plan.task(asked.candidate, taught=True), self.plan.task(asked.candidate, taught=False)]
-
-
-def _train(tasks: Sequence[TrainingTask], workers: Workers, *, progress: Progress, title: str) -> list[TaskResult]:
-    progress.stage(title, total=sum(task.schedule.steps for task in tasks))
-    last: dict[str, int] = {}
-
-    def on_point(task: TrainingTask, event: dict[str, Any]) -> None:
-        steps = event["step"] - last.get(task.key, 0)
-        last[task.key] = event["step"]
-        progress.advance(steps, loss=event["loss"], validation_accuracy=event["validation_accuracy"])
-
-    return workers.run(tasks, on_point=on_point)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
 from understudy.metrics import accuracy
+from understudy.students.recipe import Recipe
 from understudy.teachers.cache import cached_logits
+from understudy.teachers.trained import TrainedTeacher, fit_machines, mix
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
+from understudy.training.schedule import Schedule, steps_for
+from understudy.training.task import TrainingTask
+from understudy.training.workers import Workers, train_all
 
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
@@ -24,6 +30,9 @@ if TYPE_CHECKING:
     from understudy.teachers.protocol import Teacher
 
 Float32Array = npt.NDArray[np.float32]
+NETWORK_FEATURES, NETWORK_WIDTH = 512, 192
+NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
+"""One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
 
@@ -50,6 +59,54 @@ def augmented_views(texts: Sequence[str], *, views: int, distortion: float, seed
     affordable = max(1, min(views, MOST_VIEW_TEXTS // max(1, len(texts)))) if distortion > 0 else 1
     copies = [distort(texts, fraction=distortion, seed=seed + number) for number in range(1, affordable)]
     return [list(texts), *copies]
+
+
+def worker_count(job: Job) -> int:
+    """Return how many trainings run side by side; results do not depend on it."""
+    return job.threads or os.cpu_count() or 1
+
+
+def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress: Progress) -> TrainedTeacher:
+    """Return the teacher that is trained here, from the job's folder where parts of it are finished."""
+    settings = job.training
+    store = LessonStore(folder.state / "teacher-lesson")
+    if not store.complete:
+        views = augmented_views(
+            dataset.train.texts, views=settings.augmented_views, distortion=settings.distortion, seed=job.seed
+        )
+        store.write(
+            views=views,
+            labels=dataset.train.labels,
+            validation=list(dataset.validation.texts),
+            validation_labels=dataset.validation.labels,
+            teacher_logits=None,
+        )
+    steps = steps_for(len(dataset.train), batch_size=Schedule().batch_size, epochs=settings.epochs)
+    tasks = [
+        TrainingTask(
+            recipe=Recipe(
+                features=NETWORK_FEATURES,
+                width=NETWORK_WIDTH,
+                hidden=NETWORK_WIDTH,
+                max_bytes=dataset.statistics.max_bytes,
+                max_words=dataset.statistics.max_words,
+                values=values,
+                projection_seed=job.seed + 1 + number,
+            ),
+            schedule=Schedule(steps=steps, quantized_fraction=0.0),
+            objective={"smoothing": settings.label_smoothing},
+            class_weight=None,
+            classes=len(dataset.class_names),
+            seed=job.seed + number,
+            taught=False,
+        )
+        for number, values in enumerate(NETWORK_VALUES)
+    ]
+    with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
+        results = train_all(tasks, workers, progress=progress, title="training the teacher's networks")
+    progress.stage("training the teacher's linear part")
+    machines = fit_machines(dataset, seed=job.seed)
+    return mix(machines, tuple(result.float_program for result in results), dataset, seed=job.seed)
 
 
 def assess(teacher: Teacher | None, job: Job, dataset: TextDataset, *, baseline: Baseline, folder: JobFolder) -> Teaching:

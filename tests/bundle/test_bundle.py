@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bundles import LABELS, NAME, make_bundle
 from command import contents
 from programs import TEXTS, sequence_program
-
 from understudy.bundle import Bundle, Manifest, write_bundle
 from understudy.bundle.manifest import escape_label
 from understudy.bundle.vectors import make_vectors, pack_vectors, synthetic_texts, unpack_vectors

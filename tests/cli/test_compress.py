@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from command import contents, understudy
 from families import clinc_like_family
-
 from understudy.cli.main import run
 
 

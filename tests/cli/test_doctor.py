@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from command import understudy
 
+from command import understudy
 from understudy import environment
 from understudy.export.registry import FORMATS
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from bundles import LABELS
 from command import contents, understudy
 from programs import TEXTS, sequence_program
-
 from understudy.cli import main
 from understudy.export.parity import Verification
 from understudy.export.registry import FORMATS

@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 from command import contents, understudy
-
 from understudy.job import load_job
 
 

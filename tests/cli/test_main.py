@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import understudy
 
+from command import understudy
 from understudy import errors
 from understudy.cli import main
 from understudy.cli.main import run

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bundles import LABELS, make_bundle
 from command import COMMAND, understudy
 from programs import sequence_program
-
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from command import contents, understudy
 from families import clinc_like_family
 

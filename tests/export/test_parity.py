@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from programs import TEXTS, sequence_program, utterance_program
 
+from programs import TEXTS, sequence_program, utterance_program
 from understudy.export.parity import Verification, compare, measure_latency, verify_file
 from understudy.program.interpreter import Scores, run, softmax
 from understudy.projections.text import encode

@@ -10,7 +10,8 @@ from understudy.program import archive
 from understudy.students.recipe import Recipe
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
-from understudy.training.loop import Point, Schedule
+from understudy.training.loop import Point
+from understudy.training.schedule import Schedule
 from understudy.training.task import TaskResult, TrainingTask, load_result, result_path, run_task
 from understudy.training.workers import Workers
 

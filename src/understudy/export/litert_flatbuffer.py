@@ -38,6 +38,10 @@ class FlatbufferWriter:
     """Collects tensors and operators; ``finish`` returns the file."""
 
     def __init__(self) -> None:
+        self.owner = ""
+        """Who is charged for the constants and quantizations that are stored next."""
+        self.stored_bytes: dict[str, int] = {}
+        """Bytes of constants and quantizations by owner."""
         self._builder = flatbuffers.Builder(1024)
         self._stored: dict[tuple[Any, ...], int] = {}
         self._buffers: list[int] = []
@@ -130,6 +134,9 @@ class FlatbufferWriter:
         build.Finish(schema.ModelEnd(build), b"TFL3")
         return bytes(build.Output())
 
+    def _charge(self, size: int) -> None:
+        self.stored_bytes[self.owner] = self.stored_bytes.get(self.owner, 0) + size
+
     def _once(self, key: tuple[Any, ...], create: Callable[[], int]) -> int:
         if key not in self._stored:
             self._stored[key] = create()
@@ -156,6 +163,7 @@ class FlatbufferWriter:
                 self._builder.head -= len(content)
                 self._builder.Bytes[self._builder.head : self._builder.head + len(content)] = content
                 data = self._builder.EndVector()
+                self._charge(len(content))
             schema.BufferStart(self._builder)
             if data is not None:
                 schema.BufferAddData(self._builder, data)
@@ -167,7 +175,9 @@ class FlatbufferWriter:
         zero_points = np.full(len(scale), zero_point, np.int64)
 
         def create() -> int:
+            before = self._builder.Offset()
             scales, points = self._vector(scale), self._vector(zero_points)
+            self._charge(self._builder.Offset() - before)
             schema.QuantizationParametersStart(self._builder)
             schema.QuantizationParametersAddScale(self._builder, scales)
             schema.QuantizationParametersAddZeroPoint(self._builder, points)

@@ -28,8 +28,11 @@ _RELU = 1
 _SAME, _VALID = 0, 1
 
 
-def write_program(program: Program) -> bytes:
-    """Return the ``.tflite`` file of an integer ``program``."""
+PROJECTION = "projection constants"
+
+
+def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
+    """Return the ``.tflite`` file of an integer ``program``, and the bytes of each linear's numbers and of the projection's."""
     return _ProgramWriter(program).file()
 
 
@@ -42,12 +45,14 @@ class _ProgramWriter:
         self._transposed: dict[str, int] = {}
         self._shapes = program.shapes()
 
-    def file(self) -> bytes:
+    def file(self) -> tuple[bytes, dict[str, int]]:
         source = self._writer.tensor((1, self._program.projection.max_bytes), INT32, name="bytes")
         self._tensors["bytes"] = source
         for node in self._program.nodes:
+            self._writer.owner = PROJECTION if isinstance(node, ProjectText) else node.output if isinstance(node, Linear) else ""
             self._tensors[node.output] = self._node(node)
-        return self._writer.finish(inputs=[source], outputs=[self._tensors[self._program.nodes[-1].output]])
+        content = self._writer.finish(inputs=[source], outputs=[self._tensors[self._program.nodes[-1].output]])
+        return content, self._writer.stored_bytes
 
     def _node(self, node: Node) -> int:
         match node:
@@ -109,11 +114,13 @@ class _ProgramWriter:
         if self._is_fused(node):
             return self._tensors[node.input]
         words, channels = self._shapes[node.input]
+        scale = self._program.quantization[node.input].scale
         kernel = np.tile(np.eye(node.width, dtype=np.int8), (1, channels))[None, None]
         weights = self._writer.tensor(kernel.shape, INT8, scale=1, axis=3, data=kernel)
         output = self._int8(node.output, (1, 1, words, node.width * channels))
         options = {"padding": _SAME, "strideW": 1, "strideH": 1, "depthMultiplier": node.width}
-        inputs = [self._tensors[node.input], weights]
+        bias = self._writer.tensor((node.width * channels,), INT32, scale=scale, data=np.zeros(node.width * channels, np.int32))
+        inputs = [self._tensors[node.input], weights, bias]
         return self._writer.operator("DEPTHWISE_CONV_2D", inputs, output, ("DepthwiseConv2DOptions", options))
 
     def _fused_window(self, node: Linear, window: Window) -> int:

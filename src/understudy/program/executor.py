@@ -57,7 +57,8 @@ def learned_step(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
     gradient_scale = 1.0 / (x.numel() / scale.numel() * max(high, 1)) ** 0.5
     step = (scale - scale * gradient_scale).detach() + scale * gradient_scale
     ratio = torch.clamp(x / step, low, high)
-    return (ratio + (torch.round(ratio) - ratio).detach()) * step
+    rounded: Tensor = (ratio + (torch.round(ratio) - ratio).detach()) * step
+    return rounded
 
 
 class Executor(nn.Module):
@@ -128,11 +129,15 @@ class Executor(nn.Module):
         if node.output in self.weight_scale:
             limit = WEIGHT_LIMIT[node.bits]
             weight = learned_step(weight, self.weight_scale[node.output].abs()[:, None] + 1e-9, -limit, limit)
-        y = functional.linear(x, weight, self.bias[node.output] if node.output in self.bias else None)
+        y = functional.linear(x, weight, self._bias(node))
         if not node.relu:
             return y
         y = functional.dropout(functional.relu(y), self.dropout, self.training)
         return self._fake(node.output, y)
+
+    def _bias(self, node: Linear) -> Tensor | None:
+        found: Tensor | None = self.bias[node.output] if node.output in self.bias else None  # noqa: SIM401 - no get()
+        return found
 
     def _fake(self, name: str, x: Tensor) -> Tensor:
         """Return ``x >= 0`` rounded to the 256 steps of its group, when fake quantization is on."""

@@ -50,7 +50,8 @@ def requantize(accumulator: Int64Array, scale: Float32Array, output: Quantizatio
     if accumulator.size and int(np.abs(accumulator).max()) >= ACCUMULATOR_LIMIT:
         raise OverflowError(f"an accumulator must stay below 2**24: received {int(np.abs(accumulator).max())}")
     rounded = np.rint(accumulator.astype(np.float32) * scale) + output.zero_point
-    return np.clip(rounded, output.zero_point if relu else -128, 127).astype(np.int8)
+    clipped: Int8Array = np.clip(rounded, output.zero_point if relu else -128, 127).astype(np.int8)
+    return clipped
 
 
 def _linear(node: Linear, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
@@ -77,7 +78,8 @@ def _sum_pool(node: SumPool, x: Int8Array, source: Quantization, target: Quantiz
 def softmax(logits: Float32Array) -> Float32Array:
     """Return float32 probabilities over the last axis."""
     shifted = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
-    return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    probabilities: Float32Array = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return probabilities
 
 
 def run(program: Program, byte_ids: Int32Array, *, batch_size: int = 256) -> Scores:

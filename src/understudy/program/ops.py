@@ -109,7 +109,7 @@ class Program:
 
     Attributes:
         nodes: one ``ProjectText`` first, one ``Softmax`` last.
-        quantization: tensor name to ``Quantization``, for every tensor from the features to the logits; empty in a float program.
+        quantization: tensor name to ``Quantization``, for every tensor from features to logits; empty in a float program.
     """
 
     nodes: tuple[Node, ...]

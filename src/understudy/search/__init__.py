@@ -1,0 +1,1 @@
+"""Which candidates to try for a budget; knows numbers, not networks."""

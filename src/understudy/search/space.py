@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 import optuna
 
-from understudy.students.recipe import Recipe, StudentName
+from understudy.students.recipe import Recipe
 
 SizeOf = Callable[[Recipe], Mapping[str, int]]
 """Recipe to bytes of each requested format."""

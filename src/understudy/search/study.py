@@ -59,5 +59,5 @@ class Study:
         return None
 
     def tell(self, asked: Asked, validation_accuracy: float) -> None:
-        """Record what a candidate reached on validation."""
+        """Record what a short training of a candidate reached on validation."""
         self._study.tell(self._trials.pop(asked.number), validation_accuracy)

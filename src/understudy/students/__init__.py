@@ -1,0 +1,1 @@
+"""Architectures: a recipe becomes a float program."""

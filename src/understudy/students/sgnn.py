@@ -1,5 +1,7 @@
-"""Whole-utterance projection partitioned by feature type, then hidden layers (SGNN, Ravi & Kozareva 2018, section 3;
-the partition is that of SGNN++, 2019, section 3.2)."""
+"""Whole-utterance projection partitioned by feature type, then hidden layers.
+
+SGNN (Ravi & Kozareva 2018, section 3); the partition is that of SGNN++ (2019, section 3.2).
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -37,5 +36,4 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file, if there is one."""
-        if self.path.exists():
-            os.remove(self.path)
+        self.path.unlink(missing_ok=True)

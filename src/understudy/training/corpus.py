@@ -52,7 +52,8 @@ class Corpus:
         """Return tokens per text ``[texts]``; ones with utterance pooling."""
         if self.table is None:
             return np.ones(len(self), np.int64)
-        return (self.rows != 0).sum(axis=1)
+        lengths: npt.NDArray[np.int64] = (self.rows != 0).sum(axis=1, dtype=np.int64)
+        return lengths
 
 
 def build_corpora(projection: TextProjection, text_sets: Sequence[Sequence[str]]) -> list[Corpus]:

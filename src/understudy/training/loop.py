@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,33 +18,11 @@ from understudy.program.ops import Program
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import Corpus
 from understudy.training.objective import Objective
+from understudy.training.schedule import Schedule, one_cycle
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 CALIBRATION_TEXTS = 1024
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
-
-    Attributes:
-        steps: optimizer steps.
-        batch_size: texts per step.
-        learning_rate: peak of the one-cycle schedule (Smith 2018).
-        weight_decay: AdamW.
-        dropout: share of hidden values dropped.
-        word_dropout: share of tokens whose features are set to zero.
-        quantized_fraction: share of the steps, the last ones, that are quantization-aware.
-    """
-
-    steps: int = 2000
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.2
-    dropout: float = 0.1
-    word_dropout: float = 0.1
-    quantized_fraction: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +84,11 @@ def train(
     """Train a float ``program`` on ``lesson``; one seed gives one result on one machine and thread count.
 
     Args:
+        program: a float program with initial weights.
+        lesson: texts, labels and the teacher's answers.
+        objective: the loss.
+        schedule: how long and how fast.
+        seed: of batches, dropout and views.
         on_point: called twenty times during the training; may raise to stop it.
         checkpoint: where the state is kept, also twenty times; a state found there is continued, with the same result.
         trainer: joint mode: a float program on the same features that learns beside the student and teaches it.
@@ -241,14 +223,6 @@ class _Run:
             rng = np.random.default_rng([self.seed, epoch])
             self._epoch = (epoch, _epoch_batches(self.lesson, self.schedule.batch_size, rng))
         return self._epoch[1][at]
-
-
-def one_cycle(progress: float) -> float:
-    """Return the share of the peak learning rate at ``progress`` in 0..1: a linear rise, then half a cosine."""
-    rise = 0.15
-    if progress < rise:
-        return 0.02 + 0.98 * progress / rise
-    return 0.5 * (1.0 + math.cos(math.pi * (progress - rise) / (1.0 - rise))) + 1e-3
 
 
 def _optimizer(learners: Sequence[Executor], schedule: Schedule) -> torch.optim.AdamW:

@@ -24,8 +24,9 @@ from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.lesson_store import LessonStore
-from understudy.training.loop import Point, Schedule, accuracy, train
+from understudy.training.loop import Point, accuracy, train
 from understudy.training.objective import Objective
+from understudy.training.schedule import Schedule
 
 Float32Array = npt.NDArray[np.float32]
 TRAINER_WIDTH = 256

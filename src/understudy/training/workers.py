@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from understudy import errors
+from understudy.progress import Progress
 from understudy.training.task import TaskResult, TrainingTask, load_result, result_path
 
 OnPoint = Callable[[TrainingTask, dict[str, Any]], None]
@@ -103,7 +104,8 @@ class Workers:
         )
 
         def forward() -> None:
-            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
             for line in process.stdout:
                 self._events.put((number, json.loads(line)))
             last = process.stderr.read().strip().splitlines()[-1:] or [f"exit code {process.wait()}"]
@@ -112,6 +114,19 @@ class Workers:
         thread = threading.Thread(target=forward, daemon=True)
         thread.start()
         return _Worker(process, thread)
+
+
+def train_all(tasks: Sequence[TrainingTask], workers: Workers, *, progress: Progress, title: str) -> list[TaskResult]:
+    """Return the results of ``tasks``, in order, as one stage of ``progress``."""
+    progress.stage(title, total=sum(task.schedule.steps for task in tasks))
+    last: dict[str, int] = {}
+
+    def on_point(task: TrainingTask, event: dict[str, Any]) -> None:
+        steps = event["step"] - last.get(task.key, 0)
+        last[task.key] = event["step"]
+        progress.advance(steps, loss=event["loss"], validation_accuracy=event["validation_accuracy"])
+
+    return workers.run(tasks, on_point=on_point)
 
 
 def _failure(event: dict[str, Any]) -> errors.UnderstudyError:

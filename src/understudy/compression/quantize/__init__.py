@@ -1,0 +1,1 @@
+"""Float programs to integer programs: calibration, learned scales, rounding."""

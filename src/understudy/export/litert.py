@@ -1,0 +1,104 @@
+"""LiteRT: one ``model.tflite`` with built-in operators only, written from the program without a converter.
+
+Needs the packages ai-edge-litert (the flatbuffer schema and the interpreter) and flatbuffers.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import BundleError, missing_extra
+from understudy.export.native_stderr import dropped_lines
+from understudy.program.ops import Program
+
+try:
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    from understudy.export.litert_program import PROJECTION, write_program
+except ImportError as error:
+    raise missing_extra(purpose="LiteRT files", extra="litert") from error
+
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+
+
+class LitertSession:
+    """A ``.tflite`` file in the LiteRT interpreter with its default delegate, one thread, batch 1."""
+
+    def __init__(self, content: bytes) -> None:
+        self.runtime = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
+        with dropped_lines(b"INFO: Created TensorFlow Lite XNNPACK delegate"):
+            self._interpreter = Interpreter(model_content=content, num_threads=1)
+            self._interpreter.allocate_tensors()
+        self._input: int = self._interpreter.get_input_details()[0]["index"]
+        self._output: int = self._interpreter.get_output_details()[0]["index"]
+        self._classes: int = self._interpreter.get_output_details()[0]["shape"][-1]
+
+    def predict(self, byte_ids: Int32Array) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        out = np.empty((len(byte_ids), self._classes), np.float32)
+        for i in range(len(byte_ids)):
+            self._interpreter.set_tensor(self._input, byte_ids[i : i + 1])
+            self._interpreter.invoke()
+            out[i] = self._interpreter.get_tensor(self._output)[0]
+        return out
+
+
+class LitertExporter:
+    """Writes and opens ``model.tflite``."""
+
+    format = "litert"
+    filename = "model.tflite"
+
+    def export(self, program: Program, *, name: str) -> dict[str, bytes]:
+        """Return the file; ``name`` does not occur in it."""
+        return {self.filename: write_program(program)[0]}
+
+    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:
+        """Return one row for each linear, one for the projection and one for the rest; they add up to the file's length."""
+        content, stored = write_program(program)
+        rows = [(owner, stored.get(owner, 0)) for owner in (PROJECTION, *(node.output for node in program.linears))]
+        return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]
+
+    def open(self, folder: Path, *, name: str) -> LitertSession:
+        """Return a session on the file.
+
+        Raises:
+            BundleError: the file is missing, truncated, or not one with built-in operators only.
+        """
+        path = folder / self.filename
+        try:
+            content = path.read_bytes()
+            _check(content)
+            return LitertSession(content)
+        except OSError as error:
+            raise BundleError(f"a model file must be readable: received path={str(path)!r}; {error.strerror}") from error
+        except (ValueError, RuntimeError, struct.error, IndexError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise BundleError(
+                f"a LiteRT model must be complete and use built-in operators: received path={str(path)!r} ({reason}); "
+                "copy or compress it again"
+            ) from error
+
+
+def _check(content: bytes) -> None:
+    """Read every table once, because the interpreter reads without bounds; raise ValueError or a reading error."""
+    if content[4:8] != b"TFL3":
+        raise ValueError("no TFL3 identifier")
+    model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
+    if len(model.subgraphs) != 1 or any(code.customCode for code in model.operatorCodes):
+        raise ValueError("custom operators or several graphs")
+    graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        if not 0 <= tensor.buffer < len(model.buffers):
+            raise ValueError("a tensor without its buffer")
+    for operator in graph.operators:
+        if not all(-1 <= index < len(graph.tensors) for index in (*operator.inputs, *operator.outputs)):
+            raise ValueError("an operator without its tensor")

@@ -1,0 +1,48 @@
+"""How long and how fast a training runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+TEXTS_IN_A_TRAINING = 300_000
+LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 40, 1500
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: texts per step.
+        learning_rate: peak of the one-cycle schedule (Smith 2018).
+        weight_decay: AdamW.
+        dropout: share of hidden values dropped.
+        word_dropout: share of tokens whose features are set to zero.
+        quantized_fraction: share of the steps, the last ones, that are quantization-aware.
+    """
+
+    steps: int = 2000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.2
+    dropout: float = 0.1
+    word_dropout: float = 0.1
+    quantized_fraction: float = 0.4
+
+
+def steps_for(texts: int, *, batch_size: int, epochs: int | None) -> int:
+    """Return optimizer steps for ``texts`` training texts: about the same number of texts seen, whatever their number."""
+    if epochs is None:
+        epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(TEXTS_IN_A_TRAINING / max(1, texts))))
+        return max(LEAST_STEPS, epochs * -(-texts // batch_size))
+    return epochs * -(-texts // batch_size)
+
+
+def one_cycle(progress: float) -> float:
+    """Return the share of the peak learning rate at ``progress`` in 0..1: a linear rise, then half a cosine."""
+    rise = 0.15
+    if progress < rise:
+        return 0.02 + 0.98 * progress / rise
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - rise) / (1.0 - rise))) + 1e-3

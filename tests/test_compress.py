@@ -1,0 +1,217 @@
+"""The main job on a tiny data set, as a library call: real trainings, real files, real runtimes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import understudy
+from understudy.bundle import Bundle
+from understudy.compress import run_job
+from understudy.errors import BudgetError, InputError
+from understudy.family import Family
+from understudy.job import job_from_arguments
+from understudy.progress import SilentProgress
+from understudy.training.task import TrainingTask
+from understudy.training.workers import Workers
+
+SETTINGS = {"training.epochs": 6, "training.augmented_views": 2, "formats": ("c", "onnx", "litert")}
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """Return the model files and manifests of all bundles in ``folder``."""
+    names = ("manifest.json", "model.h", "model.onnx", "model.tflite", "labels.txt", "vectors.npz")
+    found = [path for path in sorted(folder.rglob("*")) if path.name in names and ".understudy" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Family, Path]:
+    out = tmp_path_factory.mktemp("family") / "out"
+    family = understudy.compress(data=tiny_csv, budgets=["16KB", "32KB", "1KB"], out=out, **SETTINGS)
+    return family, out
+
+
+def test_every_member_fits_its_budget_and_is_verified(finished: tuple[Family, Path]) -> None:
+    family, out = finished
+    assert [member.budget for member in family.members] == ["16KB", "32KB"]
+    assert {member.recipe["width"] for member in family.members} != {family.members[0].recipe["width"]}
+    for member in family.members:
+        assert {file.format for file in member.files} == {"c", "onnx", "litert"}
+        for file in member.files:
+            assert file.verified
+            assert file.agreement == 1
+            assert file.size_bytes <= member.budget_bytes
+            if file.format != "c":
+                assert (out / file.path).stat().st_size == file.size_bytes
+        assert member.accuracy > 0.5
+
+
+def test_what_cannot_be_met_is_named(finished: tuple[Family, Path]) -> None:
+    [missed] = finished[0].infeasible
+    assert missed.budget == "1KB"
+    assert 1024 < missed.smallest_bytes < 16 * 1024
+    assert missed.format in {"c", "onnx", "litert"}
+
+
+def test_the_family_is_on_disk_and_predicts(finished: tuple[Family, Path]) -> None:
+    family, out = finished
+    again = Family.load(out)
+    assert again == family
+    assert (out / "report.html").stat().st_size > 10_000
+    for member in family.members:
+        assert (out / member.path / "card.md").exists()
+    answers = family.best(max_bytes=20_000).predict(["hello there", ""])
+    assert len(answers) == 2
+    assert sum(answers[0].scores) == pytest.approx(1, abs=1e-5)
+    assert Bundle.open(out / "16KB").manifest.labels == family.data.class_names
+
+
+def test_no_users_text_is_in_the_output(finished: tuple[Family, Path], tiny_csv: Path) -> None:
+    _, out = finished
+    texts = [line.split(",")[0].strip('"') for line in tiny_csv.read_text().splitlines()[1:]]
+    visible = b"".join(
+        path.read_bytes() for path in out.rglob("*") if path.is_file() and ".understudy" not in path.parts
+    )
+    assert not [text for text in texts if len(text) > 20 and text.encode() in visible]
+
+
+def test_running_again_trains_nothing_and_gives_the_same_files(finished: tuple[Family, Path], tiny_csv: Path) -> None:
+    _, out = finished
+    before = _files(out)
+    results = {path: path.stat().st_mtime_ns for path in (out / ".understudy" / "results").iterdir()}
+    understudy.compress(data=tiny_csv, budgets=["16KB", "32KB", "1KB"], out=out, **SETTINGS)
+    assert {path: path.stat().st_mtime_ns for path in (out / ".understudy" / "results").iterdir()} == results
+    assert _files(out) == before
+
+
+def test_the_test_split_influences_nothing(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
+    lines = tiny_csv.read_text().splitlines()
+    files = []
+    for name, rows in (("a", lines[1:30]), ("b", lines[-25:])):
+        test = tmp_path / f"{name}.csv"
+        test.write_text("\n".join([lines[0], *rows]))
+        out = tmp_path / name
+        family = understudy.compress(
+            data=tiny_csv, budgets=["12KB"], out=out, test=test, teacher="none", **{**SETTINGS, "formats": ("c", "onnx")}
+        )
+        assert family.data.splits["test"].examples == len(rows)
+        files.append(_files(out))
+    assert files[0] == files[1]
+
+
+def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
+    tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_from_arguments(tiny_csv, budgets=("12KB",), trials=3, teacher="none", **{**SETTINGS, "formats": ("c",)})
+    whole = run_job(job, out=tmp_path / "whole")
+    rounds = 0
+    run = Workers.run
+
+    def interrupted(self: Workers, tasks: list[TrainingTask], **options: object) -> object:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 2:
+            raise KeyboardInterrupt
+        return run(self, tasks, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Workers, "run", interrupted)
+    stopped = run_job(job, out=tmp_path / "out")
+    assert not stopped.finished
+    assert [len(member.trials) for member in stopped.members] == [1]
+    trained = set((tmp_path / "out" / ".understudy" / "results").iterdir())
+    monkeypatch.setattr(Workers, "run", run)
+    resumed = run_job(job, out=tmp_path / "out")
+    assert resumed.finished
+    assert trained < set((tmp_path / "out" / ".understudy" / "results").iterdir())
+    assert _files(tmp_path / "out") == _files(tmp_path / "whole")
+    assert [t.validation_accuracy for t in resumed.members[0].trials] == [t.validation_accuracy for t in whole.members[0].trials]
+
+
+@pytest.mark.parametrize("student", ["projection_net", "sgnn"])
+def test_every_student_can_be_asked_for(tiny_csv: Path, tmp_path: Path, student: str) -> None:
+    family = understudy.compress(
+        data=tiny_csv, budgets=["24KB"], out=tmp_path / "out", student=student, teacher="none", **SETTINGS
+    )
+    [member] = family.members
+    assert member.student == student
+    assert all(file.verified for file in member.files)
+
+
+@pytest.mark.parametrize("mode", ["joint", "self"])
+def test_the_other_modes(tiny_csv: Path, tmp_path: Path, mode: str) -> None:
+    family = understudy.compress(
+        data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", **{**SETTINGS, "formats": ("c",), "training.mode": mode}
+    )
+    [member] = family.members
+    assert (member.twin is not None) == (mode == "joint")
+    assert (family.teacher is not None) == (mode == "joint")
+
+
+def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
+    rows = [line.rsplit(",", 1) for line in tiny_csv.read_text().splitlines()[1:]]
+    labels = sorted({label for _, label in rows})
+
+    def teacher(texts: list[str]) -> np.ndarray:
+        known = {text.strip('"'): labels.index(label) for text, label in rows}
+        return 6.0 * np.eye(len(labels), dtype=np.float32)[[known.get(text, 0) for text in texts]]
+
+    family = understudy.compress(
+        data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", teacher=teacher, **{**SETTINGS, "formats": ("c",)}
+    )
+    assert family.teacher is not None and family.teacher.used
+    assert family.members[0].twin is not None
+
+
+def test_a_folder_of_another_job_is_left_alone(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
+    _, out = finished
+    with pytest.raises(InputError, match="holds another one"):
+        understudy.compress(data=tiny_csv, budgets=["16KB"], out=out, seed=99, **SETTINGS)
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match="holds something else"):
+        understudy.compress(data=tiny_csv, budgets=["16KB"], out=other, **SETTINGS)
+    assert [path.name for path in other.iterdir()] == ["notes.txt"]
+
+
+def test_an_impossible_budget_writes_nothing(tiny_csv: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match=r"smallest reachable size is .* binds"):
+        understudy.compress(data=tiny_csv, budgets=["600B"], out=tmp_path / "out", **SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_hears_every_stage(tiny_csv: Path, tmp_path: Path) -> None:
+    class Listener(SilentProgress):
+        def __init__(self) -> None:
+            self.stages: list[str] = []
+            self.metrics: list[dict[str, float]] = []
+
+        def stage(self, name: str, total: int | None = None) -> None:
+            self.stages.append(name)
+
+        def advance(self, n: int = 1, **metrics: float) -> None:
+            self.metrics.append(metrics)
+
+    listener = Listener()
+    understudy.compress(
+        data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", progress=listener, **{**SETTINGS, "formats": ("c",)}
+    )
+    for stage in ("reading the data", "training the teacher's networks", "training", "exporting and verifying"):
+        assert stage in listener.stages
+    assert any("validation_accuracy" in metrics for metrics in listener.metrics)
+
+
+def test_family_json_follows_its_published_schema(finished: tuple[Family, Path]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    _, out = finished
+    spec = Path(__file__).parent.parent / "spec"
+    jsonschema.validate(json.loads((out / "family.json").read_text()), json.loads((spec / "family.schema.json").read_text()))
+    jsonschema.validate(
+        json.loads((out / "16KB" / "manifest.json").read_text()), json.loads((spec / "manifest.schema.json").read_text())
+    )
+    shutil.copytree(out / "16KB", out.parent / "copied")
+    assert Bundle.open(out.parent / "copied").manifest.name
