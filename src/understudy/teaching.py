@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ import numpy.typing as npt
 
 from understudy.errors import InputError
 from understudy.metrics import accuracy
+from understudy.program import archive
+from understudy.program.executor import Executor, evaluate
+from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
 from understudy.teachers.cache import cached_logits
-from understudy.teachers.trained import TrainedTeacher, fit_machines, mix
+from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, mix
+from understudy.training.corpus import build_corpora
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
 from understudy.training.schedule import Schedule, steps_for
@@ -106,7 +111,23 @@ def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress
         results = train_all(tasks, workers, progress=progress, title="training the teacher's networks")
     progress.stage("training the teacher's linear part")
     machines = fit_machines(dataset, seed=job.seed)
-    return mix(machines, tuple(result.float_program for result in results), dataset, seed=job.seed)
+    return mix(machines, networks_of([result.float_program for result in results]), dataset, seed=job.seed)
+
+
+def networks_of(programs: Sequence[Program]) -> Networks:
+    """Return float ``programs`` as the network part of a trained teacher; their logits are averaged."""
+
+    def logits(texts: Sequence[str]) -> Float32Array:
+        found = []
+        for program in programs:
+            [corpus] = build_corpora(program.projection, [texts])
+            found.append(evaluate(Executor(program), corpus.batches()))
+        mean: Float32Array = np.mean(found, axis=0, dtype=np.float32)
+        return mean
+
+    digest = hashlib.sha256(b"".join(archive.dumps(program) for program in programs)).hexdigest()
+    size_bytes = 4 * sum(program.weight_count for program in programs)
+    return Networks(len(programs), logits, digest, size_bytes)
 
 
 def assess(teacher: Teacher | None, job: Job, dataset: TextDataset, *, baseline: Baseline, folder: JobFolder) -> Teaching:

@@ -74,9 +74,11 @@ class Manifest(BaseModel):
 
     @field_validator("labels")
     @classmethod
-    def _labels_differ(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+    def _labels_can_be_told_apart(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(labels)) != len(labels):
             raise ValueError("labels must differ from each other")
+        if not all(_is_unicode(label) for label in labels):
+            raise ValueError("labels must be Unicode, without halves of surrogate pairs")
         return labels
 
     @field_validator("files")
@@ -137,6 +139,10 @@ def _version(content: bytes) -> object:
     except (ValueError, RecursionError):
         return None
     return parsed.get("format_version") if isinstance(parsed, dict) else None
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def altered_bundle(folder: str, what: str) -> BundleError:

@@ -79,7 +79,9 @@ class LitertExporter:
             _check(content)
             return LitertSession(content)
         except OSError as error:
-            raise BundleError(f"a model file must be readable: received path={str(path)!r}; {error.strerror}") from error
+            raise BundleError(
+                f"a model file must be readable: received path={str(path)!r} ({error.strerror}); copy or compress it again"
+            ) from error
         except (ValueError, RuntimeError, struct.error, IndexError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

@@ -1,6 +1,6 @@
 """Nodes of an integer program to LiteRT operators whose kernels follow ``spec/program.md`` exactly.
 
-Rows of tokens are int8 ``[1, 1, W, E]``, vectors any shape whose elements in order are the vector.
+Rows of tokens are int8 ``[1, 1, W, E]`` or ``[W, E]``, vectors any shape whose elements in order are the vector.
 """
 
 from __future__ import annotations
@@ -80,14 +80,15 @@ class _ProgramWriter:
         weight = node.weight.astype(np.int8)
         window = self._windows.get(node.input)
         if window is not None:
-            # a window's channels are channel-major in the file (depthwise convolution), offset-major in the program
+            # the file has the neighbours of one channel beside each other, the program the channels of one neighbour
             weight = weight.reshape(len(weight), window.width, -1).transpose(0, 2, 1).reshape(weight.shape)
             if self._is_fused(window):
                 return self._fused_window(node, window)
         inputs = [self._tensors[node.input], self._weights(node, weight), self._bias(node)]
         *rows, width = self._shapes[node.output]
-        output = self._int8(node.output, (1, 1, *rows, width) if rows else (1, width))
-        options = {"keepNumDims": bool(rows), "fusedActivationFunction": _RELU if node.relu else 0}
+        image = bool(rows) and window is None
+        output = self._int8(node.output, (1, 1, *rows, width) if image else (*rows, width) if rows else (1, width))
+        options = {"keepNumDims": image, "fusedActivationFunction": _RELU if node.relu else 0}
         return self._writer.operator("FULLY_CONNECTED", inputs, output, ("FullyConnectedOptions", options))
 
     def _weights(self, node: Linear, weight: Int8Array) -> int:
@@ -113,15 +114,17 @@ class _ProgramWriter:
             raise ValueError(f"a window is read by linear nodes only: received output={node.output!r}")
         if self._is_fused(node):
             return self._tensors[node.input]
+        # one channel, E columns and `width` filters that each copy a neighbour: a few bytes where slices and paddings cost 500
         words, channels = self._shapes[node.input]
+        source, image = self._tensors[node.input], (1, words, channels, 1)
+        options: Options = ("ReshapeOptions", {"newShape": list(image)})
+        pixels = self._writer.operator("RESHAPE", [source], self._int8(node.input, image), options)
+        weights = self._writer.tensor((node.width, node.width, 1, 1), INT8, scale=1, data=np.eye(node.width, dtype=np.int8))
         scale = self._program.quantization[node.input].scale
-        kernel = np.tile(np.eye(node.width, dtype=np.int8), (1, channels))[None, None]
-        weights = self._writer.tensor(kernel.shape, INT8, scale=1, axis=3, data=kernel)
-        output = self._int8(node.output, (1, 1, words, node.width * channels))
-        options = {"padding": _SAME, "strideW": 1, "strideH": 1, "depthMultiplier": node.width}
-        bias = self._writer.tensor((node.width * channels,), INT32, scale=scale, data=np.zeros(node.width * channels, np.int32))
-        inputs = [self._tensors[node.input], weights, bias]
-        return self._writer.operator("DEPTHWISE_CONV_2D", inputs, output, ("DepthwiseConv2DOptions", options))
+        bias = self._writer.tensor((node.width,), INT32, scale=scale, data=np.zeros(node.width, np.int32))
+        output = self._int8(node.output, (1, words, channels, node.width))
+        options = ("Conv2DOptions", {"padding": _SAME, "strideW": 1, "strideH": 1})
+        return self._writer.operator("CONV_2D", [pixels, weights, bias], output, options)
 
     def _fused_window(self, node: Linear, window: Window) -> int:
         words, channels = self._shapes[window.input]
@@ -132,11 +135,11 @@ class _ProgramWriter:
         return self._writer.operator("CONV_2D", inputs, output, ("Conv2DOptions", options))
 
     def _columns(self, name: str) -> int:
-        """Return rows ``[1, 1, W, E]`` as ``[1, 1, E, W]``."""
+        """Return rows ``[..., W, E]`` as ``[..., E, W]``."""
         if name not in self._transposed:
-            words, channels = self._shapes[name]
-            order = self._integers([0, 1, 3, 2])
-            target = self._int8(name, (1, 1, channels, words))
+            *rest, words, channels = self._writer.shape(self._tensors[name])
+            order = self._integers([*range(len(rest)), len(rest) + 1, len(rest)])
+            target = self._int8(name, (*rest, channels, words))
             inputs = [self._tensors[name], order]
             self._transposed[name] = self._writer.operator("TRANSPOSE", inputs, target, ("TransposeOptions", {}))
         return self._transposed[name]
@@ -144,26 +147,31 @@ class _ProgramWriter:
     def _max_pool(self, node: MaxPool) -> int:
         words, channels = self._shapes[node.input]
         if any(isinstance(n, SumPool) and n.input == node.input for n in self._program.nodes):
-            inputs = [self._columns(node.input), self._writer.tensor((), INT32, data=np.asarray(3, np.int32))]
+            columns = self._columns(node.input)
+            shape = (*self._writer.shape(columns)[:-1], 1)
+            inputs = [columns, self._writer.tensor((), INT32, data=np.asarray(len(shape) - 1, np.int32))]
             options: Options = ("ReducerOptions", {"keepDims": True})
-            return self._writer.operator("REDUCE_MAX", inputs, self._int8(node.output, (1, 1, channels, 1)), options)
+            return self._writer.operator("REDUCE_MAX", inputs, self._int8(node.output, shape), options)
         size = {"padding": _VALID, "strideW": 1, "strideH": 1, "filterWidth": words, "filterHeight": 1}
         output = self._int8(node.output, (1, 1, 1, channels))
         return self._writer.operator("MAX_POOL_2D", [self._tensors[node.input]], output, ("Pool2DOptions", size))
 
     def _sum_pool(self, node: SumPool) -> int:
         """A linear layer over the words whose weights are all 1 and whose scale is the multiplier."""
-        words, channels = self._shapes[node.input]
+        words, columns = self._shapes[node.input][0], self._columns(node.input)
         ones = self._writer.tensor((1, words), INT8, scale=node.multiplier, data=np.ones((1, words), np.int8))
-        output = self._int8(node.output, (1, 1, channels, 1))
+        output = self._int8(node.output, (*self._writer.shape(columns)[:-1], 1))
         options: Options = ("FullyConnectedOptions", {"keepNumDims": True})
-        return self._writer.operator("FULLY_CONNECTED", [self._columns(node.input), ones, -1], output, options)
+        return self._writer.operator("FULLY_CONNECTED", [columns, ones, -1], output, options)
 
     def _concat(self, node: Concat) -> int:
         tensors = [self._tensors[name] for name in node.inputs]
         total = self._shapes[node.output][0]
-        if all(self._writer.shape(t)[-1] == 1 for t in tensors):
-            shape, axis = (1, 1, total, 1), 2
+        shapes = [self._writer.shape(tensor) for tensor in tensors]
+        shape: tuple[int, ...]
+        if all(shape[-1] == 1 and len(shape) == len(shapes[0]) for shape in shapes):
+            axis = len(shapes[0]) - 2
+            shape = (*shapes[0][:axis], total, 1)
         else:
             tensors = [self._flat(name) for name in node.inputs]
             shape, axis = (1, total), 1

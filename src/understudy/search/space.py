@@ -17,7 +17,8 @@ SizeOf = Callable[[Recipe], Mapping[str, int]]
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
 LARGEST_WIDTH = 512
-LEAST_WIDTH = 4
+WIDTH_STEP = 4
+"""Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
 LEARNING_RATE = 2e-3
 INT4_BELOW_BYTES = 64 * 1024
 """Up to here the seeded recipe has 4-bit weights: twice as many weights won on every validation split in benchmarks/."""
@@ -93,7 +94,7 @@ def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
         base,
         features=choice.features,
         width=width,
-        hidden=max(LEAST_WIDTH, int(width * choice.hidden_ratio)),
+        hidden=max(1, int(width * choice.hidden_ratio) // WIDTH_STEP) * WIDTH_STEP,
         weight_bits=choice.weight_bits,
         per_channel=choice.per_channel,
     )
@@ -103,21 +104,21 @@ def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> 
     """Return the widest candidate of ``choice`` whose every file fits ``budget_bytes``, or None when none does."""
 
     @cache
-    def fits(width: int) -> bool:
-        return max(size_of(recipe_of(choice, base, width)).values()) <= budget_bytes
+    def fits(steps: int) -> bool:
+        return max(size_of(recipe_of(choice, base, steps * WIDTH_STEP)).values()) <= budget_bytes
 
-    low, high = LEAST_WIDTH, LARGEST_WIDTH
+    low, high = 1, LARGEST_WIDTH // WIDTH_STEP
     if not fits(low):
         return None
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return Candidate(recipe_of(choice, base, low), choice.dropout, choice.learning_rate)
+    return Candidate(recipe_of(choice, base, low * WIDTH_STEP), choice.dropout, choice.learning_rate)
 
 
 def smallest(base: Recipe, *, size_of: SizeOf) -> tuple[int, str]:
     """Return the smallest reachable size in bytes of ``base``'s student and the format that binds it."""
-    recipe = recipe_of(SMALLEST, base, LEAST_WIDTH)
+    recipe = recipe_of(SMALLEST, base, WIDTH_STEP)
     if base.student != "projection_sequence":
         recipe = replace(recipe, hidden=0)
     sizes = size_of(recipe)

@@ -8,15 +8,12 @@ are those with the lowest log-loss on validation texts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-
-from understudy.program import archive
-from understudy.program.ops import Program
 
 if TYPE_CHECKING:
     from understudy.data.text import TextDataset
@@ -49,13 +46,30 @@ class LinearMachines:
 
 
 @dataclass(frozen=True, eq=False)
+class Networks:
+    """The wide float networks, trained elsewhere.
+
+    Attributes:
+        count: how many.
+        logits: texts to their mean logits, float32 ``[texts, classes]``.
+        digest: of all their weights.
+        size_bytes: bytes of the weights as float32.
+    """
+
+    count: int
+    logits: Callable[[Sequence[str]], Float32Array]
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
 class TrainedTeacher:
     """A fitted teacher; see ``teachers/protocol.py``.
 
     Attributes:
         class_names: the data's classes, in order.
         machines: the linear part.
-        networks: float programs; their logits are averaged.
+        networks: the other part.
         machine_factor: decisions to logits.
         network_factor: scale of the networks' logits.
         machine_share: share of the linear part in the mixture.
@@ -64,7 +78,7 @@ class TrainedTeacher:
 
     class_names: tuple[str, ...]
     machines: LinearMachines
-    networks: tuple[Program, ...]
+    networks: Networks
     machine_factor: float
     network_factor: float
     machine_share: float
@@ -74,13 +88,13 @@ class TrainedTeacher:
     @property
     def size_bytes(self) -> int:
         """Bytes of all weights as float32."""
-        return self.machines.size_bytes + 4 * sum(network.weight_count for network in self.networks)
+        return self.machines.size_bytes + self.networks.size_bytes
 
     def describe(self) -> str:
         """Return what was trained."""
         return (
             f"{self.machine_share:.0%} linear support vector machines on TF-IDF of words, word pairs and character n-grams, "
-            f"{1 - self.machine_share:.0%} {len(self.networks)} wide projection networks, trained here"
+            f"{1 - self.machine_share:.0%} {self.networks.count} wide projection networks, trained here"
         )
 
     def covers(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -92,7 +106,7 @@ class TrainedTeacher:
         if not texts:
             return np.zeros((0, len(self.class_names)), np.float32)
         linear = self.machines.decisions(texts) * np.float32(self.machine_factor)
-        wide = network_logits(self.networks, texts) * np.float32(self.network_factor)
+        wide = self.networks.logits(texts) * np.float32(self.network_factor)
         share = np.float32(self.machine_share)
         return share * linear + (1 - share) * wide
 
@@ -114,17 +128,15 @@ def fit_machines(dataset: TextDataset, *, seed: int) -> LinearMachines:
     return LinearMachines(vectorizers, model)
 
 
-def mix(machines: LinearMachines, networks: tuple[Program, ...], dataset: TextDataset, *, seed: int) -> TrainedTeacher:
+def mix(machines: LinearMachines, networks: Networks, dataset: TextDataset, *, seed: int) -> TrainedTeacher:
     """Return the teacher of both parts, with scales and shares chosen on ``dataset``'s validation texts."""
     texts, labels = dataset.validation.texts, dataset.validation.labels
-    linear, wide = machines.decisions(texts), network_logits(networks, texts)
+    linear, wide = machines.decisions(texts), networks.logits(texts)
     machine_factor = min(_FACTORS, key=lambda factor: _log_loss(linear * factor, labels))
     network_factor = min(_FACTORS, key=lambda factor: _log_loss(wide * factor, labels))
     linear, wide = linear * machine_factor, wide * network_factor
     share = min(_SHARES, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
-    digest = hashlib.sha256(f"trained-teacher-2 {dataset.digest} {seed}".encode())
-    for network in networks:
-        digest.update(archive.dumps(network))
+    digest = hashlib.sha256(f"trained-teacher-2 {dataset.digest} {seed} {networks.digest}".encode()).hexdigest()
     return TrainedTeacher(
         class_names=dataset.class_names,
         machines=machines,
@@ -132,22 +144,8 @@ def mix(machines: LinearMachines, networks: tuple[Program, ...], dataset: TextDa
         machine_factor=machine_factor,
         network_factor=network_factor,
         machine_share=share,
-        digest=digest.hexdigest(),
+        digest=digest,
     )
-
-
-def network_logits(networks: Sequence[Program], texts: Sequence[str]) -> Float32Array:
-    """Return the mean logits float32 ``[texts, classes]`` of float programs."""
-    from understudy.program.executor import Executor, evaluate
-    from understudy.training.corpus import build_corpora
-
-    total = None
-    for network in networks:
-        [corpus] = build_corpora(network.projection, [texts])
-        logits = evaluate(Executor(network), corpus.batches())
-        total = logits if total is None else total + logits
-    assert total is not None
-    return total / np.float32(len(networks))
 
 
 def _features(vectorizers: tuple[Any, ...], texts: Sequence[str]) -> Any:

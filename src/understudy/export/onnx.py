@@ -1,0 +1,111 @@
+"""ONNX: one ``model.onnx`` with operators of the default domain only and no external data.
+
+Needs the packages onnx (to write) and onnxruntime (to run).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import BundleError, missing_extra
+from understudy.program.ops import Program
+
+try:
+    import onnx
+    import onnxruntime
+    from google.protobuf.message import DecodeError
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
+
+    from understudy.export.onnx_program import PROJECTION, write_program
+except ImportError as error:
+    raise missing_extra(purpose="ONNX files", extra="onnx") from error
+
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+_UNREADABLE = (
+    DecodeError,
+    ValueError,
+    runtime_state.Fail,
+    runtime_state.InvalidArgument,
+    runtime_state.InvalidGraph,
+    runtime_state.InvalidProtobuf,
+    runtime_state.NotImplemented,
+    runtime_state.RuntimeException,
+)
+
+
+class OnnxSession:
+    """An ONNX file in onnxruntime on the CPU, one thread, batch 1."""
+
+    def __init__(self, content: bytes) -> None:
+        self.runtime = f"onnxruntime {onnxruntime.__version__}"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # x86 without VNNI would otherwise saturate sums of two products at 16 bits
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.log_severity_level = 4  # what is wrong with a file reaches the caller as an exception
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._classes: int = self._session.get_outputs()[0].shape[-1]
+
+    def predict(self, byte_ids: Int32Array) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        out = np.empty((len(byte_ids), self._classes), np.float32)
+        for i in range(len(byte_ids)):
+            out[i] = self._session.run(None, {"bytes": byte_ids[i : i + 1]})[0][0]
+        return out
+
+
+class OnnxExporter:
+    """Writes and opens ``model.onnx``."""
+
+    format = "onnx"
+    filename = "model.onnx"
+
+    def export(self, program: Program, *, name: str) -> dict[str, bytes]:
+        """Return the file; ``name`` does not occur in it."""
+        return {self.filename: write_program(program)[0]}
+
+    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:
+        """Return one row for each linear, one for the projection and one for the rest; they add up to the file's length."""
+        content, stored = write_program(program)
+        rows = [(owner, stored.get(owner, 0)) for owner in (PROJECTION, *(node.output for node in program.linears))]
+        return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]
+
+    def open(self, folder: Path, *, name: str) -> OnnxSession:
+        """Return a session on the file.
+
+        Raises:
+            BundleError: the file is missing, damaged, or not one with operators of the default domain and its data inside.
+        """
+        path = folder / self.filename
+        try:
+            content = path.read_bytes()
+            _check(content)
+            return OnnxSession(content)
+        except OSError as error:
+            raise BundleError(
+                f"a model file must be readable: received path={str(path)!r} ({error.strerror}); copy or compress it again"
+            ) from error
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            raise BundleError(
+                f"an ONNX model must be complete and use default operators: received path={str(path)!r} ({reason}); "
+                "copy or compress it again"
+            ) from error
+
+
+def _check(content: bytes) -> None:
+    """Raise ValueError or DecodeError for a file that is damaged, or that would read other files or foreign operators."""
+    model = onnx.load_model_from_string(content)
+    graph = model.graph
+    if not graph.node or not graph.input or not graph.output:
+        raise ValueError("no graph")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data for tensor in graph.initializer):
+        raise ValueError("external data")
+    if model.functions or any(node.domain for node in graph.node) or any(entry.domain for entry in model.opset_import):
+        raise ValueError("operators of another domain")
+    if any(a.HasField("g") or a.graphs or a.HasField("t") or a.tensors for node in graph.node for a in node.attribute):
+        raise ValueError("graphs or tensors inside of operators")

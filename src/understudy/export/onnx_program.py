@@ -1,0 +1,112 @@
+"""Nodes of an integer program to ONNX: QuantizeLinear and DequantizeLinear around float operators.
+
+Runtimes fuse them to integer kernels that follow ``spec/program.md``. Rows of tokens are ``[1, E, W]``, vectors ``[1, E, 1]``,
+in uint8 with zero points moved by 128: onnxruntime turns int8 into that on x86, but not around MaxPool and Concat, where
+layers would then run in float.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from understudy.export.onnx_text import write_text_projection
+from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, UINT8, OnnxWriter
+from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
+
+PROJECTION = "projection constants"
+
+
+def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
+    """Return the ``.onnx`` file of an integer ``program``, and the bytes of each linear's numbers and of the projection's."""
+    return _ProgramWriter(program).file()
+
+
+class _ProgramWriter:
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._writer = OnnxWriter()
+        self._tensors = {"bytes": "bytes"}
+        self._real: dict[str, str] = {}
+        self._windows = {node.output: node for node in program.nodes if isinstance(node, Window)}
+        self._shapes = program.shapes()
+
+    def file(self) -> tuple[bytes, dict[str, int]]:
+        program = self._program
+        for node in program.nodes:
+            self._writer.owner = PROJECTION if isinstance(node, ProjectText) else node.output if isinstance(node, Linear) else ""
+            self._tensors[node.output] = self._node(node)
+        content = self._writer.finish(
+            {"bytes": (INT32, [1, program.projection.max_bytes])},
+            {program.nodes[-1].output: (FLOAT, [1, program.classes])},
+        )
+        return content, self._writer.stored_bytes
+
+    def _node(self, node: Node) -> str:
+        match node:
+            case ProjectText():
+                return write_text_projection(self._writer, node.projection, self._tensors[node.input])
+            case Linear():
+                return self._linear(node)
+            case Window():
+                self._check_readers(node)
+                return self._tensors[node.input]
+            case MaxPool():
+                return self._writer.node("MaxPool", [self._tensors[node.input]], kernel_shape=[self._shapes[node.input][0]])
+            case SumPool():
+                return self._sum_pool(node)
+            case Concat():
+                return self._writer.node("Concat", [self._tensors[name] for name in node.inputs], axis=1)
+            case Softmax():
+                flat = self._writer.node("Flatten", [self._dequantized(node.input)])
+                return self._writer.node("Softmax", [flat], output=node.output)
+
+    def _dequantized(self, name: str) -> str:
+        """Return the float tensor of an int8 one."""
+        if name not in self._real:
+            inputs = [self._tensors[name], *self._quantization(self._program.quantization[name])]
+            self._real[name] = self._writer.node("DequantizeLinear", inputs)
+        return self._real[name]
+
+    def _quantized(self, x: str, name: str) -> str:
+        return self._writer.node("QuantizeLinear", [x, *self._quantization(self._program.quantization[name])])
+
+    def _quantization(self, value: Quantization) -> list[str]:
+        return [self._writer.constant(value.scale, FLOAT), self._writer.constant(value.zero_point + 128, UINT8)]
+
+    def _linear(self, node: Linear) -> str:
+        """A convolution over the words; one that reads a window looks at several of them."""
+        assert node.weight_scale is not None
+        writer, source = self._writer, node.input
+        window = self._windows.get(source)
+        width = 1 if window is None else window.width
+        kernel = node.weight.reshape(len(node.weight), width, -1).transpose(0, 2, 1)
+        if node.bits == 4:
+            weight = writer.node("Cast", [writer.constant(kernel, INT4)], to=INT8)
+        else:
+            weight = writer.constant(kernel, INT8)
+        per_channel = len(node.weight_scale) > 1
+        scale = writer.constant(node.weight_scale if per_channel else node.weight_scale[0], FLOAT)
+        axis = {"axis": 0} if per_channel else {}
+        inputs = [self._dequantized(source if window is None else window.input)]
+        inputs.append(writer.node("DequantizeLinear", [weight, scale], **axis))
+        if node.bias is not None:
+            source_scale = writer.constant(self._program.quantization[source].scale, FLOAT)
+            bias_scale = writer.node("Mul", [scale, source_scale])
+            inputs.append(writer.node("DequantizeLinear", [writer.constant(node.bias, INT32), bias_scale], **axis))
+        pads = {} if width == 1 else {"pads": [(width - 1) // 2, width - 1 - (width - 1) // 2]}
+        real = writer.node("Conv", inputs, **pads)
+        if node.relu and self._program.quantization[node.output].zero_point != -128:
+            real = writer.node("Relu", [real])  # else the range of int8 begins at 0 and does the same
+        return self._quantized(real, node.output)
+
+    def _check_readers(self, window: Window) -> None:
+        for node in self._program.nodes:
+            inputs = node.inputs if isinstance(node, Concat) else (node.input,)
+            if window.output in inputs and not isinstance(node, Linear):
+                raise ValueError(f"a window is read by linear nodes only: received output={window.output!r}")
+
+    def _sum_pool(self, node: SumPool) -> str:
+        """A product with a matrix whose entries are all 1 and whose scale is the multiplier."""
+        ones = self._writer.constant(np.ones((self._shapes[node.input][0], 1)), INT8)
+        ones = self._writer.node("DequantizeLinear", [ones, self._writer.constant(node.multiplier, FLOAT)])
+        return self._quantized(self._writer.node("MatMul", [self._dequantized(node.input), ones]), node.output)
