@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from understudy.bundle import Bundle
-    from understudy.compress import compress
+    from understudy.pipeline import compress
     from understudy.family import Family
     from understudy.teachers.registry import load_teacher
 
@@ -15,7 +15,7 @@ __all__ = ["Bundle", "Family", "compress", "load_teacher"]
 _HOME = {
     "Bundle": "understudy.bundle",
     "Family": "understudy.family",
-    "compress": "understudy.compress",
+    "compress": "understudy.pipeline",
     "load_teacher": "understudy.teachers.registry",
 }
 
@@ -26,7 +26,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'understudy' has no attribute {name!r}")
     from importlib import import_module
 
-    found = getattr(import_module(_HOME[name]), name)
-    # importing the submodule bound its module to the same name; the public name is the function
-    globals()[name] = found
-    return found
+    return getattr(import_module(_HOME[name]), name)

@@ -27,9 +27,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         progress.note("a warning")
         return seen["family"]
 
-    module = ModuleType("understudy.compress")
+    module = ModuleType("understudy.pipeline")
     module.run_job = run_job  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "understudy.compress", module)
+    monkeypatch.setitem(sys.modules, "understudy.pipeline", module)
     return seen
 
 

@@ -91,7 +91,7 @@ def compress(
         _print_plan(job, folder, as_json=as_json)
         return
     from understudy.cli.progress import open_progress
-    from understudy.compress import run_job
+    from understudy.pipeline import run_job
 
     with open_progress(sys.stderr, silent=as_json) as progress:
         family = run_job(job, out=folder, progress=progress)
@@ -147,7 +147,7 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
-    from understudy.compress import check_budgets
+    from understudy.pipeline import check_budgets
     from understudy.data.text import load_text_dataset
 
     data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)

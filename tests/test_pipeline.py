@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import understudy
 from understudy.bundle import Bundle
-from understudy.compress import run_job
+from understudy.pipeline import run_job
 from understudy.errors import BudgetError, InputError
 from understudy.family import Family
 from understudy.job import job_from_arguments
