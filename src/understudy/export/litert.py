@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from understudy.errors import BundleError, missing_extra
 from understudy.export.native_stderr import dropped_lines
+from understudy.export.text_graph import CONSTANTS, TABLES
 from understudy.program.ops import Program
 
 try:
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.interpreter import Interpreter
 
-    from understudy.export.litert_program import PROJECTION, write_program
+    from understudy.export.litert_program import write_program
 except ImportError as error:
     raise missing_extra(purpose="LiteRT files", extra="litert") from error
 
@@ -57,17 +58,17 @@ class LitertExporter:
     format = "litert"
     filename = "model.tflite"
 
-    def export(self, program: Program, *, name: str) -> dict[str, bytes]:
+    def export(self, program: Program, *, name: str) -> dict[str, bytes]:  # noqa: ARG002 - files do not hold the name
         """Return the file; ``name`` does not occur in it."""
         return {self.filename: write_program(program)[0]}
 
-    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:
-        """Return one row for each linear, one for the projection and one for the rest; they add up to the file's length."""
+    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:  # noqa: ARG002 - files do not hold the name
+        """Return rows for the projection, each linear and the rest; they add up to the file's length."""
         content, stored = write_program(program)
-        rows = [(owner, stored.get(owner, 0)) for owner in (PROJECTION, *(node.output for node in program.linears))]
+        rows = [(owner, stored.get(owner, 0)) for owner in (CONSTANTS, TABLES, *(node.output for node in program.linears))]
         return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]
 
-    def open(self, folder: Path, *, name: str) -> LitertSession:
+    def open(self, folder: Path, *, name: str) -> LitertSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
 
         Raises:

@@ -69,8 +69,12 @@ class FlatbufferWriter:
         Equal constants are one tensor.
         """
         build, shape = self._builder, tuple(int(n) for n in shape)
-        quantization = None if scale is None else self._quantization(np.atleast_1d(np.asarray(scale, np.float32)), zero_point, axis)
-        buffer = 0 if data is None else self._buffer((pack_int4(data) if kind == INT4 else np.ascontiguousarray(data)).tobytes())
+        quantization = None
+        if scale is not None:
+            quantization = self._quantization(np.atleast_1d(np.asarray(scale, np.float32)), zero_point, axis)
+        buffer = 0
+        if data is not None:
+            buffer = self._buffer((pack_int4(data) if kind == INT4 else np.ascontiguousarray(data)).tobytes())
         shape_offset = self._vector(np.asarray(shape, np.int32))
         label = None if name is None else build.CreateString(name)
         key = (shape, kind, quantization, buffer)
@@ -143,9 +147,7 @@ class FlatbufferWriter:
         return self._stored[key]
 
     def _vector(self, values: Array) -> int:
-        offset: int = self._once(
-            (str(values.dtype), values.tobytes()), lambda: int(self._builder.CreateNumpyVector(values))
-        )
+        offset: int = self._once((str(values.dtype), values.tobytes()), lambda: int(self._builder.CreateNumpyVector(values)))
         return offset
 
     def _offsets(self, offsets: Sequence[int]) -> int:

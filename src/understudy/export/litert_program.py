@@ -25,10 +25,7 @@ from understudy.program.ops import (
 Int8Array = npt.NDArray[np.int8]
 
 _RELU = 1
-_SAME, _VALID = 0, 1
-
-
-PROJECTION = "projection constants"
+_SAME = 0
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -49,7 +46,7 @@ class _ProgramWriter:
         source = self._writer.tensor((1, self._program.projection.max_bytes), INT32, name="bytes")
         self._tensors["bytes"] = source
         for node in self._program.nodes:
-            self._writer.owner = PROJECTION if isinstance(node, ProjectText) else node.output if isinstance(node, Linear) else ""
+            self._writer.owner = node.output if isinstance(node, Linear) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(inputs=[source], outputs=[self._tensors[self._program.nodes[-1].output]])
         return content, self._writer.stored_bytes
@@ -80,13 +77,14 @@ class _ProgramWriter:
         weight = node.weight.astype(np.int8)
         window = self._windows.get(node.input)
         if window is not None:
-            # the file has the neighbours of one channel beside each other, the program the channels of one neighbour
-            weight = weight.reshape(len(weight), window.width, -1).transpose(0, 2, 1).reshape(weight.shape)
-            if self._is_fused(window):
+            if self._tensors[node.input] == self._tensors[window.input]:
                 return self._fused_window(node, window)
+            if self._writer.shape(self._tensors[node.input])[-1] == window.width:
+                # the tensor has the neighbours of one channel beside each other, the program the channels of one neighbour
+                weight = weight.reshape(len(weight), window.width, -1).transpose(0, 2, 1).reshape(weight.shape)
         inputs = [self._tensors[node.input], self._weights(node, weight), self._bias(node)]
         *rows, width = self._shapes[node.output]
-        image = bool(rows) and window is None
+        image = bool(rows) and len(self._writer.shape(inputs[0])) == 4 and self._writer.shape(inputs[0])[-1] == weight.shape[1]
         output = self._int8(node.output, (1, 1, *rows, width) if image else (*rows, width) if rows else (1, width))
         options = {"keepNumDims": image, "fusedActivationFunction": _RELU if node.relu else 0}
         return self._writer.operator("FULLY_CONNECTED", inputs, output, ("FullyConnectedOptions", options))
@@ -109,52 +107,61 @@ class _ProgramWriter:
         return all(n.bits == 8 for n in self._program.linears if n.input == window.output)
 
     def _window(self, node: Window) -> int:
-        readers = [n for n in self._program.nodes if node.output in ((n.inputs) if isinstance(n, Concat) else (n.input,))]
-        if not all(isinstance(reader, Linear) for reader in readers):
-            raise ValueError(f"a window is read by linear nodes only: received output={node.output!r}")
-        if self._is_fused(node):
+        """One channel, E columns and ``width`` filters that each copy a neighbour: slices would cost 200 bytes more."""
+        readers = [n for n in self._program.nodes if node.output in (n.inputs if isinstance(n, Concat) else (n.input,))]
+        by_linear = all(isinstance(reader, Linear) for reader in readers)
+        if by_linear and self._is_fused(node):
             return self._tensors[node.input]
-        # one channel, E columns and `width` filters that each copy a neighbour: a few bytes where slices and paddings cost 500
         words, channels = self._shapes[node.input]
-        source, image = self._tensors[node.input], (1, words, channels, 1)
-        options: Options = ("ReshapeOptions", {"newShape": list(image)})
-        pixels = self._writer.operator("RESHAPE", [source], self._int8(node.input, image), options)
+        pixels = self._reshaped(self._tensors[node.input], node.input, (1, words, channels, 1))
         weights = self._writer.tensor((node.width, node.width, 1, 1), INT8, scale=1, data=np.eye(node.width, dtype=np.int8))
         scale = self._program.quantization[node.input].scale
         bias = self._writer.tensor((node.width,), INT32, scale=scale, data=np.zeros(node.width, np.int32))
         output = self._int8(node.output, (1, words, channels, node.width))
-        options = ("Conv2DOptions", {"padding": _SAME, "strideW": 1, "strideH": 1})
-        return self._writer.operator("CONV_2D", [pixels, weights, bias], output, options)
+        options: Options = ("Conv2DOptions", {"padding": _SAME, "strideW": 1, "strideH": 1})
+        beside = self._writer.operator("CONV_2D", [pixels, weights, bias], output, options)
+        if by_linear:
+            return beside
+        swapped = self._swapped(beside, node.output)
+        return self._reshaped(swapped, node.output, (1, 1, words, node.width * channels))
 
     def _fused_window(self, node: Linear, window: Window) -> int:
         words, channels = self._shapes[window.input]
         kernel = node.weight.astype(np.int8).reshape(-1, 1, window.width, channels)
         output = self._int8(node.output, (1, 1, words, len(kernel)))
         options = {"padding": _SAME, "strideW": 1, "strideH": 1, "fusedActivationFunction": _RELU if node.relu else 0}
-        inputs = [self._tensors[node.input], self._weights(node, kernel), self._bias(node, required=True)]
+        source, image = self._tensors[window.input], (1, 1, words, channels)
+        if self._writer.shape(source) != image:
+            source = self._reshaped(source, window.input, image)
+        inputs = [source, self._weights(node, kernel), self._bias(node, required=True)]
         return self._writer.operator("CONV_2D", inputs, output, ("Conv2DOptions", options))
 
     def _columns(self, name: str) -> int:
         """Return rows ``[..., W, E]`` as ``[..., E, W]``."""
         if name not in self._transposed:
-            *rest, words, channels = self._writer.shape(self._tensors[name])
-            order = self._integers([*range(len(rest)), len(rest) + 1, len(rest)])
-            target = self._int8(name, (*rest, channels, words))
-            inputs = [self._tensors[name], order]
-            self._transposed[name] = self._writer.operator("TRANSPOSE", inputs, target, ("TransposeOptions", {}))
+            self._transposed[name] = self._swapped(self._tensors[name], name)
         return self._transposed[name]
 
+    def _swapped(self, tensor: int, name: str) -> int:
+        """Return ``tensor``, quantized as ``name``, with its last two axes exchanged."""
+        *rest, rows, columns = self._writer.shape(tensor)
+        order = np.asarray([*range(len(rest)), len(rest) + 1, len(rest)], np.int32)
+        inputs = [tensor, self._writer.tensor(order.shape, INT32, data=order)]
+        return self._writer.operator("TRANSPOSE", inputs, self._int8(name, (*rest, columns, rows)), ("TransposeOptions", {}))
+
+    def _reshaped(self, tensor: int, name: str, shape: tuple[int, ...]) -> int:
+        """Return ``tensor``, quantized as ``name``, in another shape."""
+        options: Options = ("ReshapeOptions", {"newShape": list(shape)})
+        return self._writer.operator("RESHAPE", [tensor], self._int8(name, shape), options)
+
     def _max_pool(self, node: MaxPool) -> int:
-        words, channels = self._shapes[node.input]
-        if any(isinstance(n, SumPool) and n.input == node.input for n in self._program.nodes):
-            columns = self._columns(node.input)
-            shape = (*self._writer.shape(columns)[:-1], 1)
-            inputs = [columns, self._writer.tensor((), INT32, data=np.asarray(len(shape) - 1, np.int32))]
-            options: Options = ("ReducerOptions", {"keepDims": True})
-            return self._writer.operator("REDUCE_MAX", inputs, self._int8(node.output, shape), options)
-        size = {"padding": _VALID, "strideW": 1, "strideH": 1, "filterWidth": words, "filterHeight": 1}
-        output = self._int8(node.output, (1, 1, 1, channels))
-        return self._writer.operator("MAX_POOL_2D", [self._tensors[node.input]], output, ("Pool2DOptions", size))
+        beside_sum = any(isinstance(n, SumPool) and n.input == node.input for n in self._program.nodes)
+        source = self._columns(node.input) if beside_sum else self._tensors[node.input]
+        *rest, rows, columns = self._writer.shape(source)
+        axis, shape = (len(rest) + 1, (*rest, rows, 1)) if beside_sum else (len(rest), (*rest, 1, columns))
+        inputs = [source, self._writer.tensor((), INT32, data=np.asarray(axis, np.int32))]
+        options: Options = ("ReducerOptions", {"keepDims": True})
+        return self._writer.operator("REDUCE_MAX", inputs, self._int8(node.output, shape), options)
 
     def _sum_pool(self, node: SumPool) -> int:
         """A linear layer over the words whose weights are all 1 and whose scale is the multiplier."""
@@ -183,14 +190,10 @@ class _ProgramWriter:
         shape = (1, self._shapes[name][0])
         if self._writer.shape(self._tensors[name]) == shape:
             return self._tensors[name]
-        options: Options = ("ReshapeOptions", {"newShape": list(shape)})
-        return self._writer.operator("RESHAPE", [self._tensors[name]], self._int8(name, shape), options)
+        return self._reshaped(self._tensors[name], name, shape)
 
     def _softmax(self, node: Softmax) -> int:
         shape = (1, *self._shapes[node.input])
         real = self._writer.operator("DEQUANTIZE", [self._flat(node.input)], self._writer.tensor(shape, FLOAT32))
         output = self._writer.tensor(shape, FLOAT32, name=node.output)
         return self._writer.operator("SOFTMAX", [real], output, ("SoftmaxOptions", {"beta": 1.0}))
-
-    def _integers(self, values: list[int]) -> int:
-        return self._writer.tensor((len(values),), INT32, data=np.asarray(values, np.int32))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT32, FlatbufferWriter, Options
-from understudy.export.text_graph import SLOTS, Group, TextGraph, text_graph
+from understudy.export.text_graph import CONSTANTS, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
@@ -20,6 +20,7 @@ _RELU, _CLAMP = 1, 2
 def write_text_projection(writer: FlatbufferWriter, projection: TextProjection, byte_ids: int) -> int:
     """Append the operators of ``projection`` and return the tensor of int8 features."""
     return _TextWriter(writer, projection).features(byte_ids)
+
 
 _FULLY_CONNECTED: Options = ("FullyConnectedOptions", {"keepNumDims": True})
 _CLAMPED: Options = ("FullyConnectedOptions", {"keepNumDims": True, "fusedActivationFunction": _CLAMP})
@@ -34,8 +35,10 @@ class _TextWriter:
 
     def features(self, byte_ids: int) -> int:
         graph, writer = self._graph, self._writer
+        writer.owner = TABLES
         windows = self._windows(byte_ids)
         member = self._member(windows)
+        writer.owner = CONSTANTS
         signs = None
         if graph.level_one is not None:
             signs = self._digits(self._product(windows, graph.level_one, scale=1 / 16), orders=len(self._projection.orders))
@@ -57,6 +60,7 @@ class _TextWriter:
         if len(rows) > 1:
             shape = (*writer.shape(joined)[:3], sum(writer.shape(row)[3] for row in rows))
             joined = self._float("CONCATENATION", rows, shape, ("ConcatenationOptions", {"axis": 3}))
+        writer.owner = TABLES
         return self._values(joined)
 
     def _windows(self, byte_ids: int) -> int:

@@ -7,13 +7,13 @@ layers would then run in float.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from understudy.export.onnx_text import write_text_projection
-from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, UINT8, OnnxWriter
+from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, INT64, UINT8, OnnxWriter
 from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
-
-PROJECTION = "projection constants"
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -33,7 +33,7 @@ class _ProgramWriter:
     def file(self) -> tuple[bytes, dict[str, int]]:
         program = self._program
         for node in program.nodes:
-            self._writer.owner = PROJECTION if isinstance(node, ProjectText) else node.output if isinstance(node, Linear) else ""
+            self._writer.owner = node.output if isinstance(node, Linear) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(
             {"bytes": (INT32, [1, program.projection.max_bytes])},
@@ -48,8 +48,7 @@ class _ProgramWriter:
             case Linear():
                 return self._linear(node)
             case Window():
-                self._check_readers(node)
-                return self._tensors[node.input]
+                return self._window(node)
             case MaxPool():
                 return self._writer.node("MaxPool", [self._tensors[node.input]], kernel_shape=[self._shapes[node.input][0]])
             case SumPool():
@@ -78,6 +77,8 @@ class _ProgramWriter:
         assert node.weight_scale is not None
         writer, source = self._writer, node.input
         window = self._windows.get(source)
+        if window is not None and self._tensors[source] != self._tensors[window.input]:
+            window = None  # others read this window too, so it is a tensor of its own
         width = 1 if window is None else window.width
         kernel = node.weight.reshape(len(node.weight), width, -1).transpose(0, 2, 1)
         if node.bits == 4:
@@ -86,24 +87,35 @@ class _ProgramWriter:
             weight = writer.constant(kernel, INT8)
         per_channel = len(node.weight_scale) > 1
         scale = writer.constant(node.weight_scale if per_channel else node.weight_scale[0], FLOAT)
-        axis = {"axis": 0} if per_channel else {}
+        axis: dict[str, Any] = {"axis": 0} if per_channel else {}
         inputs = [self._dequantized(source if window is None else window.input)]
         inputs.append(writer.node("DequantizeLinear", [weight, scale], **axis))
         if node.bias is not None:
             source_scale = writer.constant(self._program.quantization[source].scale, FLOAT)
             bias_scale = writer.node("Mul", [scale, source_scale])
             inputs.append(writer.node("DequantizeLinear", [writer.constant(node.bias, INT32), bias_scale], **axis))
-        pads = {} if width == 1 else {"pads": [(width - 1) // 2, width - 1 - (width - 1) // 2]}
+        pads: dict[str, Any] = {} if width == 1 else {"pads": [(width - 1) // 2, width - 1 - (width - 1) // 2]}
         real = writer.node("Conv", inputs, **pads)
         if node.relu and self._program.quantization[node.output].zero_point != -128:
             real = writer.node("Relu", [real])  # else the range of int8 begins at 0 and does the same
         return self._quantized(real, node.output)
 
-    def _check_readers(self, window: Window) -> None:
-        for node in self._program.nodes:
-            inputs = node.inputs if isinstance(node, Concat) else (node.input,)
-            if window.output in inputs and not isinstance(node, Linear):
-                raise ValueError(f"a window is read by linear nodes only: received output={window.output!r}")
+    def _window(self, node: Window) -> str:
+        """Return what linear nodes read: the window's input, because their convolutions look at neighbours themselves."""
+        readers = [n for n in self._program.nodes if node.output in (n.inputs if isinstance(n, Concat) else (n.input,))]
+        source, writer = self._tensors[node.input], self._writer
+        if all(isinstance(reader, Linear) for reader in readers):
+            return source
+        words, before = self._shapes[node.input][0], (node.width - 1) // 2
+        zero = self._quantization(self._program.quantization[node.input])[1]
+        pads = writer.constant([0, 0, before, 0, 0, node.width - 1 - before], INT64)
+        padded = writer.node("Pad", [source, pads, zero])
+        axis = writer.constant([2], INT64)
+        parts = [
+            writer.node("Slice", [padded, writer.constant([i], INT64), writer.constant([i + words], INT64), axis])
+            for i in range(node.width)
+        ]
+        return writer.node("Concat", parts, axis=1)
 
     def _sum_pool(self, node: SumPool) -> str:
         """A product with a matrix whose entries are all 1 and whose scale is the multiplier."""

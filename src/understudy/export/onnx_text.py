@@ -1,17 +1,18 @@
-"""The text hash in ONNX operators: bytes int32 ``[1, L]`` to features ``[1, P, W]`` or ``[1, P, 1]``, uint8 with zero point 128."""
+"""The text hash in ONNX operators: bytes int32 ``[1, L]`` to features ``[1, P, W]`` or ``[1, P, 1]``.
+
+Features are uint8 with zero point 128.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from understudy.export.onnx_writer import FLOAT, INT4, INT8, UINT4, UINT8, OnnxWriter
-from understudy.export.text_graph import SLOTS, Group, TextGraph, text_graph
+from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT64, UINT4, UINT8, OnnxWriter
+from understudy.export.text_graph import CONSTANTS, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
-INT64 = 7
-"""The kind that shapes and axes have."""
 
 
 def write_text_projection(writer: OnnxWriter, projection: TextProjection, byte_ids: str) -> str:
@@ -20,7 +21,7 @@ def write_text_projection(writer: OnnxWriter, projection: TextProjection, byte_i
 
 
 class _TextWriter:
-    """Tensors have channels before positions, as ONNX convolutions want: windows ``[1, channels, 1, L]``, rows ``[1, P, W]``."""
+    """Channels stand before positions, as ONNX convolutions want: windows ``[1, channels, 1, L]``, rows ``[1, P, W]``."""
 
     def __init__(self, writer: OnnxWriter, projection: TextProjection) -> None:
         self._writer = writer
@@ -29,8 +30,10 @@ class _TextWriter:
 
     def features(self, byte_ids: str) -> str:
         graph, node = self._graph, self._writer.node
+        self._writer.owner = TABLES
         windows = self._windows(byte_ids)
         member = self._member(windows)
+        self._writer.owner = CONSTANTS
         signs = None
         if graph.level_one is not None:
             digits = self._fraction(self._pointwise(windows, graph.level_one))
@@ -51,6 +54,7 @@ class _TextWriter:
             if self._projection.pooling == "utterance" and not group.gap:
                 sums = node("ReduceSum", [sums, self._integers([2])])
             rows.append(sums)
+        self._writer.owner = TABLES
         return self._values(rows[0] if len(rows) == 1 else node("Concat", rows, axis=1))
 
     def _windows(self, byte_ids: str) -> str:

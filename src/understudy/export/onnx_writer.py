@@ -16,6 +16,7 @@ from onnx import ModelProto, TensorProto, helper
 
 FLOAT: int = TensorProto.FLOAT
 INT32: int = TensorProto.INT32
+INT64: int = TensorProto.INT64
 INT8: int = TensorProto.INT8
 UINT8: int = TensorProto.UINT8
 INT4: int = TensorProto.INT4
@@ -59,9 +60,7 @@ class OnnxWriter:
         key = (kind, array.shape, content)
         if key not in self._constants:
             self._constants[key] = next(self._names)
-            self._model.graph.initializer.add(
-                name=self._constants[key], data_type=kind, dims=array.shape, raw_data=content
-            )
+            self._model.graph.initializer.add(name=self._constants[key], data_type=kind, dims=array.shape, raw_data=content)
             self.stored_bytes[self.owner] = self.stored_bytes.get(self.owner, 0) + len(content)
         return self._constants[key]
 

@@ -4,13 +4,14 @@ Tensors hold integers (or integers / 16) that float32 represents exactly, so eve
 With L bytes, m the widest window, W tokens and t a byte position, a graph format computes:
 
 1. ``x[t] = code_table[byte[t]]``: high nibble, class, low nibble, class of a code (class: space 0, punctuation 1, word 9).
-2. ``v = relu(convolution(x) + bias)`` in two groups (high, low) with taps -1..m-1: the nibbles of the codes at t..t+m-1, below 0
-   and so 0 past the end of the token, where a class is missing; ``here`` = 17 in words, 1 at punctuation, else 0;
+2. ``v = relu(convolution(x) + bias)`` in two groups (high, low) with taps -1..m-1: the nibbles of the codes at t..t+m-1,
+   below 0 and so 0 past the end of the token, where a class is missing; ``here`` = 17 in words, 1 at punctuation, else 0;
    ``inside`` = 1 where t continues the word of t-1.
 3. ``u = v @ level_one.T / 16``, ``h = u - floor(u)``: 12 digits for each order, and a 13th that is 1 inside tokens.
 4. ``y = h @ level_two.T * SIGN_SCALE``, ``sign(y - round(y))``: with coefficients in 1..16 y is positive, and the scale's
    excess over 1 moves y's fraction off 0 and 1/2 to the side that the hash means; outside of tokens y, and so the sign, is 0.
-5. ``start = clamp(here - 17 * inside, -1, 1)``, ``slot = cumsum(start)``, ``member[t, w] = (slot[t] == w + 1)``; rows are ``member.T @ signs``.
+5. ``start = clamp(here - 17 * inside, -1, 1)``, ``slot = cumsum(start)``, ``member[t, w] = (slot[t] == w + 1)``;
+   rows are ``member.T @ signs``.
 
 Words: ``g = member.T @ (v @ word_level.T / 16)``, ``h = g - floor(g)``, then step 4; the 13th digit of an absent word is 0.
 Pairs: the same with a convolution of two taps over words; pairs with an absent second word are masked by its 13th digit.
@@ -36,6 +37,9 @@ from understudy.projections.text import (
 )
 
 IntegerArray = npt.NDArray[np.int64]
+
+CONSTANTS, TABLES = "projection constants", "projection tables"
+"""Rows of a byte table: what follows from the seed, and what is the same for every seed."""
 
 SLOTS = DIGITS + 1
 """Digits of a hash between the levels, with the one that carries the bias."""

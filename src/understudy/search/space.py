@@ -9,19 +9,25 @@ from typing import Literal, cast
 
 import optuna
 
-from understudy.students.recipe import Recipe
+from understudy.students.recipe import Recipe, StudentName
 
 SizeOf = Callable[[Recipe], Mapping[str, int]]
 """Recipe to bytes of each requested format."""
 
-FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512)
+FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
 LARGEST_WIDTH = 512
 WIDTH_STEP = 4
 """Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
+LEAST_GOOD_WIDTH = 8
 LEARNING_RATE = 2e-3
-INT4_BELOW_BYTES = 64 * 1024
-"""Up to here the seeded recipe has 4-bit weights: twice as many weights won on every validation split in benchmarks/."""
+INT4_UP_TO_BYTES = 1024 * 1024
+"""Up to here the seeded recipe has 4-bit weights: twice as many weights for the same bytes."""
+PER_CHANNEL_FROM_BYTES = 24 * 1024
+"""From here on a scale for each channel costs a share of the file that its accuracy is worth."""
+_TOKEN_FEATURES = ((8 * 1024, 96), (12 * 1024, 128), (24 * 1024, 192), (48 * 1024, 256), (float("inf"), 384))
+_UTTERANCE_FEATURES = ((8 * 1024, 192), (12 * 1024, 256), (24 * 1024, 384), (48 * 1024, 768), (float("inf"), 1152))
+"""(Bytes below which, features): one token needs fewer than a whole utterance, where all n-grams share the columns."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,41 @@ class Candidate:
     learning_rate: float
 
 
-def seeded_choice(budget_bytes: int, *, bits: Literal[4, 8] | None) -> Choice:
+def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8] | None) -> Choice:
     """Return the choice that the search begins with: a good recipe for a budget of this size."""
-    features = next((p for p, limit in ((96, 8), (128, 12), (192, 24), (256, 48)) if budget_bytes < limit * 1024), 384)
-    weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_BELOW_BYTES else 8)
-    return Choice(features, 1.0, weight_bits, per_channel=budget_bytes >= 24 * 1024, dropout=0.1, learning_rate=LEARNING_RATE)
+    table = _TOKEN_FEATURES if student == "projection_sequence" else _UTTERANCE_FEATURES
+    features = next(count for limit_bytes, count in table if budget_bytes < limit_bytes)
+    weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_UP_TO_BYTES else 8)
+    return Choice(
+        features=features,
+        hidden_ratio=1.0,
+        weight_bits=weight_bits,
+        per_channel=budget_bytes >= PER_CHANNEL_FROM_BYTES,
+        dropout=0.1,
+        learning_rate=LEARNING_RATE,
+    )
 
 
-def sample_choice(trial: optuna.Trial, budget_bytes: int, *, bits: Literal[4, 8] | None) -> Choice:
-    """Return the choice that ``trial`` suggests."""
-    seed = seeded_choice(budget_bytes, bits=bits)
-    at = FEATURES.index(seed.features)
-    near = FEATURES[max(0, at - 2) : at + 3]
+def first_choice(base: Recipe, *, budget_bytes: int, size_of: SizeOf, bits: Literal[4, 8] | None) -> Choice:
+    """Return ``seeded_choice``, with fewer features where it would leave no room for a layer."""
+    seed = seeded_choice(budget_bytes, student=base.student, bits=bits)
+    for features in reversed(FEATURES[: FEATURES.index(seed.features) + 1]):
+        choice = replace(seed, features=features)
+        found = fit(choice, base, budget_bytes=budget_bytes, size_of=size_of)
+        if found is not None and found.recipe.width >= LEAST_GOOD_WIDTH:
+            return choice
+    return replace(SMALLEST, weight_bits=bits or 4)
+
+
+def near_features(first: Choice) -> tuple[int, ...]:
+    """Return the feature counts that a search beginning with ``first`` may choose."""
+    at = FEATURES.index(first.features)
+    return FEATURES[max(0, at - 2) : at + 3]
+
+
+def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | None) -> Choice:
+    """Return the choice that ``trial`` suggests in a search that began with ``first``."""
+    near = near_features(first)
     return Choice(
         features=near[trial.suggest_int("features", 0, len(near) - 1)],
         hidden_ratio=HIDDEN_RATIOS[trial.suggest_int("hidden_ratio", 0, len(HIDDEN_RATIOS) - 1)],
@@ -73,13 +102,10 @@ def sample_choice(trial: optuna.Trial, budget_bytes: int, *, bits: Literal[4, 8]
     )
 
 
-def parameters_of(choice: Choice, budget_bytes: int, *, bits: Literal[4, 8] | None) -> dict[str, object]:
-    """Return ``choice`` as the parameters that ``sample_choice`` reads back."""
-    seed = seeded_choice(budget_bytes, bits=bits)
-    at = FEATURES.index(seed.features)
-    near = FEATURES[max(0, at - 2) : at + 3]
+def parameters_of(choice: Choice, *, bits: Literal[4, 8] | None) -> dict[str, object]:
+    """Return ``choice`` as the parameters that ``sample_choice`` reads back in a search that began with it."""
     parameters: dict[str, object] = {
-        "features": near.index(choice.features),
+        "features": near_features(choice).index(choice.features),
         "hidden_ratio": HIDDEN_RATIOS.index(choice.hidden_ratio),
         "per_channel": choice.per_channel,
         "dropout": choice.dropout,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import optuna
 
-from understudy.search.space import Candidate, SizeOf, fit, parameters_of, sample_choice, seeded_choice
+from understudy.search.space import Candidate, SizeOf, first_choice, fit, parameters_of, sample_choice
 from understudy.students.recipe import Recipe
 
 ATTEMPTS = 20
@@ -43,14 +43,14 @@ class Study:
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._budget_bytes, self._base, self._size_of, self._bits = budget_bytes, base, size_of, bits
         self._trials: dict[int, optuna.Trial] = {}
-        first = seeded_choice(budget_bytes, bits=bits)
-        self._study.enqueue_trial(parameters_of(first, budget_bytes, bits=bits))
+        self._first = first_choice(base, budget_bytes=budget_bytes, size_of=size_of, bits=bits)
+        self._study.enqueue_trial(parameters_of(self._first, bits=bits))
 
     def ask(self) -> Asked | None:
         """Return the next candidate that fits the budget, or None when none is found."""
         for _ in range(ATTEMPTS):
             trial = self._study.ask()
-            choice = sample_choice(trial, self._budget_bytes, bits=self._bits)
+            choice = sample_choice(trial, self._first, bits=self._bits)
             candidate = fit(choice, self._base, budget_bytes=self._budget_bytes, size_of=self._size_of)
             if candidate is not None:
                 self._trials[trial.number] = trial

@@ -1,0 +1,93 @@
+"""The search sees numbers only, so arithmetic stands in for networks."""
+
+from __future__ import annotations
+
+import pytest
+from understudy.search.space import (
+    FEATURES,
+    LARGEST_WIDTH,
+    WIDTH_STEP,
+    Choice,
+    fit,
+    recipe_of,
+    seeded_choice,
+    smallest,
+)
+from understudy.search.study import Study
+from understudy.students.recipe import Recipe
+
+
+def _size(recipe: Recipe) -> dict[str, int]:
+    weights = recipe.width * recipe.features + recipe.hidden * (3 * recipe.width + 20)
+    return {"small": 500 + weights * recipe.weight_bits // 8, "large": 1500 + weights * recipe.weight_bits // 8}
+
+
+BASE = Recipe()
+
+
+@pytest.mark.parametrize("budget_bytes", [6_000, 16_384, 32_768, 102_400])
+def test_the_widest_recipe_that_fits_is_found(budget_bytes: int) -> None:
+    choice = seeded_choice(budget_bytes, student="projection_sequence", bits=None)
+    found = fit(choice, BASE, budget_bytes=budget_bytes, size_of=_size)
+    assert found is not None
+    assert max(_size(found.recipe).values()) <= budget_bytes
+    assert found.recipe.width % WIDTH_STEP == 0
+    if found.recipe.width < LARGEST_WIDTH:
+        wider = recipe_of(choice, BASE, found.recipe.width + WIDTH_STEP)
+        assert max(_size(wider).values()) > budget_bytes
+
+
+def test_what_does_not_fit_is_none_and_the_smallest_names_its_format() -> None:
+    assert fit(seeded_choice(1000, student="projection_sequence", bits=None), BASE, budget_bytes=1000, size_of=_size) is None
+    size_bytes, binding = smallest(BASE, size_of=_size)
+    assert binding == "large"
+    assert size_bytes < _size(recipe_of(seeded_choice(6000, student="projection_sequence", bits=4), BASE, 64))["large"]
+
+
+def _run(seed: int, trials: int) -> list[tuple[Recipe, float]]:
+    """Return the candidates of a search whose answer is best near half the hidden ratio and 8 bits."""
+    study = Study(budget_bytes=16_384, base=BASE, size_of=_size, seed=seed, bits=None)
+    out = []
+    for _ in range(trials):
+        asked = study.ask()
+        assert asked is not None
+        recipe = asked.candidate.recipe
+        value = -abs(recipe.hidden / recipe.width - 0.5) - 0.3 * (recipe.weight_bits == 4) - asked.candidate.dropout
+        study.tell(asked, value)
+        out.append((recipe, value))
+    return out
+
+
+def test_one_seed_asks_the_same_questions_and_begins_with_the_seeded_recipe() -> None:
+    one, two, other = _run(1, 8), _run(1, 8), _run(2, 8)
+    assert one == two
+    assert [r for r, _ in one] != [r for r, _ in other]
+    first = fit(seeded_choice(16_384, student="projection_sequence", bits=None), BASE, budget_bytes=16_384, size_of=_size)
+    assert first is not None and one[0][0] == first.recipe == other[0][0]
+
+
+def test_answers_steer_the_questions() -> None:
+    found = _run(3, 40)
+    early, late = [value for _, value in found[:10]], [value for _, value in found[-10:]]
+    assert sum(late) > sum(early)
+
+
+def test_fixed_bits_stay_fixed() -> None:
+    study = Study(budget_bytes=16_384, base=BASE, size_of=_size, seed=1, bits=8)
+    for _ in range(6):
+        asked = study.ask()
+        assert asked is not None and asked.candidate.recipe.weight_bits == 8
+        study.tell(asked, 0.5)
+
+
+def test_a_budget_that_nothing_near_the_seed_fits_still_gets_a_candidate() -> None:
+    smallest_bytes, _ = smallest(BASE, size_of=_size)
+    study = Study(budget_bytes=smallest_bytes, base=BASE, size_of=_size, seed=1, bits=None)
+    asked = study.ask()
+    assert asked is not None
+    assert max(_size(asked.candidate.recipe).values()) <= smallest_bytes
+
+
+def test_features_are_in_order_and_choices_are_values() -> None:
+    assert list(FEATURES) == sorted(FEATURES)
+    assert Choice(32, 1.0, 4, False, 0.1, 1e-3) == Choice(32, 1.0, 4, False, 0.1, 1e-3)
