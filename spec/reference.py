@@ -45,7 +45,7 @@ def tokens(text: bytes, *, max_bytes: int, max_words: int) -> list[list[int]]:  
 def first_level(seed: int, stream: int, m: int, token: list[int], t: int) -> list[int]:  # 2.3
     v = [token[t + i] if t + i < len(token) else 0 for i in range(m)]
     inputs = [x >> 4 for x in v] + [x & 15 for x in v] + [int(t == 0), 1]
-    return [sum(coefficient(seed, stream, j * (2 * m + 2) + k) * x for k, x in enumerate(inputs)) % 16 for j in range(12)]
+    return [sum(coefficient(seed, stream, j * (2 * m + 2) + k) * x for k, x in enumerate(inputs)) % 16 for j in range(8)]
 
 
 def sign(seed: int, stream: int, p: int, digits: list[int]) -> int:  # 2.4
@@ -55,7 +55,7 @@ def sign(seed: int, stream: int, p: int, digits: list[int]) -> int:  # 2.4
 
 def digest(seed: int, token: list[int]) -> list[int]:  # 2.5
     windows = [first_level(seed, 36, 4, token, t) for t in range(len(token))]
-    return [sum(column) % 16 for column in zip(*windows, strict=True)]
+    return [(sum(column) >> 2) % 16 for column in zip(*windows, strict=True)]
 
 
 def token_row(settings: dict[str, Any], kind: str, features: int, token: list[int]) -> list[int]:  # 2.4, 2.5

@@ -9,8 +9,8 @@
  * All state is static RAM that the generated header declares. Predictions therefore must not run at the same time
  * (interrupts, threads) on one model, and model.h belongs into one source file.
  *
- * The hash coefficients follow from a seed. They are expanded into RAM by the first prediction (13 bytes for each feature,
- * 25 for one of pairs), because storing them would cost 6.5 bytes of flash each and computing them anew most of the time.
+ * The hash coefficients follow from a seed. They are expanded into RAM by the first prediction (9 bytes for each feature,
+ * 17 for one of pairs), because storing them would cost 4.5 bytes of flash each and computing them anew most of the time.
  */
 #ifndef UNDERSTUDY_H
 #define UNDERSTUDY_H
@@ -35,20 +35,22 @@
 #if defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(_M_X64) || defined(_M_ARM64)
 typedef uint16_t us_lane;
 #define US_LANE_NIBBLES 0x0F0Fu
+#define US_LANE_SUMS 0x3F3Fu
 #define US_LANE_ONES 0x0101u
 #else
 typedef uint32_t us_lane;
 #define US_LANE_NIBBLES 0x0F0F0F0Fu
+#define US_LANE_SUMS 0x3F3F3F3Fu
 #define US_LANE_ONES 0x01010101u
 #endif
 #define US_LANES(bytes) ((bytes) / sizeof(us_lane))
 
 enum {
-    US_DIGITS = 12,             /* digits between the two hash levels */
+    US_DIGITS = 8,              /* digits between the two hash levels */
     US_MAX_ORDER = 8,           /* widest n-gram */
     US_LAST_PUNCTUATION = 32,   /* codes 1..32 are tokens by themselves */
     US_SECOND_LEVEL = 64,       /* first stream of the second level */
-    US_FIRST_BLOCK = 16,        /* bytes in a row of a first-level table: one digest */
+    US_FIRST_BLOCK = 8,         /* bytes in a row of a first-level table: one digest */
     US_SECOND_BLOCK = 32,       /* features that are hashed together */
     US_DIGESTS = 4              /* word digests that are remembered, for pairs with up to two tokens between */
 };
@@ -225,8 +227,11 @@ US_FUNCTION void us_word_digest(const us_group *group, const us_tokens *tokens) 
     for (size_t at = tokens->begin + 1; at < tokens->end; at++) {
         us_digest(digest, group->first, tokens, at);
         for (size_t i = 0; i < US_LANES(US_FIRST_BLOCK); i++) {
-            word[i] = (us_lane)((word[i] + digest[i]) & US_LANE_NIBBLES);
+            word[i] = (us_lane)((word[i] + digest[i]) & US_LANE_SUMS);
         }
+    }
+    for (size_t i = 0; i < US_LANES(US_FIRST_BLOCK); i++) {
+        word[i] = (us_lane)((word[i] >> 2) & US_LANE_NIBBLES);
     }
 }
 

@@ -18,7 +18,7 @@ from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextPr
 
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
 """Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
-_FIRST_BLOCK, _SECOND_BLOCK, _DIGEST_BYTES = 16, 32, 4 * 16
+_FIRST_BLOCK, _SECOND_BLOCK, _DIGEST_BYTES = 8, 32, 4 * 8
 _SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
 _WORD_STREAM = 32
 

@@ -90,7 +90,8 @@ class _ProgramWriter:
         return self._writer.operator("FULLY_CONNECTED", inputs, output, ("FullyConnectedOptions", options))
 
     def _weights(self, node: Linear, weight: Int8Array) -> int:
-        kind = INT4 if node.bits == 4 else INT8
+        # 4-bit rows of an odd width do not end at a byte; the delegate refuses them, and the plain kernels round otherwise
+        kind = INT4 if node.bits == 4 and weight.shape[-1] % 2 == 0 else INT8
         return self._writer.tensor(weight.shape, kind, scale=node.weight_scale, data=weight)
 
     def _bias(self, node: Linear, *, required: bool = False) -> int:
@@ -103,7 +104,7 @@ class _ProgramWriter:
         return self._writer.tensor(bias.shape, INT32, scale=scale, data=bias)
 
     def _is_fused(self, window: Window) -> bool:
-        """Return whether every reader of ``window`` has 8-bit weights, so that one CONV_2D does both; int4 CONV_2D is inexact."""
+        """Return whether every reader has 8-bit weights, so that one CONV_2D does window and layer; int4 CONV_2D is inexact."""
         return all(n.bits == 8 for n in self._program.linears if n.input == window.output)
 
     def _window(self, node: Window) -> int:

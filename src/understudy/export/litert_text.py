@@ -44,7 +44,7 @@ class _TextWriter:
             signs = self._digits(self._product(windows, graph.level_one, scale=1 / 16), orders=len(self._projection.orders))
         digests = None
         if graph.word_level is not None:
-            digests = self._fraction(self._pool(member, self._product(windows, graph.word_level, scale=1 / 16)))
+            digests = self._word_digests(member, self._product(windows, graph.word_level, scale=1 / 16))
         rows = []
         for group in graph.groups:
             if group.kind == "character":
@@ -97,6 +97,14 @@ class _TextWriter:
         digits = self._fraction(products)
         shape = (1, 1, self._length, orders, SLOTS)
         return self._float("RESHAPE", [digits], shape, ("ReshapeOptions", {"newShape": list(shape)}))
+
+    def _word_digests(self, member: int, products: int) -> int:
+        sums = self._scaled(self._pool(member, self._fraction(products)), 4)
+        return self._fraction(self._scaled(self._float("FLOOR", [sums], self._writer.shape(sums)), 1 / 16))
+
+    def _scaled(self, x: int, factor: float) -> int:
+        constant = self._writer.tensor((), FLOAT32, data=np.asarray(factor, np.float32))
+        return self._float("MUL", [x, constant], self._writer.shape(x), ("MulOptions", {}))
 
     def _fraction(self, x: int) -> int:
         """Return ``x - floor(x)``."""

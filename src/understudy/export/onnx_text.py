@@ -40,8 +40,9 @@ class _TextWriter:
             signs = self._reshape(digits, (len(self._projection.orders), SLOTS, -1))
         digests = None
         if graph.word_level is not None:
-            positions = self._reshape(self._pointwise(windows, graph.word_level), (1, SLOTS, -1))
-            digests = self._fraction(node("MatMul", [positions, member]))
+            positions = self._reshape(self._fraction(self._pointwise(windows, graph.word_level)), (1, SLOTS, -1))
+            sums = self._scaled(node("MatMul", [positions, member]), 4)
+            digests = self._fraction(self._scaled(node("Floor", [sums]), 1 / 16))
         rows = []
         for group in graph.groups:
             if group.kind == "character":
@@ -79,6 +80,9 @@ class _TextWriter:
     def _pointwise(self, windows: str, weights: IntegerArray) -> str:
         """Return ``weights @ windows / 16``."""
         return self._writer.node("Conv", [windows, self._folded(weights[:, :, None, None], INT4, scale=1 / 16)])
+
+    def _scaled(self, x: str, factor: float) -> str:
+        return self._writer.node("Mul", [x, self._writer.constant(factor, FLOAT)])
 
     def _fraction(self, x: str) -> str:
         """Return ``x - floor(x)``."""

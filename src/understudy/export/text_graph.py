@@ -7,14 +7,15 @@ With L bytes, m the widest window, W tokens and t a byte position, a graph forma
 2. ``v = relu(convolution(x) + bias)`` in two groups (high, low) with taps -1..m-1: the nibbles of the codes at t..t+m-1,
    below 0 and so 0 past the end of the token, where a class is missing; ``here`` = 17 in words, 1 at punctuation, else 0;
    ``inside`` = 1 where t continues the word of t-1.
-3. ``u = v @ level_one.T / 16``, ``h = u - floor(u)``: 12 digits for each order, and a 13th that is 1 inside tokens.
+3. ``u = v @ level_one.T / 16``, ``h = u - floor(u)``: 8 digits for each order, and a 9th that is 1 inside tokens.
 4. ``y = h @ level_two.T * SIGN_SCALE``, ``sign(y - round(y))``: with coefficients in 1..16 y is positive, and the scale's
    excess over 1 moves y's fraction off 0 and 1/2 to the side that the hash means; outside of tokens y, and so the sign, is 0.
 5. ``start = clamp(here - 17 * inside, -1, 1)``, ``slot = cumsum(start)``, ``member[t, w] = (slot[t] == w + 1)``;
    rows are ``member.T @ signs``.
 
-Words: ``g = member.T @ (v @ word_level.T / 16)``, ``h = g - floor(g)``, then step 4; the 13th digit of an absent word is 0.
-Pairs: the same with a convolution of two taps over words; pairs with an absent second word are masked by its 13th digit.
+Words: ``u = v @ word_level.T / 16``, ``g = floor(4 * member.T @ (u - floor(u))) / 16``, ``h = g - floor(g)``, then step 4; the
+9th digit of an absent word is 0.
+Pairs: the same with a convolution of two taps over words; pairs with an absent second word are masked by its 9th digit.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ CONSTANTS, TABLES = "projection constants", "projection tables"
 SLOTS = DIGITS + 1
 """Digits of a hash between the levels, with the one that carries the bias."""
 SIGN_SCALE = 1 + 2.0**-12
-"""Scale of level two. y <= 12 * 15 * 16 + 16, so y's excess stays below one step and 4097 * y below 2**24."""
+"""Scale of level two. y <= 8 * 15 * 16 + 16, so y's excess stays below one step and 4097 * y below 2**24."""
 PAIR_SIGN_SCALE = 1 + 2.0**-13
-"""The same for 24 digits; float32 rounding (2**-20 of y at most) stays far below the excess (2**-13 of y)."""
+"""The same for 16 digits; float32 rounding (2**-20 of y at most) stays far below the excess (2**-13 of y)."""
 _PUNCTUATION_CLASS, _WORD_CLASS, _CLASS_WEIGHT = 1, 9, 2
 """Two words add up to 18, all other neighbours to at most 10; twice the gap between the classes (16) outweighs a nibble."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """One feature group: its kind, and level two ``[features, 13]`` (pairs ``[features, 2, 13]``), values 1..16."""
+    """One feature group: its kind, and level two ``[features, 9]`` (pairs ``[features, 2, 9]``), values 1..16."""
 
     kind: str
     level_two: IntegerArray
@@ -78,8 +79,8 @@ class TextGraph:
         window_kernel: ``[2 * (m + 1), taps, 2]``; tap i looks at position t - 1 + i; the first half of the channels reads the
             first two columns and makes the high nibbles and ``here``, the second half makes the low nibbles and ``inside``.
         window_bias: ``[2 * (m + 1)]``.
-        level_one: ``[orders * 13, channels]`` in -8..7, or None without character groups.
-        word_level: ``[13, channels]`` in -8..7, or None without word and pair groups.
+        level_one: ``[orders * 9, channels]`` in -8..7, or None without character groups.
+        word_level: ``[9, channels]`` in -8..7, or None without word and pair groups.
         start: ``[channels]``.
         groups: the feature groups in column order.
     """
@@ -107,7 +108,8 @@ def text_graph(projection: TextProjection) -> TextGraph:
     words = None
     if by_word:
         words = _digit_rows(word_level(projection), WORD_ORDER, width)
-        words[-1, -1] = -1  # 1 at a token's first position only, so that the sum over positions is 1
+        # 4 at a token's first position only, so that the sum over positions, divided by 4, is 1
+        words[-1, width], words[-1, -1] = 4, -4
     return TextGraph(
         code_table=_code_table(),
         window_kernel=kernel,
@@ -140,7 +142,7 @@ def _windows(width: int) -> tuple[IntegerArray, IntegerArray]:
 
 
 def _digit_rows(table: npt.NDArray[np.int8], order: int, width: int) -> IntegerArray:
-    """Return level one ``[13, 2 * width + 2]`` of an order; the start flag is here - inside, modulo 16."""
+    """Return level one ``[9, 2 * width + 2]`` of an order; the start flag is here - inside, modulo 16."""
     a = table.astype(np.int64)
     rows = np.zeros((SLOTS, 2, width + 1), np.int64)
     rows[:DIGITS, 0, :order] = a[:, :order]

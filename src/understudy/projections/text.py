@@ -21,7 +21,7 @@ Int64Array = npt.NDArray[np.int64]
 Token = bytes
 """The codes of one token, one byte each."""
 
-DIGITS = 12
+DIGITS = 8
 """Base-16 digits between the two hash levels."""
 WORD_ORDER = 4
 """Window width of the hash that is summed into a word's digest."""
@@ -138,7 +138,7 @@ def word_level(projection: TextProjection) -> Int8Array:
 
 
 def second_level(projection: TextProjection, group: FeatureGroup) -> Int8Array:
-    """Return the second-level coefficients ``[features, inputs + 1]``, bias last; ``inputs`` is 12, for pairs 24; spec 2.4."""
+    """Return the second-level coefficients ``[features, inputs + 1]``, bias last; ``inputs`` is 8, for pairs 16; spec 2.4."""
     columns = (2 * DIGITS if group.kind.startswith("skip") else DIGITS) + 1
     flat = digits(projection.seed, _SECOND_LEVEL[group.kind], group.features * columns)
     return flat.reshape(group.features, columns)
@@ -196,7 +196,7 @@ def word_digests(projection: TextProjection, tokens: Sequence[Token]) -> Int64Ar
     if not tokens:
         return np.zeros((0, DIGITS), np.int64)
     digest, owner = _digests(tokens, WORD_ORDER, word_level(projection))
-    return np.add.reduceat(digest, _first_of_each(owner), axis=0) & 15
+    return (np.add.reduceat(digest, _first_of_each(owner), axis=0) >> 2) & 15
 
 
 def token_features(projection: TextProjection, tokens: Sequence[Token]) -> Int32Array:
