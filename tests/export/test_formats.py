@@ -162,7 +162,9 @@ def test_four_bits_save_half_of_the_weights(found: Exporter) -> None:
     assert eight["context"] - four["context"] >= 0.45 * weights
 
 
-@pytest.mark.parametrize(("features", "orders"), [(128, (2, 3, 4, 5, 6)), (240, (2, 3, 4, 5, 6)), (256, (2, 3, 4, 5))])
+@pytest.mark.parametrize(
+    ("features", "orders"), [(128, (2, 3, 4, 5, 6)), (256, (2, 3, 4, 5, 6)), (256, (1, 2, 3, 4, 5, 6, 7, 8))]
+)
 def test_projection_constants_are_at_most_two_kilobytes(features: int, orders: tuple[int, ...], found: Exporter) -> None:
     projection = TextProjection((FeatureGroup("character", features),), orders=orders, pooling="utterance")
     linear = Linear("features", "logits", np.ones((2, features), np.int8), None, False, 8, False, np.ones(1, np.float32))

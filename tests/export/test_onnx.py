@@ -74,7 +74,7 @@ def test_weights_are_stored_in_their_bits(program: Program) -> None:
 
 def test_hash_coefficients_are_stored_in_four_bits(program: Program) -> None:
     kinds = {t.data_type for t in exported(program).graph.initializer if len(t.raw_data) > 256}
-    assert kinds <= {onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.INT8}
+    assert kinds <= {onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.INT8, onnx.TensorProto.INT32}
     graph = text_graph(program.projection)
     largest = max(group.level_two.size for group in graph.groups)
     assert any(

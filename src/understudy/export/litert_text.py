@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT32, FlatbufferWriter, Options
-from understudy.export.text_graph import CONSTANTS, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import CONSTANTS, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
@@ -49,10 +49,10 @@ class _TextWriter:
         for group in graph.groups:
             if group.kind == "character":
                 assert signs is not None
-                sums = self._pool(member, self._reduce(self._signs(signs, group), axis=3))
+                sums = self._pool(member, self._reduce(self._signs(signs, group, scale=SIGN_SCALE), axis=3))
             else:
                 assert digests is not None
-                sums = self._pairs(digests, group) if group.gap else self._signs(digests, group)
+                sums = self._pairs(digests, group) if group.gap else self._signs(digests, group, scale=SIGN_SCALE / 16)
             if self._projection.pooling == "utterance" and not group.gap:
                 sums = self._reduce(sums, axis=2, keep=True)
             rows.append(sums)
@@ -72,8 +72,9 @@ class _TextWriter:
         values = self._float("DEQUANTIZE", [codes], (1, 1, self._length, 4))
         # padding is SAME, so that the kernel is centred on t: as many zero taps before t as the window has after it
         channels, taps, _ = graph.window_kernel.shape
-        kernel = np.zeros((channels, 1, 2 * taps - 3, 2), np.int64)
-        kernel[:, 0, taps - 3 :] = graph.window_kernel
+        reach = max(1, taps - 2)
+        kernel = np.zeros((channels, 1, 2 * reach + 1, 2), np.int64)
+        kernel[:, 0, reach - 1 : reach - 1 + taps] = graph.window_kernel
         bias = writer.tensor((channels,), FLOAT32, data=graph.window_bias.astype(np.float32))
         return self._float(
             "CONV_2D",
@@ -99,21 +100,21 @@ class _TextWriter:
         return self._float("RESHAPE", [digits], shape, ("ReshapeOptions", {"newShape": list(shape)}))
 
     def _word_digests(self, member: int, products: int) -> int:
-        sums = self._scaled(self._pool(member, self._fraction(products)), 4)
-        return self._fraction(self._scaled(self._float("FLOOR", [sums], self._writer.shape(sums)), 1 / 16))
-
-    def _scaled(self, x: int, factor: float) -> int:
-        constant = self._writer.tensor((), FLOAT32, data=np.asarray(factor, np.float32))
-        return self._float("MUL", [x, constant], self._writer.shape(x), ("MulOptions", {}))
+        """Return the digits 0..15 of each word, not divided by 16: two operators where floor and products would take five."""
+        digests = self._pool(member, self._fraction(products))
+        for code, divisor in (("FLOOR_DIV", 1 / 4), ("FLOOR_MOD", 16)):
+            constant = self._writer.tensor((), FLOAT32, data=np.asarray(divisor, np.float32))
+            digests = self._float(code, [digests, constant], self._writer.shape(digests))
+        return digests
 
     def _fraction(self, x: int) -> int:
         """Return ``x - floor(x)``."""
         floor = self._float("FLOOR", [x], self._writer.shape(x))
         return self._float("SUB", [x, floor], self._writer.shape(x), ("SubOptions", {}))
 
-    def _signs(self, digits: int, group: Group) -> int:
+    def _signs(self, digits: int, group: Group, *, scale: float) -> int:
         """Step 4."""
-        return self._sign_of(self._product(digits, group.level_two, scale=group.sign_scale, offset=9))
+        return self._sign_of(self._product(digits, group.level_two, scale=scale, offset=9))
 
     def _sign_of(self, y: int) -> int:
         shape = self._writer.shape(y)
@@ -123,13 +124,13 @@ class _TextWriter:
     def _pairs(self, digests: int, group: Group) -> int:
         """Return the summed signs ``[1, 1, 1, features]`` of all pairs whose second word exists."""
         writer, count = self._writer, self._words - group.gap
-        kernel = self._dequantized(group.level_two[:, None], scale=group.sign_scale, offset=9)
+        kernel = self._dequantized(group.level_two[:, None], scale=SIGN_SCALE / 16, offset=9)
         options = {"padding": 1, "strideW": 1, "strideH": 1, "dilationWFactor": group.gap, "dilationHFactor": 1}
         bias = writer.tensor((len(group.level_two),), FLOAT32, data=np.zeros(len(group.level_two), np.float32))
         y = self._float("CONV_2D", [digests, kernel, bias], (1, 1, count, len(group.level_two)), ("Conv2DOptions", options))
         begin = writer.tensor((4,), INT32, data=np.asarray([0, 0, group.gap, SLOTS - 1], np.int32))
         size = writer.tensor((4,), INT32, data=np.asarray([1, 1, count, 1], np.int32))
-        present = self._float("SIGN", [self._float("SLICE", [digests, begin, size], (1, 1, count, 1))], (1, 1, count, 1))
+        present = self._float("SLICE", [digests, begin, size], (1, 1, count, 1))
         return self._pool(present, self._sign_of(y))
 
     def _values(self, sums: int) -> int:

@@ -49,9 +49,7 @@ class OnnxSession:
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 4  # what is wrong with a file reaches the caller as an exception
         # with its fallback on, it prints what is wrong and tries the same again
-        self._session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         self._classes: int = self._session.get_outputs()[0].shape[-1]
 
     def predict(self, byte_ids: Int32Array) -> Float32Array:

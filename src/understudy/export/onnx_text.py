@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT64, UINT4, UINT8, OnnxWriter
-from understudy.export.text_graph import CONSTANTS, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import CONSTANTS, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
@@ -93,9 +93,9 @@ class _TextWriter:
         return self._sign_of(self._writer.node("MatMul", [self._level_two(group), digits]))
 
     def _level_two(self, group: Group) -> str:
-        scale = self._writer.constant(group.sign_scale, FLOAT)
+        scale = self._writer.constant(SIGN_SCALE, FLOAT)
         values = group.level_two if not group.gap else group.level_two.transpose(0, 2, 1)
-        return self._writer.node("Add", [self._folded(values - 1, UINT4, scale=group.sign_scale), scale])
+        return self._writer.node("Add", [self._folded(values - 1, UINT4, scale=SIGN_SCALE), scale])
 
     def _sign_of(self, y: str) -> str:
         return self._writer.node("Sign", [self._writer.node("Sub", [y, self._writer.node("Round", [y])])])

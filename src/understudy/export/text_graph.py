@@ -45,9 +45,7 @@ CONSTANTS, TABLES = "projection constants", "projection tables"
 SLOTS = DIGITS + 1
 """Digits of a hash between the levels, with the one that carries the bias."""
 SIGN_SCALE = 1 + 2.0**-12
-"""Scale of level two. y <= 8 * 15 * 16 + 16, so y's excess stays below one step and 4097 * y below 2**24."""
-PAIR_SIGN_SCALE = 1 + 2.0**-13
-"""The same for 16 digits; float32 rounding (2**-20 of y at most) stays far below the excess (2**-13 of y)."""
+"""Scale of level two. Of pairs, y * 16 <= 16 * 15 * 16 + 16: its excess stays below one step and 4097 times it below 2**24."""
 _PUNCTUATION_CLASS, _WORD_CLASS, _CLASS_WEIGHT = 1, 9, 2
 """Two words add up to 18, all other neighbours to at most 10; twice the gap between the classes (16) outweighs a nibble."""
 
@@ -63,11 +61,6 @@ class Group:
     def gap(self) -> int:
         """Distance of the two words of a pair; 0 for kinds that are not pairs."""
         return int(self.kind.removeprefix("skip")) + 1 if self.kind.startswith("skip") else 0
-
-    @property
-    def sign_scale(self) -> float:
-        """The factor of step 4."""
-        return PAIR_SIGN_SCALE if self.gap else SIGN_SCALE
 
 
 @dataclass(frozen=True, eq=False)
