@@ -51,7 +51,7 @@ class Lines(SilentProgress):
     def __init__(self) -> None:
         self.begin = time.monotonic()
 
-    def stage(self, name: str, total: int | None = None) -> None:
+    def stage(self, name: str, total: int | None = None) -> None:  # noqa: ARG002 - Progress gives it
         """Print the seconds so far and the stage."""
         print(f"  [{time.monotonic() - self.begin:5.0f} s] {name}", flush=True)
 

@@ -205,7 +205,7 @@ def clinc_like_family() -> Family:
         data=Data(
             class_names=CLASSES,
             splits=splits,
-            warnings={"duplicates across splits": 12, "labels unseen in train": 3, "texts cut at 128 bytes": 6},
+            warnings={"duplicate_across_splits": 12, "test_label_unseen_in_train": 3, "text_cut_at_max_bytes": 6},
             digest="cd" * 32,
             test_digest="ef" * 32,
         ),

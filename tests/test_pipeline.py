@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import understudy
 from understudy.bundle import Bundle
-from understudy.pipeline import run_job
 from understudy.errors import BudgetError, InputError
 from understudy.family import Family
 from understudy.job import job_from_arguments
+from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers
@@ -73,9 +74,7 @@ def test_the_family_is_on_disk_and_predicts(finished: tuple[Family, Path]) -> No
 def test_no_users_text_is_in_the_output(finished: tuple[Family, Path], tiny_csv: Path) -> None:
     _, out = finished
     texts = [line.split(",")[0].strip('"') for line in tiny_csv.read_text().splitlines()[1:]]
-    visible = b"".join(
-        path.read_bytes() for path in out.rglob("*") if path.is_file() and ".understudy" not in path.parts
-    )
+    visible = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file() and ".understudy" not in path.parts)
     assert not [text for text in texts if len(text) > 20 and text.encode() in visible]
 
 
@@ -128,7 +127,9 @@ def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
     assert resumed.finished
     assert trained < set((tmp_path / "out" / ".understudy" / "results").iterdir())
     assert _files(tmp_path / "out") == _files(tmp_path / "whole")
-    assert [t.validation_accuracy for t in resumed.members[0].trials] == [t.validation_accuracy for t in whole.members[0].trials]
+    assert [t.validation_accuracy for t in resumed.members[0].trials] == [
+        t.validation_accuracy for t in whole.members[0].trials
+    ]
 
 
 @pytest.mark.parametrize("student", ["projection_net", "sgnn"])
@@ -190,10 +191,10 @@ def test_progress_hears_every_stage(tiny_csv: Path, tmp_path: Path) -> None:
             self.stages: list[str] = []
             self.metrics: list[dict[str, float]] = []
 
-        def stage(self, name: str, total: int | None = None) -> None:
+        def stage(self, name: str, total: int | None = None) -> None:  # noqa: ARG002
             self.stages.append(name)
 
-        def advance(self, n: int = 1, **metrics: float) -> None:
+        def advance(self, n: int = 1, **metrics: float) -> None:  # noqa: ARG002
             self.metrics.append(metrics)
 
     listener = Listener()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from understudy.bundle import Bundle
-    from understudy.pipeline import compress
     from understudy.family import Family
+    from understudy.pipeline import compress
     from understudy.teachers.registry import load_teacher
 
 __all__ = ["Bundle", "Family", "compress", "load_teacher"]

@@ -79,9 +79,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
     test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
     reference = run(program, test_ids)
     exports = {f: exporter(f).export(program, name=order.name) for f in order.formats}
-    files = [
-        _verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats
-    ]
+    files = [_verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats]
     threshold = threshold_of(chosen.result.validation_probabilities)
     recipe = {**chosen.candidate.recipe.as_dict(), "seed": chosen.number}
     write_bundle(

@@ -60,6 +60,5 @@ def missing_extra(*, purpose: str, extra: str) -> SetupError:
         extra: name of the extra in ``pyproject.toml``.
     """
     return SetupError(
-        f"{purpose} needs the {extra!r} extra: received extra={extra!r} not installed; "
-        f"run: pip install 'understudy[{extra}]'"
+        f"{purpose} needs the {extra!r} extra: received extra={extra!r} not installed; run: pip install 'understudy[{extra}]'"
     )

@@ -9,20 +9,33 @@
         lesson/        texts, labels and teacher answers as the workers read them
         results/       one file for each finished training, one checkpoint for each unfinished one
         teacher/       answers of the teacher, by content
-        search.json    rounds and seconds that the search has used
+        search.json    seconds and trials that the search has used
+        lock           held by the run that is at work
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
-from understudy.errors import InputError, SetupError
+from understudy.errors import InputError, SetupError, UnderstudyError
 from understudy.files import write_text
 
 STATE = ".understudy"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """How far the search of a job is: seconds that it used, and trials of each budget that it began."""
+
+    seconds: float = 0.0
+    trials: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,11 @@ class JobFolder:
     def state(self) -> Path:
         """Folder of everything that only serves to go on."""
         return self.path / STATE
+
+    @property
+    def mark(self) -> Path:
+        """File that says whose folder this is."""
+        return self.state / "job.json"
 
     @property
     def lesson(self) -> Path:
@@ -51,24 +69,55 @@ class JobFolder:
         """Folder of cached teacher answers."""
         return self.state / "teacher"
 
-    def seconds_searched(self) -> float:
-        """Return the seconds that earlier runs spent on the search."""
+    def searched(self) -> Searched:
+        """Return how far earlier runs came."""
         path = self.state / "search.json"
-        return float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0
+        return Searched(**json.loads(path.read_text())) if path.exists() else Searched()
 
-    def record_seconds(self, seconds: float) -> None:
-        """Keep the seconds that the search has used so far."""
-        write_text(self.state / "search.json", json.dumps({"seconds": seconds}))
+    def record_search(self, searched: Searched) -> None:
+        """Keep how far the search is."""
+        write_text(self.state / "search.json", json.dumps(asdict(searched)))
 
 
-def claim(path: Path, identity: dict[str, str]) -> JobFolder:
-    """Return ``path`` as the folder of the job that ``identity`` names, made when it is missing.
+@contextmanager
+def claim(path: Path, identity: Mapping[str, str]) -> Iterator[JobFolder]:
+    """Yield ``path`` as the folder of the job that ``identity`` names, made when it is missing; no other run may use it.
+
+    An error before anything was trained leaves no trace of a folder that was made here.
 
     Raises:
         InputError: the folder holds another job, or something else.
-        SetupError: the folder cannot be made or written.
+        SetupError: the folder cannot be made or written, or another run is using it.
     """
-    mark = path / STATE / "job.json"
+    _check(path, identity)
+    folder = JobFolder(path)
+    known = folder.mark.exists()
+    made = [each for each in (folder.state, path, *path.parents) if not each.exists()]
+    try:
+        folder.state.mkdir(parents=True, exist_ok=True)
+        lock = (folder.state / "lock").open("w")
+    except OSError as error:
+        _remove_empty(made)
+        raise SetupError(
+            f"the output folder must be writable: received out={str(path)!r} ({error.strerror}); choose another --out"
+        ) from error
+    with lock:
+        _lock(lock, path)
+        try:
+            _sweep(folder)
+            if not known:
+                write_text(folder.mark, json.dumps(dict(identity), indent=1))
+            yield folder
+        except (UnderstudyError, OSError):
+            if not known and not _has_trained(folder):
+                shutil.rmtree(folder.state, ignore_errors=True)
+                _remove_empty(made)
+            raise
+
+
+def _check(path: Path, identity: Mapping[str, str]) -> None:
+    """Raise ``InputError`` unless ``path`` is missing, empty or of the job that ``identity`` names."""
+    mark = JobFolder(path).mark
     if mark.exists():
         try:
             known = json.loads(mark.read_text())
@@ -80,19 +129,45 @@ def claim(path: Path, identity: dict[str, str]) -> JobFolder:
                 f"an output folder belongs to one job: received out={str(path)!r}, which holds another one "
                 f"(different: {', '.join(different)}); choose another --out or delete the folder"
             )
-        return JobFolder(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    # a run that was killed before it wrote the mark leaves nothing but the state's folder
+    elif path.exists() and (not path.is_dir() or any(entry.name != STATE for entry in path.iterdir())):
         raise InputError(
             f"an output folder is new, empty, or of the same job: received out={str(path)!r}, which holds something else; "
             "choose another --out"
         )
+
+
+def _lock(stream: IO[str], path: Path) -> None:
+    """Hold ``stream``'s file until it is closed; the system lets go of it when the process dies, however it dies."""
     try:
-        mark.parent.mkdir(parents=True, exist_ok=True)
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SetupError(
+            f"an output folder is used by one run at a time: received out={str(path)!r}, where another run is at work; "
+            "wait for it or choose another --out"
+        ) from error
     except OSError as error:
         raise SetupError(
-            f"the output folder must be writable: received out={str(path)!r} ({error.strerror}); choose another --out"
+            f"the output folder must be on a disk with file locks: received out={str(path)!r} ({error.strerror}); "
+            "choose another --out"
         ) from error
-    if not os.access(path, os.W_OK):
-        raise SetupError(f"the output folder must be writable: received out={str(path)!r}; choose another --out")
-    write_text(mark, json.dumps(identity, indent=1))
-    return JobFolder(path)
+
+
+def _sweep(folder: JobFolder) -> None:
+    """Remove what a killed run was writing."""
+    for leftover in [*folder.path.glob(".*.part"), *folder.state.rglob(".*.part")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove ``folders``, the innermost first; what is not there or not empty stays."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _has_trained(folder: JobFolder) -> bool:
+    return folder.results.is_dir() and any(folder.results.iterdir())

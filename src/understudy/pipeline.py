@@ -14,6 +14,8 @@ import numpy as np
 
 from understudy.baselines import Baseline, majority_class, tfidf_logistic_regression
 from understudy.compression.quantize.shape import quantized_shape
+from understudy.data.read import read_table
+from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import TextDataset, load_text_dataset
 from understudy.delivery import Order, deliver
 from understudy.errors import BudgetError
@@ -22,19 +24,21 @@ from understudy.family import Family, Infeasible
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
 from understudy.progress import Progress, SilentProgress
-from understudy.record import baseline_record, created_with, data_record, teacher_record
+from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
 from understudy.search.space import SizeOf, smallest
 from understudy.selection import Plan, Searches
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
-from understudy.teachers.protocol import Teacher
+from understudy.teachers.protocol import Teacher, checked_logits
 from understudy.teachers.registry import load_teacher
 from understudy.teaching import Teaching, assess, train_teacher, worker_count, write_lesson
 from understudy.training.workers import Workers
 from understudy.units import format_bytes
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
+FIRST_TEXTS = 8
+"""Training texts on which a teacher is tried before the job begins."""
 
 
 def compress(
@@ -87,11 +91,25 @@ def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: A
     for line in dataset.statistics.lines():
         progress.note(line)
     budgets = check_budgets(job, dataset)
-    folder = claim(out, {"settings": job.study_digest(), "data": dataset.digest})
+    brought = _brought_teacher(job, dataset, teacher, progress=progress)
+    identity = {
+        "settings": job.study_digest(),
+        "data": dataset.digest,
+        "teacher": "" if brought is None else brought.digest,
+    }
+    with claim(out, identity) as folder:
+        return _run(job, dataset, budgets, brought, folder=folder, progress=progress)
 
+
+def _run(
+    job: Job, dataset: TextDataset, budgets: Budgets, brought: Teacher | None, *, folder: JobFolder, progress: Progress
+) -> Family:
+    """Teach, search, deliver and report in a folder that is the job's."""
     progress.stage("measuring baselines")
     baselines = _baselines(dataset, seed=job.seed)
-    teaching = _teach(job, dataset, baselines[-1], teacher, folder=folder, progress=progress)
+    teaching = _teach(job, dataset, baselines[-1], brought, folder=folder, progress=progress)
+    # asked about every text before anything is made from its answers
+    teacher = teacher_record(teaching, dataset)
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
 
     plan = _plan(job, dataset, teaching)
@@ -106,6 +124,7 @@ def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: A
             finished = False
             progress.note("stopped early: delivering the best so far; run the same command again to go on")
 
+    out = folder.path
     order = Order(out, job.name, tuple(job.formats), dataset.digest)
     selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
@@ -120,7 +139,7 @@ def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: A
         finished=finished,
         job=job.model_dump(mode="json"),
         data=data_record(dataset),
-        teacher=teacher_record(teaching, dataset, selections),
+        teacher=teacher or trainer_record(dataset, selections),
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
         members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
         infeasible=budgets.infeasible,
@@ -224,19 +243,35 @@ def _baselines(dataset: TextDataset, *, seed: int) -> tuple[Baseline, Baseline]:
     )
 
 
+def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: Progress) -> Teacher | None:
+    """Return the user's teacher, None where one is trained here or none is used.
+
+    It is asked a few texts, so that a teacher of another shape ends the job before anything is made.
+
+    Raises:
+        InputError: it cannot be loaded, or its answers break a rule.
+    """
+    if job.training_mode != "distill" or (brought is None and job.teacher.kind == "auto"):
+        return None
+    progress.stage("loading the teacher")
+    source = job.teacher.source if brought is None else brought
+    table = read_table(job.data.train)
+    # saved logits have a row for each row of the file, of which a part may have been split off
+    texts = take_rows(table, text=find_text_column(table, job.data.text), label=None).texts
+    teacher = load_teacher(source, class_names=dataset.class_names, training_texts=texts)
+    first = dataset.train.texts[:FIRST_TEXTS]
+    covered = [text for text, known in zip(first, teacher.covers(first), strict=True) if known]
+    checked_logits(teacher, covered, len(dataset.class_names))
+    return teacher
+
+
 def _teach(
-    job: Job, dataset: TextDataset, baseline: Baseline, brought: Any, *, folder: JobFolder, progress: Progress
+    job: Job, dataset: TextDataset, baseline: Baseline, brought: Teacher | None, *, folder: JobFolder, progress: Progress
 ) -> Teaching:
-    """Return the teacher, loaded or trained, and whether it is used."""
+    """Return the teacher, brought or trained here, and whether it is used."""
     if job.training_mode != "distill":
         return Teaching(None, used=False)
-    teacher: Teacher
-    if brought is None and job.teacher.kind == "auto":
-        teacher = train_teacher(job, dataset, folder=folder, progress=progress)
-    else:
-        progress.stage("loading the teacher")
-        source = job.teacher.source if brought is None else brought
-        teacher = load_teacher(source, class_names=dataset.class_names, training_texts=dataset.train.texts)
+    teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought
     teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder)
     if not teaching.used:
         progress.note(f"training without the teacher: {teaching.note}")

@@ -71,12 +71,14 @@ def baseline_record(baseline: Baseline, dataset: TextDataset) -> records.Baselin
     )
 
 
-def teacher_record(
-    teaching: Teaching, dataset: TextDataset, selections: Sequence[Selection]
-) -> records.Teacher | None:
-    """Return what the teacher reaches on the test split, None without one; in joint mode the largest student's trainer."""
+def teacher_record(teaching: Teaching, dataset: TextDataset) -> records.Teacher | None:
+    """Return what the teacher reaches on the test split, None without one.
+
+    Raises:
+        InputError: its answers on the test split break a rule.
+    """
     if teaching.teacher is None:
-        return _trainer_record(dataset, selections)
+        return None
     teacher = teaching.teacher
     reached = None
     if teacher.covers(dataset.test.texts).all():
@@ -93,7 +95,8 @@ def teacher_record(
     )
 
 
-def _trainer_record(dataset: TextDataset, selections: Sequence[Selection]) -> records.Teacher | None:
+def trainer_record(dataset: TextDataset, selections: Sequence[Selection]) -> records.Teacher | None:
+    """Return what the largest student's trainer reaches on the test split, None in every mode but joint."""
     results = [s.best.result for s in selections if s.best.result and s.best.result.trainer]
     if not results:
         return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from understudy.job_folder import Searched
 from understudy.search.space import Candidate, SizeOf
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from understudy.job_folder import JobFolder
     from understudy.progress import Progress
 
+Train = Callable[[list[TrainingTask], str], list[TaskResult]]
+"""From tasks and a title for people to results."""
 DEFAULT_TRIALS = 1
 BRACKET = 4
 """Candidates that are compared by short trainings, of which one is trained to the end."""
@@ -112,8 +115,7 @@ class Searches:
         self.plan, self.size_of = plan, size_of
         self.budgets = dict(budgets)
         self.studies = {
-            text: Study(budget_bytes=size, base=plan.base, size_of=size_of, seed=plan.seed, bits=bits)
-            for text, size in budgets
+            text: Study(budget_bytes=size, base=plan.base, size_of=size_of, seed=plan.seed, bits=bits) for text, size in budgets
         }
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
 
@@ -124,19 +126,28 @@ class Searches:
         Talwalkar 2016): short trainings of a few candidates, of which the best is trained to its last step.
         """
         planned = job.trials or (None if job.time_seconds else DEFAULT_TRIALS)
-        begin = time.monotonic() - folder.seconds_searched()
+        earlier = folder.searched()
+        begin = time.monotonic() - earlier.seconds
         asked = 1
-        self._finish(self._ask(1), workers, progress=progress, title="training")
-        folder.record_seconds(time.monotonic() - begin)
+
+        def record() -> None:
+            folder.record_search(Searched(time.monotonic() - begin, max(asked, earlier.trials)))
+
+        def train(tasks: list[TrainingTask], title: str) -> list[TaskResult]:
+            return train_all(tasks, workers, progress=progress, title=title, on_point=record)
+
+        self._finish(self._ask(1), train, workers=workers, title="training")
         while planned is None or asked < planned:
-            if job.time_seconds is not None and time.monotonic() - begin >= job.time_seconds:
+            used_up = job.time_seconds is not None and time.monotonic() - begin >= job.time_seconds
+            # what an earlier run began belongs to the result: without it, the same command would find less the second time
+            if used_up and asked >= earlier.trials:
                 break
             size = BRACKET if planned is None else min(BRACKET, planned - asked)
             title = f"trials {asked + 1} to {asked + size}" + (f" of {planned}" if planned else "")
-            promoted = self._shorten(self._ask(size), workers, progress=progress, title=f"{title}: short trainings")
-            self._finish(promoted, workers, progress=progress, title=f"{title}: training the best")
             asked += size
-            folder.record_seconds(time.monotonic() - begin)
+            record()
+            promoted = self._shorten(self._ask(size), train, title=f"{title}: short trainings")
+            self._finish(promoted, train, workers=workers, title=f"{title}: training the best")
 
     def selections(self) -> list[Selection]:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
@@ -150,16 +161,14 @@ class Searches:
         """Return up to ``count`` new candidates for each budget."""
         return {text: [a for _ in range(count) if (a := study.ask())] for text, study in self.studies.items()}
 
-    def _shorten(
-        self, asked: dict[str, list[Asked]], workers: Workers, *, progress: Progress, title: str
-    ) -> dict[str, list[Asked]]:
+    def _shorten(self, asked: dict[str, list[Asked]], train: Train, *, title: str) -> dict[str, list[Asked]]:
         """Train every candidate for a share of the steps and return the best of each budget."""
         tasks = {
             (text, a.number): self.plan.task(a.candidate, taught=self.plan.taught, share=1 / HALVING_FACTOR)
             for text, found in asked.items()
             for a in found
         }
-        results = dict(zip(tasks, train_all(list(tasks.values()), workers, progress=progress, title=title), strict=True))
+        results = dict(zip(tasks, train(list(tasks.values()), title), strict=True))
         promoted: dict[str, list[Asked]] = {}
         for text, found in asked.items():
             reached = {a.number: results[text, a.number].validation_accuracy for a in found}
@@ -170,17 +179,18 @@ class Searches:
             self.tried[text] += [self._tried(a, reached[a.number]) for a in found if a is not best]
         return promoted
 
-    def _finish(self, asked: dict[str, list[Asked]], workers: Workers, *, progress: Progress, title: str) -> None:
+    def _finish(self, asked: dict[str, list[Asked]], train: Train, *, workers: Workers, title: str) -> None:
         """Train candidates to their last step, each beside its twin without the teacher."""
         pairs = [(text, a, self._pair(a)) for text, found in asked.items() for a in found]
-        every = [task for _, _, pair in pairs for task in pair]
-        results = dict(
-            zip((task.key for task in every), train_all(every, workers, progress=progress, title=title), strict=True)
-        )
-        for text, a, pair in pairs:
-            student, *twin = (results[task.key] for task in pair)
-            tried = self._tried(a, student.validation_accuracy)
-            self.tried[text].append(replace(tried, result=student, twin=twin[0] if twin else None))
+        try:
+            train([task for _, _, pair in pairs for task in pair], title)
+        finally:
+            # when it was interrupted, the trials that are whole count
+            for text, a, pair in pairs:
+                if all(workers.has_finished(task) for task in pair):
+                    student, *twin = (workers.result(task) for task in pair)
+                    tried = self._tried(a, student.validation_accuracy)
+                    self.tried[text].append(replace(tried, result=student, twin=twin[0] if twin else None))
 
     def _tried(self, asked: Asked, validation_accuracy: float) -> Tried:
         size_bytes = max(self.size_of(asked.candidate.recipe).values())

@@ -163,9 +163,7 @@ def required_gain(minimum_gain: float, baseline_accuracy: float) -> float:
     return min(minimum_gain, 0.1 * (1.0 - baseline_accuracy))
 
 
-def write_lesson(
-    job: Job, dataset: TextDataset, teaching: Teaching, *, folder: JobFolder, progress: Progress
-) -> LessonStore:
+def write_lesson(job: Job, dataset: TextDataset, teaching: Teaching, *, folder: JobFolder, progress: Progress) -> LessonStore:
     """Write what every training reads; finished parts are found again."""
     store = LessonStore(folder.lesson)
     if store.complete:
@@ -182,9 +180,7 @@ def write_lesson(
         progress.stage("asking the teacher", total=len(views))
         parts = []
         for view in views:
-            parts.append(
-                cached_logits(teaching.teacher, view, class_names=dataset.class_names, folder=folder.teacher).values
-            )
+            parts.append(cached_logits(teaching.teacher, view, class_names=dataset.class_names, folder=folder.teacher).values)
             progress.advance()
         answers = np.stack(parts)
     store.write(

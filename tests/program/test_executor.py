@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.programs import TEXTS
+
 from understudy.compression.quantize.calibrate import calibrate, weight_scale
 from understudy.compression.quantize.integer import to_integer
 from understudy.program import archive
@@ -17,8 +19,6 @@ from understudy.projections.text import encode, project
 from understudy.students.recipe import Recipe
 from understudy.students.registry import STUDENTS, build_student
 from understudy.training.corpus import build_corpora
-
-from tests.programs import TEXTS
 
 LEARNED = {"projection_net": 0, "sgnn": 16, "projection_sequence": 16}
 

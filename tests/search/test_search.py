@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from understudy.search.space import (
     FEATURES,
     LARGEST_WIDTH,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from understudy.program import archive
 from understudy.students.recipe import Recipe
 from understudy.training.distortion import distort
@@ -111,7 +112,7 @@ def test_workers_give_what_one_process_gives(lesson: Path, tmp_path: Path) -> No
     tasks = [_task(), _task(taught=False), _task(seed=6)]
     events: list[int] = []
     with Workers(lesson, tmp_path / "many", count=2) as workers:
-        many = workers.run(tasks, on_point=lambda task, event: events.append(event["step"]))
+        many = workers.run(tasks, on_point=lambda _task, event: events.append(event["step"]))
         again = workers.run(tasks)
     (tmp_path / "one").mkdir()
     one = [run_task(task, lesson_folder=lesson, result_folder=tmp_path / "one") for task in tasks]

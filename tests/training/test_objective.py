@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from understudy.training.objective import Objective
 from understudy.training.terms import cross_entropy, decoupled_distillation, soft_distillation
 

@@ -147,8 +147,8 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
-    from understudy.pipeline import check_budgets
     from understudy.data.text import load_text_dataset
+    from understudy.pipeline import check_budgets
 
     data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
     budgets = check_budgets(job, data)

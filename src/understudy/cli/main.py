@@ -12,9 +12,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from understudy.cli import compress, doctor, evaluate, init, predict, report
 from understudy.cli.output import print_json
@@ -23,9 +24,26 @@ from understudy.errors import SetupError, UnderstudyError
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 USAGE = 2
-_REFUSED_BY_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+_REFUSED_BY_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class _Interrupted(Exception):  # noqa: N818 - no error, but it must not be a KeyboardInterrupt, which typer swallows
+    """Ctrl-C inside a verb."""
+
+
+class _Verbs(TyperGroup):
+    """Tells an interruption apart from a verb that ends with the same exit code after printing what it has."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
 
 app = typer.Typer(
+    cls=_Verbs,
     name="understudy",
     help="A big model and a size budget in, a family of small verified models out.",
     epilog="Exit codes: 0 done, 1 our bug, 2 your input, 3 a budget cannot be met, 4 your environment, 5 a bad bundle, "
@@ -81,8 +99,13 @@ def run(arguments: Sequence[str]) -> int:
         command = context.command_path if context else "understudy"
         message = f"{error.format_message().rstrip('.')}; run: {command} --help"
         return _fail("UsageError", message, USAGE, as_json=as_json)
-    except KeyboardInterrupt:
-        return _interrupted(as_json=as_json)
+    except (_Interrupted, KeyboardInterrupt):
+        return _fail(
+            KeyboardInterrupt.__name__,
+            "interrupted; what was finished is kept, run the same command again to go on",
+            INTERRUPTED,
+            as_json=as_json,
+        )
     except BrokenPipeError:
         _discard_output()
         return 1
@@ -96,8 +119,6 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the outermost line
         return _bug(error, as_json=as_json)
-    if result == INTERRUPTED:
-        return _interrupted(as_json=as_json)
     return result if isinstance(result, int) else 0
 
 
@@ -107,11 +128,6 @@ def _fail(kind: str, message: str, code: int, *, as_json: bool) -> int:
         print_json({"error": {"type": kind, "message": line, "exit_code": code}})
     typer.echo(f"error: {line}", err=True)
     return code
-
-
-def _interrupted(*, as_json: bool) -> int:
-    message = "interrupted; what was finished is kept, run the same command again to go on"
-    return _fail("KeyboardInterrupt", message, INTERRUPTED, as_json=as_json)
 
 
 def _bug(error: Exception, *, as_json: bool) -> int:

@@ -21,7 +21,7 @@ CUT_FRACTION_LIMIT = 0.01
 
 QUANTILES = ("0", "0.25", "0.5", "0.75", "0.95", "0.99", "1")
 _LISTED_CLASSES = 10
-_MEANINGS = {
+MEANINGS = {
     "class_with_one_example": "classes with one example, which stays in train",
     "test_label_unseen_in_train": "test rows with a label that train does not have, counted as wrong",
     "validation_label_unseen_in_train": "validation rows with a label that train does not have, counted as wrong",
@@ -32,7 +32,7 @@ _MEANINGS = {
     "duplicate_across_splits": "validation or test rows whose text another part has too",
     "conflicting_labels": "texts of train with more than one label",
 }
-"""Warning to what is counted."""
+"""Warning to what is counted, in words."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class DataStatistics:
 
 def warning_lines(warnings: Mapping[str, int]) -> list[str]:
     """Return one line for each counted warning."""
-    return [f"{_MEANINGS[name]}: {count}" for name, count in warnings.items()]
+    return [f"{MEANINGS[name]}: {count}" for name, count in warnings.items()]
 
 
 def length_bytes(texts: Sequence[str]) -> Int64Array:

@@ -160,7 +160,7 @@ def _class_names(train: Rows, column: str, *, settings: DataSettings) -> tuple[s
 def _check_labels_known(name: str, part: Examples, class_names: Sequence[str], *, settings: DataSettings) -> None:
     if (part.labels == UNSEEN).all():
         raise InputError(
-            f"the {name} file has labels of train: received none of classes={len(class_names)} "
+            f"the {name} file has labels of train: received known_labels=0 of classes={len(class_names)} "
             f"in rows={len(part)} of file={str(getattr(settings, name))!r}; check its label column"
         )
 

@@ -12,9 +12,7 @@ import numpy as np
 from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
 from understudy.projections.text import FeatureGroup, TextProjection
 
-_NODES: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (ProjectText, Linear, Window, MaxPool, SumPool, Concat, Softmax)
-}
+_NODES: dict[str, type[Any]] = {cls.__name__: cls for cls in (ProjectText, Linear, Window, MaxPool, SumPool, Concat, Softmax)}
 
 
 def dumps(program: Program) -> bytes:

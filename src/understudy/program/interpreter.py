@@ -90,9 +90,7 @@ def run(program: Program, byte_ids: Int32Array, *, batch_size: int = 256) -> Sco
     """
     if not program.quantization:
         raise ValueError("the interpreter runs integer programs: received a float one; quantize it first")
-    parts = [
-        _run_batch(program, byte_ids[begin : begin + batch_size]) for begin in range(0, len(byte_ids), batch_size)
-    ]
+    parts = [_run_batch(program, byte_ids[begin : begin + batch_size]) for begin in range(0, len(byte_ids), batch_size)]
     if not parts:
         empty = np.zeros((0, program.classes))
         return Scores(empty.astype(np.int8), empty.astype(np.float32))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from understudy.family import Family, Member
-from understudy.report.wording import count, percent, points
+from understudy.report.wording import count, percent, points, warning
 from understudy.units import format_bytes
 
 
@@ -93,7 +93,7 @@ def _teacher(family: Family) -> list[Finding]:
 def _data(family: Family) -> list[Finding]:
     if not family.data.warnings:
         return []
-    listed = ", ".join(f"{count(number)} × {what}" for what, number in family.data.warnings.items())
+    listed = "; ".join(f"{count(number)} × {warning(what)}" for what, number in family.data.warnings.items())
     return [Finding("note", f"The data had {listed}.")]
 
 

@@ -110,6 +110,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         latency=wording.latency,
         duration=wording.seconds,
         visible=wording.visible,
+        warning=wording.warning,
         short=wording.short,
         recipe=wording.recipe,
         md=wording.markdown,

@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Mapping
 
+from understudy.data.statistics import MEANINGS
 from understudy.measurements import LatencyMicroseconds
 
 NO_BREAK_SPACE = "\u00a0"
@@ -69,6 +70,11 @@ def visible(text: str) -> str:
     if not text:
         return "(empty)"
     return "".join(_escaped(character) for character in text)
+
+
+def warning(name: str) -> str:
+    """Return what a warning of the data counts; the name itself where ``family.json`` comes from a newer version."""
+    return MEANINGS.get(name, visible(name.replace("_", " ")))
 
 
 def short(text: str) -> str:

@@ -35,9 +35,7 @@ class Study:
         bits: 4 or 8 to fix the weights' bits, None to search them.
     """
 
-    def __init__(
-        self, *, budget_bytes: int, base: Recipe, size_of: SizeOf, seed: int, bits: Literal[4, 8] | None
-    ) -> None:
+    def __init__(self, *, budget_bytes: int, base: Recipe, size_of: SizeOf, seed: int, bits: Literal[4, 8] | None) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from understudy.errors import SetupError
 from understudy.files import write_bytes, write_text
 from understudy.projections.text import TextProjection
 from understudy.training.corpus import Corpus, build_corpora
@@ -102,16 +103,19 @@ def _npy(array: npt.NDArray[np.generic]) -> bytes:
 
 def _write_corpora(folder: Path, corpora: list[Corpus]) -> None:
     """Write ``corpora``; when another worker was faster, its equal copy stays."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    for number, corpus in enumerate(corpora):
-        np.save(temporary / f"rows-{number}.npy", corpus.rows)
-    if corpora[0].table is not None:
-        np.save(temporary / "table.npy", corpora[0].table)
     try:
+        temporary.mkdir()
+        for number, corpus in enumerate(corpora):
+            np.save(temporary / f"rows-{number}.npy", corpus.rows)
+        if corpora[0].table is not None:
+            np.save(temporary / "table.npy", corpora[0].table)
         temporary.rename(folder)
-    except OSError:
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
         if not folder.exists():
-            raise
-        shutil.rmtree(temporary)
+            raise SetupError(
+                f"the output folder must be writable and have room: received path={str(folder)!r} ({error.strerror or error}); "
+                "free some space or choose another folder"
+            ) from error

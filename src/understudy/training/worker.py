@@ -50,6 +50,12 @@ def main() -> None:
             run_task(task, lesson_folder=lesson_folder, result_folder=result_folder, on_point=report)
         except (UnderstudyError, OverflowError) as error:
             _say(event="failed", message=str(error), kind=type(error).__name__)
+        except OSError as error:
+            message = (
+                f"a training must be able to read and write its files: received path={str(result_folder)!r} "
+                f"({error.strerror or error}); free some space and run the same command again to continue"
+            )
+            _say(event="failed", message=message, kind="SetupError")
         else:
             _say(event="done")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,9 +47,7 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -55,17 +55,27 @@ class Workers:
             worker.thread.join()
             for stream in (worker.process.stdin, worker.process.stdout, worker.process.stderr):
                 if stream is not None:
-                    stream.close()
+                    with suppress(BrokenPipeError):  # a task that a dead worker never read
+                        stream.close()
         self._workers.clear()
+
+    def has_finished(self, task: TrainingTask) -> bool:
+        """Return whether the result of ``task`` is there."""
+        return result_path(self.result_folder, task).exists()
+
+    def result(self, task: TrainingTask) -> TaskResult:
+        """Return the result of a finished ``task``."""
+        return load_result(result_path(self.result_folder, task))
 
     def run(self, tasks: Sequence[TrainingTask], *, on_point: OnPoint | None = None) -> list[TaskResult]:
         """Return the results of ``tasks``, in order; finished ones are read, the others trained.
 
         Raises:
-            VerificationError: a worker died or failed.
+            SetupError: a worker was killed, or could not write its files.
+            VerificationError: a worker failed.
         """
         different = {task.key: task for task in tasks}
-        waiting = [task for task in different.values() if not result_path(self.result_folder, task).exists()]
+        waiting = [task for task in different.values() if not self.has_finished(task)]
         while len(self._workers) < min(self.count, len(waiting)):
             self._workers.append(self._start(len(self._workers)))
         busy: dict[int, TrainingTask] = {}
@@ -83,13 +93,14 @@ class Workers:
                 idle.append(number)
             elif event["event"] == "failed":
                 raise _failure(event)
-        return [load_result(result_path(self.result_folder, task)) for task in tasks]
+        return [self.result(task) for task in tasks]
 
     def _send(self, number: int, task: TrainingTask) -> None:
         stream = self._workers[number].process.stdin
         assert stream is not None
-        stream.write(json.dumps(task.to_json()) + "\n")
-        stream.flush()
+        with suppress(BrokenPipeError):  # a dead worker is heard of through its events
+            stream.write(json.dumps(task.to_json()) + "\n")
+            stream.flush()
 
     def _start(self, number: int) -> _Worker:
         process = subprocess.Popen(
@@ -108,25 +119,46 @@ class Workers:
             assert process.stderr is not None
             for line in process.stdout:
                 self._events.put((number, json.loads(line)))
-            last = process.stderr.read().strip().splitlines()[-1:] or [f"exit code {process.wait()}"]
-            self._events.put((number, {"event": "failed", "message": last[0], "kind": "VerificationError"}))
+            last = process.stderr.read().strip().splitlines()[-1:]
+            code = process.wait()
+            kind, message = "VerificationError", last[0] if last else f"exit code {code}"
+            if code < 0:
+                kind, message = "SetupError", _ended_by(signal.Signals(-code))
+            self._events.put((number, {"event": "failed", "message": message, "kind": kind}))
 
         thread = threading.Thread(target=forward, daemon=True)
         thread.start()
         return _Worker(process, thread)
 
 
-def train_all(tasks: Sequence[TrainingTask], workers: Workers, *, progress: Progress, title: str) -> list[TaskResult]:
-    """Return the results of ``tasks``, in order, as one stage of ``progress``."""
-    progress.stage(title, total=sum(task.schedule.steps for task in tasks))
+def train_all(
+    tasks: Sequence[TrainingTask],
+    workers: Workers,
+    *,
+    progress: Progress,
+    title: str,
+    on_point: Callable[[], None] | None = None,
+) -> list[TaskResult]:
+    """Return the results of ``tasks``, in order, as one stage of ``progress``; ``on_point`` is called now and then."""
+    waiting = {task.key: task for task in tasks if not workers.has_finished(task)}
+    progress.stage(title, total=sum(task.schedule.steps for task in waiting.values()))
     last: dict[str, int] = {}
 
-    def on_point(task: TrainingTask, event: dict[str, Any]) -> None:
+    def heard(task: TrainingTask, event: dict[str, Any]) -> None:
         steps = event["step"] - last.get(task.key, 0)
         last[task.key] = event["step"]
         progress.advance(steps, loss=event["loss"], validation_accuracy=event["validation_accuracy"])
+        if on_point:
+            on_point()
 
-    return workers.run(tasks, on_point=on_point)
+    return workers.run(tasks, on_point=heard)
+
+
+def _ended_by(received: signal.Signals) -> str:
+    return (
+        f"a training process must not be ended from outside: received signal={received.name}, which too little memory causes "
+        "too; close other programs and run the same command again to continue"
+    )
 
 
 def _failure(event: dict[str, Any]) -> errors.UnderstudyError:
