@@ -108,7 +108,7 @@ class LossWeights(Settings):
     teacher_on_labels: Weight = Field(1.0, description="Teacher against labels; only in mode 'joint'.")
     student_on_labels: Weight = Field(1.0, description="Student against labels.")
     student_on_teacher: Weight = Field(
-        1.0, description="Student against the teacher's answers; the twin trains without this term."
+        0.3, description="Student against the teacher's answers; the twin trains without this term."
     )
 
     @model_validator(mode="after")
