@@ -14,11 +14,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from command import COMMAND, Outcome
+from understudy import selection
 from understudy.bundle import Bundle
+from understudy.job import job_from_arguments
+from understudy.pipeline import run_job
+from understudy.training.task import TaskResult, TrainingTask
+from understudy.training.workers import Workers
 
 STEP_COUNTER = """
 import os, sys
@@ -87,7 +94,7 @@ class Runner:
         return lambda: self.steps() >= goal
 
     def appears(self, pattern: str) -> Callable[[], bool]:
-        """Return the moment when a file or folder that matches ``pattern``, seen from the state's folder, is made or replaced."""
+        """Return the moment when something that matches ``pattern``, seen from the state's folder, is made or replaced."""
 
         def found() -> set[tuple[Path, int]]:
             return {(path, path.stat().st_ino) for path in (self.out / ".understudy").glob(pattern)}
@@ -173,7 +180,7 @@ def test_kill_9_at_half_way_costs_little_and_changes_nothing(whole: Runner, tiny
     runner = Runner(tmp_path / "job", tiny_csv)
     runner.kill(lambda: runner.steps() >= whole.steps() // 2)
     assert not (runner.out / "family.json").exists()
-    runner.kill(lambda: (runner.out / "8KB").exists())
+    runner.kill(runner.appears("../8KB"))
     Bundle.open(runner.out / "8KB")
     runner.finish()
     assert runner.bundles() == whole.bundles()
@@ -204,6 +211,35 @@ def test_ctrl_c_delivers_what_is_finished_and_the_next_run_goes_on(whole: Runner
     runner.finish()
     assert runner.bundles() == whole.bundles()
     assert runner.steps() <= (1 + MOST_EXTRA_WORK) * whole.steps()
+
+
+def test_a_time_that_is_used_up_loses_no_finished_trial(
+    tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    run = Workers.run
+
+    def run_and_wait(self: Workers, tasks: list[TrainingTask], **options: Any) -> list[TaskResult]:
+        clock[0] += 100
+        return run(self, tasks, **options)
+
+    monkeypatch.setattr(Workers, "run", run_and_wait)
+    monkeypatch.setattr(selection, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    settings = {"formats": ("c",), "teacher": "none", "training.epochs": 8}
+
+    def trials(**more: Any) -> tuple[list[int], dict[str, bytes]]:
+        family = run_job(job_from_arguments(tiny_csv, budgets=("8KB",), **settings, **more), out=tmp_path / "out")
+        bundle = {path.name: path.read_bytes() for path in (tmp_path / "out" / "8KB").iterdir() if path.name != "card.md"}
+        return [trial.number for trial in family.members[0].trials], bundle
+
+    # the seeded recipe, then a bracket of four: short trainings, and the best of them whole
+    first = trials(time="250s")
+    assert sorted(first[0]) == [0, 1, 2, 3, 4]
+    assert trials(time="250s") == first
+    # more of the same job goes on in the same folder
+    results = set((tmp_path / "out" / ".understudy" / "results").iterdir())
+    assert sorted(trials(time="650s")[0]) == list(range(9))
+    assert results < set((tmp_path / "out" / ".understudy" / "results").iterdir())
 
 
 FILES_BEFORE_TRAINING = ("job.json", "lesson/labels.npy", "lesson/corpus-*")

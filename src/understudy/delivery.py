@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,6 +151,7 @@ def _verified(
         format=format_name,
         path=f"{selection.budget}/{writer.filename}",
         size_bytes=sum(count for _, count in writer.byte_table(program, name=order.name)),
+        sha256=hashlib.sha256(contents[writer.filename]).hexdigest(),
         accuracy=accuracy(dataset.test.labels, answers),
         macro_f1=macro_f1(dataset.test.labels, answers),
         agreement=found.agreement,
@@ -185,7 +187,13 @@ def _byte_rows(program: Program, format_name: str, name: str) -> tuple[ByteRow, 
 
 def _curve(points: Sequence[Point]) -> tuple[LearningPoint, ...]:
     return tuple(
-        LearningPoint(step=p.step, train_loss=dict(p.terms), validation_accuracy=p.validation_accuracy) for p in points
+        LearningPoint(
+            step=p.step,
+            train_loss=dict(p.terms),
+            validation_accuracy=p.validation_accuracy,
+            phase="quantize" if p.quantized else "train",
+        )
+        for p in points
     )
 
 

@@ -117,7 +117,7 @@ def _run(
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
-            searches.run(job, workers, folder=folder, progress=progress)
+            searches.run(job, workers, wanted=_wanted_accuracy(job, teaching), folder=folder, progress=progress)
         except KeyboardInterrupt:
             if not searches.selections():
                 raise
@@ -125,6 +125,8 @@ def _run(
             progress.note("stopped early: delivering the best so far; run the same command again to go on")
 
     out = folder.path
+    for line in _drops(job, teaching, searches):
+        progress.note(line)
     order = Order(out, job.name, tuple(job.formats), dataset.digest)
     selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
@@ -229,6 +231,26 @@ def _plan(job: Job, dataset: TextDataset, teaching: Teaching) -> Plan:
         seed=job.seed,
         epochs=settings.epochs,
     )
+
+
+def _wanted_accuracy(job: Job, teaching: Teaching) -> float | None:
+    """Return the validation accuracy at which ``--max-drop`` is kept, None where it was not asked for or has no teacher."""
+    if job.max_drop is None or teaching.validation_accuracy is None:
+        return None
+    return teaching.validation_accuracy - job.max_drop
+
+
+def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
+    """Return a line for each budget whose student stayed further below the teacher than ``--max-drop`` allows."""
+    wanted = _wanted_accuracy(job, teaching)
+    if wanted is None:
+        return []
+    return [
+        f"budget {s.budget} loses more than max_drop={job.max_drop} against the teacher on validation "
+        f"({s.best.validation_accuracy:.1%}, wanted {wanted:.1%}); give the search more trials or time, or a larger budget"
+        for s in searches.selections()
+        if s.best.validation_accuracy < wanted
+    ]
 
 
 def _bits(job: Job) -> Any:

@@ -119,8 +119,15 @@ class Searches:
         }
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
 
-    def run(self, job: Job, workers: Workers, *, folder: JobFolder, progress: Progress) -> None:
-        """Search until the job's trials or time are used up; interrupted, ``selections`` has what was finished.
+    def good_enough(self, wanted: float | None) -> bool:
+        """Return whether the best trial of every budget reached ``wanted`` accuracy on validation; False without a wish."""
+        found = self.selections()
+        return (
+            wanted is not None and len(found) == len(self.budgets) and all(s.best.validation_accuracy >= wanted for s in found)
+        )
+
+    def run(self, job: Job, workers: Workers, *, wanted: float | None, folder: JobFolder, progress: Progress) -> None:
+        """Search until trials or time are used up or ``wanted`` is reached; interrupted, ``selections`` has what was finished.
 
         The seeded recipe is trained first, to its last step. Then come brackets of successive halving (Jamieson &
         Talwalkar 2016): short trainings of a few candidates, of which the best is trained to its last step.
@@ -140,7 +147,7 @@ class Searches:
         while planned is None or asked < planned:
             used_up = job.time_seconds is not None and time.monotonic() - begin >= job.time_seconds
             # what an earlier run began belongs to the result: without it, the same command would find less the second time
-            if used_up and asked >= earlier.trials:
+            if (used_up or self.good_enough(wanted)) and asked >= earlier.trials:
                 break
             size = BRACKET if planned is None else min(BRACKET, planned - asked)
             title = f"trials {asked + 1} to {asked + size}" + (f" of {planned}" if planned else "")

@@ -111,7 +111,7 @@ def test_a_class_that_splitting_leaves_empty_is_refused(tmp_path: Path) -> None:
 def test_a_part_without_any_label_of_train_is_refused(train: Path, tmp_path: Path, part: str) -> None:
     other = write(tmp_path / "other.tsv", [("a", "no"), ("b", "yes")])
     with pytest.raises(
-        InputError, match=rf"the {part} file has labels of train: received known_labels=0 of classes=2 in rows=2 of file=.*other"
+        InputError, match=rf"the {part} file has labels of train: received known_labels=0 of classes=2 in rows=2 of .*other"
     ):
         load_text_dataset(DataSettings(train=train, **{part: other}), seed=1)
 

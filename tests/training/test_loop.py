@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from understudy.errors import SetupError
 from understudy.program import archive
 from understudy.students.recipe import Recipe
 from understudy.training.distortion import distort
@@ -118,6 +119,31 @@ def test_workers_give_what_one_process_gives(lesson: Path, tmp_path: Path) -> No
     one = [run_task(task, lesson_folder=lesson, result_folder=tmp_path / "one") for task in tasks]
     assert [_bytes(r) for r in many] == [_bytes(r) for r in one] == [_bytes(r) for r in again]
     assert len(events) == 60
+
+
+def test_a_worker_that_the_system_kills_is_no_bug_and_costs_nothing_finished(lesson: Path, tmp_path: Path) -> None:
+    tasks = [_task(), _task(seed=6)]
+    with Workers(lesson, tmp_path / "results", count=1) as workers:
+
+        def kill(task: TrainingTask, event: dict[str, object]) -> None:
+            if task.seed == 6 and event["step"] == 60:
+                workers._workers[0].process.kill()
+
+        with pytest.raises(SetupError, match=r"received signal=SIGKILL.*run the same command again to continue"):
+            workers.run(tasks, on_point=kill)
+    steps: list[int] = []
+    with Workers(lesson, tmp_path / "results", count=1) as workers:
+        assert workers.has_finished(tasks[0])
+        assert not workers.has_finished(tasks[1])
+        workers.run(tasks, on_point=lambda _task, event: steps.append(event["step"]))
+    assert steps[0] > 60
+
+
+def test_a_full_disk_in_a_worker_is_no_bug(lesson: Path, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / f"{_task().key}.checkpoint").mkdir()  # where a file belongs, the system refuses
+    with Workers(lesson, tmp_path / "results", count=1) as workers, pytest.raises(SetupError, match="must be able to read"):
+        workers.run([_task()])
 
 
 def test_results_survive_their_file(lesson: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class Point:
     step: int
     terms: dict[str, float]
     validation_accuracy: float
+    quantized: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +166,8 @@ class _Run:
         """Add a point to the learning curve: mean terms over the last ``steps``, accuracy on validation."""
         logits = evaluate(self.executor, self.lesson.validation.batches())
         terms = {name: value / steps for name, value in self.sums.items()}
-        self.curve.append(Point(self.step, terms, accuracy(logits, self.lesson.validation_labels)))
+        reached = accuracy(logits, self.lesson.validation_labels)
+        self.curve.append(Point(self.step, terms, reached, self.executor.quantized))
         self.sums = {}
         return self.curve[-1]
 
@@ -191,7 +193,7 @@ class _Run:
             "trainer": None if self.trainer is None else self.trainer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
-            "curve": [[p.step, p.terms, p.validation_accuracy] for p in self.curve],
+            "curve": [list(astuple(p)) for p in self.curve],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -205,7 +207,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         self.step = state["step"]
-        self.curve = [Point(step, terms, value) for step, terms, value in state["curve"]]
+        self.curve = [Point(*values) for values in state["curve"]]
 
     def _quantize(self, scheme: Scheme) -> None:
         self.executor.quantize(scheme)

@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def load_result(path: Path) -> TaskResult:
             program=archive.loads(bundle.read("integer.npz")),
             validation_accuracy=record["validation_accuracy"],
             validation_probabilities=np.load(io.BytesIO(bundle.read("validation.npy")), allow_pickle=False),
-            curve=tuple(Point(step, terms, value) for step, terms, value in record["curve"]),
+            curve=tuple(Point(*values) for values in record["curve"]),
             trainer=archive.loads(bundle.read("trainer.npz")) if "trainer.npz" in bundle.namelist() else None,
         )
 
@@ -148,7 +148,7 @@ def run_task(
     score = accuracy(scores.logits.astype(np.float32), lesson.validation_labels)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
-        curve = [[p.step, p.terms, p.validation_accuracy] for p in trained.curve]
+        curve = [astuple(p) for p in trained.curve]
         bundle.writestr("record.json", json.dumps({"validation_accuracy": score, "curve": curve}))
         bundle.writestr("float.npz", archive.dumps(trained.program))
         bundle.writestr("integer.npz", archive.dumps(trained.integer))
