@@ -19,7 +19,7 @@ from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
 from understudy.teachers.cache import cached_logits
 from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, mix
-from understudy.training.corpus import build_corpora
+from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
 from understudy.training.schedule import Schedule, steps_for
@@ -117,10 +117,12 @@ def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress
 def networks_of(programs: Sequence[Program]) -> Networks:
     """Return float ``programs`` as the network part of a trained teacher; their logits are averaged."""
 
+    tables = [TokenTable(program.projection) for program in programs]
+
     def logits(texts: Sequence[str]) -> Float32Array:
         found = []
-        for program in programs:
-            [corpus] = build_corpora(program.projection, [texts])
+        for program, table in zip(programs, tables, strict=True):
+            [corpus] = table.corpora([texts])
             found.append(evaluate(Executor(program), corpus.batches()))
         mean: Float32Array = np.mean(found, axis=0, dtype=np.float32)
         return mean

@@ -125,12 +125,10 @@ FITTING = "tiny.csv --budget 16KB --format c"
 CASES = (
     # data
     Case("missing file", "no.csv --budget 16KB", "file='no.csv'"),
-    Case("missing test file", f"{FITTING} --test no.csv", "file='no.csv'"),
     Case("missing text column", f"{FITTING} --text words", "received text='words' and columns=['text', 'label']"),
     Case("missing label column", f"{FITTING} --label intent", "label='intent'"),
     Case("missing column in the test file", f"{FITTING} --test bad.csv", "label='label'", table("text,class\na,b\n")),
     Case("no rows", "bad.csv --budget 16KB", "received rows=0 in file='bad.csv'", table("text,label\n")),
-    Case("an empty file", "bad.csv --budget 16KB", "file='bad.csv'", table("")),
     Case("a single class", "bad.csv --budget 16KB", "received label='a' in all rows=40", table(rows(*"a" * 40))),
     Case("a class empty after splitting", "bad.csv --budget 16KB", "classes=20 and train_rows=16 of rows=20",
          table(rows(*"abcdefghijklmnopqrst"))),

@@ -56,19 +56,37 @@ class Corpus:
         return lengths
 
 
+class TokenTable:
+    """Features of all tokens seen so far; a token is hashed once, however many texts hold it.
+
+    Args:
+        projection: one with word pooling.
+    """
+
+    def __init__(self, projection: TextProjection) -> None:
+        self.projection = projection
+        self._number: dict[bytes, int] = {}
+        self._table = np.zeros((1, projection.features), np.int8)
+
+    def corpora(self, text_sets: Sequence[Sequence[str]]) -> list[Corpus]:
+        """Return one ``Corpus`` for each set of texts; they share one table."""
+        width, number = self.projection.max_words, self._number
+        row_sets = []
+        for texts in text_sets:
+            rows = np.zeros((len(texts), width), np.int32)
+            tokenized = tokenize(encode(texts, max_bytes=self.projection.max_bytes), max_words=width)
+            for i, tokens in enumerate(tokenized):
+                rows[i, : len(tokens)] = [number.setdefault(token, len(number) + 1) for token in tokens]
+            row_sets.append(rows)
+        new = list(number)[len(self._table) - 1 :]
+        if new:
+            features = finish(self.projection, token_features(self.projection, new))
+            self._table = np.concatenate([self._table, features])
+        return [Corpus(rows, self._table) for rows in row_sets]
+
+
 def build_corpora(projection: TextProjection, text_sets: Sequence[Sequence[str]]) -> list[Corpus]:
     """Return one ``Corpus`` for each set of texts; with word pooling they share one table."""
-    encoded = [encode(texts, max_bytes=projection.max_bytes) for texts in text_sets]
-    if projection.pooling == "utterance":
-        return [Corpus(project(projection, byte_ids), None) for byte_ids in encoded]
-    tokenized = [tokenize(byte_ids, max_words=projection.max_words) for byte_ids in encoded]
-    number: dict[bytes, int] = {}
-    row_sets = []
-    for texts in tokenized:
-        rows = np.zeros((len(texts), projection.max_words), np.int32)
-        for i, tokens in enumerate(texts):
-            rows[i, : len(tokens)] = [number.setdefault(token, len(number) + 1) for token in tokens]
-        row_sets.append(rows)
-    table = np.zeros((len(number) + 1, projection.features), np.int8)
-    table[1:] = finish(projection, token_features(projection, list(number)))
-    return [Corpus(rows, table) for rows in row_sets]
+    if projection.pooling == "word":
+        return TokenTable(projection).corpora(text_sets)
+    return [Corpus(project(projection, encode(texts, max_bytes=projection.max_bytes)), None) for texts in text_sets]
