@@ -116,7 +116,6 @@ def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress
 
 def networks_of(programs: Sequence[Program]) -> Networks:
     """Return float ``programs`` as the network part of a trained teacher; their logits are averaged."""
-
     tables = [TokenTable(program.projection) for program in programs]
 
     def logits(texts: Sequence[str]) -> Float32Array:
