@@ -229,6 +229,7 @@ def main() -> int:
     default = ("snips", "atis", "clinc150", *LANGUAGES)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="append", choices=sorted({*SETS, *LANGUAGES}), help=f"default: {', '.join(default)}")
+    parser.add_argument("--trained-on", choices=("original", "raw"), help="default: both; other languages have only raw texts")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--teacher", default="auto")
     parser.add_argument("--trials", type=int)
@@ -239,6 +240,8 @@ def main() -> int:
         return 1
     for name, seed in itertools.product(names, range(1, arguments.seeds + 1)):
         for trial in synthetic(name, seed=seed) if name in LANGUAGES else english(name, seed=seed):
+            if arguments.trained_on not in (None, trial.trained_on):
+                continue
             for row in rows(trial, seed=seed, teacher=arguments.teacher, trials=arguments.trials):
                 append(arguments.results, row)
                 print(

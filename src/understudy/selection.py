@@ -155,6 +155,7 @@ class Searches:
             record()
             promoted = self._shorten(self._ask(size), train, title=f"{title}: short trainings")
             self._finish(promoted, train, workers=workers, title=f"{title}: training the best")
+        record()
 
     def selections(self) -> list[Selection]:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
