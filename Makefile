@@ -38,8 +38,10 @@ check: setup ## lint, format, types and the direction of imports
 	$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
 
 bench: setup ## rebuild every number that the docs quote (hours; writes benchmarks/results)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in import_time c_code_size text fasttext_peer raw_text latency table; do \
+		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 docs: setup ## write the generated pages: golden vectors and the command reference
 	$(BIN)/python spec/make_vectors.py
 	$(BIN)/python docs/make_command_reference.py
+	$(BIN)/python benchmarks/table.py

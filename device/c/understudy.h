@@ -342,7 +342,8 @@ US_FUNCTION int32_t us_dot8(const uint8_t *weights, const int16_t *values, size_
     int32_t sum = 0;
     size_t i = 0;
 #if !defined(__OPTIMIZE_SIZE__)
-    for (; i + 32 <= inputs; i += 32) { /* constant trips, so that compilers vectorise at -O2 */
+    const size_t whole = inputs & ~(size_t)31; /* constant trips, so that compilers vectorise at -O2 */
+    for (; i < whole; i += 32) {
         for (size_t j = 0; j < 32; j++) {
             sum += (int32_t)values[i + j] * signed_weights[i + j];
         }
@@ -361,7 +362,8 @@ US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_
     int32_t sum = 0;
     size_t i = 0;
 #if !defined(__OPTIMIZE_SIZE__)
-    for (; i + 32 <= half; i += 32) {
+    const size_t whole = half & ~(size_t)31;
+    for (; i < whole; i += 32) {
         for (size_t j = 0; j < 32; j++) {
             sum += (int32_t)values[i + j] * (int16_t)(weights[i + j] & 15);
         }
