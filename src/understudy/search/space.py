@@ -20,7 +20,7 @@ LARGEST_WIDTH = 512
 WIDTH_STEP = 4
 """Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
 LEAST_GOOD_WIDTH = 8
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 INT4_UP_TO_BYTES = 1024 * 1024
 """Up to here the seeded recipe has 4-bit weights: twice as many weights for the same bytes."""
 _TOKEN_FEATURES = ((8 * 1024, 96), (12 * 1024, 128), (24 * 1024, 192), (48 * 1024, 256), (float("inf"), 384))
@@ -99,7 +99,7 @@ def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | N
         weight_bits=bits or cast(Literal[4, 8], trial.suggest_categorical("weight_bits", (4, 8))),
         per_channel=trial.suggest_categorical("per_channel", (False, True)),
         dropout=trial.suggest_float("dropout", 0.0, 0.3),
-        learning_rate=trial.suggest_float("learning_rate", 1e-3, 4e-3, log=True),
+        learning_rate=trial.suggest_float("learning_rate", 1.5e-3, 6e-3, log=True),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-TEXTS_IN_A_TRAINING = 300_000
-LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 40, 1500
+TEXTS_IN_A_TRAINING = 450_000
+LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 60, 1500
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Schedule:
 
     steps: int = 2000
     batch_size: int = 64
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.2
     dropout: float = 0.1
     word_dropout: float = 0.1
