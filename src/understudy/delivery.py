@@ -53,12 +53,14 @@ class Order:
         name: stem of the C symbols.
         formats: files to write.
         data_digest: digest of what the student could learn from.
+        seed: of the search and of every training.
     """
 
     out: Path
     name: str
     formats: tuple[str, ...]
     data_digest: str
+    seed: int
 
 
 def threshold_of(validation_probabilities: Float32Array) -> float:
@@ -82,7 +84,13 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
     exports = {f: exporter(f).export(program, name=order.name) for f in order.formats}
     files = [_verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats]
     threshold = threshold_of(chosen.result.validation_probabilities)
-    recipe = {**chosen.candidate.recipe.as_dict(), "seed": chosen.number}
+    recipe = {
+        **chosen.candidate.recipe.as_dict(),
+        "dropout": chosen.candidate.dropout,
+        "learning_rate": chosen.candidate.learning_rate,
+        "seed": order.seed,
+        "trial": chosen.number,
+    }
     write_bundle(
         order.out / selection.budget,
         program=program,
@@ -102,7 +110,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
         path=selection.budget,
         name=order.name,
         student=chosen.candidate.recipe.student,
-        recipe={**recipe},
+        recipe=recipe,
         weight_bits=chosen.candidate.recipe.weight_bits,
         weight_count=program.weight_count,
         input_bytes=program.projection.max_bytes,

@@ -127,7 +127,7 @@ def _run(
     out = folder.path
     for line in _drops(job, teaching, searches):
         progress.note(line)
-    order = Order(out, job.name, tuple(job.formats), dataset.digest)
+    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed)
     selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
     members = []

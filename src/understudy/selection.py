@@ -106,9 +106,10 @@ class Searches:
     """The searches for all budgets of a job, side by side.
 
     Args:
-        studies: budget as typed to its study.
+        budgets: (as typed, bytes) of each budget.
         plan: what all trials share.
         size_of: recipe to bytes of each format.
+        bits: 4 or 8 to fix the bits of weights, None to search them.
     """
 
     def __init__(self, budgets: Sequence[tuple[str, int]], plan: Plan, *, size_of: SizeOf, bits: Any) -> None:

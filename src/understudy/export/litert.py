@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import BundleError, missing_extra
+from understudy.export.model_file import byte_rows, read_model_file
 from understudy.export.native_stderr import dropped_lines
-from understudy.export.text_graph import CONSTANTS, TABLES
 from understudy.program.ops import Program
 
 try:
@@ -24,6 +24,8 @@ try:
 
     from understudy.export.litert_program import write_program
 except ImportError as error:
+    if (error.name or "").startswith("understudy"):
+        raise  # a fault of ours is no missing package
     raise missing_extra(purpose="LiteRT files", extra="litert") from error
 
 Int32Array = npt.NDArray[np.int32]
@@ -64,9 +66,7 @@ class LitertExporter:
 
     def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:  # noqa: ARG002 - files do not hold the name
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
-        content, stored = write_program(program)
-        rows = [(owner, stored.get(owner, 0)) for owner in (CONSTANTS, TABLES, *(node.output for node in program.linears))]
-        return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]
+        return byte_rows(program, *write_program(program))
 
     def open(self, folder: Path, *, name: str) -> LitertSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
@@ -75,14 +75,10 @@ class LitertExporter:
             BundleError: the file is missing, truncated, or not one with built-in operators only.
         """
         path = folder / self.filename
+        content = read_model_file(path)
         try:
-            content = path.read_bytes()
             _check(content)
             return LitertSession(content)
-        except OSError as error:
-            raise BundleError(
-                f"a model file must be readable: received path={str(path)!r} ({error.strerror}); copy or compress it again"
-            ) from error
         except (ValueError, RuntimeError, struct.error, IndexError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

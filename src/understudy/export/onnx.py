@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import BundleError, missing_extra
-from understudy.export.text_graph import CONSTANTS, TABLES
+from understudy.export.model_file import byte_rows, read_model_file
 from understudy.program.ops import Program
 
 try:
@@ -22,6 +22,8 @@ try:
 
     from understudy.export.onnx_program import write_program
 except ImportError as error:
+    if (error.name or "").startswith("understudy"):
+        raise  # a fault of ours is no missing package
     raise missing_extra(purpose="ONNX files", extra="onnx") from error
 
 Int32Array = npt.NDArray[np.int32]
@@ -72,9 +74,7 @@ class OnnxExporter:
 
     def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:  # noqa: ARG002 - files do not hold the name
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
-        content, stored = write_program(program)
-        rows = [(owner, stored.get(owner, 0)) for owner in (CONSTANTS, TABLES, *(node.output for node in program.linears))]
-        return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]
+        return byte_rows(program, *write_program(program))
 
     def open(self, folder: Path, *, name: str) -> OnnxSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
@@ -83,14 +83,10 @@ class OnnxExporter:
             BundleError: the file is missing, damaged, or not one with operators of the default domain and its data inside.
         """
         path = folder / self.filename
+        content = read_model_file(path)
         try:
-            content = path.read_bytes()
             _check(content)
             return OnnxSession(content)
-        except OSError as error:
-            raise BundleError(
-                f"a model file must be readable: received path={str(path)!r} ({error.strerror}); copy or compress it again"
-            ) from error
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise BundleError(

@@ -1,0 +1,37 @@
+"""What the graph formats share about their one file: reading it, and where its bytes went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from understudy.errors import BundleError
+from understudy.export.text_graph import CONSTANTS, TABLES
+from understudy.program.ops import Program
+
+
+def read_model_file(path: Path) -> bytes:
+    """Return the content of ``path``.
+
+    Raises:
+        BundleError: the file is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"a model file must be readable: received path={str(path)!r} ({error.strerror}); copy or compress it again"
+        ) from error
+
+
+def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return (where, bytes) for the projection, each linear and the rest; they add up to the length of ``content``.
+
+    Args:
+        program: what the file was written from.
+        content: the file.
+        stored_bytes: owner of numbers in the file to their bytes.
+    """
+    owners = (CONSTANTS, TABLES, *(node.output for node in program.linears))
+    rows = [(owner, stored_bytes.get(owner, 0)) for owner in owners]
+    return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]
