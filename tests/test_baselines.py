@@ -47,6 +47,15 @@ def test_tfidf_learns_words(classes: int) -> None:
     assert baseline.logits(["", "\udcff"]).shape == (2, classes)
 
 
+def test_a_refit_keeps_the_choices_and_learns_from_more() -> None:
+    more = examples([*zip(TRAIN.texts, TRAIN.labels.tolist(), strict=True), ("a crimson object", 0), ("what", -1)])
+    for baseline in (majority_class(TRAIN, classes=3), tfidf_logistic_regression(TRAIN, HELD_OUT, classes=3, seed=0)):
+        again = baseline.refit(more)
+        assert again.name == baseline.name
+        assert again.detail.split(",")[0] == baseline.detail.split(",")[0]
+    assert baseline.logits(["crimson"]).argmax() != again.logits(["crimson"]).argmax() == 0
+
+
 def test_two_class_logits_give_the_models_probabilities() -> None:
     train = examples([(f"{word} thing {i}", k) for k, word in enumerate(("up", "down")) for i in range(5)])
     logits = tfidf_logistic_regression(train, train, classes=2, seed=0).logits(["up", "down"])

@@ -102,8 +102,20 @@ def test_the_test_split_influences_nothing(tiny_csv: Path, tmp_path: Path) -> No
     assert files[0] == files[1]
 
 
+def test_the_refit_can_be_left_out(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "training.refit": False}
+    [without] = understudy.compress(data=tiny_csv, budgets=["16KB"], out=tmp_path, **settings).members
+    [refitted, _] = finished[0].members
+    assert (refitted.refit, without.refit) == (True, False)
+    assert Bundle.open(tmp_path / "16KB").manifest.threshold == Bundle.open(finished[1] / "16KB").manifest.threshold
+    assert without.validation_accuracy == refitted.validation_accuracy
+    assert without.learning_curve == refitted.learning_curve
+    assert (tmp_path / "16KB" / "model.h").read_bytes() != (finished[1] / "16KB" / "model.h").read_bytes()
+
+
+@pytest.mark.parametrize(("stopped_in", "trials"), [("the search", 1), ("the refit", 3)])
 def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
-    tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_in: str, trials: int
 ) -> None:
     job = job_from_arguments(tiny_csv, budgets=("12KB",), trials=3, teacher="none", **{**SETTINGS, "formats": ("c",)})
     whole = run_job(job, out=tmp_path / "whole")
@@ -113,18 +125,19 @@ def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
     def interrupted(self: Workers, tasks: list[TrainingTask], **options: object) -> object:
         nonlocal rounds
         rounds += 1
-        if rounds == 2:
+        if rounds == {"the search": 2, "the refit": 4}[stopped_in]:
             raise KeyboardInterrupt
         return run(self, tasks, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Workers, "run", interrupted)
     stopped = run_job(job, out=tmp_path / "out")
     assert not stopped.finished
-    assert [len(member.trials) for member in stopped.members] == [1]
+    assert [(len(member.trials), member.refit) for member in stopped.members] == [(trials, False)]
     trained = set((tmp_path / "out" / ".understudy" / "results").iterdir())
     monkeypatch.setattr(Workers, "run", run)
     resumed = run_job(job, out=tmp_path / "out")
     assert resumed.finished
+    assert resumed.members[0].refit
     assert trained < set((tmp_path / "out" / ".understudy" / "results").iterdir())
     assert _files(tmp_path / "out") == _files(tmp_path / "whole")
     assert [t.validation_accuracy for t in resumed.members[0].trials] == [

@@ -46,12 +46,14 @@ class Baseline:
         detail: what was chosen on the validation split.
         size_bytes: bytes of its parameters as float32, its vocabulary not counted.
         logits: texts to float32 ``[texts, classes]``.
+        refit: the same baseline, its choices kept, learned from other examples.
     """
 
     name: str
     detail: str
     size_bytes: int
     logits: Callable[[Sequence[str]], Float32Array]
+    refit: Callable[[Examples], Baseline]
 
     def score(self, examples: Examples) -> Score:
         """Return accuracy and macro-F1 on ``examples``; a label of -1 counts as wrong."""
@@ -68,6 +70,7 @@ def majority_class(train: Examples, *, classes: int) -> Baseline:
         detail=f"class {int(row.argmax())}",
         size_bytes=row.nbytes,
         logits=lambda texts: np.tile(row, (len(texts), 1)),
+        refit=lambda examples: majority_class(examples, classes=classes),
     )
 
 
@@ -80,9 +83,7 @@ def tfidf_logistic_regression(train: Examples, validation: Examples, *, classes:
     Raises:
         InputError: no text of ``train`` holds a visible character, or all have one class.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKENS)
+    vectorizer = _vectorizer()
     if not any(text.strip() for text in train.texts) or len(np.unique(train.labels)) < 2:
         raise InputError(
             f"a classifier needs texts that are not empty and at least two classes: received texts={len(train.texts)}, "
@@ -96,8 +97,15 @@ def tfidf_logistic_regression(train: Examples, validation: Examples, *, classes:
         for c in _REGULARIZATION
     ]
     best = _REGULARIZATION[int(np.argmax(scores))]
-    epochs = _SEARCH_EPOCHS if len(train.texts) * classes > _MANY_CELLS else _EPOCHS
-    model = _fit(features, train.labels, best, epochs, seed)
+    return _logistic_regression(train, c=best, classes=classes, seed=seed)
+
+
+def _logistic_regression(train: Examples, *, c: float, classes: int, seed: int) -> Baseline:
+    labelled = np.flatnonzero(train.labels >= 0)
+    vectorizer = _vectorizer()
+    features = vectorizer.fit_transform([train.texts[row] for row in labelled])
+    epochs = _SEARCH_EPOCHS if len(labelled) * classes > _MANY_CELLS else _EPOCHS
+    model = _fit(features, train.labels[labelled], c, epochs, seed)
 
     def logits(texts: Sequence[str]) -> Float32Array:
         if not texts:
@@ -112,10 +120,17 @@ def tfidf_logistic_regression(train: Examples, validation: Examples, *, classes:
 
     return Baseline(
         name="TF-IDF + logistic regression",
-        detail=f"C = {best:g}, {features.shape[1]:,} features",
+        detail=f"C = {c:g}, {features.shape[1]:,} features",
         size_bytes=4 * (model.coef_.size + model.intercept_.size + features.shape[1]),
         logits=logits,
+        refit=lambda examples: _logistic_regression(examples, c=c, classes=classes, seed=seed),
     )
+
+
+def _vectorizer() -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKENS)
 
 
 def _sample(rows: int, *, limit: int, seed: int) -> npt.NDArray[np.int64]:

@@ -78,7 +78,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
     """
     chosen = selection.best
     assert chosen.result is not None
-    program = chosen.result.program
+    program = selection.student.program
     test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
     reference = run(program, test_ids)
     exports = {f: exporter(f).export(program, name=order.name) for f in order.formats}
@@ -117,6 +117,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
         accuracy=score,
         macro_f1=macro_f1(dataset.test.labels, answers),
         validation_accuracy=chosen.validation_accuracy,
+        refit=selection.student is selection.refit,
         files=tuple(files),
         twin=twin,
         distillation_gain=None if twin is None else score - twin.accuracy,
@@ -170,14 +171,14 @@ def _verified(
 
 
 def _twin(selection: Selection, dataset: TextDataset) -> Twin | None:
-    twin = selection.best_twin
-    if twin is None:
+    twin, chosen = selection.twin, selection.best_twin
+    if twin is None or chosen is None or chosen.twin is None:
         return None
     logits = run(twin.program, encode(dataset.test.texts, max_bytes=twin.program.projection.max_bytes)).logits
     return Twin(
         accuracy=accuracy(dataset.test.labels, logits.argmax(axis=1)),
-        validation_accuracy=twin.validation_accuracy,
-        learning_curve=_curve(twin.curve),
+        validation_accuracy=chosen.twin.validation_accuracy,
+        learning_curve=_curve(chosen.twin.curve),
     )
 
 

@@ -94,7 +94,9 @@ class Member(Record):
     macro_f1: Fraction
     """Mean F1 over classes on the test split, of the quantized integer reference."""
     validation_accuracy: Fraction
-    """Accuracy on the validation split; the only number that chose this member."""
+    """Accuracy on the validation split, before the refit; the only number that chose this member."""
+    refit: bool = False
+    """The files come from one more training, in which the validation texts were learned from too."""
     files: tuple[FileRecord, ...]
     """The exported files."""
     twin: Twin | None = None

@@ -112,12 +112,13 @@ def _run(
     teacher = teacher_record(teaching, dataset)
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
 
-    plan = _plan(job, dataset, teaching)
+    plan = _plan(job, dataset, teaching, held_out=store.held_out)
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of, bits=_bits(job))
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
             searches.run(job, workers, wanted=_wanted_accuracy(job, teaching), folder=folder, progress=progress)
+            searches.refit(workers, progress=progress)
         except KeyboardInterrupt:
             if not searches.selections():
                 raise
@@ -134,6 +135,9 @@ def _run(
     for selection in selections:
         members.append(deliver(selection, order, dataset))
         progress.advance()
+    if any(member.refit for member in members):
+        progress.stage("measuring baselines on all texts")
+        baselines = tuple(baseline.refit(dataset.labelled) for baseline in baselines)
     family = Family(
         name=job.name,
         created_with=created_with(threads=1),
@@ -205,7 +209,7 @@ def _base(job: Job, dataset: TextDataset) -> Recipe:
     )
 
 
-def _plan(job: Job, dataset: TextDataset, teaching: Teaching) -> Plan:
+def _plan(job: Job, dataset: TextDataset, teaching: Teaching, *, held_out: int) -> Plan:
     settings = job.training
     class_weight = None
     if settings.class_weights == "balanced":
@@ -217,6 +221,7 @@ def _plan(job: Job, dataset: TextDataset, teaching: Teaching) -> Plan:
         base=_base(job, dataset),
         classes=len(dataset.class_names),
         texts=len(dataset.train) + (len(dataset.unlabelled) if taught and not joint else 0),
+        held_out=held_out,
         objective={
             "teacher_on_labels": settings.weights.teacher_on_labels,
             "student_on_labels": settings.weights.student_on_labels,
@@ -257,7 +262,7 @@ def _bits(job: Job) -> Any:
     return None if job.weight_bits == "auto" else job.weight_bits
 
 
-def _baselines(dataset: TextDataset, *, seed: int) -> tuple[Baseline, Baseline]:
+def _baselines(dataset: TextDataset, *, seed: int) -> tuple[Baseline, ...]:
     classes = len(dataset.class_names)
     return (
         majority_class(dataset.train, classes=classes),

@@ -43,11 +43,21 @@ class Tried:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The search for one budget: every trial, the best of them, and the best of their twins."""
+    """The search for one budget: every trial, the best of them, and the best of their twins.
+
+    Attributes:
+        budget: as typed.
+        budget_bytes: most bytes of each file.
+        trials: in the order in which they ended.
+        refit: the best student, trained again with the validation texts; None without such a training.
+        twin_refit: the same of the best twin.
+    """
 
     budget: str
     budget_bytes: int
     trials: tuple[Tried, ...]
+    refit: TaskResult | None = None
+    twin_refit: TaskResult | None = None
 
     @property
     def best(self) -> Tried:
@@ -55,10 +65,29 @@ class Selection:
         return max((t for t in self.trials if t.result), key=lambda t: (t.validation_accuracy, -t.number))
 
     @property
-    def best_twin(self) -> TaskResult | None:
-        """The twin with the highest validation accuracy, from the same trials."""
-        twins = [t.twin for t in self.trials if t.twin]
-        return max(twins, key=lambda twin: twin.validation_accuracy) if twins else None
+    def best_twin(self) -> Tried | None:
+        """The trial whose twin has the highest validation accuracy, None without twins."""
+        reached = [(t.twin.validation_accuracy, t) for t in self.trials if t.twin]
+        return max(reached, key=lambda pair: pair[0])[1] if reached else None
+
+    @property
+    def student(self) -> TaskResult:
+        """The training that is delivered."""
+        assert self.best.result is not None
+        return _better(self.best.result, self.refit)
+
+    @property
+    def twin(self) -> TaskResult | None:
+        """The twin that the delivered student is compared with, None without twins."""
+        if self.best_twin is None:
+            return None
+        assert self.best_twin.twin is not None
+        return _better(self.best_twin.twin, self.twin_refit)
+
+
+def _better(chosen: TaskResult, refit: TaskResult | None) -> TaskResult:
+    """Return ``refit``, unless it went wrong: it has seen the validation texts, so it must know them at least as well."""
+    return chosen if refit is None or refit.validation_accuracy < chosen.validation_accuracy else refit
 
 
 @dataclass(frozen=True)
@@ -69,6 +98,7 @@ class Plan:
         base: recipe of everything that the search does not choose.
         classes: number of classes.
         texts: training texts, unlabelled ones included.
+        held_out: validation texts from which a refit learns; 0 for no refit.
         objective: fields of ``Objective``.
         class_weight: one weight per class, or None.
         taught: a teacher is used.
@@ -79,6 +109,7 @@ class Plan:
     base: Recipe
     classes: int
     texts: int
+    held_out: int
     objective: Mapping[str, Any]
     class_weight: tuple[float, ...] | None
     taught: bool
@@ -86,10 +117,11 @@ class Plan:
     seed: int
     epochs: int | None
 
-    def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0) -> TrainingTask:
+    def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one."""
         schedule = Schedule(dropout=candidate.dropout, learning_rate=candidate.learning_rate)
-        steps = int(steps_for(self.texts, batch_size=schedule.batch_size, epochs=self.epochs) * share)
+        texts = self.texts + (self.held_out if refit else 0)
+        steps = int(steps_for(texts, batch_size=schedule.batch_size, epochs=self.epochs) * share)
         return TrainingTask(
             recipe=candidate.recipe,
             schedule=replace(schedule, steps=steps),
@@ -99,6 +131,7 @@ class Plan:
             seed=self.seed,
             taught=taught,
             joint=taught and self.joint,
+            refit=refit,
         )
 
 
@@ -119,6 +152,7 @@ class Searches:
             text: Study(budget_bytes=size, base=plan.base, size_of=size_of, seed=plan.seed, bits=bits) for text, size in budgets
         }
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
+        self.refits: dict[str, tuple[TaskResult, TaskResult | None]] = {}
 
     def good_enough(self, wanted: float | None) -> bool:
         """Return whether the best trial of every budget reached ``wanted`` accuracy on validation; False without a wish."""
@@ -158,10 +192,27 @@ class Searches:
             self._finish(promoted, train, workers=workers, title=f"{title}: training the best")
         record()
 
+    def refit(self, workers: Workers, *, progress: Progress) -> None:
+        """Train what was chosen once more with the validation texts added: they have served their purpose.
+
+        Nothing to do for a plan that holds none out.
+        """
+        if not self.plan.held_out:
+            return
+        tasks: dict[str, list[TrainingTask]] = {}
+        for found in self.selections():
+            tasks[found.budget] = [self.plan.task(found.best.candidate, taught=self.plan.taught, refit=True)]
+            if found.best_twin:
+                tasks[found.budget].append(self.plan.task(found.best_twin.candidate, taught=False, refit=True))
+        train_all([task for pair in tasks.values() for task in pair], workers, progress=progress, title="training on all texts")
+        for text, pair in tasks.items():
+            student, *twin = (workers.result(task) for task in pair)
+            self.refits[text] = (student, twin[0] if twin else None)
+
     def selections(self) -> list[Selection]:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
         return [
-            Selection(text, size, tuple(self.tried[text]))
+            Selection(text, size, tuple(self.tried[text]), *self.refits.get(text, ()))
             for text, size in self.budgets.items()
             if any(t.result for t in self.tried[text])
         ]

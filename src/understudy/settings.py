@@ -146,4 +146,9 @@ class TrainingSettings(Settings):
     epochs: int | None = Field(
         None, ge=1, description="Passes over the training texts; chosen from the data when not given.", examples=[30]
     )
+    refit: bool = Field(
+        default=True,
+        description="After the choice, train what was chosen once more with the validation texts added; "
+        "left out where they are fewer than 3 % of the training texts.",
+    )
     weights: LossWeights = Field(default_factory=LossWeights, description="Weights of the terms of the objective.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.text import Examples
 from understudy.errors import InputError
 from understudy.metrics import accuracy
 from understudy.program import archive
@@ -40,6 +41,9 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
+
+LEAST_REFIT_SHARE = 0.03
+"""Validation texts against training texts, below which a second training is not worth its time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +174,10 @@ def write_lesson(job: Job, dataset: TextDataset, teaching: Teaching, *, folder: 
     if store.complete:
         return store
     taught = teaching.used and job.training_mode == "distill"
-    texts = [*dataset.train.texts, *(dataset.unlabelled if taught else ())]
-    labels = np.concatenate([dataset.train.labels, np.full(len(texts) - len(dataset.train.texts), -1, np.int64)])
+    unlabelled = dataset.unlabelled if taught else ()
+    held_out = _held_out(job, dataset, teaching.teacher if taught else None)
+    texts = [*dataset.train.texts, *unlabelled, *held_out.texts]
+    labels = np.concatenate([dataset.train.labels, np.full(len(unlabelled), -1, np.int64), held_out.labels])
     settings = job.training
     views = augmented_views(texts, views=settings.augmented_views, distortion=settings.distortion, seed=job.seed)
     answers: Float32Array | None = None
@@ -190,8 +196,17 @@ def write_lesson(job: Job, dataset: TextDataset, teaching: Teaching, *, folder: 
         validation=list(dataset.validation.texts),
         validation_labels=dataset.validation.labels,
         teacher_logits=answers,
+        held_out=len(held_out),
     )
     return store
+
+
+def _held_out(job: Job, dataset: TextDataset, teacher: Teacher | None) -> Examples:
+    """Return the validation texts for the refit; none where it is not wanted, would change little, or cannot be taught."""
+    validation = dataset.validation
+    worth = len(validation) >= LEAST_REFIT_SHARE * len(dataset.train)
+    covered = teacher is None or teacher.covers(validation.texts).all()
+    return validation if job.training.refit and worth and covered else Examples((), np.zeros(0, np.int64))
 
 
 def _covered(teacher: Teacher, views: list[list[str]]) -> list[list[str]]:

@@ -10,6 +10,7 @@ import pytest
 from understudy.errors import SetupError
 from understudy.program import archive
 from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import Point
@@ -70,6 +71,31 @@ def test_a_tiny_student_learns(lesson: Path, tmp_path: Path, changes: dict[str, 
     terms = {"student_on_labels"} | ({"student_on_teacher"} if _task(**changes).taught else set())
     assert set(result.curve[-1].terms) == terms | ({"teacher_on_labels"} if "joint" in changes else set())
     assert (result.trainer is not None) == ("joint" in changes)
+
+
+def test_a_refit_learns_from_the_held_out_texts_too(tmp_path: Path) -> None:
+    texts, labels = _texts(160, 0)
+    unknown = ["lamp on", "switch the lamp"] * 10  # a class that only the held out texts have
+    held_out = np.full(len(unknown), 4, np.int64)
+    store = LessonStore(tmp_path / "lesson")
+    store.write(
+        views=[[*texts, *unknown]],
+        labels=np.concatenate([labels, held_out]),
+        validation=unknown,
+        validation_labels=held_out,
+        teacher_logits=None,
+        held_out=len(unknown),
+    )
+    projection = build_student(RECIPE, classes=5, seed=0).projection
+    assert [len(store.read(projection, taught=False, refit=r).labels) for r in (False, True)] == [160, 180]
+    before, after = (
+        run_task(
+            _task(taught=False, classes=5, refit=refit), lesson_folder=store.folder, result_folder=tmp_path
+        ).validation_accuracy
+        for refit in (False, True)
+    )
+    assert before == 0
+    assert after > 0.9
 
 
 def test_one_seed_gives_one_result(lesson: Path, tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ class TextDataset:
     digest: str
     test_digest: str
 
+    @property
+    def labelled(self) -> Examples:
+        """Train and validation, in this order: all that may be learned from once the choices are made."""
+        labels = np.concatenate([self.train.labels, self.validation.labels])
+        labels.flags.writeable = False
+        return Examples(self.train.texts + self.validation.texts, labels)
+
 
 def load_text_dataset(
     settings: DataSettings,

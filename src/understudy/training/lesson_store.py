@@ -3,7 +3,7 @@
 ::
 
     lesson/
-      texts.json          views (each a list of texts), unlabelled texts included, and the validation texts
+      texts.json          views (each a list of texts; those held out stand last) and the validation texts
       labels.npy          int64 [texts], -1 for unlabelled
       validation.npy      int64 [validation texts]
       teacher.npy         float32 [views, texts, classes], only with a teacher
@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,37 +58,56 @@ class LessonStore:
         validation: list[str],
         validation_labels: Int64Array,
         teacher_logits: Float32Array | None,
+        held_out: int = 0,
     ) -> None:
-        """Write the lesson; see ``training.loop.Lesson`` for the shapes."""
+        """Write the lesson; see ``training.loop.Lesson`` for the shapes.
+
+        The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
+        """
         # json keeps lone surrogates, which stand for bytes that are not UTF-8
-        write_text(self.folder / "texts.json", json.dumps({"views": views, "validation": validation}))
+        raw = {"views": views, "validation": validation, "held_out": held_out}
+        write_text(self.folder / "texts.json", json.dumps(raw))
         write_bytes(self.folder / "labels.npy", _npy(labels))
         write_bytes(self.folder / "validation.npy", _npy(validation_labels))
         if teacher_logits is not None:
             write_bytes(self.folder / "teacher.npy", _npy(teacher_logits.astype(np.float32)))
         write_text(self.folder / "complete", "")
 
-    def read(self, projection: TextProjection, *, taught: bool) -> Lesson:
-        """Return the lesson as a student with ``projection`` sees it; without teacher logits unless ``taught``."""
+    def read(self, projection: TextProjection, *, taught: bool, refit: bool = False) -> Lesson:
+        """Return the lesson as a student with ``projection`` sees it.
+
+        Teacher logits are part of it only when ``taught``, and the texts that are held out only for a ``refit``.
+        """
         *views, validation = self._corpora(projection)
         labels = np.load(self.folder / "labels.npy")
+        count = len(labels) - (0 if refit else self.held_out)
         return Lesson(
-            views=views,
-            labels=labels,
-            teacher_logits=np.load(self.folder / "teacher.npy", mmap_mode="r") if taught else None,
+            views=[Corpus(view.rows[:count], view.table) for view in views],
+            labels=labels[:count],
+            teacher_logits=np.load(self.folder / "teacher.npy", mmap_mode="r")[:, :count] if taught else None,
             validation=validation,
             validation_labels=np.load(self.folder / "validation.npy"),
         )
 
+    @property
+    def held_out(self) -> int:
+        """Texts from which only a refit learns."""
+        count: int = self._texts()["held_out"]
+        return count
+
     def validation_texts(self) -> list[str]:
         """Return the validation texts."""
-        texts: list[str] = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))["validation"]
+        texts: list[str] = self._texts()["validation"]
         return texts
+
+    def _texts(self) -> dict[str, Any]:
+        raw: dict[str, Any] = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
+        return raw
 
     def _corpora(self, projection: TextProjection) -> list[Corpus]:
         folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"
         if not folder.exists():
-            texts = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
+            texts = self._texts()
             _write_corpora(folder, build_corpora(projection, [*texts["views"], texts["validation"]]))
         table_path = folder / "table.npy"
         table = np.load(table_path, mmap_mode="r") if table_path.exists() else None

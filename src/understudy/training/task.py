@@ -46,6 +46,7 @@ class TrainingTask:
         seed: of initial weights, batches and dropout.
         taught: whether the teacher term is in the objective; the twin is the same task without it.
         joint: the teacher is a wide network on the same features that learns beside the student.
+        refit: the validation texts are learned from too, so that the accuracy on them says nothing any more.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class TrainingTask:
     seed: int
     taught: bool
     joint: bool = False
+    refit: bool = False
 
     @property
     def key(self) -> str:
@@ -130,7 +132,7 @@ def run_task(
         return load_result(path)
     store = LessonStore(lesson_folder)
     program = build_student(task.recipe, classes=task.classes, seed=task.seed)
-    lesson = store.read(program.projection, taught=task.taught and not task.joint)
+    lesson = store.read(program.projection, taught=task.taught and not task.joint, refit=task.refit)
     wide = replace(task.recipe, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
     checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
