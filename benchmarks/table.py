@@ -109,6 +109,7 @@ class Results:
         self.raw_text = latest(
             read(folder, "raw_text.jsonl"), lambda row: (row["set"], row["trained_on"], row["tested_on"], row["seed"])
         )
+        self.search = latest(read(folder, "search.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}
 
@@ -241,6 +242,30 @@ def students(results: Results) -> str:
     return table(head, body)
 
 
+def search(results: Results) -> str:
+    """Return what the search found beside its own first recipe, given the same time."""
+    body = []
+    for rows in grouped(results.search, lambda row: (*set_order(row), row["trials"])).values():
+        best, longer = ([row[name] for row in rows] for name in ("search", "first_longer"))
+        body.append(
+            [
+                rows[0]["set"],
+                rows[0]["budget"],
+                f"{rows[0]['trials']}",
+                str(len(rows)),
+                percent(row["first"] for row in rows),
+                percent(best),
+                percent(longer),
+                yes(statistics.median(best) > statistics.median(longer)),
+                _spread((row["first_seconds"] for row in rows), lambda seconds: f"{seconds:.0f}"),
+                _spread((row["search_seconds"] for row in rows), lambda seconds: f"{seconds:.0f}"),
+                _spread((row["first_longer_seconds"] for row in rows), lambda seconds: f"{seconds:.0f}"),
+            ]
+        )
+    head = ["data", "budget", "trials", "seeds", "first recipe, %", "search, %", "first recipe, as long, %", "search is better"]
+    return table([*head, "first recipe, s", "search, s", "first recipe, as long, s"], body)
+
+
 def out_of_scope(results: Results) -> str:
     """Return how well the best score tells texts of no class."""
     body = []
@@ -340,6 +365,7 @@ def provenance(results: Results) -> str:
         "text.jsonl": (results.text, [_text_command(rows) for rows in grouped(results.text, _configuration).values()]),
         "fasttext.jsonl": (results.fasttext, [row["command"] for row in results.fasttext]),
         "latency.jsonl": (results.latency, [row["command"] for row in results.latency]),
+        "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
     }
     body = [
@@ -376,6 +402,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "teaching": teaching,
     "out_of_scope": out_of_scope,
     "students": students,
+    "search": search,
     "fasttext": fasttext,
     "latency": latency,
     "raw_text": raw_text,

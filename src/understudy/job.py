@@ -167,37 +167,18 @@ class Job(Settings):
         return "self" if self.teacher.kind == "none" else "distill"
 
     def digest(self) -> str:
-        """Return the sha256 of every setting; of files only their names.
-
-        What the files hold is covered by the digests of the data set and of the teacher, so a job may move to another folder.
-        """
-        settings = self._settings_by_file_name()
-        return _sha256(settings)
-
-    def study_digest(self) -> str:
         """Return the sha256 of the settings that decide what one trial of the search gives.
 
         Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
-        and how long to search. Equal study digests and equal data mean that finished trials can be taken over.
+        how long to search, and on how many threads. A teacher's file counts by its name, so that a job may move to another
+        folder. Equal digests and equal data mean that finished trials can be taken over.
         """
-        settings = self._settings_by_file_name()
-        settings["data"] = {}
-        for key in ("time", "trials", "max_drop"):
-            del settings[key]
-        return _sha256(settings)
-
-    def _settings_by_file_name(self) -> dict[str, object]:
         settings = self.model_dump(mode="json")
-        data = settings["data"]
-        for key in _FILE_KEYS:
-            data[key] = data[key] and Path(data[key]).name
+        for key in ("data", "time", "trials", "max_drop", "threads"):
+            del settings[key]
         if self.teacher.kind == "file":
             settings["teacher"]["source"] = Path(self.teacher.source).name
-        return settings
-
-
-def _sha256(settings: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def load_job(path: str | os.PathLike[str], **overrides: object) -> Job:

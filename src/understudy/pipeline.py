@@ -71,7 +71,9 @@ def compress(
     return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)
 
 
-def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: Any = None) -> Family:
+def run_job(
+    job: Job, *, out: Path, progress: Progress | None = None, teacher: Any = None, command: Sequence[str] = ()
+) -> Family:
     """Run ``job`` into the folder ``out``, or go on where an earlier run of it stopped.
 
     Args:
@@ -79,6 +81,7 @@ def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: A
         out: new, empty, or of an earlier run of the same job.
         progress: listens to the job.
         teacher: an object that stands in for ``job.teacher.source``.
+        command: the words that asked for it, for the record.
 
     Raises:
         InputError: something that was handed over breaks a rule.
@@ -93,18 +96,21 @@ def run_job(job: Job, *, out: Path, progress: Progress | None = None, teacher: A
     budgets = check_budgets(job, dataset)
     brought = _brought_teacher(job, dataset, teacher, progress=progress)
     identity = {
-        "settings": job.study_digest(),
+        "settings": job.digest(),
         "data": dataset.digest,
         "teacher": "" if brought is None else brought.digest,
     }
     with claim(out, identity) as folder:
-        return _run(job, dataset, budgets, brought, folder=folder, progress=progress)
+        family = _run(job, dataset, budgets, brought, folder=folder, progress=progress)
+        family = family.model_copy(update={"command": tuple(command)}).save(out)
+        write_report(family, out)
+    return family
 
 
 def _run(
     job: Job, dataset: TextDataset, budgets: Budgets, brought: Teacher | None, *, folder: JobFolder, progress: Progress
 ) -> Family:
-    """Teach, search, deliver and report in a folder that is the job's."""
+    """Teach, search and deliver into a folder that is the job's."""
     progress.stage("measuring baselines")
     baselines = _baselines(dataset, seed=job.seed)
     teaching = _teach(job, dataset, baselines[-1], brought, folder=folder, progress=progress)
@@ -138,7 +144,7 @@ def _run(
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")
         baselines = tuple(baseline.refit(dataset.labelled) for baseline in baselines)
-    family = Family(
+    return Family(
         name=job.name,
         created_with=created_with(threads=1),
         seed=job.seed,
@@ -149,9 +155,7 @@ def _run(
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
         members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
         infeasible=budgets.infeasible,
-    ).save(out)
-    write_report(family, out)
-    return family
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A job runner that trains nothing: what it was asked for, and the family that it answers."""
     seen: dict[str, Any] = {"family": clinc_like_family()}
 
-    def run_job(job: Any, *, out: Path, progress: Any, dry_run: bool = False) -> Any:
-        seen.update(job=job, out=out, dry_run=dry_run)
+    def run_job(job: Any, *, out: Path, progress: Any, command: tuple[str, ...]) -> Any:
+        seen.update(job=job, out=out, command=command)
         progress.stage("train", 10)
         progress.advance(10, accuracy=0.9)
         progress.note("a warning")
@@ -41,6 +41,7 @@ def test_options_become_the_job(asked: dict[str, Any], tiny_csv: Path) -> None:
         "--max-drop", "0.01", "--name", "intents",
     ]  # fmt: skip
     run(arguments)
+    assert asked["command"] == ("understudy", *arguments)
     job = asked["job"]
     assert asked["out"] == Path("o")
     assert job.budgets == ("16KB", "32KB")

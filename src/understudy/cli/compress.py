@@ -25,6 +25,7 @@ _COLUMNS = ("budget", "student", "format", "size", "accuracy", "agree", "latency
 
 
 def compress(
+    context: typer.Context,
     data_or_job: Annotated[
         Path, typer.Argument(metavar="DATA_OR_JOB", help="A data file (CSV, TSV, JSONL, Parquet) or a job file (TOML).")
     ],
@@ -94,7 +95,7 @@ def compress(
     from understudy.pipeline import run_job
 
     with open_progress(sys.stderr, silent=as_json) as progress:
-        family = run_job(job, out=folder, progress=progress)
+        family = run_job(job, out=folder, progress=progress, command=("understudy", *context.obj))
     if as_json:
         print_json({"out": str(folder), "report": str(folder / "report.html"), "family": family.model_dump(mode="json")})
     else:

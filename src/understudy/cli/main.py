@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line ``arguments`` and return its exit code; errors are printed here and nowhere else."""
     as_json = "--json" in arguments
     try:
-        result = app(args=list(arguments) or ["--help"], prog_name="understudy", standalone_mode=False)
+        result = app(args=list(arguments) or ["--help"], prog_name="understudy", standalone_mode=False, obj=tuple(arguments))
     except UnderstudyError as error:
         return _fail(type(error).__name__, str(error), error.exit_code, as_json=as_json)
     except typer.TyperException as error:
