@@ -108,12 +108,14 @@ def test_a_function_object_and_its_digest() -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_the_users_own_error_is_not_dressed_up() -> None:
+def test_an_error_in_the_users_code_is_told_with_its_place_and_kept_as_the_cause() -> None:
     def failing(texts: list[str]) -> Any:
-        raise ZeroDivisionError(len(texts))
+        raise ZeroDivisionError(f"{len(texts)} texts")
 
-    with pytest.raises(ZeroDivisionError):
+    message = r"received teacher='.*failing', whose code raised ZeroDivisionError: 1 texts \(test_callable.py, line \d+\)"
+    with pytest.raises(InputError, match=message) as caught:
         load_teacher(failing, class_names=("a", "b")).logits(["x"])
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_a_complete_teacher_is_taken_as_it_is() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from understudy.errors import InputError
 from understudy.teachers.class_order import names_of
-from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, as_array, behaviour_digest
+from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, as_array, behaviour_digest, users_code
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class CallableTeacher:
 
     def logits(self, texts: Sequence[str]) -> Float32Array:
         """Return what the function returns, as float32."""
-        return as_array(self.function(list(texts)), name=self.name)
+        with users_code(self.name):
+            answer = self.function(list(texts))
+        return as_array(answer, name=self.name)
 
 
 def callable_teacher(function: Callable[[list[str]], Any], *, name: str | None = None) -> CallableTeacher:

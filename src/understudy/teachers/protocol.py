@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError
+from understudy.errors import InputError, UnderstudyError
 
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -68,6 +71,21 @@ class Teacher(Protocol):
     def logits(self, texts: Sequence[str]) -> Float32Array:
         """Return logits, float32 ``[texts, classes]``."""
         ...
+
+
+@contextmanager
+def users_code(name: str) -> Iterator[None]:
+    """Turn what the code of the teacher ``name`` raises into an ``InputError`` that says where; its cause is kept."""
+    try:
+        yield
+    except UnderstudyError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"a teacher must answer every text, the empty one too: received teacher={name!r}, whose code raised "
+            f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); correct it"
+        ) from error
 
 
 def as_array(answer: Any, *, name: str) -> Float32Array:

@@ -18,7 +18,7 @@ from understudy.errors import InputError
 from understudy.projections.text import encode
 from understudy.teachers.class_order import OrderedTeacher, names_of
 from understudy.teachers.model_file import BATCH, read_file, unreadable
-from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, Teacher, as_array, behaviour_digest
+from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, Teacher, as_array, behaviour_digest, users_code
 from understudy.teachers.saved_logits import SavedLogits, saved_logits
 
 _SAFE_WAYS = (
@@ -78,11 +78,12 @@ class TorchTeacher:
 
     def tensor(self, texts: Sequence[str]) -> torch.Tensor:
         """Return logits ``[texts, classes]`` as the module computes them now, with gradients, for joint training."""
-        given = self.prepare(list(texts))
-        if isinstance(given, tuple):
-            answer = self.module(*given)
-        else:
-            answer = self.module(**given) if isinstance(given, Mapping) else self.module(given)
+        with users_code(self.name):
+            given = self.prepare(list(texts))
+            if isinstance(given, tuple):
+                answer = self.module(*given)
+            else:
+                answer = self.module(**given) if isinstance(given, Mapping) else self.module(given)
         found = answer["logits"] if isinstance(answer, Mapping) and "logits" in answer else getattr(answer, "logits", answer)
         if not isinstance(found, torch.Tensor):
             raise InputError(
