@@ -16,6 +16,7 @@ from understudy.family import Family
 from understudy.job import job_from_arguments
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
+from understudy.teaching import required_gain
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers
 
@@ -100,6 +101,11 @@ def test_the_test_split_influences_nothing(tiny_csv: Path, tmp_path: Path) -> No
         assert family.data.splits["test"].examples == len(rows)
         files.append(_files(out))
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(("baseline", "gain"), [(0.5, 0.015), (0.9, 0.005), (1.0, 0.0)])
+def test_a_teacher_is_used_for_a_gain_that_fits_the_errors_that_are_left(baseline: float, gain: float) -> None:
+    assert required_gain(0.015, baseline) == pytest.approx(gain)
 
 
 def test_the_refit_can_be_left_out(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class TeacherSettings(Settings):
         ge=0,
         lt=1,
         description="An 'auto' teacher is used only if its validation accuracy is this much above "
-        "TF-IDF + logistic regression (0.015 is 1.5 points), or a tenth of that one's errors where that is less.",
+        "TF-IDF + logistic regression (0.015 is 1.5 points), or a twentieth of that one's errors where that is less.",
     )
 
     @property
@@ -108,7 +108,7 @@ class LossWeights(Settings):
     teacher_on_labels: Weight = Field(1.0, description="Teacher against labels; only in mode 'joint'.")
     student_on_labels: Weight = Field(1.0, description="Student against labels.")
     student_on_teacher: Weight = Field(
-        0.3, description="Student against the teacher's answers; the twin trains without this term."
+        1.0, description="Student against the teacher's answers; the twin trains without this term."
     )
 
     @model_validator(mode="after")

@@ -162,10 +162,10 @@ def assess(teacher: Teacher | None, job: Job, dataset: TextDataset, *, baseline:
 def required_gain(minimum_gain: float, baseline_accuracy: float) -> float:
     """Return the gain in accuracy that a teacher trained here must show over the baseline.
 
-    ``minimum_gain``, or a tenth of the baseline's errors where that is less: where the baseline is nearly perfect no
+    ``minimum_gain``, or a twentieth of the baseline's errors where that is less: where the baseline is nearly perfect no
     teacher can gain much, and a small gain still removes many of the errors that are left.
     """
-    return min(minimum_gain, 0.1 * (1.0 - baseline_accuracy))
+    return min(minimum_gain, 0.05 * (1.0 - baseline_accuracy))
 
 
 def write_lesson(job: Job, dataset: TextDataset, teaching: Teaching, *, folder: JobFolder, progress: Progress) -> LessonStore:

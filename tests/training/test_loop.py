@@ -14,7 +14,7 @@ from understudy.students.registry import build_student
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import Point
-from understudy.training.schedule import Schedule
+from understudy.training.schedule import Schedule, word_dropout_for
 from understudy.training.task import TaskResult, TrainingTask, load_result, result_path, run_task
 from understudy.training.workers import Workers
 
@@ -179,6 +179,10 @@ def test_results_survive_their_file(lesson: Path, tmp_path: Path) -> None:
     assert again.curve == result.curve
     assert np.array_equal(again.validation_probabilities, result.validation_probabilities)
     assert TrainingTask.from_json(task.to_json()) == task
+
+
+def test_long_texts_lose_more_words_in_training() -> None:
+    assert [word_dropout_for(words) for words in (3, 10, 25, 90)] == pytest.approx([0.1, 0.1, 0.25, 0.4])
 
 
 def test_distortion_edits_about_the_asked_share_of_words() -> None:

@@ -18,7 +18,7 @@ from understudy.program.ops import Program
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import Corpus
 from understudy.training.objective import Objective
-from understudy.training.schedule import Schedule, one_cycle
+from understudy.training.schedule import Schedule, one_cycle, word_dropout_for
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
@@ -127,6 +127,7 @@ class _Run:
         self.executor = Executor(program, dropout=schedule.dropout).train()
         self.trainer = None if trainer is None else Executor(trainer, dropout=schedule.dropout).train()
         self.optimizer = self._optimizer()
+        self.word_dropout = word_dropout_for(float(lesson.views[0].lengths().mean()))
         self.step = 0
         self.sums: dict[str, float] = {}
         self.curve: list[Point] = []
@@ -140,7 +141,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * one_cycle(self.step / schedule.steps)
         view, index = self._batch()
-        features = _drop_words(lesson.views[view].batch(index), schedule.word_dropout)
+        features = _drop_words(lesson.views[view].batch(index), self.word_dropout)
         teacher = None
         if self.trainer is not None:
             teacher = self.trainer(features)
@@ -252,7 +253,7 @@ def _epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[
 
 
 def _drop_words(features: Tensor, fraction: float) -> Tensor:
-    if fraction == 0 or features.dim() == 2:
+    if features.dim() == 2:
         return features
     return features * (torch.rand(features.shape[:2]) >= fraction).float()[..., None]
 

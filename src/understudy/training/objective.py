@@ -28,7 +28,7 @@ class Objective:
 
     teacher_on_labels: float = 1.0
     student_on_labels: float = 1.0
-    student_on_teacher: float = 0.3
+    student_on_teacher: float = 1.0
     temperature: float = 2.0
     distillation: Literal["soft", "decoupled"] = "soft"
     smoothing: float = 0.1

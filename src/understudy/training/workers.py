@@ -147,7 +147,9 @@ def train_all(
     def heard(task: TrainingTask, event: dict[str, Any]) -> None:
         steps = event["step"] - last.get(task.key, 0)
         last[task.key] = event["step"]
-        progress.advance(steps, loss=event["loss"], validation_accuracy=event["validation_accuracy"])
+        # a refit has learned the validation texts, so its accuracy there would mislead
+        reached = {} if task.refit else {"validation_accuracy": event["validation_accuracy"]}
+        progress.advance(steps, loss=event["loss"], **reached)
         if on_point:
             on_point()
 
