@@ -97,6 +97,7 @@ def run(name: str, *, seed: int, budget: str | None, student: str, trials: int |
         "size_bytes": {file.format: file.size_bytes for file in member.files},
         "latency_us": {file.format: file.latency_us.median for file in member.files if file.latency_us},
         "macro_f1": member.macro_f1,
+        "taught": member.taught,
         "twin_accuracy": member.twin.accuracy if member.twin else None,
         "teacher": family.teacher.model_dump() if family.teacher else None,
         "baselines": {baseline.name: baseline.accuracy for baseline in family.baselines},

@@ -70,20 +70,19 @@ def threshold_of(validation_probabilities: Float32Array) -> float:
 
 
 def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
-    """Write the bundle of ``selection``'s best trial and return its record.
+    """Write the bundle of what ``selection`` chose and return its record.
 
     Raises:
         VerificationError: a file does not reproduce the reference; nothing of the bundle is left behind.
         SetupError: a runtime is missing, or the folder cannot be written.
     """
-    chosen = selection.best
-    assert chosen.result is not None
+    chosen, training = selection.chosen
     program = selection.student.program
     test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
     reference = run(program, test_ids)
     exports = {f: exporter(f).export(program, name=order.name) for f in order.formats}
     files = [_verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats]
-    threshold = threshold_of(chosen.result.validation_probabilities)
+    threshold = threshold_of(training.validation_probabilities)
     recipe = {
         **chosen.candidate.recipe.as_dict(),
         "dropout": chosen.candidate.dropout,
@@ -116,14 +115,15 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
         input_bytes=program.projection.max_bytes,
         accuracy=score,
         macro_f1=macro_f1(dataset.test.labels, answers),
-        validation_accuracy=chosen.validation_accuracy,
-        refit=selection.student is selection.refit,
+        validation_accuracy=training.validation_accuracy,
+        refit=selection.student in (selection.refit, selection.twin_refit),
+        taught=None if twin is None else not selection.delivers_twin,
         files=tuple(files),
         twin=twin,
         distillation_gain=None if twin is None else score - twin.accuracy,
         ram_bytes=_ram_bytes(program, order),
         byte_table={f: _byte_rows(program, f, order.name) for f in order.formats},
-        learning_curve=_curve(chosen.result.curve),
+        learning_curve=_curve(training.curve),
         trials=tuple(_trial(tried) for tried in selection.trials),
         per_class=_per_class(dataset, answers),
         confusions=_confusions(dataset, answers),

@@ -101,6 +101,8 @@ class Member(Record):
     """The exported files."""
     twin: Twin | None = None
     """The no-teacher twin; null where no teacher was used, because the student is then its own twin."""
+    taught: bool | None = None
+    """False where the twin is delivered: better on validation than the student of a teacher that no one asked for."""
     distillation_gain: float | None = None
     """``accuracy`` minus the twin's; negative where the teacher did harm."""
     ram_bytes: Count | None = None

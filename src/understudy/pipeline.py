@@ -32,6 +32,7 @@ from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
 from understudy.teachers.protocol import Teacher, checked_logits
 from understudy.teachers.registry import load_teacher
+from understudy.teachers.trained import TrainedTeacher
 from understudy.teaching import Teaching, assess, train_teacher, worker_count, write_lesson
 from understudy.training.workers import Workers
 from understudy.units import format_bytes
@@ -237,6 +238,7 @@ def _plan(job: Job, dataset: TextDataset, teaching: Teaching, *, held_out: int) 
         class_weight=class_weight,
         taught=taught,
         joint=joint,
+        teacher_is_optional=taught and isinstance(teaching.teacher, TrainedTeacher),
         seed=job.seed,
         epochs=settings.epochs,
     )
@@ -256,9 +258,9 @@ def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
         return []
     return [
         f"budget {s.budget} loses more than max_drop={job.max_drop} against the teacher on validation "
-        f"({s.best.validation_accuracy:.1%}, wanted {wanted:.1%}); give the search more trials or time, or a larger budget"
+        f"({s.chosen[1].validation_accuracy:.1%}, wanted {wanted:.1%}); give the search more trials or time, or a larger budget"
         for s in searches.selections()
-        if s.best.validation_accuracy < wanted
+        if s.chosen[1].validation_accuracy < wanted
     ]
 
 

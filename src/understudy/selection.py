@@ -51,6 +51,7 @@ class Selection:
         trials: in the order in which they ended.
         refit: the best student, trained again with the validation texts; None without such a training.
         twin_refit: the same of the best twin.
+        teacher_is_optional: nobody asked for this teacher, so a twin that is better on validation is delivered.
     """
 
     budget: str
@@ -58,6 +59,7 @@ class Selection:
     trials: tuple[Tried, ...]
     refit: TaskResult | None = None
     twin_refit: TaskResult | None = None
+    teacher_is_optional: bool = False
 
     @property
     def best(self) -> Tried:
@@ -71,10 +73,26 @@ class Selection:
         return max(reached, key=lambda pair: pair[0])[1] if reached else None
 
     @property
+    def delivers_twin(self) -> bool:
+        """Whether the best twin is delivered in place of the best student."""
+        twin = self.best_twin
+        if not self.teacher_is_optional or twin is None or twin.twin is None:
+            return False
+        return twin.twin.validation_accuracy > self.best.validation_accuracy
+
+    @property
+    def chosen(self) -> tuple[Tried, TaskResult]:
+        """The trial and its training that validation chose."""
+        tried, result = self.best, self.best.result
+        if self.delivers_twin and self.best_twin:
+            tried, result = self.best_twin, self.best_twin.twin
+        assert result is not None
+        return tried, result
+
+    @property
     def student(self) -> TaskResult:
-        """The training that is delivered."""
-        assert self.best.result is not None
-        return _better(self.best.result, self.refit)
+        """The training that is delivered: what was chosen, or its refit."""
+        return _better(self.chosen[1], self.twin_refit if self.delivers_twin else self.refit)
 
     @property
     def twin(self) -> TaskResult | None:
@@ -103,6 +121,7 @@ class Plan:
         class_weight: one weight per class, or None.
         taught: a teacher is used.
         joint: the teacher learns beside the student.
+        teacher_is_optional: it was trained here, and no one asked for it.
         seed: of the search and of every training.
     """
 
@@ -114,6 +133,7 @@ class Plan:
     class_weight: tuple[float, ...] | None
     taught: bool
     joint: bool
+    teacher_is_optional: bool
     seed: int
     epochs: int | None
 
@@ -158,7 +178,9 @@ class Searches:
         """Return whether the best trial of every budget reached ``wanted`` accuracy on validation; False without a wish."""
         found = self.selections()
         return (
-            wanted is not None and len(found) == len(self.budgets) and all(s.best.validation_accuracy >= wanted for s in found)
+            wanted is not None
+            and len(found) == len(self.budgets)
+            and all(s.chosen[1].validation_accuracy >= wanted for s in found)
         )
 
     def run(self, job: Job, workers: Workers, *, wanted: float | None, folder: JobFolder, progress: Progress) -> None:
@@ -211,11 +233,13 @@ class Searches:
 
     def selections(self) -> list[Selection]:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
-        return [
-            Selection(text, size, tuple(self.tried[text]), *self.refits.get(text, ()))
-            for text, size in self.budgets.items()
-            if any(t.result for t in self.tried[text])
-        ]
+        found = [(text, size) for text, size in self.budgets.items() if any(t.result for t in self.tried[text])]
+        selections = []
+        for text, size in found:
+            refit, twin_refit = self.refits.get(text, (None, None))
+            optional = self.plan.teacher_is_optional
+            selections.append(Selection(text, size, tuple(self.tried[text]), refit, twin_refit, optional))
+        return selections
 
     def _ask(self, count: int) -> dict[str, list[Asked]]:
         """Return up to ``count`` new candidates for each budget."""

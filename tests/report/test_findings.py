@@ -53,6 +53,12 @@ def test_a_teacher_that_was_absent_or_not_used_is_named() -> None:
     assert texts(teacher=unused)["The teacher default was not used: only 0.3 points over the baseline"] == "note"
 
 
+def test_a_twin_that_is_delivered_is_named() -> None:
+    first = FAMILY.members[0].model_copy(update={"taught": False})
+    found = texts(members=(first, *FAMILY.members[1:]))
+    assert found[f"{first.budget}: the teacher did not help on validation; the twin without teacher is delivered."] == "note"
+
+
 def test_the_interval_is_the_normal_one() -> None:
     assert abs(half_interval(0.5, 100) - 0.098) < 1e-3
     assert half_interval(0.9, 0) == 0

@@ -79,7 +79,12 @@ def _teacher(family: Family) -> list[Finding]:
         return [Finding("note", "There was no teacher: the students learned from labels alone.")]
     if not family.teacher.used:
         return [Finding("note", f"The teacher {family.teacher.name} was not used: {family.teacher.note}")]
-    return [
+    left = [
+        Finding("note", f"{member.budget}: the teacher did not help on validation; the twin without teacher is delivered.")
+        for member in family.members
+        if member.taught is False
+    ]
+    return left + [
         Finding(
             "note",
             f"{member.budget}: the teacher did not help; the twin without teacher is better "
