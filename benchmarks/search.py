@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from records import RESULTS, append, command, data_is_here, machine
-from text import DATA, SETS, Lines
+from text import SETS, Lines
 
 import understudy
 from understudy.family import Family, Member
@@ -26,18 +26,13 @@ from understudy.training.schedule import Schedule
 def run(name: str, *, seed: int, trials: int, epochs: int | None = None) -> tuple[Family, float]:
     """Return the family of one budget and the seconds that its search took."""
     what = SETS[name]
-    folder = DATA / what.folder
     with tempfile.TemporaryDirectory() as out:
         family = understudy.compress(
-            data=folder / "train.tsv.gz",
+            **what.data(),
             budgets=[what.budget],
             teacher="none",
             out=Path(out) / "family",
             progress=Lines(),
-            text="text",
-            label=what.label,
-            test=folder / "test.tsv.gz",
-            validation=folder / f"{what.validation}.tsv.gz" if what.validation else None,
             formats=("litert",),
             trials=trials,
             seed=seed,

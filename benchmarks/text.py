@@ -16,6 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import understudy
 from understudy.progress import SilentProgress
@@ -34,6 +35,17 @@ class TextSet:
     budget: str
     target: float
     validation: str | None
+
+    def data(self) -> dict[str, Any]:
+        """Return files and columns as arguments of ``understudy.compress``."""
+        folder = DATA / self.folder
+        return {
+            "data": folder / "train.tsv.gz",
+            "test": folder / "test.tsv.gz",
+            "validation": folder / f"{self.validation}.tsv.gz" if self.validation else None,
+            "text": "text",
+            "label": self.label,
+        }
 
 
 SETS = {
@@ -64,20 +76,15 @@ class Lines(SilentProgress):
 def run(name: str, *, seed: int, budget: str | None, student: str, trials: int | None, teacher: str) -> dict[str, object]:
     """Return the row of one job."""
     what = SETS[name]
-    folder = DATA / what.folder
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
         family = understudy.compress(
-            data=folder / "train.tsv.gz",
+            **what.data(),
             budgets=[budget or what.budget],
             teacher=teacher,
             out=Path(out) / "family",
             progress=Lines(),
-            text="text",
-            label=what.label,
-            test=folder / "test.tsv.gz",
-            validation=folder / f"{what.validation}.tsv.gz" if what.validation else None,
-            out_of_scope=folder / "oos_test.tsv.gz" if name == "clinc150" else None,
+            out_of_scope=DATA / what.folder / "oos_test.tsv.gz" if name == "clinc150" else None,
             student=student,
             trials=trials,
             seed=seed,
