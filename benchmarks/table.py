@@ -200,11 +200,7 @@ def teaching(results: Results) -> str:
     """Return what the teacher brought."""
     body = []
     for rows in results.default_runs().values():
-        gains = [
-            row["accuracy"][next(iter(row["accuracy"]))] - row["twin_accuracy"]
-            for row in rows
-            if row["twin_accuracy"] is not None
-        ]
+        gains = [gain for row in rows if (gain := _gain(row)) is not None]
         body.append(
             [
                 rows[0]["set"],
@@ -220,6 +216,14 @@ def teaching(results: Results) -> str:
         )
     head = ["data", "search", "student, %", "twin, %", "gain, points", "teacher, %", "teacher's size", BASELINE, MAJORITY]
     return table(head, body)
+
+
+def _gain(row: Row) -> float | None:
+    """Return what the teacher bought; None without one, and in older rows that have the twin's accuracy alone."""
+    if row["twin_accuracy"] is None or (row.get("taught") is False and "taught_accuracy" not in row):
+        return None
+    taught: float = row.get("taught_accuracy") or next(iter(row["accuracy"].values()))
+    return taught - row["twin_accuracy"]
 
 
 def students(results: Results) -> str:

@@ -20,10 +20,10 @@ from understudy.family import (
     Machine,
     Member,
     OutOfScope,
+    Sibling,
     Split,
     Teacher,
     Trial,
-    Twin,
 )
 
 HOSTILE_LABELS = (
@@ -159,7 +159,9 @@ def _member(budget: str, *, kilobytes: float, accuracy: float, gain: float, seed
             _file(budget, name, sizes[name], accuracy=accuracy, microseconds=speed[name] * (1 + kilobytes / 60))
             for name in sizes
         ),
-        twin=Twin(accuracy=twin, validation_accuracy=_round(twin + 0.002), learning_curve=_curve(numbers, twin, teacher=False)),
+        twin=Sibling(
+            accuracy=twin, validation_accuracy=_round(twin + 0.002), learning_curve=_curve(numbers, twin, teacher=False)
+        ),
         distillation_gain=accuracy - twin,
         ram_bytes=int(4096 + kilobytes * 40),
         byte_table={

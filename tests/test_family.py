@@ -108,9 +108,9 @@ def test_a_file_lies_in_its_members_folder() -> None:
 
 
 def test_the_gain_is_what_the_accuracies_say() -> None:
-    with pytest.raises(ValidationError, match="distillation_gain is accuracy minus the twin's"):
+    with pytest.raises(ValidationError, match="distillation_gain is taught accuracy minus the twin's"):
         Member.model_validate(FAMILY.members[0].model_dump() | {"distillation_gain": 0.5})
-    with pytest.raises(ValidationError, match="distillation_gain is accuracy minus the twin's"):
+    with pytest.raises(ValidationError, match="distillation_gain is taught accuracy minus the twin's"):
         Member.model_validate(FAMILY.members[0].model_dump() | {"twin": None})
 
 

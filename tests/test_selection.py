@@ -49,6 +49,7 @@ def test_a_better_twin_is_delivered_only_when_no_one_asked_for_the_teacher(
     assert found.delivers_twin == (delivered == "twin")
     assert found.chosen[1] is (trial.twin if delivered == "twin" else trial.result)
     assert found.student is (twin_refit if delivered == "twin" else refit)
+    assert found.taught is refit
 
 
 def test_a_refit_that_went_wrong_is_not_delivered() -> None:

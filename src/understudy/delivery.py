@@ -25,8 +25,8 @@ from understudy.family import (
     LearningPoint,
     Member,
     OutOfScope,
+    Sibling,
     Trial,
-    Twin,
 )
 from understudy.metrics import accuracy, auroc, class_scores, macro_f1, most_confused
 from understudy.program.interpreter import Scores, run
@@ -37,6 +37,7 @@ from understudy.training.loop import Point
 
 if TYPE_CHECKING:
     from understudy.data.text import TextDataset
+    from understudy.training.task import TaskResult
 
 Float32Array = npt.NDArray[np.float32]
 ACCEPTED_FRACTION = 0.95
@@ -102,7 +103,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
     )
     answers = reference.logits.argmax(axis=1)
     score = accuracy(dataset.test.labels, answers)
-    twin = _twin(selection, dataset)
+    siblings = _siblings(selection, dataset)
     return Member(
         budget_bytes=selection.budget_bytes,
         budget=selection.budget,
@@ -117,10 +118,9 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
         macro_f1=macro_f1(dataset.test.labels, answers),
         validation_accuracy=training.validation_accuracy,
         refit=selection.student in (selection.refit, selection.twin_refit),
-        taught=None if twin is None else not selection.delivers_twin,
         files=tuple(files),
-        twin=twin,
-        distillation_gain=None if twin is None else score - twin.accuracy,
+        **siblings,
+        distillation_gain=_gain(score, **siblings),
         ram_bytes=_ram_bytes(program, order),
         byte_table={f: _byte_rows(program, f, order.name) for f in order.formats},
         learning_curve=_curve(training.curve),
@@ -170,16 +170,31 @@ def _verified(
     )
 
 
-def _twin(selection: Selection, dataset: TextDataset) -> Twin | None:
-    twin, chosen = selection.twin, selection.best_twin
-    if twin is None or chosen is None or chosen.twin is None:
-        return None
-    logits = run(twin.program, encode(dataset.test.texts, max_bytes=twin.program.projection.max_bytes)).logits
-    return Twin(
+def _siblings(selection: Selection, dataset: TextDataset) -> dict[str, Sibling | None]:
+    """Return the twin, and the student with the teacher where its twin is delivered, measured on the test split."""
+    tried = selection.best_twin
+    if tried is None or tried.twin is None or selection.twin is None:
+        return {"twin": None, "passed_over": None}
+    assert selection.best.result is not None
+    return {
+        "twin": _sibling(tried.twin, selection.twin, dataset),
+        "passed_over": _sibling(selection.best.result, selection.taught, dataset) if selection.delivers_twin else None,
+    }
+
+
+def _sibling(chosen: TaskResult, final: TaskResult, dataset: TextDataset) -> Sibling:
+    """Return the record of a student: what chose it, and the test accuracy of its last training."""
+    logits = run(final.program, encode(dataset.test.texts, max_bytes=final.program.projection.max_bytes)).logits
+    return Sibling(
         accuracy=accuracy(dataset.test.labels, logits.argmax(axis=1)),
-        validation_accuracy=chosen.twin.validation_accuracy,
-        learning_curve=_curve(chosen.twin.curve),
+        validation_accuracy=chosen.validation_accuracy,
+        learning_curve=_curve(chosen.curve),
     )
+
+
+def _gain(score: float, *, twin: Sibling | None, passed_over: Sibling | None) -> float | None:
+    """Return what the teacher bought: accuracy with it, the delivered student's ``score`` or not, minus the twin's."""
+    return None if twin is None else (passed_over.accuracy if passed_over else score) - twin.accuracy
 
 
 def _ram_bytes(program: Program, order: Order) -> int | None:

@@ -32,11 +32,11 @@ from understudy.measurements import (
     OutOfScope,
     Record,
     RelativePath,
+    Sibling,
     Split,
     Teacher,
     Text,
     Trial,
-    Twin,
 )
 from understudy.units import format_bytes, parse_bytes
 
@@ -58,10 +58,10 @@ __all__ = [
     "Machine",
     "Member",
     "OutOfScope",
+    "Sibling",
     "Split",
     "Teacher",
     "Trial",
-    "Twin",
 ]
 
 FAMILY_FILENAME = "family.json"
@@ -99,12 +99,12 @@ class Member(Record):
     """The files come from one more training, in which the validation texts were learned from too."""
     files: tuple[FileRecord, ...]
     """The exported files."""
-    twin: Twin | None = None
-    """The no-teacher twin; null where no teacher was used, because the student is then its own twin."""
-    taught: bool | None = None
-    """False where the twin is delivered: better on validation than the student of a teacher that no one asked for."""
+    twin: Sibling | None = None
+    """The no-teacher twin (same steps, trials and seeds); null where no teacher was used: the student is its own twin."""
+    passed_over: Sibling | None = None
+    """The student with the teacher, where its twin is better on validation and delivered in its place; else null."""
     distillation_gain: float | None = None
-    """``accuracy`` minus the twin's; negative where the teacher did harm."""
+    """``taught_accuracy`` minus the twin's; negative where the teacher did harm."""
     ram_bytes: Count | None = None
     """Static RAM of the C file; null where C was not asked for."""
     byte_table: dict[str, tuple[ByteRow, ...]] = Field(default_factory=dict)
@@ -123,11 +123,18 @@ class Member(Record):
     _folder: Path | None = PrivateAttr(default=None)
     _bundle: Bundle | None = PrivateAttr(default=None)
 
+    @property
+    def taught_accuracy(self) -> float:
+        """Accuracy on the test split of the student with the teacher, delivered or not."""
+        return self.accuracy if self.passed_over is None else self.passed_over.accuracy
+
     @model_validator(mode="after")
     def _numbers_fit_together(self) -> Self:
-        gain = None if self.twin is None else self.accuracy - self.twin.accuracy
+        gain = None if self.twin is None else self.taught_accuracy - self.twin.accuracy
         if (gain is None) != (self.distillation_gain is None) or abs((gain or 0) - (self.distillation_gain or 0)) > 1e-9:
-            raise ValueError(f"distillation_gain is accuracy minus the twin's, {gain}: received {self.distillation_gain}")
+            raise ValueError(
+                f"distillation_gain is taught accuracy minus the twin's, {gain}: received {self.distillation_gain}"
+            )
         for file in self.files:
             if PurePosixPath(self.path) not in PurePosixPath(file.path).parents:
                 raise ValueError(f"a file lies in its member's folder {self.path!r}: received {file.path!r}")

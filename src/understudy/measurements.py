@@ -203,8 +203,8 @@ class LearningPoint(Record):
     """Part of the training, for example ``train`` in float or ``quantize`` with fake quantization."""
 
 
-class Twin(Record):
-    """The same student trained without the teacher term: same steps, trials and seeds."""
+class Sibling(Record):
+    """A student of the same search, measured beside the delivered one."""
 
     accuracy: Fraction
     """Accuracy on the test split, of the quantized integer reference."""

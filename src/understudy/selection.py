@@ -92,11 +92,17 @@ class Selection:
     @property
     def student(self) -> TaskResult:
         """The training that is delivered: what was chosen, or its refit."""
-        return _better(self.chosen[1], self.twin_refit if self.delivers_twin else self.refit)
+        return self.twin if self.delivers_twin and self.twin else self.taught
+
+    @property
+    def taught(self) -> TaskResult:
+        """The best student's training, or its refit; the one with the teacher where there are twins."""
+        assert self.best.result is not None
+        return _better(self.best.result, self.refit)
 
     @property
     def twin(self) -> TaskResult | None:
-        """The twin that the delivered student is compared with, None without twins."""
+        """The best twin's training, or its refit; None without twins."""
         if self.best_twin is None:
             return None
         assert self.best_twin.twin is not None

@@ -71,10 +71,10 @@ def test_the_table_names_every_file_twin_teacher_and_report(
     assert asked["out"] == Path("o")
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
-    assert lines[0].split() == ["budget", "student", "format", "size", "accuracy", "agree", "latency", "twin"]
+    assert lines[0].split() == ["budget", "student", "format", "size", "accuracy", "agree", "latency", "twin", "gain"]
     assert lines[1].split()[:3] == ["16KB", "projection_sequence", "onnx"]
     assert [line.split()[0] for line in lines[2:4]] == ["litert", "c"]
-    assert lines[1].split()[3:] == ["15.1", "KB", "87.1", "%", "100.0", "%", "77", "us", "87.5", "%"]
+    assert lines[1].split()[3:] == ["15.1", "KB", "87.1", "%", "100.0", "%", "77", "us", "87.5", "%", "-0.4"]
     assert len(lines) == 1 + 9 + 1 + 1 + 2 + 1
     assert "teacher: default, accuracy 95.1 %" in lines
     assert "baseline: TF-IDF + logistic regression, accuracy 89.9 %" in lines

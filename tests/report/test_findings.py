@@ -54,9 +54,12 @@ def test_a_teacher_that_was_absent_or_not_used_is_named() -> None:
 
 
 def test_a_twin_that_is_delivered_is_named() -> None:
-    first = FAMILY.members[0].model_copy(update={"taught": False})
+    first = FAMILY.members[0].model_copy(update={"passed_over": FAMILY.members[0].twin, "distillation_gain": -0.01})
     found = texts(members=(first, *FAMILY.members[1:]))
-    assert found[f"{first.budget}: the teacher did not help on validation; the twin without teacher is delivered."] == "note"
+    said = (
+        "the teacher did not help on validation, so the twin without teacher is delivered; on test the teacher's gain is −1.0"
+    )
+    assert [kind for text, kind in found.items() if text.startswith(f"{first.budget}: {said}")] == ["note"]
 
 
 def test_the_interval_is_the_normal_one() -> None:

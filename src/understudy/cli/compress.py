@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from understudy.cli.output import JsonFlag, as_microseconds, as_percent, on_one_line, print_json, print_table
+from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_points, on_one_line, print_json, print_table
 from understudy.units import format_bytes
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INFEASIBLE = 3
 INTERRUPTED = 130
 _JOB_FILE = ".toml"
-_COLUMNS = ("budget", "student", "format", "size", "accuracy", "agree", "latency", "twin")
+_COLUMNS = ("budget", "student", "format", "size", "accuracy", "agree", "latency", "twin", "gain")
 
 
 def compress(
@@ -115,7 +115,12 @@ def _job(path: Path, **options: Any) -> Job:
 def _print_family(family: Family, folder: Path) -> None:
     print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], words=_COLUMNS[:3])
     if any(member.twin for member in family.members):
-        typer.echo("twin: accuracy of the same student, trained without the teacher")
+        typer.echo("twin: accuracy of the same student, without the teacher; gain: points that the teacher bought")
+    for member in family.members:
+        if member.passed_over is not None:
+            typer.echo(
+                f"{member.budget}: the twin is delivered, which is better on validation than the student with the teacher"
+            )
     teacher = family.teacher
     if teacher is None:
         typer.echo("teacher: none")
@@ -135,8 +140,10 @@ def _rows(member: Member) -> list[tuple[str, ...]]:
     rows = []
     for i, file in enumerate(member.files):
         head = (member.budget, member.student) if i == 0 else ("", "")
-        twin = as_percent(member.twin.accuracy if member.twin else None) if i == 0 else ""
-        rows.append((*head, *_file_cells(file), twin))
+        teaching = (
+            (as_percent(member.twin.accuracy), as_points(member.distillation_gain)) if member.twin and i == 0 else ("", "")
+        )
+        rows.append((*head, *_file_cells(file), *teaching))
     return rows
 
 

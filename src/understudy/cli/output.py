@@ -65,6 +65,11 @@ def as_percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
+def as_points(fraction: float | None) -> str:
+    """Return a difference of fractions in points for a table: ``+0.4``, or a dash when there is none."""
+    return "-" if fraction is None else f"{100 * fraction:+.1f}"
+
+
 def as_microseconds(value: float | None) -> str:
     """Return microseconds for a table: ``85 us``, ``1.24 ms``, or a dash when there are none."""
     if value is None:

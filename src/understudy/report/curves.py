@@ -30,7 +30,9 @@ class Series:
 def accuracy_curves(member: Member) -> Markup | None:
     """Return the chart of validation accuracy of student and twin, or None where nothing was recorded."""
     lines = [("student", member.learning_curve, "s0")]
-    if member.twin is not None:
+    if member.passed_over is not None:  # the delivered student is the twin
+        lines = [("twin", member.learning_curve, "s0"), ("with teacher", member.passed_over.learning_curve, "twin")]
+    elif member.twin is not None:
         lines.append(("twin", member.twin.learning_curve, "twin"))
     series = [
         Series(name, tuple((p.step, p.validation_accuracy) for p in curve if p.validation_accuracy is not None), style)

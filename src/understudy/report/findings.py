@@ -80,9 +80,13 @@ def _teacher(family: Family) -> list[Finding]:
     if not family.teacher.used:
         return [Finding("note", f"The teacher {family.teacher.name} was not used: {family.teacher.note}")]
     left = [
-        Finding("note", f"{member.budget}: the teacher did not help on validation; the twin without teacher is delivered.")
+        Finding(
+            "note",
+            f"{member.budget}: the teacher did not help on validation, so the twin without teacher is delivered; "
+            f"on test the teacher's gain is {points(member.distillation_gain or 0.0)}.",
+        )
         for member in family.members
-        if member.taught is False
+        if member.passed_over is not None
     ]
     return left + [
         Finding(
@@ -91,7 +95,7 @@ def _teacher(family: Family) -> list[Finding]:
             f"by {points(-member.distillation_gain).lstrip('+±')}.",
         )
         for member in family.members
-        if member.distillation_gain is not None and member.distillation_gain < 0
+        if member.passed_over is None and member.distillation_gain is not None and member.distillation_gain < 0
     ]
 
 
