@@ -85,9 +85,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
     files = [_verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats]
     threshold = threshold_of(training.validation_probabilities)
     recipe = {
-        **chosen.candidate.recipe.as_dict(),
-        "dropout": chosen.candidate.dropout,
-        "learning_rate": chosen.candidate.learning_rate,
+        **chosen.candidate.as_dict(),
         "seed": order.seed,
         "trial": chosen.number,
     }
@@ -224,11 +222,7 @@ def _curve(points: Sequence[Point]) -> tuple[LearningPoint, ...]:
 def _trial(tried: Tried) -> Trial:
     return Trial(
         number=tried.number,
-        recipe={
-            **tried.candidate.recipe.as_dict(),
-            "dropout": tried.candidate.dropout,
-            "learning_rate": tried.candidate.learning_rate,
-        },
+        recipe=tried.candidate.as_dict(),
         state="complete" if tried.result else "pruned",
         validation_accuracy=tried.validation_accuracy,
         size_bytes=tried.size_bytes,

@@ -145,7 +145,11 @@ class Plan:
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one."""
-        schedule = Schedule(dropout=candidate.dropout, learning_rate=candidate.learning_rate)
+        schedule = Schedule(
+            dropout=candidate.dropout,
+            learning_rate=candidate.learning_rate,
+            word_dropout_factor=candidate.word_dropout_factor,
+        )
         texts = self.texts + (self.held_out if refit else 0)
         steps = int(steps_for(texts, batch_size=schedule.batch_size, epochs=self.epochs) * share)
         return TrainingTask(

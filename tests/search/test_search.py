@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, replace
+
 import pytest
 
 from understudy.search.space import (
@@ -13,6 +15,7 @@ from understudy.search.space import (
     recipe_of,
     seeded_choice,
     smallest,
+    variations,
 )
 from understudy.search.study import Study
 from understudy.students.recipe import Recipe
@@ -60,11 +63,22 @@ def _run(seed: int, trials: int) -> list[tuple[Recipe, float]]:
 
 
 def test_one_seed_asks_the_same_questions_and_begins_with_the_seeded_recipe() -> None:
-    one, two, other = _run(1, 8), _run(1, 8), _run(2, 8)
+    one, two, other = _run(1, 16), _run(1, 16), _run(2, 16)
     assert one == two
     assert [r for r, _ in one] != [r for r, _ in other]
     first = fit(seeded_choice(16_384, student="projection_sequence", bits=None), BASE, budget_bytes=16_384, size_of=_size)
     assert first is not None and one[0][0] == first.recipe == other[0][0]
+
+
+def test_the_first_questions_change_one_thing_of_the_seeded_recipe() -> None:
+    first = seeded_choice(16_384, student="projection_sequence", bits=None)
+    found = list(variations(first, student="projection_sequence"))
+    assert len(set(found)) == len(found) > 4 and first not in found
+    for choice in found:
+        assert sum(before != after for before, after in zip(astuple(first), astuple(choice), strict=True)) == 1
+    assert all(choice.word_dropout_factor == 1.0 for choice in variations(first, student="sgnn"))
+    smallest_first = replace(first, features=FEATURES[0])
+    assert all(choice.features >= FEATURES[0] for choice in variations(smallest_first, student="projection_sequence"))
 
 
 def test_answers_steer_the_questions() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import optuna
 
@@ -21,6 +21,17 @@ WIDTH_STEP = 4
 """Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
 LEAST_GOOD_WIDTH = 8
 LEARNING_RATE = 3e-3
+_VARIATIONS: tuple[dict[str, Any], ...] = (
+    {"word_dropout_factor": 2.0},
+    {"dropout": 0.2},
+    {"hidden_ratio": 0.75},
+    {"larger": 1},
+    {"hidden_ratio": 1.5},
+    {"word_dropout_factor": 0.5},
+    {"larger": -1},
+    {"learning_rate": 2e-3},
+)
+"""One change of the seeded recipe each, asked before the estimator asks; ``larger`` counts steps of FEATURES."""
 INT4_UP_TO_BYTES = 1024 * 1024
 """Up to here the seeded recipe has 4-bit weights: twice as many weights for the same bytes."""
 _TOKEN_FEATURES = ((8 * 1024, 96), (12 * 1024, 128), (24 * 1024, 192), (48 * 1024, 256), (float("inf"), 384))
@@ -38,6 +49,7 @@ class Choice:
     per_channel: bool
     dropout: float
     learning_rate: float
+    word_dropout_factor: float = 1.0
 
 
 SMALLEST = Choice(
@@ -53,6 +65,16 @@ class Candidate:
     recipe: Recipe
     dropout: float
     learning_rate: float
+    word_dropout_factor: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every choice by name."""
+        training = {
+            "dropout": self.dropout,
+            "learning_rate": self.learning_rate,
+            "word_dropout_factor": self.word_dropout_factor,
+        }
+        return {**self.recipe.as_dict(), **training}
 
 
 def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8] | None) -> Choice:
@@ -84,6 +106,17 @@ def first_choice(base: Recipe, *, budget_bytes: int, size_of: SizeOf, bits: Lite
     return replace(SMALLEST, weight_bits=bits or 4)
 
 
+def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
+    """Yield good recipes near ``first``, the likeliest to be better first."""
+    for change in _VARIATIONS:
+        if "word_dropout_factor" in change and student != "projection_sequence":
+            continue  # the others see the whole text at once, so there are no words to drop
+        at = FEATURES.index(first.features) + change.get("larger", 0)
+        if 0 <= at < len(FEATURES):
+            changed = {name: value for name, value in change.items() if name != "larger"}
+            yield replace(first, features=FEATURES[at], **changed)
+
+
 def near_features(first: Choice) -> tuple[int, ...]:
     """Return the feature counts that a search beginning with ``first`` may choose."""
     at = FEATURES.index(first.features)
@@ -100,17 +133,19 @@ def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | N
         per_channel=trial.suggest_categorical("per_channel", (False, True)),
         dropout=trial.suggest_float("dropout", 0.0, 0.3),
         learning_rate=trial.suggest_float("learning_rate", 1.5e-3, 6e-3, log=True),
+        word_dropout_factor=trial.suggest_float("word_dropout_factor", 0.5, 4.0, log=True),
     )
 
 
-def parameters_of(choice: Choice, *, bits: Literal[4, 8] | None) -> dict[str, object]:
-    """Return ``choice`` as the parameters that ``sample_choice`` reads back in a search that began with it."""
+def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None) -> dict[str, object]:
+    """Return ``choice`` as the parameters that ``sample_choice`` reads back in a search that began with ``first``."""
     parameters: dict[str, object] = {
-        "features": near_features(choice).index(choice.features),
+        "features": near_features(first).index(choice.features),
         "hidden_ratio": HIDDEN_RATIOS.index(choice.hidden_ratio),
         "per_channel": choice.per_channel,
         "dropout": choice.dropout,
         "learning_rate": choice.learning_rate,
+        "word_dropout_factor": choice.word_dropout_factor,
     }
     return parameters if bits else {**parameters, "weight_bits": choice.weight_bits}
 
@@ -140,7 +175,8 @@ def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> 
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return Candidate(recipe_of(choice, base, low * WIDTH_STEP), choice.dropout, choice.learning_rate)
+    recipe = recipe_of(choice, base, low * WIDTH_STEP)
+    return Candidate(recipe, choice.dropout, choice.learning_rate, choice.word_dropout_factor)
 
 
 def smallest(base: Recipe, *, size_of: SizeOf) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import optuna
 
-from understudy.search.space import Candidate, SizeOf, first_choice, fit, parameters_of, sample_choice
+from understudy.search.space import Candidate, SizeOf, first_choice, fit, parameters_of, sample_choice, variations
 from understudy.students.recipe import Recipe
 
 ATTEMPTS = 20
@@ -25,7 +25,8 @@ class Asked:
 class Study:
     """The search for one budget (tree-structured Parzen estimator, Bergstra et al. 2011, through Optuna).
 
-    The same seed, budget and answers give the same questions. The first question is the seeded recipe.
+    The same seed, budget and answers give the same questions. The first question is the seeded recipe, the next ones
+    change one thing of it; they are answers enough for the estimator to go on from.
 
     Args:
         budget_bytes: most bytes of each file.
@@ -42,7 +43,8 @@ class Study:
         self._budget_bytes, self._base, self._size_of, self._bits = budget_bytes, base, size_of, bits
         self._trials: dict[int, optuna.Trial] = {}
         self._first = first_choice(base, budget_bytes=budget_bytes, size_of=size_of, bits=bits)
-        self._study.enqueue_trial(parameters_of(self._first, bits=bits))
+        for choice in (self._first, *variations(self._first, student=base.student)):
+            self._study.enqueue_trial(parameters_of(choice, self._first, bits=bits))
 
     def ask(self) -> Asked | None:
         """Return the next candidate that fits the budget, or None when none is found."""

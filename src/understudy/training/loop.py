@@ -127,7 +127,7 @@ class _Run:
         self.executor = Executor(program, dropout=schedule.dropout).train()
         self.trainer = None if trainer is None else Executor(trainer, dropout=schedule.dropout).train()
         self.optimizer = self._optimizer()
-        self.word_dropout = word_dropout_for(float(lesson.views[0].lengths().mean()))
+        self.word_dropout = schedule.word_dropout_factor * word_dropout_for(float(lesson.views[0].lengths().mean()))
         self.step = 0
         self.sums: dict[str, float] = {}
         self.curve: list[Point] = []

@@ -19,6 +19,7 @@ class Schedule:
         learning_rate: peak of the one-cycle schedule (Smith 2018).
         weight_decay: AdamW.
         dropout: share of hidden values dropped.
+        word_dropout_factor: times the share of words dropped that ``word_dropout_for`` gives.
         quantized_fraction: share of the steps, the last ones, that are quantization-aware.
     """
 
@@ -27,6 +28,7 @@ class Schedule:
     learning_rate: float = 3e-3
     weight_decay: float = 0.2
     dropout: float = 0.1
+    word_dropout_factor: float = 1.0
     quantized_fraction: float = 0.4
 
 
