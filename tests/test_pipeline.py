@@ -139,6 +139,7 @@ def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
     stopped = run_job(job, out=tmp_path / "out")
     assert not stopped.finished
     assert [(len(member.trials), member.refit) for member in stopped.members] == [(trials, False)]
+    assert all(trial.seconds and trial.seconds > 0 for trial in stopped.members[0].trials)
     trained = set((tmp_path / "out" / ".understudy" / "results").iterdir())
     monkeypatch.setattr(Workers, "run", run)
     resumed = run_job(job, out=tmp_path / "out")

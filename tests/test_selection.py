@@ -15,13 +15,13 @@ from understudy.training.task import TaskResult
 
 def result(validation_accuracy: float) -> TaskResult:
     nothing: Any = None
-    return TaskResult(nothing, nothing, validation_accuracy, np.zeros((0, 2), np.float32), (), None)
+    return TaskResult(nothing, nothing, validation_accuracy, np.zeros((0, 2), np.float32), (), 1.0, None)
 
 
 def tried(number: int, student: float | None, twin: float | None) -> Tried:
     candidate = Candidate(Recipe(), dropout=0.1, learning_rate=3e-3)
     found, other = (None if value is None else result(value) for value in (student, twin))
-    return Tried(number, candidate, 9_000, student or 0.99, found, other)
+    return Tried(number, candidate, 9_000, student or 0.99, 1.0, found, other)
 
 
 def selection(*trials: Tried, **settings: Any) -> Selection:

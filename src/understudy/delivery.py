@@ -226,6 +226,7 @@ def _trial(tried: Tried) -> Trial:
         state="complete" if tried.result else "pruned",
         validation_accuracy=tried.validation_accuracy,
         size_bytes=tried.size_bytes,
+        seconds=tried.seconds,
     )
 
 

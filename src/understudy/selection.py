@@ -31,12 +31,16 @@ HALVING_FACTOR = 4
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """One finished trial; ``twin`` is None without a teacher, ``result`` is None when halving ended it early."""
+    """One finished trial; ``twin`` is None without a teacher, ``result`` is None when halving ended it early.
+
+    ``seconds`` are those of its last training; the twin's are not among them.
+    """
 
     number: int
     candidate: Candidate
     size_bytes: int
     validation_accuracy: float
+    seconds: float
     result: TaskResult | None
     twin: TaskResult | None
 
@@ -270,7 +274,7 @@ class Searches:
                 self.studies[text].tell(a, reached[a.number])
             best = max(found, key=lambda a: (reached[a.number], -a.number), default=None)
             promoted[text] = [best] if best else []
-            self.tried[text] += [self._tried(a, reached[a.number]) for a in found if a is not best]
+            self.tried[text] += [self._tried(a, results[text, a.number]) for a in found if a is not best]
         return promoted
 
     def _finish(self, asked: dict[str, list[Asked]], train: Train, *, workers: Workers, title: str) -> None:
@@ -283,12 +287,12 @@ class Searches:
             for text, a, pair in pairs:
                 if all(workers.has_finished(task) for task in pair):
                     student, *twin = (workers.result(task) for task in pair)
-                    tried = self._tried(a, student.validation_accuracy)
+                    tried = self._tried(a, student)
                     self.tried[text].append(replace(tried, result=student, twin=twin[0] if twin else None))
 
-    def _tried(self, asked: Asked, validation_accuracy: float) -> Tried:
+    def _tried(self, asked: Asked, last: TaskResult) -> Tried:
         size_bytes = max(self.size_of(asked.candidate.recipe).values())
-        return Tried(asked.number, asked.candidate, size_bytes, validation_accuracy, result=None, twin=None)
+        return Tried(asked.number, asked.candidate, size_bytes, last.validation_accuracy, last.seconds, result=None, twin=None)
 
     def _pair(self, asked: Asked) -> list[TrainingTask]:
         if not self.plan.taught:

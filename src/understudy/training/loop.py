@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
@@ -56,13 +57,14 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The result: float program, its integer form, validation logits in float, the curve, and in joint mode the teacher."""
+    """The result: float program, integer form, validation logits in float, curve, seconds, in joint mode the teacher."""
 
     program: Program
     integer: Program
     validation_logits: Float32Array
     validation_accuracy: float
     curve: tuple[Point, ...] = field(default=())
+    seconds: float = 0.0
     trainer: Program | None = None
 
 
@@ -98,11 +100,13 @@ def train(
     run = _Run(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
     if checkpoint and (state := checkpoint.load()):
         run.restore(state)
+    begin = time.monotonic() - run.seconds
     every = max(1, schedule.steps // 20)
     while run.step < schedule.steps:
         run.advance()
         if run.step % every == 0:
             point = run.measure(every)
+            run.seconds = time.monotonic() - begin
             if checkpoint:
                 checkpoint.save(run.state())
             if on_point:
@@ -128,7 +132,7 @@ class _Run:
         self.trainer = None if trainer is None else Executor(trainer, dropout=schedule.dropout).train()
         self.optimizer = self._optimizer()
         self.word_dropout = schedule.word_dropout_factor * word_dropout_for(float(lesson.views[0].lengths().mean()))
-        self.step = 0
+        self.step, self.seconds = 0, 0.0
         self.sums: dict[str, float] = {}
         self.curve: list[Point] = []
         self._epoch: tuple[int, list[tuple[int, Int64Array]]] = (-1, [])
@@ -183,12 +187,13 @@ class _Run:
         integer = to_integer(learned, scheme, logits=np.concatenate([calibration, logits]))
         trainer = None if self.trainer is None else self.trainer.learned()[0]
         reached = accuracy(logits, self.lesson.validation_labels)
-        return Trained(learned, integer, logits, reached, tuple(self.curve), trainer)
+        return Trained(learned, integer, logits, reached, tuple(self.curve), self.seconds, trainer)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
         return {
             "step": self.step,
+            "seconds": self.seconds,
             "quantized": self.executor.quantized,
             "executor": self.executor.state_dict(),
             "trainer": None if self.trainer is None else self.trainer.state_dict(),
@@ -207,7 +212,7 @@ class _Run:
             self.trainer.load_state_dict(state["trainer"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
-        self.step = state["step"]
+        self.step, self.seconds = state["step"], state["seconds"]
         self.curve = [Point(*values) for values in state["curve"]]
 
     def _quantize(self, scheme: Scheme) -> None:

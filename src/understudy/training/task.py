@@ -93,6 +93,7 @@ class TaskResult:
         validation_accuracy: of the integer program in the interpreter.
         validation_probabilities: float32 ``[validation texts, classes]`` of the same.
         curve: points of the learning curve.
+        seconds: of the training, over all runs that it took.
         trainer: in joint mode the teacher that learned beside the student, in float.
     """
 
@@ -101,6 +102,7 @@ class TaskResult:
     validation_accuracy: float
     validation_probabilities: Float32Array
     curve: tuple[Point, ...]
+    seconds: float
     trainer: Program | None
 
 
@@ -119,6 +121,7 @@ def load_result(path: Path) -> TaskResult:
             validation_accuracy=record["validation_accuracy"],
             validation_probabilities=np.load(io.BytesIO(bundle.read("validation.npy")), allow_pickle=False),
             curve=tuple(Point(*values) for values in record["curve"]),
+            seconds=record["seconds"],
             trainer=archive.loads(bundle.read("trainer.npz")) if "trainer.npz" in bundle.namelist() else None,
         )
 
@@ -151,7 +154,8 @@ def run_task(
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         curve = [astuple(p) for p in trained.curve]
-        bundle.writestr("record.json", json.dumps({"validation_accuracy": score, "curve": curve}))
+        record = {"validation_accuracy": score, "curve": curve, "seconds": trained.seconds}
+        bundle.writestr("record.json", json.dumps(record))
         bundle.writestr("float.npz", archive.dumps(trained.program))
         bundle.writestr("integer.npz", archive.dumps(trained.integer))
         if trained.trainer is not None:
