@@ -18,7 +18,7 @@ from understudy.data.read import read_table
 from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import TextDataset, load_text_dataset
 from understudy.delivery import Order, deliver
-from understudy.errors import BudgetError
+from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Family, Infeasible
 from understudy.job import Job, job_from_arguments
@@ -34,6 +34,7 @@ from understudy.teachers.protocol import Teacher, checked_logits
 from understudy.teachers.registry import load_teacher
 from understudy.teachers.trained import TrainedTeacher
 from understudy.teaching import Teaching, assess, train_teacher, worker_count, write_lesson
+from understudy.training.trainer import Brought, check_trainable
 from understudy.training.workers import Workers
 from understudy.units import format_bytes
 
@@ -119,7 +120,7 @@ def _run(
     teacher = teacher_record(teaching, dataset)
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
 
-    plan = _plan(job, dataset, teaching, held_out=store.held_out)
+    plan = _plan(job, dataset, teaching, brought, held_out=store.held_out)
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of, bits=_bits(job))
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
@@ -152,7 +153,7 @@ def _run(
         finished=finished,
         job=job.model_dump(mode="json"),
         data=data_record(dataset),
-        teacher=teacher or trainer_record(dataset, selections),
+        teacher=teacher or trainer_record(dataset, selections, brought),
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
         members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
         infeasible=budgets.infeasible,
@@ -214,7 +215,7 @@ def _base(job: Job, dataset: TextDataset) -> Recipe:
     )
 
 
-def _plan(job: Job, dataset: TextDataset, teaching: Teaching, *, held_out: int) -> Plan:
+def _plan(job: Job, dataset: TextDataset, teaching: Teaching, brought: Teacher | None, *, held_out: int) -> Plan:
     settings = job.training
     class_weight = None
     if settings.class_weights == "balanced":
@@ -238,6 +239,7 @@ def _plan(job: Job, dataset: TextDataset, teaching: Teaching, *, held_out: int) 
         class_weight=class_weight,
         taught=taught,
         joint=joint,
+        brought=Brought(job.teacher.source, dataset.class_names, brought.digest) if joint and brought else None,
         teacher_is_optional=taught and isinstance(teaching.teacher, TrainedTeacher),
         seed=job.seed,
         epochs=settings.epochs,
@@ -284,8 +286,13 @@ def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: 
     Raises:
         InputError: it cannot be loaded, or its answers break a rule.
     """
-    if job.training_mode != "distill" or (brought is None and job.teacher.kind == "auto"):
+    if job.training_mode == "self" or (brought is None and job.teacher.kind == "auto"):
         return None
+    if brought is not None and job.training_mode == "joint":
+        raise InputError(
+            f"joint training loads the teacher in processes of its own: received teacher={type(brought).__name__!r}, an "
+            "object; give the name of what makes it, as 'module:name' or 'file.py:name', or a .pt2 file"
+        )
     progress.stage("loading the teacher")
     source = job.teacher.source if brought is None else brought
     table = read_table(job.data.train)
@@ -295,6 +302,8 @@ def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: 
     first = dataset.train.texts[:FIRST_TEXTS]
     covered = [text for text, known in zip(first, teacher.covers(first), strict=True) if known]
     checked_logits(teacher, covered, len(dataset.class_names))
+    if job.training_mode == "joint":
+        check_trainable(teacher)
     return teacher
 
 

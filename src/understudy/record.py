@@ -12,14 +12,16 @@ from understudy import family as records
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
 from understudy.teachers.protocol import checked_logits
+from understudy.teaching import Teaching
 from understudy.training.corpus import build_corpora
+from understudy.training.trainer import load_learned
 from understudy.version import installed_version
 
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
     from understudy.data.text import TextDataset
     from understudy.selection import Selection
-    from understudy.teaching import Teaching
+    from understudy.teachers.protocol import Teacher
 
 _PACKAGES = ("numpy", "torch", "scikit-learn", "optuna", "onnx", "onnxruntime", "ai-edge-litert")
 
@@ -95,13 +97,28 @@ def teacher_record(teaching: Teaching, dataset: TextDataset) -> records.Teacher 
     )
 
 
-def trainer_record(dataset: TextDataset, selections: Sequence[Selection]) -> records.Teacher | None:
-    """Return what the largest student's trainer reaches on the test split, None in every mode but joint."""
-    results = [s.best.result for s in selections if s.best.result and s.best.result.trainer]
+def trainer_record(dataset: TextDataset, selections: Sequence[Selection], brought: Teacher | None) -> records.Teacher | None:
+    """Return what the largest student's trainer reaches on the test split, None in every mode but joint.
+
+    Args:
+        dataset: has the splits.
+        selections: smallest budget first.
+        brought: the module that the user brought, as it was before; it has learned when this returns.
+    """
+    results = [s.best.result for s in selections if s.best.result]
     if not results:
         return None
+    if brought is not None and results[-1].trainer_weights is not None:
+        load_learned(brought, results[-1].trainer_weights)
+        teacher = teacher_record(Teaching(brought, used=True), dataset)
+        assert teacher is not None
+        logits = checked_logits(brought, dataset.validation.texts, len(dataset.class_names))
+        reached = accuracy(dataset.validation.labels, logits.argmax(axis=1))
+        note = "trained beside the largest student; its accuracies are from after that"
+        return teacher.model_copy(update={"validation_accuracy": reached, "note": note})
     trainer = results[-1].trainer
-    assert trainer is not None
+    if trainer is None:
+        return None
     validation, test = build_corpora(trainer.projection, [dataset.validation.texts, dataset.test.texts])
     executor = Executor(trainer)
     return records.Teacher(

@@ -13,6 +13,7 @@ from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
 from understudy.training.schedule import Schedule, steps_for
 from understudy.training.task import TaskResult, TrainingTask
+from understudy.training.trainer import Brought
 from understudy.training.workers import Workers, train_all
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Plan:
         class_weight: one weight per class, or None.
         taught: a teacher is used.
         joint: the teacher learns beside the student.
+        brought: joint mode: the module that the user brought, None for a wide network made here.
         teacher_is_optional: it was trained here, and no one asked for it.
         seed: of the search and of every training.
     """
@@ -143,6 +145,7 @@ class Plan:
     class_weight: tuple[float, ...] | None
     taught: bool
     joint: bool
+    brought: Brought | None
     teacher_is_optional: bool
     seed: int
     epochs: int | None
@@ -165,6 +168,7 @@ class Plan:
             seed=self.seed,
             taught=taught,
             joint=taught and self.joint,
+            brought=self.brought if taught else None,
             refit=refit,
         )
 

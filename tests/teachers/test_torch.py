@@ -19,6 +19,7 @@ from understudy.projections.text import encode
 from understudy.teachers.protocol import checked_logits
 from understudy.teachers.registry import load_teacher
 from understudy.teachers.torch import differentiable_logits, load_weights, torch_teacher, trainable_module
+from understudy.training.trainer import check_trainable
 
 CLASSES = ("a", "b", "c")
 LENGTH = 16
@@ -131,7 +132,7 @@ def test_joint_training_needs_a_torch_teacher() -> None:
     teacher = load_teacher(lambda texts: [[0.0] * 3] * len(texts), class_names=CLASSES)
     assert trainable_module(teacher) is None
     with pytest.raises(InputError, match=r"joint training changes the teacher, which must be a torch module: .*distill"):
-        differentiable_logits(teacher, ["x"])
+        check_trainable(teacher)
 
 
 # ---------------------------------------------------------------- .pt

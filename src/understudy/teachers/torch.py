@@ -111,19 +111,11 @@ def torch_teacher(module: torch.nn.Module, *, prepare: Callable[[list[str]], Any
 
 
 def differentiable_logits(teacher: Teacher, texts: Sequence[str]) -> torch.Tensor:
-    """Return a torch teacher's logits with gradients, columns in the order of the data's classes.
-
-    Raises:
-        InputError: the teacher is no torch module, so it cannot learn together with the student.
-    """
+    """Return the logits with gradients of a teacher with a ``trainable_module``, columns in the order of the data's classes."""
     if isinstance(teacher, OrderedTeacher):
         return differentiable_logits(teacher.source, texts)[:, list(teacher.columns)]
-    if isinstance(teacher, TorchTeacher):
-        return teacher.tensor(texts)
-    raise InputError(
-        f"joint training changes the teacher, which must be a torch module: received teacher={teacher.name!r}; "
-        "use mode distill, which keeps the teacher as it is"
-    )
+    assert isinstance(teacher, TorchTeacher)
+    return teacher.tensor(texts)
 
 
 def trainable_module(teacher: Teacher) -> torch.nn.Module | None:

@@ -95,6 +95,11 @@ class LessonStore:
         count: int = self._texts()["held_out"]
         return count
 
+    def views(self) -> list[list[str]]:
+        """Return the views' texts; those that are held out stand last."""
+        views: list[list[str]] = self._texts()["views"]
+        return views
+
     def validation_texts(self) -> list[str]:
         """Return the validation texts."""
         texts: list[str] = self._texts()["validation"]

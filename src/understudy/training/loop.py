@@ -20,6 +20,7 @@ from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import Corpus
 from understudy.training.objective import Objective
 from understudy.training.schedule import Schedule, one_cycle, word_dropout_for
+from understudy.training.trainer import Trainer
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
@@ -57,7 +58,7 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The result: float program, integer form, validation logits in float, curve, seconds, in joint mode the teacher."""
+    """The result: float program, integer form, validation logits in float, curve, and the seconds that it took."""
 
     program: Program
     integer: Program
@@ -65,7 +66,6 @@ class Trained:
     validation_accuracy: float
     curve: tuple[Point, ...] = field(default=())
     seconds: float = 0.0
-    trainer: Program | None = None
 
 
 def accuracy(logits: Float32Array, labels: Int64Array) -> float:
@@ -82,7 +82,7 @@ def train(
     seed: int,
     on_point: Callable[[Point], None] | None = None,
     checkpoint: Checkpoint | None = None,
-    trainer: Program | None = None,
+    trainer: Trainer | None = None,
 ) -> Trained:
     """Train a float ``program`` on ``lesson``; one seed gives one result on one machine and thread count.
 
@@ -94,7 +94,7 @@ def train(
         seed: of batches, dropout and views.
         on_point: called twenty times during the training; may raise to stop it.
         checkpoint: where the state is kept, also twenty times; a state found there is continued, with the same result.
-        trainer: joint mode: a float program on the same features that learns beside the student and teaches it.
+        trainer: joint mode: learns beside the student and teaches it; it has learned when this returns.
     """
     torch.manual_seed(seed)
     run = _Run(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
@@ -125,11 +125,11 @@ class _Run:
         objective: Objective,
         schedule: Schedule,
         seed: int,
-        trainer: Program | None,
+        trainer: Trainer | None,
     ) -> None:
         self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
         self.executor = Executor(program, dropout=schedule.dropout).train()
-        self.trainer = None if trainer is None else Executor(trainer, dropout=schedule.dropout).train()
+        self.trainer = trainer
         self.optimizer = self._optimizer()
         self.word_dropout = schedule.word_dropout_factor * word_dropout_for(float(lesson.views[0].lengths().mean()))
         self.step, self.seconds = 0, 0.0
@@ -148,7 +148,7 @@ class _Run:
         features = _drop_words(lesson.views[view].batch(index), self.word_dropout)
         teacher = None
         if self.trainer is not None:
-            teacher = self.trainer(features)
+            teacher = self.trainer(features, view, index)
         elif lesson.teacher_logits is not None:
             teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index]))
         loss, terms = self.objective(
@@ -185,9 +185,8 @@ class _Run:
         calibration = evaluate(self.executor, _calibration(self.lesson))
         logits = evaluate(self.executor, self.lesson.validation.batches())
         integer = to_integer(learned, scheme, logits=np.concatenate([calibration, logits]))
-        trainer = None if self.trainer is None else self.trainer.learned()[0]
         reached = accuracy(logits, self.lesson.validation_labels)
-        return Trained(learned, integer, logits, reached, tuple(self.curve), self.seconds, trainer)
+        return Trained(learned, integer, logits, reached, tuple(self.curve), self.seconds)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -220,8 +219,7 @@ class _Run:
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> torch.optim.AdamW:
-        learners = [self.executor] if self.trainer is None else [self.executor, self.trainer]
-        return _optimizer(learners, self.schedule)
+        return _optimizer(self.executor, self.trainer, self.schedule)
 
     def _batch(self) -> tuple[int, Int64Array]:
         """Return (view, text numbers) of the present step; they follow from seed and step alone."""
@@ -233,14 +231,18 @@ class _Run:
         return self._epoch[1][at]
 
 
-def _optimizer(learners: Sequence[Executor], schedule: Schedule) -> torch.optim.AdamW:
-    scales = [p for e in learners for part in (e.weight_scale, e.activation_scale) for p in part.parameters()]
+def _optimizer(executor: Executor, trainer: Trainer | None, schedule: Schedule) -> torch.optim.AdamW:
+    scales = [p for part in (executor.weight_scale, executor.activation_scale) for p in part.parameters()]
     chosen = {id(p) for p in scales}
-    weights = [p for e in learners for p in e.parameters() if id(p) not in chosen]
+    weights = [p for p in executor.parameters() if id(p) not in chosen]
     groups: list[dict[str, Any]] = [{"params": weights, "peak": schedule.learning_rate}]
     if scales:
         # scales sit near their best value after calibration, and small ones overshoot at the weights' rate
         groups.append({"params": scales, "peak": schedule.learning_rate * 0.05, "weight_decay": 0.0})
+    if trainer is not None:
+        learning = [p for p in trainer.parameters() if p.requires_grad]
+        decay = schedule.weight_decay if trainer.weight_decay is None else trainer.weight_decay
+        groups.append({"params": learning, "peak": schedule.learning_rate * trainer.rate_factor, "weight_decay": decay})
     return torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
 
 

@@ -27,6 +27,7 @@ from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import Point, accuracy, train
 from understudy.training.objective import Objective
 from understudy.training.schedule import Schedule
+from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNetwork, brought_module
 
 Float32Array = npt.NDArray[np.float32]
 TRAINER_WIDTH = 256
@@ -45,7 +46,8 @@ class TrainingTask:
         classes: number of classes.
         seed: of initial weights, batches and dropout.
         taught: whether the teacher term is in the objective; the twin is the same task without it.
-        joint: the teacher is a wide network on the same features that learns beside the student.
+        joint: the teacher learns beside the student: a wide network on the same features, or what was brought.
+        brought: joint mode: the user's torch module, None for the wide network.
         refit: the validation texts are learned from too, so that the accuracy on them says nothing any more.
     """
 
@@ -57,6 +59,7 @@ class TrainingTask:
     seed: int
     taught: bool
     joint: bool = False
+    brought: Brought | None = None
     refit: bool = False
 
     @property
@@ -72,13 +75,16 @@ class TrainingTask:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> TrainingTask:
         """Return the task that ``to_json`` wrote."""
-        weights = raw["class_weight"]
+        weights, brought = raw["class_weight"], raw["brought"]
+        if brought is not None:
+            brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
         return TrainingTask(
             **{
                 **raw,
                 "recipe": Recipe(**raw["recipe"]),
                 "schedule": Schedule(**raw["schedule"]),
                 "class_weight": None if weights is None else tuple(weights),
+                "brought": brought,
             }
         )
 
@@ -94,7 +100,8 @@ class TaskResult:
         validation_probabilities: float32 ``[validation texts, classes]`` of the same.
         curve: points of the learning curve.
         seconds: of the training, over all runs that it took.
-        trainer: in joint mode the teacher that learned beside the student, in float.
+        trainer: in joint mode the wide network that learned beside the student, in float.
+        trainer_weights: in joint mode the file with what a module that was brought has learned.
     """
 
     float_program: Program
@@ -104,6 +111,7 @@ class TaskResult:
     curve: tuple[Point, ...]
     seconds: float
     trainer: Program | None
+    trainer_weights: Path | None = None
 
 
 def result_path(folder: Path, task: TrainingTask) -> Path:
@@ -123,6 +131,7 @@ def load_result(path: Path) -> TaskResult:
             curve=tuple(Point(*values) for values in record["curve"]),
             seconds=record["seconds"],
             trainer=archive.loads(bundle.read("trainer.npz")) if "trainer.npz" in bundle.namelist() else None,
+            trainer_weights=weights if (weights := path.with_suffix(".trainer")).exists() else None,
         )
 
 
@@ -136,7 +145,7 @@ def run_task(
     store = LessonStore(lesson_folder)
     program = build_student(task.recipe, classes=task.classes, seed=task.seed)
     lesson = store.read(program.projection, taught=task.taught and not task.joint, refit=task.refit)
-    wide = replace(task.recipe, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
+    trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
     checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
     trained = train(
@@ -147,7 +156,7 @@ def run_task(
         seed=task.seed,
         on_point=on_point,
         checkpoint=checkpoint,
-        trainer=build_student(wide, classes=task.classes, seed=task.seed + 1) if task.joint else None,
+        trainer=trainer,
     )
     scores = run(trained.integer, encode(store.validation_texts(), max_bytes=task.recipe.max_bytes))
     score = accuracy(scores.logits.astype(np.float32), lesson.validation_labels)
@@ -158,11 +167,23 @@ def run_task(
         bundle.writestr("record.json", json.dumps(record))
         bundle.writestr("float.npz", archive.dumps(trained.program))
         bundle.writestr("integer.npz", archive.dumps(trained.integer))
-        if trained.trainer is not None:
-            bundle.writestr("trainer.npz", archive.dumps(trained.trainer))
+        if isinstance(trainer, WideNetwork):
+            bundle.writestr("trainer.npz", archive.dumps(trainer.executor.learned()[0]))
         array = io.BytesIO()
         np.save(array, scores.probabilities)
         bundle.writestr("validation.npy", array.getvalue())
+    if isinstance(trainer, BroughtModule):
+        learned = io.BytesIO()
+        torch.save(trainer.module.state_dict(), learned)
+        write_bytes(path.with_suffix(".trainer"), learned.getvalue())
     write_bytes(path, buffer.getvalue())
     checkpoint.remove()
     return load_result(path)
+
+
+def _trainer(task: TrainingTask, store: LessonStore) -> Trainer:
+    """Return the network that learns beside the student of ``task``."""
+    if task.brought is not None:
+        return brought_module(task.brought, store.views())
+    wide = replace(task.recipe, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
+    return WideNetwork(build_student(wide, classes=task.classes, seed=task.seed + 1), dropout=task.schedule.dropout)
