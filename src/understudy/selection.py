@@ -158,7 +158,7 @@ class Plan:
             word_dropout_factor=candidate.word_dropout_factor,
         )
         texts = self.texts + (self.held_out if refit else 0)
-        steps = int(steps_for(texts, batch_size=schedule.batch_size, epochs=self.epochs) * share)
+        steps = int(steps_for(texts, batch_size=schedule.batch_size, epochs=self.epochs) * candidate.steps_factor * share)
         return TrainingTask(
             recipe=candidate.recipe,
             schedule=replace(schedule, steps=steps),

@@ -22,6 +22,7 @@ WIDTH_STEP = 4
 LEAST_GOOD_WIDTH = 8
 LEARNING_RATE = 3e-3
 _VARIATIONS: tuple[dict[str, Any], ...] = (
+    {"steps_factor": 3.0},
     {"word_dropout_factor": 2.0},
     {"dropout": 0.2},
     {"hidden_ratio": 0.75},
@@ -29,7 +30,6 @@ _VARIATIONS: tuple[dict[str, Any], ...] = (
     {"hidden_ratio": 1.5},
     {"word_dropout_factor": 0.5},
     {"larger": -1},
-    {"learning_rate": 2e-3},
 )
 """One change of the seeded recipe each, asked before the estimator asks; ``larger`` counts steps of FEATURES."""
 INT4_UP_TO_BYTES = 1024 * 1024
@@ -50,6 +50,7 @@ class Choice:
     dropout: float
     learning_rate: float
     word_dropout_factor: float = 1.0
+    steps_factor: float = 1.0
 
 
 SMALLEST = Choice(
@@ -66,6 +67,7 @@ class Candidate:
     dropout: float
     learning_rate: float
     word_dropout_factor: float = 1.0
+    steps_factor: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return every choice by name."""
@@ -73,6 +75,7 @@ class Candidate:
             "dropout": self.dropout,
             "learning_rate": self.learning_rate,
             "word_dropout_factor": self.word_dropout_factor,
+            "steps_factor": self.steps_factor,
         }
         return {**self.recipe.as_dict(), **training}
 
@@ -134,6 +137,7 @@ def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | N
         dropout=trial.suggest_float("dropout", 0.0, 0.3),
         learning_rate=trial.suggest_float("learning_rate", 1.5e-3, 6e-3, log=True),
         word_dropout_factor=trial.suggest_float("word_dropout_factor", 0.5, 4.0, log=True),
+        steps_factor=trial.suggest_float("steps_factor", 1.0, 4.0, log=True),
     )
 
 
@@ -146,6 +150,7 @@ def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None) 
         "dropout": choice.dropout,
         "learning_rate": choice.learning_rate,
         "word_dropout_factor": choice.word_dropout_factor,
+        "steps_factor": choice.steps_factor,
     }
     return parameters if bits else {**parameters, "weight_bits": choice.weight_bits}
 
@@ -176,7 +181,7 @@ def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> 
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    return Candidate(recipe, choice.dropout, choice.learning_rate, choice.word_dropout_factor)
+    return Candidate(recipe, choice.dropout, choice.learning_rate, choice.word_dropout_factor, choice.steps_factor)
 
 
 def smallest(base: Recipe, *, size_of: SizeOf) -> tuple[int, str]:
