@@ -7,7 +7,8 @@ from pathlib import Path
 
 from programs import sequence_program
 from understudy.bundle import Bundle, write_bundle
-from understudy.export.registry import FORMATS, exporter
+from understudy.export.registry import exporter
+from understudy.formats import DEFAULT_FORMATS
 from understudy.program.ops import Program
 
 LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "größe", "other")
@@ -18,7 +19,7 @@ def make_bundle(
     folder: Path,
     *,
     program: Program | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
     threshold: float | None = None,
 ) -> Bundle:
     """Write a bundle of a random program with seven classes to ``folder`` and open it."""
@@ -26,7 +27,7 @@ def make_bundle(
     write_bundle(
         folder,
         program=chosen,
-        exports={name: exporter(name).export(chosen, name=NAME) for name in formats},
+        exports={name: exporter(name).export(chosen, name=NAME, labels=LABELS) for name in formats},
         name=NAME,
         labels=LABELS,
         threshold=threshold,

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from understudy.errors import InputError, SetupError
-from understudy.export.registry import FORMATS
+from understudy.formats import DEFAULT_FORMATS
 from understudy.job import Job, TeacherSettings, job_from_arguments, load_job, name_from
 from understudy.job_errors import tables
 
@@ -28,7 +28,7 @@ def test_a_small_job_file_is_filled_up(tmp_path: Path) -> None:
 
     assert job.name == "intents"
     assert job.budget_bytes == (16_384,)
-    assert job.formats == FORMATS
+    assert job.formats == DEFAULT_FORMATS
     assert job.data.train == tmp_path / "data.csv"
     assert job.training_mode == "distill"
     assert job.time_seconds is None
@@ -149,7 +149,7 @@ BAD = [
     ),
     Bad(
         'formats = ["onx"]\n' + BASE,
-        r"^each item of formats is 'onnx', 'litert' or 'c': received formats='onx' in file=.*; did you mean 'onnx'\?$",
+        r"^each item of formats is 'onnx', 'litert', 'c'.* or '\w+': received formats='onx' in file=.*; did you mean 'onnx'\?$",
     ),
     Bad(
         'formats = ["c", "c"]\n' + BASE, r"^every format is named once: received formats=\['c', 'c'\]; remove the repeated one$"

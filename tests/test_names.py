@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from understudy.export.registry import FORMATS
+from understudy.formats import FORMATS
 from understudy.students.recipe import StudentName
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ def test_a_word_has_a_module_and_a_test(folder: str, word: str) -> None:
 
 def test_formats_that_need_packages_are_extras() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(FORMATS) - {"c"} <= set(project["optional-dependencies"])
+    assert set(FORMATS) - {"c", "python"} <= set(project["optional-dependencies"])
 
 
 def test_no_name_tells_nothing() -> None:

@@ -81,7 +81,8 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
     program = selection.student.program
     test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
     reference = run(program, test_ids)
-    exports = {f: exporter(f).export(program, name=order.name) for f in order.formats}
+    labels = dataset.class_names
+    exports = {f: exporter(f).export(program, name=order.name, labels=labels) for f in order.formats}
     files = [_verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats]
     threshold = threshold_of(training.validation_probabilities)
     recipe = {
@@ -94,7 +95,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
         program=program,
         exports=exports,
         name=order.name,
-        labels=dataset.class_names,
+        labels=labels,
         threshold=threshold,
         recipe=recipe,
         data_digest=order.data_digest,
@@ -120,7 +121,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
         **siblings,
         distillation_gain=_gain(score, **siblings),
         ram_bytes=_ram_bytes(program, order),
-        byte_table={f: _byte_rows(program, f, order.name) for f in order.formats},
+        byte_table={f: _byte_rows(program, f, order.name, labels) for f in order.formats},
         learning_curve=_curve(training.curve),
         trials=tuple(_trial(tried) for tried in selection.trials),
         per_class=_per_class(dataset, answers),
@@ -157,7 +158,7 @@ def _verified(
     return FileRecord(
         format=format_name,
         path=f"{selection.budget}/{writer.filename}",
-        size_bytes=sum(count for _, count in writer.byte_table(program, name=order.name)),
+        size_bytes=sum(row.bytes for row in _byte_rows(program, format_name, order.name, dataset.class_names)),
         sha256=hashlib.sha256(contents[writer.filename]).hexdigest(),
         accuracy=accuracy(dataset.test.labels, answers),
         macro_f1=macro_f1(dataset.test.labels, answers),
@@ -203,8 +204,9 @@ def _ram_bytes(program: Program, order: Order) -> int | None:
     return CExporter().ram_bytes(program)
 
 
-def _byte_rows(program: Program, format_name: str, name: str) -> tuple[ByteRow, ...]:
-    return tuple(ByteRow(where=where, bytes=count) for where, count in exporter(format_name).byte_table(program, name=name))
+def _byte_rows(program: Program, format_name: str, name: str, labels: Sequence[str]) -> tuple[ByteRow, ...]:
+    rows = exporter(format_name).byte_table(program, name=name, labels=labels)
+    return tuple(ByteRow(where=where, bytes=count) for where, count in rows)
 
 
 def _curve(points: Sequence[Point]) -> tuple[LearningPoint, ...]:

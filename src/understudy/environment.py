@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 from understudy.errors import SetupError
 from understudy.export.c_session import c_compiler
+from understudy.formats import added_formats
 from understudy.version import installed_version
 
 REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-learn", "torch", "typer")
@@ -71,7 +72,7 @@ def inspect_environment() -> Environment:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu_count=os.cpu_count() or 1,
         packages=packages,
-        formats=(_from_extra("onnx", "onnx", versions), _from_extra("litert", "litert", versions), _c_format()),
+        formats=tuple(_formats(versions)),
         teachers=(
             _built_in("Python function", "package.module:name or file.py:name"),
             _from_packages("torch module", ("torch",), "pip install torch", versions),
@@ -120,6 +121,15 @@ def _from_packages(name: str, needed: tuple[str, ...], install: str, versions: d
     if missing:
         return Ability(name, False, f"missing: {', '.join(missing)}", install)
     return Ability(name, True, ", ".join(f"{package} {versions[package]}" for package in needed), None)
+
+
+def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
+    yield _from_extra("onnx", "onnx", versions)
+    yield _from_extra("litert", "litert", versions)
+    yield _c_format()
+    yield _built_in("python", f"numpy {versions['numpy']}")
+    for name, point in added_formats().items():
+        yield _built_in(name, f"{point.value}, of another package")
 
 
 def _c_format() -> Ability:

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from understudy.errors import InputError, SetupError
+from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
 from understudy.job_errors import explain
 from understudy.settings import DataSettings, LossWeights, Settings, TeacherSettings, TrainingSettings
 from understudy.units import parse_bytes, parse_seconds
@@ -29,7 +31,6 @@ __all__ = [
     "name_from",
 ]
 
-FormatName = Literal["onnx", "litert", "c"]
 StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence"]
 TrainingMode = Literal["self", "distill", "joint"]
 
@@ -48,6 +49,18 @@ def _as_typed(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
+def _known_format(word: str) -> str:
+    known = known_formats()
+    if word not in known:
+        *words, last = [repr(name) for name in known]
+        raise PydanticCustomError("format", "Input should be {expected}", {"expected": f"{', '.join(words)} or {last}"})
+    return word
+
+
+# other packages may add formats, so that an editor can only suggest ours
+FormatName = Annotated[
+    str, AfterValidator(_known_format), WithJsonSchema({"anyOf": [{"enum": list(FORMATS)}, {"type": "string"}]})
+]
 Typed = Annotated[str, BeforeValidator(_as_typed)]
 # TOML knows no tuples: strict=False takes its arrays
 Budgets = Annotated[tuple[Typed, ...], Field(strict=False, min_length=1)]
@@ -65,7 +78,9 @@ class Job(Settings):
     budgets: Budgets = Field(
         description="Sizes that every requested file must keep to, as 16KB, 1.5MB or 900B (1 KB = 1024 bytes)."
     )
-    formats: Formats = Field(("onnx", "litert", "c"), description="Files to write: 'onnx', 'litert' (.tflite) and 'c' (C99).")
+    formats: Formats = Field(
+        DEFAULT_FORMATS, description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python' (one file, NumPy only)."
+    )
     student: StudentName = Field(
         "auto", description="'projection_net', 'sgnn' or 'projection_sequence'; 'auto' lets the search choose."
     )

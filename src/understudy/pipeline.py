@@ -187,7 +187,8 @@ def check_budgets(job: Job, dataset: TextDataset) -> Budgets:
     @cache
     def size_of(recipe: Recipe) -> dict[str, int]:
         program = quantized_shape(build_student(recipe, classes=classes, seed=0))
-        return {e.format: sum(count for _, count in e.byte_table(program, name=job.name)) for e in exporters}
+        tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
+        return {name: sum(count for _, count in table) for name, table in tables.items()}
 
     size_bytes, binding = smallest(_base(job, dataset), size_of=size_of)
     pairs = list(zip(job.budgets, job.budget_bytes, strict=True))

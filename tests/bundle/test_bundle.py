@@ -24,7 +24,8 @@ from understudy.bundle.manifest import escape_label
 from understudy.bundle.vectors import make_vectors, pack_vectors, synthetic_texts, unpack_vectors
 from understudy.bundle.write import write_folder
 from understudy.errors import BundleError, InputError, SetupError
-from understudy.export.registry import FORMATS, exporter
+from understudy.export.registry import exporter
+from understudy.formats import DEFAULT_FORMATS
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
 
@@ -63,7 +64,7 @@ def test_the_folder_holds_what_the_specification_lists(written: Path) -> None:
         assert entry["size_bytes"] == len(content)
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
     formats = {name: entry["format"] for name, entry in manifest["files"].items() if entry["format"]}
-    assert formats == {exporter(name).filename: name for name in FORMATS}
+    assert formats == {exporter(name).filename: name for name in DEFAULT_FORMATS}
     for name, format_name in formats.items():
         rows = exporter(format_name).byte_table(PROGRAM, name=NAME)
         assert manifest["files"][name]["budget_bytes"] == sum(size for _, size in rows)
@@ -74,7 +75,7 @@ def test_the_same_program_gives_the_same_bytes(written: Path, tmp_path: Path) ->
     assert contents(tmp_path / "again") == contents(written)
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", DEFAULT_FORMATS)
 def test_every_format_answers_as_the_reference(written: Path, format_name: str) -> None:
     bundle = Bundle.open(written)
     predictions = bundle.predict(TEXTS, format=format_name)
@@ -141,7 +142,7 @@ def test_evaluation_counts_what_each_file_answers(written: Path) -> None:
     answers = [LABELS[i] for i in reference().argmax(axis=1)]
     truth = ["never seen", *answers[1:]]
     results = bundle.evaluate(TEXTS, truth)
-    assert {r.format for r in results} == set(FORMATS)
+    assert {r.format for r in results} == set(DEFAULT_FORMATS)
     for result in results:
         assert result.accuracy == pytest.approx(1 - 1 / len(TEXTS))
         assert result.agreement == 1.0

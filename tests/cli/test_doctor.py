@@ -11,7 +11,7 @@ import pytest
 
 from command import understudy
 from understudy import environment
-from understudy.export.registry import FORMATS
+from understudy.formats import FORMATS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

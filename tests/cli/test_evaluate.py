@@ -14,7 +14,7 @@ from command import contents, understudy
 from programs import TEXTS, sequence_program
 from understudy.cli import main
 from understudy.export.parity import Verification
-from understudy.export.registry import FORMATS
+from understudy.formats import DEFAULT_FORMATS
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
 
@@ -36,8 +36,8 @@ def test_a_table_with_a_row_for_each_file(bundle: Path, table: Path) -> None:
     assert outcome.exit_code == 0, outcome.err
     lines = outcome.out.splitlines()
     assert lines[0].split("  ")[0] == "format"
-    assert {line.split()[0] for line in lines[1 : 1 + len(FORMATS)]} == set(FORMATS)
-    for line in lines[1 : 1 + len(FORMATS)]:
+    assert {line.split()[0] for line in lines[1 : 1 + len(DEFAULT_FORMATS)]} == set(DEFAULT_FORMATS)
+    for line in lines[1 : 1 + len(DEFAULT_FORMATS)]:
         assert "90.9 %" in line
         assert "100.0 %" in line
         assert " yes " in line
@@ -51,7 +51,7 @@ def test_json_has_every_number(bundle: Path, table: Path) -> None:
     assert document["texts"] == 11
     assert document["unknown_labels"] == 1
     assert document["error"] is None
-    assert {row["format"] for row in document["files"]} == set(FORMATS)
+    assert {row["format"] for row in document["files"]} == set(DEFAULT_FORMATS)
     for row in document["files"]:
         assert row["accuracy"] == pytest.approx(10 / 11)
         assert 0 < row["macro_f1"] <= 1
@@ -78,7 +78,7 @@ def test_a_file_that_disagrees_is_named_and_fails(
         assert error["type"] == "VerificationError"
         assert error["exit_code"] == 6
     else:
-        assert shown.out.count("labels or integer logits differ in 32 of 64 rows") == len(FORMATS)
+        assert shown.out.count("labels or integer logits differ in 32 of 64 rows") == len(DEFAULT_FORMATS)
         assert shown.err.startswith("error: every file reproduces the bundle's vectors: received bundle=")
         assert len(shown.err.splitlines()) == 1
 

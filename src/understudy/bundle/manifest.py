@@ -21,6 +21,8 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 """A plain name: no folder, no parent, not hidden; so no manifest reaches outside its own folder."""
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
 """What may stand in the name of a C function."""
+FormatWord = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=32)]
+"""The word in ``--format``; other packages add some, so a reader may meet one that it cannot run."""
 
 
 class ManifestFile(BaseModel):
@@ -37,7 +39,7 @@ class ManifestFile(BaseModel):
 
     sha256: Sha256
     size_bytes: Annotated[int, Field(ge=0)]
-    format: Literal["onnx", "litert", "c"] | None = None
+    format: FormatWord | None = None
     budget_bytes: Annotated[int, Field(ge=0)] | None = None
 
 

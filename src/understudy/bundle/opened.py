@@ -24,11 +24,12 @@ from understudy.errors import BundleError, InputError, SetupError
 from understudy.export.parity import LatencyUs, Verification, compare, measure_latency
 from understudy.export.protocol import Float32Array, Session
 from understudy.export.registry import exporter
+from understudy.formats import known_formats
 from understudy.metrics import accuracy, macro_f1
 from understudy.projections.text import encode
 
-PREFERRED_FORMATS = ("litert", "onnx", "c")
-"""The order in which ``predict`` looks for a runtime that is installed; C comes last because it has to be compiled."""
+PREFERRED_FORMATS = ("litert", "onnx", "python", "c")
+"""The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
 
 
@@ -142,7 +143,7 @@ class Bundle:
 
         Raises:
             InputError: the bundle does not hold this format.
-            SetupError: what runs it is not installed.
+            SetupError: what runs it, or the package that adds the format, is not installed.
         """
         if format is not None:
             if format not in self.formats:
@@ -150,12 +151,17 @@ class Bundle:
                     f"a bundle runs in a format that it holds ({', '.join(self.formats)}): received format={format!r}; "
                     "choose one of them"
                 )
+            if format not in known_formats():
+                raise SetupError(
+                    f"a format of another package needs that package: received format={format!r}, which nothing here adds; "
+                    "install what the bundle was written with"
+                )
             if format not in self._loaded:
                 session = exporter(format).open(self.folder, name=self.manifest.name)
                 self._loaded[format] = LoadedModel(self.manifest, format, session)
             return self._loaded[format]
         missing: list[str] = []
-        for candidate in sorted(self.formats, key=PREFERRED_FORMATS.index):
+        for candidate in sorted(self.formats, key=_preference):
             try:
                 return self.load(candidate)
             except SetupError as error:
@@ -231,6 +237,10 @@ class Bundle:
                 verified=check.verified,
                 reason=check.reason,
             )
+
+
+def _preference(format_name: str) -> int:
+    return PREFERRED_FORMATS.index(format_name) if format_name in PREFERRED_FORMATS else len(PREFERRED_FORMATS)
 
 
 def _read_manifest(folder: Path) -> bytes:

@@ -42,7 +42,8 @@ def write_bundle(
     Args:
         folder: where the bundle goes; its parent exists.
         program: the integer program that was exported; it gives the vectors and the sizes.
-        exports: format to file name to content, as ``exporter(format).export(program, name=name)`` returns them.
+        exports: format to file name to content, as ``exporter(format).export(program, name=name, labels=labels)`` returns
+            them.
         name: the name in the C functions.
         labels: class names in the order of the scores.
         threshold: the best score below which the answer is "none of these", or None.
@@ -55,7 +56,7 @@ def write_bundle(
     """
     contents = _contents(program, exports, labels)
     manifest = _manifest(
-        files=_entries(program, exports, contents, name=name),
+        files=_entries(program, exports, contents, name=name, labels=labels),
         name=name,
         labels=tuple(labels),
         max_bytes=program.projection.max_bytes,
@@ -81,7 +82,9 @@ def _contents(program: Program, exports: Exports, labels: Sequence[str]) -> dict
     return contents
 
 
-def _entries(program: Program, exports: Exports, contents: Mapping[str, bytes], *, name: str) -> dict[str, ManifestFile]:
+def _entries(
+    program: Program, exports: Exports, contents: Mapping[str, bytes], *, name: str, labels: Sequence[str]
+) -> dict[str, ManifestFile]:
     """Return the manifest's entry of each file."""
     format_of = {exporter(format_name).filename: format_name for format_name in exports}
     return {
@@ -90,15 +93,17 @@ def _entries(program: Program, exports: Exports, contents: Mapping[str, bytes], 
                 "sha256": hashlib.sha256(content).hexdigest(),
                 "size_bytes": len(content),
                 "format": format_of.get(file_name),
-                "budget_bytes": _budget_bytes(program, format_of[file_name], name=name) if file_name in format_of else None,
+                "budget_bytes": _budget_bytes(program, format_of[file_name], name=name, labels=labels)
+                if file_name in format_of
+                else None,
             }
         )
         for file_name, content in sorted(contents.items())
     }
 
 
-def _budget_bytes(program: Program, format_name: str, *, name: str) -> int:
-    return sum(size_bytes for _, size_bytes in exporter(format_name).byte_table(program, name=name))
+def _budget_bytes(program: Program, format_name: str, *, name: str, labels: Sequence[str]) -> int:
+    return sum(size_bytes for _, size_bytes in exporter(format_name).byte_table(program, name=name, labels=labels))
 
 
 def _manifest(**fields: Any) -> Manifest:

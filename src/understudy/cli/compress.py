@@ -54,7 +54,8 @@ def compress(
         str | None, typer.Option(metavar="NAME", help="auto, projection_net, sgnn or projection_sequence.")
     ] = None,
     format_names: Annotated[
-        list[str] | None, typer.Option("--format", metavar="NAME", help="onnx, litert or c; repeat it. Default: all three.")
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="onnx, litert, c or python; repeat it. Default: onnx, litert and c."),
     ] = None,
     time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the search for each budget.")] = None,

@@ -28,7 +28,7 @@ def predict(
     format_name: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="NAME", help="Which file to run: litert, onnx or c; by default the first that runs here."
+            "--format", metavar="NAME", help="Which file to run, as litert, onnx or c; by default the first that runs here."
         ),
     ] = None,
     as_json: JsonFlag = False,

@@ -163,7 +163,13 @@ class CExporter:
             "example.c": _example(identifier, labelled=labels is not None).encode(),
         }
 
-    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:
+    def byte_table(
+        self,
+        program: Program,
+        *,
+        name: str,
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - they cost flash only where the macro is defined
+    ) -> list[tuple[str, int]]:
         """Return (where, bytes of flash) rows: constants exactly, then the code of the operations that are used."""
         source = write_source(program, c_identifier(name))
         constants: Counter[str] = Counter()

@@ -150,7 +150,9 @@ def compile_session(folder: Path, identifier: str) -> CSession:
         library = Path(build) / "model.so"
         driver.write_text(_DRIVER.format(identifier=identifier, upper=identifier.upper()), encoding="utf-8")
         paths = ("-I", str(folder.resolve()), "-o", str(library), str(driver))
-        result = subprocess.run([*command, *COMPILE_FLAGS, *paths], capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [*command, *COMPILE_FLAGS, *paths], capture_output=True, text=True, errors="replace", check=False
+        )
         if result.returncode:
             reason = next((line for line in result.stderr.splitlines() if "error" in line), "no message")
             raise VerificationError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,23 @@ class LitertExporter:
     format = "litert"
     filename = "model.tflite"
 
-    def export(self, program: Program, *, name: str) -> dict[str, bytes]:  # noqa: ARG002 - files do not hold the name
-        """Return the file; ``name`` does not occur in it."""
+    def export(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> dict[str, bytes]:
+        """Return the file; neither ``name`` nor ``labels`` occur in it."""
         return {self.filename: write_program(program)[0]}
 
-    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:  # noqa: ARG002 - files do not hold the name
+    def byte_table(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> list[tuple[str, int]]:
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
         return byte_rows(program, *write_program(program))
 

@@ -5,6 +5,7 @@ Needs the packages onnx (to write) and onnxruntime (to run).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,23 @@ class OnnxExporter:
     format = "onnx"
     filename = "model.onnx"
 
-    def export(self, program: Program, *, name: str) -> dict[str, bytes]:  # noqa: ARG002 - files do not hold the name
-        """Return the file; ``name`` does not occur in it."""
+    def export(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> dict[str, bytes]:
+        """Return the file; neither ``name`` nor ``labels`` occur in it."""
         return {self.filename: write_program(program)[0]}
 
-    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:  # noqa: ARG002 - files do not hold the name
+    def byte_table(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> list[tuple[str, int]]:
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
         return byte_rows(program, *write_program(program))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -28,8 +29,9 @@ class Session(Protocol):
 class Exporter(Protocol):
     """One file format.
 
-    Implementers: ``export`` is a pure function of its arguments (same program, same bytes); ``size_bytes`` returns
-    exactly what counts against a budget; ``open`` executes no code that the file could bring.
+    Implementers: ``export`` is a pure function of its arguments (same program, same bytes); ``byte_table`` adds up to
+    exactly what counts against a budget, and depends on shapes alone; ``open`` refuses a damaged file with a BundleError.
+    ``understudy.testing`` has the tests that every format passes.
     """
 
     format: str
@@ -37,11 +39,17 @@ class Exporter(Protocol):
     filename: str
     """The model file inside a bundle."""
 
-    def export(self, program: Program, *, name: str) -> dict[str, bytes]:
-        """Return file name to content: the model file, and what else the format needs to be used alone."""
+    def export(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> dict[str, bytes]:
+        """Return file name to content: the model file, and what else the format needs to be used alone.
+
+        Args:
+            program: an integer program.
+            name: stem of what the file calls itself, where the format has such names.
+            labels: class names in the order of the scores, for formats whose files hold them.
+        """
         ...
 
-    def byte_table(self, program: Program, *, name: str) -> list[tuple[str, int]]:
+    def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return (where, bytes) rows that add up to what counts against a budget."""
         ...
 

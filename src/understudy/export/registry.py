@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from understudy.errors import InputError
 from understudy.export.protocol import Exporter
+from understudy.formats import FORMATS, added_formats, known_formats
 
-FORMATS = ("onnx", "litert", "c")
+__all__ = ["FORMATS", "exporter"]
 
 
 def _onnx() -> Exporter:
@@ -28,16 +29,28 @@ def _c() -> Exporter:
     return CExporter()
 
 
-_TABLE: dict[str, Callable[[], Exporter]] = {"onnx": _onnx, "litert": _litert, "c": _c}
+def _python() -> Exporter:
+    from understudy.export.python import PythonExporter
+
+    return PythonExporter()
+
+
+_TABLE: dict[str, Callable[[], Exporter]] = {"onnx": _onnx, "litert": _litert, "c": _c, "python": _python}
 
 
 def exporter(format_name: str) -> Exporter:
-    """Return the exporter for ``format_name``.
+    """Return the exporter for ``format_name``, ours or one that an installed package adds.
 
     Raises:
         InputError: no such format.
         SetupError: the format's packages are not installed.
     """
-    if format_name not in _TABLE:
-        raise InputError(f"a format is one of {', '.join(FORMATS)}: received format={format_name!r}; choose one of them")
-    return _TABLE[format_name]()
+    if format_name in _TABLE:
+        return _TABLE[format_name]()
+    added = added_formats()
+    if format_name not in added:
+        raise InputError(
+            f"a format is one of {', '.join(known_formats())}: received format={format_name!r}; choose one of them"
+        )
+    found: Exporter = added[format_name].load()()
+    return found

@@ -1,0 +1,134 @@
+"""The functions that a Python model is made of: ``export/python.py`` copies those that a program needs into its file.
+
+They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text at a time.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+import string
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def unpack(data: str, rows: int, columns: int, bits: int) -> tuple[Array, Any, Array]:
+    """Return the weights [columns, rows], the biases [rows] or 0, and the scales of a layer."""
+    raw = np.frombuffer(base64.b85decode("".join(data.split())), np.uint8)
+    size = (rows * columns * bits + 7) // 8
+    weight = raw[:size].view(np.int8)
+    if bits == 4:
+        weight = (np.stack([weight << 4, weight], 1).ravel() >> 4)[: rows * columns]
+    numbers = raw[size:].view("<i4")
+    biases = rows if len(numbers) > rows else 0
+    return weight.reshape(rows, columns).T.astype(float), numbers[:biases] if biases else 0, numbers[biases:].view("<f4")
+
+
+def mix(x: Array) -> Any:
+    """Mix unsigned 32-bit integers (projection 1)."""
+    x = x ^ x >> 16
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ x >> 15
+    x = x * np.uint32(0x846CA68B)
+    return x ^ x >> 16
+
+
+@functools.cache
+def coefficients(seed: int, stream: int, rows: int, columns: int) -> Array:
+    """Return the numbers of a hash, in -8..7 (projection 1)."""
+    start = mix(mix(np.array([seed], np.uint32)) + np.uint32(stream))
+    values: Array = mix(start + np.arange(rows * columns, dtype=np.uint32)) >> 28
+    table: Array = (values.astype(float) - 8).reshape(rows, columns)
+    return table.T
+
+
+def byte_codes() -> bytes:
+    """Return the codes of all bytes: 0 separates, 1..32 is punctuation, the rest belongs to words (projection 2.1)."""
+    codes = bytearray(128) + bytes(range(128, 256))
+    for code, letter in enumerate(string.punctuation + string.digits + string.ascii_lowercase, 1):
+        codes[ord(letter)] = codes[ord(letter.upper())] = code
+    return bytes(codes)
+
+
+CODES = byte_codes()
+
+
+def split(text: bytes, limit: int) -> list[bytes]:
+    """Return the codes of the first tokens (projection 2.2)."""
+    return re.findall(rb"[\x01-\x20]|[\x21-\xff]+", text.translate(CODES))[:limit]
+
+
+def digests(tokens: list[bytes], order: int, seed: int, stream: int) -> tuple[Array, Array]:
+    """Return 8 digits for each n-gram, and where each token's n-grams begin (projection 2.3)."""
+    lengths = [len(token) for token in tokens]
+    ends = np.cumsum(lengths)
+    owner = np.repeat(np.arange(len(tokens)), lengths)
+    codes = np.frombuffer(b"".join(token + bytes(order) for token in tokens), np.uint8)
+    codes = codes[(np.arange(ends[-1]) + owner * order)[:, None] + np.arange(order)]
+    first = np.diff(owner, prepend=-1)[:, None] > 0
+    inputs = np.hstack([codes >> 4, codes & 15, first, np.ones_like(first)])
+    sums = inputs @ coefficients(seed, stream + order, 8, 2 * order + 2)
+    return sums.astype(int) & 15, ends - lengths
+
+
+def signs(digits: Array, features: int, seed: int, stream: int) -> Array:
+    """Return +1 or -1 for each row of digits and each feature (projection 2.4)."""
+    table = coefficients(seed, stream, features, digits.shape[1] + 1)
+    sums: Array = (digits @ table[:-1] + table[-1]).astype(int)
+    return 1 - 2 * (sums >> 3 & 1)
+
+
+def project(text: bytes, groups: Any, orders: Any, words: int, seed: int) -> Array:
+    """Return the sums of signs of each token [words, features] (projection 2.3 to 2.6)."""
+    sums = np.zeros((words, sum(features for _, features in groups)), int)
+    tokens = split(text, words)
+    if not tokens:
+        return sums
+    digits, begin = digests(tokens, 4, seed, 32)
+    word = np.add.reduceat(digits, begin) >> 2 & 15
+    column = 0
+    for kind, features in groups:
+        group = sums[:, column : column + features]
+        column += features
+        if kind == "character":
+            for order in orders:
+                digits, begin = digests(tokens, order, seed, 0)
+                group[: len(tokens)] += np.add.reduceat(signs(digits, features, seed, 64), begin)
+        elif kind == "word":
+            group[: len(tokens)] = signs(word, features, seed, 65)
+        else:  # pairs of tokens with 0, 1 or 2 tokens between them
+            gap = int(kind[-1]) + 1
+            pairs = np.hstack([word[:-gap], word[gap:]])
+            group[: len(pairs)] = signs(pairs, features, seed, 65 + gap)
+    return sums
+
+
+def requantize(total: Array, scale: Any, zero: int, low: int = -128) -> Array:
+    """Return the int8 value of a sum (program 2)."""
+    value: Array = np.clip(np.rint(total.astype(np.float32) * np.float32(scale)) + zero, low, 127)
+    return value
+
+
+def linear(x: Array, layer: tuple[Array, Any, Array], zeros: tuple[int, int], low: int = -128) -> Array:
+    """Return a layer's output; zeros are the zero points of input and output (program 3)."""
+    weight, bias, scale = layer
+    return requantize((x - zeros[0]) @ weight + bias, scale, zeros[1], low)
+
+
+def window(x: Array, width: int, zero: int) -> Array:
+    """Return each row beside its neighbours (program 4)."""
+    before = (width - 1) // 2
+    padded = np.pad(x, ((before, width - 1 - before), (0, 0)), constant_values=zero)
+    return np.hstack([padded[i : i + len(x)] for i in range(width)])
+
+
+def softmax(logits: Array, scale: float) -> Array:
+    """Return probabilities (program 8)."""
+    powers = np.exp((logits - logits.max()).astype(float) * scale)
+    probabilities: Array = (powers / powers.sum()).astype(np.float32)
+    return probabilities

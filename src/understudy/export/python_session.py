@@ -1,0 +1,90 @@
+"""A Python model in an interpreter of its own, as its user would import it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import BundleError
+from understudy.export.model_file import read_model_file
+
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+LAST_LINE = "    main()\n"
+"""How a complete file ends."""
+
+# texts come as rows of bytes on standard input; with repeats the answer is microseconds in place of probabilities
+_DRIVER = """\
+import importlib.util, sys, time
+import numpy as np
+spec = importlib.util.spec_from_file_location("model", sys.argv[1])
+model = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(model)
+length, repeats = int(sys.argv[2]), int(sys.argv[3])
+content = sys.stdin.buffer.read()
+texts = [content[i : i + length].rstrip(b"\\0") for i in range(0, len(content), length)]
+if not repeats:
+    rows = [model.probabilities(text) for text in texts]
+    answer = np.array(rows, np.float32).reshape(len(rows), len(model.LABELS))
+    sys.stdout.buffer.write(np.array(answer.shape, np.int64).tobytes() + answer.tobytes())
+for text in texts[:1]:
+    model.probabilities(text)
+for _ in range(repeats):
+    for text in texts:
+        begin = time.perf_counter_ns()
+        model.probabilities(text)
+        sys.stdout.buffer.write(np.float64((time.perf_counter_ns() - begin) / 1e3).tobytes())
+"""
+
+
+class PythonSession:
+    """A ``model.py``; every call runs it anew.
+
+    Attributes:
+        runtime: versions of Python and NumPy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not read_model_file(path).endswith(LAST_LINE.encode()):
+            raise _damaged(path, "its end is missing")
+        self.runtime = f"Python {sys.version.split()[0]}, NumPy {np.__version__}"
+        self._path = path
+        self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
+
+    def predict(self, byte_ids: Int32Array) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        answer = self._run(byte_ids, 0)
+        shape = np.frombuffer(answer[:16], np.int64)
+        return np.frombuffer(answer[16:], np.float32).reshape(*shape)
+
+    def time_us(self, byte_ids: Int32Array, repeats: int) -> Float64Array:
+        """Return microseconds of single calls, float64 ``[repeats, batch]``, after one call that is not counted."""
+        return np.frombuffer(self._run(byte_ids, repeats), np.float64).reshape(repeats, len(byte_ids))
+
+    def _run(self, byte_ids: Int32Array, repeats: int) -> bytes:
+        # isolated: neither the folder nor the environment puts modules in front; no __pycache__ in the bundle; one thread
+        command = [sys.executable, "-I", "-B", "-c", _DRIVER, str(self._path.resolve())]
+        result = subprocess.run(
+            [*command, str(byte_ids.shape[1]), str(repeats)],
+            input=byte_ids.astype(np.uint8).tobytes(),
+            capture_output=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+        if result.returncode:
+            lines = result.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise _damaged(self._path, lines[-1] if lines else f"exit code {result.returncode}")
+        return result.stdout
+
+
+def _damaged(path: Path, reason: str) -> BundleError:
+    return BundleError(
+        f"a Python model must be complete and run: received path={str(path)!r} ({reason}); copy or compress it again"
+    )

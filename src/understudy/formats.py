@@ -1,0 +1,23 @@
+"""The words in ``--format``: what comes with understudy, and what other packages add through an entry point."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+FORMATS = ("onnx", "litert", "c", "python")
+"""The formats that come with understudy."""
+DEFAULT_FORMATS = ("onnx", "litert", "c")
+"""What a job writes unless it says otherwise."""
+ENTRY_POINTS = "understudy.formats"
+"""Entry-point group: name of the format to a class that follows ``export.protocol.Exporter``, made without arguments."""
+
+
+def added_formats() -> dict[str, EntryPoint]:
+    """Return the formats that installed packages add; none can replace one of ours."""
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    return {name: found[name] for name in sorted(found) if name not in FORMATS}
+
+
+def known_formats() -> tuple[str, ...]:
+    """Return every word that ``--format`` takes here."""
+    return (*FORMATS, *added_formats())

@@ -1,0 +1,247 @@
+"""The suite of file formats: the hash and the integer logits to the bit, bytes that add up, damage that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from understudy.bundle import Bundle, write_bundle
+from understudy.errors import UnderstudyError
+from understudy.export.parity import verify_file
+from understudy.export.protocol import Exporter, Int32Array, Session
+from understudy.program.interpreter import run
+from understudy.program.ops import Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
+from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
+from understudy.testing.programs import SEQUENCE, TEXTS, UTTERANCE, crooked_program, sequence_program, utterance_program
+
+NAME = "tiny"
+LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "größe 中文", "</script>")
+"""A label for each class of ``sequence_program``; whatever a file does with them, they must come out as they are."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, with a name for the test's report."""
+
+    name: str
+    program: Program
+
+
+def _cases() -> tuple[Case, ...]:
+    found = [Case(f"crooked-{bits}", crooked_program(bits=bits)) for bits in (4, 8)]
+    for bits in (4, 8):
+        for per_channel in (False, True):
+            how = f"{bits}-{'channel' if per_channel else 'tensor'}"
+            found.append(Case(f"sequence-{how}", sequence_program(bits=bits, per_channel=per_channel)))
+            found.append(Case(f"utterance-{how}", utterance_program(bits=bits, per_channel=per_channel)))
+    return tuple(found)
+
+
+CASES = _cases()
+"""Programs that together have every node, both widths of weights and both kinds of scales."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Groups of features, and the character n-grams among them."""
+
+    name: str
+    kinds: tuple[GroupKind, ...]
+    orders: tuple[int, ...]
+
+
+FEATURES = (
+    Features("bytes", ("character",), (1,)),
+    Features("wide", ("character",), (8, 2)),
+    Features("words", ("word",), (2, 3)),
+    Features("pairs", ("skip2",), (2,)),
+    Features("all", ("skip0", "character", "skip1", "word"), (1, 5)),
+)
+SHORT = ((1, 1), (2, 3), (7, 7), (33, 2))
+"""(max_bytes, max_words) of texts that end early."""
+
+
+def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Int32Array:
+    """Return odd texts, random bytes, and texts full of short tokens, int32 ``[batch, max_bytes]``."""
+    rng = np.random.default_rng(max_bytes)
+    alphabet = np.frombuffer(b"abD~ C,.  1\xc3\x7f", np.uint8)
+    return np.concatenate(
+        [
+            encode(TEXTS, max_bytes=max_bytes),
+            rng.integers(0, 256, (count, max_bytes)).astype(np.int32),
+            rng.choice(alphabet, (count, max_bytes)).astype(np.int32),
+        ]
+    )
+
+
+def opened(exporter: Exporter, program: Program, folder: Path, *, labels: Sequence[str] | None = None) -> Session:
+    """Write the files of ``program`` to ``folder`` and return a session on them."""
+    for filename, content in exporter.export(program, name=NAME, labels=labels).items():
+        (folder / filename).write_bytes(content)
+    return exporter.open(folder, name=NAME)
+
+
+def feature_program(projection: TextProjection) -> Program:
+    """Return a program whose logits are the features themselves: unit weights, equal scales."""
+    count = projection.features
+    identity = np.eye(count, dtype=np.int8)
+    linear = Linear("features", "logits", identity, np.zeros(count, np.int32), False, 8, False, np.ones(1, np.float32))
+    nodes = (ProjectText("bytes", "features", projection), linear, Softmax("logits", "probabilities"))
+    return Program(nodes, {"features": Quantization(1.0, 0), "logits": Quantization(1.0, 0)})
+
+
+def _twice_read_window() -> Program:
+    """Return a program with layers of different bits on one window."""
+    wide, narrow = sequence_program(bits=8), sequence_program(bits=4, seed=1)
+    nodes = list(wide.nodes)
+    at = next(i for i, node in enumerate(nodes) if isinstance(node, Window))
+    other = next(node for node in narrow.linears if node.input == nodes[at].output)
+    nodes.insert(at + 1, replace(other, output="context4"))
+    pool = nodes[at + 3]
+    assert isinstance(pool, MaxPool)
+    nodes[at + 3] = replace(pool, input="context4")
+    return Program(tuple(nodes), {**wide.quantization, "context4": wide.quantization["context"]})
+
+
+class FormatSuite:
+    """Every test that a format must pass.
+
+    Implementers: give ``exporter``; take fewer ``cases`` and ``features`` only where a file takes long to build.
+
+    Attributes:
+        exporter: the format.
+        cases: programs whose integer logits must be right.
+        features: projections that must be right.
+        counts_files: what counts against a budget is the length of all files; False where it is something else.
+    """
+
+    exporter: Exporter
+    cases: Sequence[Case] = CASES
+    features: Sequence[Features] = FEATURES
+    counts_files = True
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc: Any) -> None:
+        """Give each test that asks for one a case, or a projection."""
+        if "case" in metafunc.fixturenames:
+            metafunc.parametrize("case", cls.cases, ids=[case.name for case in cls.cases])
+        if "features_case" in metafunc.fixturenames:
+            metafunc.parametrize("features_case", cls.features, ids=[features.name for features in cls.features])
+
+    def test_integer_logits_equal_the_interpreters(self, case: Case, tmp_path: Path) -> None:
+        """Labels and integer logits are equal on odd texts and random bytes."""
+        byte_ids = texts_as_bytes(case.program.projection.max_bytes)
+        result = verify_file(case.program, opened(self.exporter, case.program, tmp_path), byte_ids)
+        assert result.reason is None
+        assert result.agreement == 1.0
+        assert result.max_probability_difference < 1e-6
+
+    @pytest.mark.parametrize("values", ["count", "ternary", "binary"])
+    def test_summed_features_equal_the_hosts(self, features_case: Features, values: Any, tmp_path: Path) -> None:
+        """Every kind of feature is right, seen through a layer that changes nothing."""
+        groups = tuple(FeatureGroup(kind, 6) for kind in features_case.kinds)
+        orders = features_case.orders
+        projection = TextProjection(
+            groups, max_bytes=70, max_words=9, orders=orders, pooling="utterance", values=values, seed=3
+        )
+        program = feature_program(projection)
+        result = verify_file(program, opened(self.exporter, program, tmp_path), texts_as_bytes(70))
+        # sums over a text may differ so much that float32 probabilities cannot show all of them; the small ones are compared
+        assert result.reason is None
+
+    @pytest.mark.parametrize(("max_bytes", "max_words"), SHORT)
+    def test_short_texts_and_few_words(self, max_bytes: int, max_words: int, tmp_path: Path) -> None:
+        """A window of bytes or words that is cut early changes nothing."""
+        program = sequence_program()
+        projection = replace(SEQUENCE, max_bytes=max_bytes, max_words=max_words)
+        program = replace(program, nodes=(ProjectText("bytes", "features", projection), *program.nodes[1:]))
+        result = verify_file(program, opened(self.exporter, program, tmp_path), texts_as_bytes(max_bytes))
+        assert result.reason is None
+        assert result.agreement == 1.0
+
+    def test_a_window_that_is_read_twice(self, tmp_path: Path) -> None:
+        """Layers of different bits on one window, and a pool on it."""
+        program = _twice_read_window()
+        assert verify_file(program, opened(self.exporter, program, tmp_path), texts_as_bytes(64)).reason is None
+
+    def test_bytes_are_a_function_of_the_arguments_and_the_table_adds_up(self) -> None:
+        """The same program gives the same bytes, and what counts against a budget depends on shapes alone."""
+        for program in (sequence_program(), utterance_program(bits=4)):
+            files = self.exporter.export(program, name=NAME, labels=LABELS)
+            assert self.exporter.filename in files
+            assert files == self.exporter.export(program, name=NAME, labels=LABELS)
+            rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)
+            assert all(size >= 0 for _, size in rows)
+            if self.counts_files:
+                assert sum(size for _, size in rows) == sum(map(len, files.values()))
+        tables = [self.exporter.byte_table(sequence_program(seed=seed), name=NAME, labels=LABELS) for seed in (0, 1)]
+        assert tables[0] == tables[1]
+
+    def test_four_bits_save_half_of_the_weights(self) -> None:
+        """A 4-bit layer costs about half of an 8-bit one."""
+        eight, four = (
+            sum(size for _, size in self.exporter.byte_table(sequence_program(bits=bits, width=32), name=NAME))
+            for bits in (8, 4)
+        )
+        assert eight - four >= 0.45 * sum(linear.weight.size for linear in sequence_program(width=32).linears)
+
+    def test_shapes_and_types_of_a_session(self, tmp_path: Path) -> None:
+        """Float32 probabilities that add up to one, also for no texts."""
+        session = opened(self.exporter, utterance_program(), tmp_path)
+        answer = session.predict(encode(["one", "two", "three"], max_bytes=UTTERANCE.max_bytes))
+        assert answer.dtype == np.float32
+        assert answer.shape == (3, 7)
+        assert np.allclose(answer.sum(axis=1), 1)
+        assert session.predict(np.zeros((0, 64), np.int32)).shape == (0, 7)
+        assert session.runtime
+
+    def test_a_bundle_holds_it(self, tmp_path: Path) -> None:
+        """A bundle with this format opens, verifies itself and predicts."""
+        program = sequence_program()
+        exports = {self.exporter.format: self.exporter.export(program, name=NAME, labels=LABELS)}
+        digest = "0" * 64
+        write_bundle(
+            tmp_path / "b",
+            program=program,
+            exports=exports,
+            name=NAME,
+            labels=LABELS,
+            threshold=None,
+            recipe={},
+            data_digest=digest,
+        )
+        bundle = Bundle.open(tmp_path / "b")
+        assert bundle.formats == (self.exporter.format,)
+        assert bundle.verify(self.exporter.format).verified
+        expected = run(program, encode(TEXTS, max_bytes=64)).probabilities
+        predictions = bundle.predict(TEXTS)
+        assert [p.label for p in predictions] == [LABELS[i] for i in expected.argmax(axis=1)]
+        (entry,) = [entry for entry in bundle.manifest.files.values() if entry.format]
+        rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)
+        assert entry.budget_bytes == sum(size for _, size in rows)
+        Bundle.open(tmp_path / "b")  # running it changed nothing
+
+    def test_damaged_files_are_refused(self, tmp_path: Path) -> None:
+        """A file that ends early, or is something else, gives one line and no wrong answers."""
+        files = self.exporter.export(sequence_program(), name=NAME, labels=LABELS)
+        content = files[self.exporter.filename]
+        for filename, intact in files.items():
+            (tmp_path / filename).write_bytes(intact)
+        rng = np.random.default_rng(0)
+        cuts = [content[:size] for size in (0, 1, 12, *rng.integers(20, len(content) - 1, 4))]
+        for damaged in (*cuts, b"not a model", bytes(rng.integers(0, 256, 3000, dtype=np.uint8))):
+            (tmp_path / self.exporter.filename).write_bytes(damaged)
+            with pytest.raises(UnderstudyError, match="received ") as caught:
+                self.exporter.open(tmp_path, name=NAME)
+            assert "\n" not in str(caught.value)
+
+    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+        """An empty folder gives one line too."""
+        with pytest.raises(UnderstudyError, match="received ") as caught:
+            self.exporter.open(tmp_path, name=NAME)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,86 @@
+"""The Python file is a program and a module of its own, without understudy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bundles import LABELS
+from programs import TEXTS, sequence_program, utterance_program
+from understudy.errors import BundleError, InputError
+from understudy.export.python import PythonExporter
+from understudy.program.interpreter import run
+from understudy.program.ops import Program
+from understudy.projections.text import encode
+
+PROGRAM = sequence_program(bits=4)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in PythonExporter().export(PROGRAM, name="kitchen", labels=LABELS).items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def python(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-B", "-W", "error", *arguments]
+    return subprocess.run(command, cwd=folder, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+def expected(texts: tuple[str | bytes, ...]) -> list[tuple[str, float]]:
+    rows = run(PROGRAM, encode(texts, max_bytes=64)).probabilities
+    return [(LABELS[row.argmax()], float(row.max())) for row in rows]
+
+
+def test_it_is_a_command(folder: Path) -> None:
+    texts = [text for text in TEXTS if isinstance(text, str) and "\n" not in text]
+    lines = "".join(f"{label}\t{score:.4f}\n" for label, score in expected(tuple(texts)))
+    assert python(folder, "model.py", *texts).stdout == lines
+    assert python(folder, "model.py", stdin="".join(text + "\n" for text in texts)).stdout == lines
+
+
+def test_it_is_a_module_that_needs_numpy_alone(folder: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(folder)!r})
+import model
+print(repr(model.predict("move my meeting")))
+print(model.probabilities(b"move my meeting").dtype, list(model.LABELS) == {list(LABELS)!r})
+print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"understudy", "torch", "scipy", "onnxruntime"}}))
+"""
+    predicted, kind, loaded = python(folder, "-c", code).stdout.splitlines()
+    pairs = eval(predicted)  # what our own file printed
+    assert [label for label, _ in pairs[:1]] == [label for label, _ in expected(("move my meeting",))]
+    assert [score for _, score in pairs] == sorted((score for _, score in pairs), reverse=True)
+    assert {label for label, _ in pairs} == set(LABELS)
+    assert kind == "float32 True"
+    assert loaded == "[]"
+
+
+def test_functions_that_a_program_does_not_call_are_left_out() -> None:
+    sequence = PythonExporter().export(PROGRAM, name="x")["model.py"].decode()
+    utterance = PythonExporter().export(utterance_program(), name="x")["model.py"].decode()
+    assert "def window(" in sequence
+    assert "def window(" not in utterance
+
+
+def test_no_line_is_longer_than_an_editor_shows() -> None:
+    source = PythonExporter().export(PROGRAM, name="x", labels=LABELS)["model.py"].decode()
+    assert max(map(len, source.splitlines())) <= 128
+    assert source.isascii() is False  # labels stand in it as people write them
+
+
+def test_a_file_that_does_not_run_says_why(folder: Path) -> None:
+    source = (folder / "model.py").read_text(encoding="utf-8")
+    (folder / "model.py").write_text(source.replace("import re\n", "import not_a_package\n"), encoding="utf-8")
+    with pytest.raises(BundleError, match="No module named 'not_a_package'"):
+        PythonExporter().open(folder, name="x")
+
+
+def test_a_float_program_is_refused() -> None:
+    with pytest.raises(InputError, match="quantize the program first"):
+        PythonExporter().export(Program(PROGRAM.nodes), name="x")
