@@ -12,6 +12,8 @@ from importlib.util import find_spec
 
 from understudy.errors import SetupError
 from understudy.export.c_session import c_compiler
+from understudy.export.wasm import wasm_compiler
+from understudy.export.wasm_session import node_version
 from understudy.formats import added_formats
 from understudy.version import installed_version
 
@@ -128,6 +130,7 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _from_extra("litert", "litert", versions)
     yield _c_format()
     yield _built_in("python", f"numpy {versions['numpy']}")
+    yield _wasm_format()
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 
@@ -136,7 +139,23 @@ def _c_format() -> Ability:
     try:
         command = c_compiler()
     except SetupError as error:
-        reason, _, step = str(error).rpartition("; ")
-        return Ability("c", False, f"missing: {reason.rpartition('received ')[2]}", step)
+        return _missing("c", error)
+    return Ability("c", True, f"{' '.join(command)}: {_first_line(command)}", None)
+
+
+def _wasm_format() -> Ability:
+    try:
+        command, node = wasm_compiler(), node_version()
+    except SetupError as error:
+        return _missing("wasm", error)
+    return Ability("wasm", True, f"{_first_line([command])}, Node {node}", None)
+
+
+def _missing(format_name: str, error: SetupError) -> Ability:
+    reason, _, step = str(error).rpartition("; ")
+    return Ability(format_name, False, f"missing: {reason.rpartition('received ')[2]}", step)
+
+
+def _first_line(command: list[str]) -> str:
     answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
-    return Ability("c", True, f"{' '.join(command)}: {answer.stdout.partition(chr(10))[0].strip()}", None)
+    return answer.stdout.partition("\n")[0].strip()

@@ -79,7 +79,8 @@ class Job(Settings):
         description="Sizes that every requested file must keep to, as 16KB, 1.5MB or 900B (1 KB = 1024 bytes)."
     )
     formats: Formats = Field(
-        DEFAULT_FORMATS, description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python' (one file, NumPy only)."
+        DEFAULT_FORMATS,
+        description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python' (NumPy only), 'wasm' (browsers, Node).",
     )
     student: StudentName = Field(
         "auto", description="'projection_net', 'sgnn' or 'projection_sequence'; 'auto' lets the search choose."

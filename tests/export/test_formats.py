@@ -44,6 +44,18 @@ class TestPython(FormatSuite):
     cases = (*CASES, *RANDOM)
 
 
+class TestWasm(FormatSuite):
+    exporter = exporter("wasm")
+    cases = CASES[1:3]
+    features = FEATURES[-1:]
+
+
+@pytest.mark.slow
+class TestEveryWasm(FormatSuite):
+    exporter = exporter("wasm")
+    cases = (*CASES, *RANDOM)
+
+
 @pytest.fixture(params=GRAPH_FORMATS)
 def format_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)

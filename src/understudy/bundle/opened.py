@@ -28,7 +28,7 @@ from understudy.formats import known_formats
 from understudy.metrics import accuracy, macro_f1
 from understudy.projections.text import encode
 
-PREFERRED_FORMATS = ("litert", "onnx", "python", "c")
+PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
 

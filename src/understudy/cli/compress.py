@@ -55,7 +55,7 @@ def compress(
     ] = None,
     format_names: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="NAME", help="onnx, litert, c or python; repeat it. Default: onnx, litert and c."),
+        typer.Option("--format", metavar="NAME", help="onnx, litert, c, python or wasm; repeat it. Default: the first three."),
     ] = None,
     time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the search for each budget.")] = None,

@@ -35,7 +35,13 @@ def _python() -> Exporter:
     return PythonExporter()
 
 
-_TABLE: dict[str, Callable[[], Exporter]] = {"onnx": _onnx, "litert": _litert, "c": _c, "python": _python}
+def _wasm() -> Exporter:
+    from understudy.export.wasm import WasmExporter
+
+    return WasmExporter()
+
+
+_TABLE: dict[str, Callable[[], Exporter]] = {"onnx": _onnx, "litert": _litert, "c": _c, "python": _python, "wasm": _wasm}
 
 
 def exporter(format_name: str) -> Exporter:

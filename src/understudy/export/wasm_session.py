@@ -1,0 +1,104 @@
+"""A WebAssembly model in Node, through the loader that a page would import."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import BundleError, SetupError
+
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+LOADER = "model.mjs"
+
+# texts come as rows of bytes on standard input; with repeats the answer is microseconds in place of probabilities
+_DRIVER = """\
+import { readFileSync, writeSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+const [folder, length, repeats] = process.argv.slice(1);
+const { load } = await import(pathToFileURL(folder + "/model.mjs"));
+const model = await load();
+const content = readFileSync(0);
+const texts = [];
+for (let i = 0; i < content.length; i += +length) {
+  let end = i + +length;
+  while (end > i && content[end - 1] === 0) end--;
+  texts.push(content.subarray(i, end));
+}
+const answer = [];
+if (!+repeats) {
+  answer.push(new BigInt64Array([BigInt(texts.length), BigInt(model.labels.length)]));
+  for (const text of texts) answer.push(model.probabilities(text));
+} else {
+  model.probabilities(texts[0] ?? new Uint8Array());
+  for (let repeat = 0; repeat < +repeats; repeat++) {
+    answer.push(Float64Array.from(texts, (text) => {
+      const begin = process.hrtime.bigint();
+      model.probabilities(text);
+      return Number(process.hrtime.bigint() - begin) / 1e3;
+    }));
+  }
+}
+const bytes = Buffer.concat(answer.map((array) => new Uint8Array(array.buffer)));
+for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
+"""
+
+
+def node_version() -> str:
+    """Return the version of Node, such as ``20.20.2``.
+
+    Raises:
+        SetupError: it is not installed.
+    """
+    if shutil.which("node") is None:
+        raise SetupError(
+            "running WebAssembly needs Node 18 or newer: received node not found; install it (Debian: apt install nodejs)"
+        )
+    answer = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip().removeprefix("v")
+
+
+class WasmSession:
+    """A ``model.wasm`` with its ``model.mjs``; every call starts Node anew.
+
+    Attributes:
+        runtime: version of Node.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.runtime = f"Node {node_version()}"
+        self._folder = folder
+        self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
+
+    def predict(self, byte_ids: Int32Array) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        answer = self._run(byte_ids, 0)
+        shape = np.frombuffer(answer[:16], np.int64)
+        return np.frombuffer(answer[16:], np.float32).reshape(*shape)
+
+    def time_us(self, byte_ids: Int32Array, repeats: int) -> Float64Array:
+        """Return microseconds of single calls, float64 ``[repeats, batch]``, after one call that is not counted."""
+        return np.frombuffer(self._run(byte_ids, repeats), np.float64).reshape(repeats, len(byte_ids))
+
+    def _run(self, byte_ids: Int32Array, repeats: int) -> bytes:
+        arguments = (str(self._folder.resolve()), str(byte_ids.shape[1]), str(repeats))
+        result = subprocess.run(
+            ["node", "--input-type=module", "--eval", _DRIVER, "--", *arguments],
+            input=byte_ids.astype(np.uint8).tobytes(),
+            capture_output=True,
+            check=False,
+        )
+        if result.returncode:
+            lines = result.stderr.decode("utf-8", "replace").splitlines()
+            reason = next((line for line in lines if "Error" in line), f"exit code {result.returncode}")
+            raise BundleError(
+                f"a WebAssembly model must be complete: received path={str(self._folder / 'model.wasm')!r} ({reason.strip()}); "
+                "copy or compress it again"
+            )
+        return result.stdout
