@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import understudy
+from understudy.additions import add_formats
 from understudy.bundle import Bundle
 from understudy.errors import BudgetError, InputError
 from understudy.family import Family
@@ -293,3 +294,16 @@ def test_family_json_follows_its_published_schema(finished: tuple[Family, Path])
     )
     shutil.copytree(out / "16KB", out.parent / "copied")
     assert Bundle.open(out.parent / "copied").manifest.name
+
+
+def test_a_format_that_is_added_later_is_measured_on_the_test_split(finished: tuple[Family, Path], tmp_path: Path) -> None:
+    family, out = finished
+    shutil.copytree(out, tmp_path / "copy")
+    added = add_formats(tmp_path / "copy" / "16KB", ["python"])
+    assert added.not_tested is None
+    member = Family.load(tmp_path / "copy").members[0]
+    [file] = [file for file in member.files if file.format == "python"]
+    assert file.verified
+    assert file.accuracy == family.members[0].accuracy
+    assert file.size_bytes == (tmp_path / "copy" / file.path).stat().st_size
+    assert Bundle.open(tmp_path / "copy" / "16KB").verify("python").verified

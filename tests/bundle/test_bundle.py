@@ -52,6 +52,7 @@ def test_the_folder_holds_what_the_specification_lists(written: Path) -> None:
     names = {path.name for path in written.iterdir()}
     assert names == {
         "manifest.json", "model.onnx", "model.tflite", "model.h", "understudy.h", "example.c", "labels.txt", "vectors.npz",
+        "program.npz",
     }  # fmt: skip
     manifest = json.loads((written / "manifest.json").read_bytes())
     assert manifest["format_version"] == 1

@@ -18,14 +18,17 @@ from understudy.bundle.manifest import (
     altered_bundle,
     parse_manifest,
 )
-from understudy.bundle.vectors import unpack_vectors
-from understudy.bundle.write import VECTORS
+from understudy.bundle.vectors import Vectors, unpack_vectors
+from understudy.bundle.write import PROGRAM, VECTORS
 from understudy.errors import BundleError, InputError, SetupError
 from understudy.export.parity import LatencyUs, Verification, compare, measure_latency
 from understudy.export.protocol import Float32Array, Session
 from understudy.export.registry import exporter
 from understudy.formats import known_formats
 from understudy.metrics import accuracy, macro_f1
+from understudy.program import archive
+from understudy.program.interpreter import run
+from understudy.program.ops import Program
 from understudy.projections.text import encode
 
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm")
@@ -186,12 +189,40 @@ class Bundle:
         Raises:
             SetupError: what runs it is not installed.
         """
-        try:
-            vectors = unpack_vectors((self.folder / VECTORS).read_bytes())
-        except (OSError, ValueError) as error:
-            raise altered_bundle(str(self.folder), f"{VECTORS}: {error}") from None
+        vectors = self.vectors()
         answer = self.load(format).session.predict(vectors.byte_ids)
         return compare(answer, vectors.scores, logit_scale=vectors.logit_scale)
+
+    def vectors(self) -> Vectors:
+        """Return the bundle's own test vectors.
+
+        Raises:
+            BundleError: they are not there.
+        """
+        try:
+            return unpack_vectors((self.folder / VECTORS).read_bytes())
+        except (OSError, ValueError) as error:
+            raise altered_bundle(str(self.folder), f"{VECTORS}: {error}") from None
+
+    def program(self) -> Program:
+        """Return the integer program that every file of the bundle was exported from.
+
+        Raises:
+            BundleError: it is not there, or does not answer the bundle's vectors as they say.
+        """
+        if PROGRAM not in self.manifest.files:
+            raise BundleError(
+                f"a bundle holds its program in {PROGRAM}: received bundle={str(self.folder)!r} without it, from an older "
+                "understudy; run understudy compress again"
+            )
+        try:
+            program = archive.loads((self.folder / PROGRAM).read_bytes())
+        except (OSError, ValueError) as error:
+            raise altered_bundle(str(self.folder), f"{PROGRAM}: {error}") from None
+        vectors = self.vectors()
+        if not np.array_equal(run(program, vectors.byte_ids).logits, vectors.scores.logits):
+            raise altered_bundle(str(self.folder), f"{PROGRAM}: other answers than {VECTORS}")
+        return program
 
     def evaluate(self, texts: Sequence[str | bytes], labels: Sequence[str]) -> tuple[FileEvaluation, ...]:
         """Return what every model file does on labelled texts, each in its own runtime.

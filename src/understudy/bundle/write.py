@@ -14,11 +14,14 @@ from understudy.bundle.manifest import CARD, MANIFEST, Manifest, ManifestFile, e
 from understudy.bundle.vectors import make_vectors, pack_vectors
 from understudy.errors import InputError, SetupError
 from understudy.export.registry import exporter
+from understudy.files import write_bytes
+from understudy.program import archive
 from understudy.program.ops import Program
 from understudy.version import installed_version
 
 LABELS = "labels.txt"
 VECTORS = "vectors.npz"
+PROGRAM = "program.npz"
 
 Exports = Mapping[str, Mapping[str, bytes]]
 """Format to what its exporter returned: file name to content."""
@@ -68,6 +71,30 @@ def write_bundle(
     return manifest
 
 
+def extend_bundle(folder: Path, manifest: Manifest, *, program: Program, exports: Exports) -> Manifest:
+    """Add the files of more formats to the bundle in ``folder`` and return its new manifest, which is written last.
+
+    A run that is killed leaves the bundle as it was, with files beside it that the same call writes again.
+
+    Raises:
+        SetupError: another file is in the way, or the folder cannot be written.
+    """
+    contents = {file_name: content for exported in exports.values() for file_name, content in exported.items()}
+    for file_name, content in contents.items():
+        path = folder / file_name
+        if file_name in manifest.files or (path.exists() and (not path.is_file() or path.read_bytes() != content)):
+            raise SetupError(
+                f"a format is added beside the files that are there: received {file_name!r} in bundle={str(folder)!r}, "
+                "which holds something else under that name; move it away"
+            )
+    files = _entries(program, exports, contents, name=manifest.name, labels=manifest.labels)
+    extended = manifest.model_copy(update={"files": dict(sorted({**manifest.files, **files}.items()))}).sealed()
+    for file_name, content in contents.items():
+        write_bytes(folder / file_name, content)
+    write_bytes(folder / MANIFEST, extended.to_json())
+    return extended
+
+
 def _contents(program: Program, exports: Exports, labels: Sequence[str]) -> dict[str, bytes]:
     """Return file name to content of everything that digests cover."""
     if len(labels) != program.classes:
@@ -79,6 +106,7 @@ def _contents(program: Program, exports: Exports, labels: Sequence[str]) -> dict
                 raise ValueError(f"two formats write different contents of {file_name!r}")
     contents[LABELS] = "".join(escape_label(label) + "\n" for label in labels).encode("utf-8", "backslashreplace")
     contents[VECTORS] = pack_vectors(make_vectors(program))
+    contents[PROGRAM] = archive.dumps(program)
     return contents
 
 

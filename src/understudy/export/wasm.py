@@ -136,7 +136,7 @@ class WasmExporter:
         padding = _module_bytes(program, name) - len(module)
         if not 3 <= padding <= 64:
             raise VerificationError(
-                f"a module is as long as its shapes say: received padding={padding}; please report this with the version of clang"
+                f"a module is as long as its shapes say: received padding={padding}; please report this with clang's version"
             )
         module += _section("", bytes(padding - 3)) + _about(program, name, labels)
         return {self.filename: module, LOADER: _loader()}

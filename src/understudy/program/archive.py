@@ -1,9 +1,11 @@
-"""Programs as bytes, for resuming a job: one NPZ with a JSON description and the arrays, no pickle."""
+"""Programs as bytes, for resuming a job and for bundles: one NPZ with a JSON description and the arrays, no pickle."""
 
 from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -16,7 +18,7 @@ _NODES: dict[str, type[Any]] = {cls.__name__: cls for cls in (ProjectText, Linea
 
 
 def dumps(program: Program) -> bytes:
-    """Return ``program`` as bytes that ``loads`` reads back equal."""
+    """Return ``program`` as bytes that ``loads`` reads back equal; the same program gives the same bytes."""
     arrays: dict[str, np.ndarray] = {}
     nodes = []
     for number, node in enumerate(program.nodes):
@@ -33,12 +35,23 @@ def dumps(program: Program) -> bytes:
     quantization = {name: [q.scale, q.zero_point] for name, q in program.quantization.items()}
     text = json.dumps({"nodes": nodes, "quantization": quantization})
     buffer = io.BytesIO()
-    np.savez(buffer, description=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, description=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def loads(content: bytes) -> Program:
-    """Return the program that ``dumps`` wrote."""
+    """Return the program that ``dumps`` wrote.
+
+    Raises:
+        ValueError: not such an archive.
+    """
+    try:
+        return _loads(content)
+    except (KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"a program needs a description and its arrays: {error!r}") from None
+
+
+def _loads(content: bytes) -> Program:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         description = json.loads(archive["description"].tobytes().decode())
         nodes = tuple(_node(number, entry, archive) for number, entry in enumerate(description["nodes"]))

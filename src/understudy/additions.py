@@ -1,0 +1,271 @@
+"""More formats for a finished bundle: exported from the program that it holds, run and compared, then written."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from understudy.bundle import Bundle
+from understudy.bundle.write import extend_bundle
+from understudy.data.text import load_text_dataset
+from understudy.errors import InputError, UnderstudyError, VerificationError
+from understudy.export.parity import LatencyUs, compare, measure_latency
+from understudy.export.protocol import Float32Array, Session
+from understudy.export.registry import exporter
+from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
+from understudy.files import write_text
+from understudy.job import Job
+from understudy.metrics import accuracy, macro_f1
+from understudy.program.interpreter import Scores, run
+from understudy.program.ops import Program
+from understudy.projections.text import encode
+from understudy.report.page import CARD_FILENAME, REPORT_FILENAME, render_card, render_report
+
+
+@dataclass(frozen=True)
+class Addition:
+    """One format that was added.
+
+    Attributes:
+        format: the word in ``--to``.
+        path: the model file inside the bundle.
+        size_bytes: what counts against a budget.
+        runtime: name and version of what ran it.
+        agreement: fraction of the bundle's vectors, and of the test texts, on which it gives the reference's label and logits.
+        accuracy: on the test texts; None without them.
+        macro_f1: on the test texts; None without them.
+        latency_us: spread of single-text times.
+        byte_table: rows that add up to ``size_bytes``.
+        sha256: digest of the model file.
+    """
+
+    format: str
+    path: str
+    size_bytes: int
+    runtime: str
+    agreement: float
+    accuracy: float | None
+    macro_f1: float | None
+    latency_us: LatencyUs
+    byte_table: tuple[tuple[str, int], ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """What ``add_formats`` did.
+
+    Attributes:
+        additions: the new formats.
+        held: formats that the bundle had before; they are as they were.
+        digest: the bundle's new digest.
+        family: the ``family.json`` that was brought up to date, or None where the bundle stands alone.
+        budget_bytes: what the files of the family's member may have, or None.
+        not_tested: why the family's test split could not be read again, or None.
+    """
+
+    additions: tuple[Addition, ...]
+    held: tuple[str, ...]
+    digest: str
+    family: Path | None
+    budget_bytes: int | None
+    not_tested: str | None
+
+
+@dataclass(frozen=True)
+class Home:
+    """The family that a bundle is a member of."""
+
+    path: Path
+    family: Family
+    member: Member
+
+
+@dataclass(frozen=True, eq=False)
+class TestSplit:
+    """Labelled texts that a new file is measured on, and the reference's answers."""
+
+    texts: Sequence[str]
+    labels: np.ndarray[tuple[int], np.dtype[np.int64]]
+    reference: Scores
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy of the reference."""
+        return accuracy(self.labels, self.reference.logits.argmax(axis=1))
+
+
+def add_formats(folder: Path, formats: Sequence[str], *, texts: Sequence[str] = (), labels: Sequence[str] = ()) -> Added:
+    """Add ``formats`` to the bundle in ``folder``; each file is run and compared before anything is written.
+
+    Args:
+        folder: a bundle; as a member of a family it is measured on the family's test split, if its data are still there.
+        formats: words of ``--to``; those that the bundle holds are left alone.
+        texts: texts to measure the files on in place of the family's.
+        labels: their labels.
+
+    Raises:
+        InputError: an unknown format, or one that cannot hold this program.
+        BundleError: not a bundle, or one without its program.
+        SetupError: a format's packages or tools are missing, or the folder cannot be written.
+        VerificationError: a file disagrees with the reference; nothing is written.
+    """
+    bundle = Bundle.open(folder)
+    writers = {name: exporter(name) for name in dict.fromkeys(formats)}
+    wanted = [name for name in writers if name not in bundle.formats]
+    held = tuple(name for name in writers if name in bundle.formats)
+    program = bundle.program()
+    home = _home(bundle)
+    test = _test_split(bundle, program, texts, labels) if texts else None
+    missing = None
+    if home is not None and test is None:
+        try:
+            test = _test_split(bundle, program, *_test_of(home.family))
+        except UnderstudyError as error:
+            missing = str(error)
+    name, names = bundle.manifest.name, bundle.labels
+    exports = {word: writers[word].export(program, name=name, labels=names) for word in wanted}
+    additions = tuple(_verified(bundle, program, word, exports[word], test=test) for word in wanted)
+    manifest = extend_bundle(folder, bundle.manifest, program=program, exports=exports) if wanted else bundle.manifest
+    if home is not None and wanted:
+        _record(home, additions, reason=missing or _other_texts(home, test))
+    return Added(
+        additions,
+        held,
+        manifest.digest,
+        family=home.path if home and wanted else None,
+        budget_bytes=home.member.budget_bytes if home else None,
+        not_tested=missing,
+    )
+
+
+def _test_split(bundle: Bundle, program: Program, texts: Sequence[str], labels: Sequence[str | None]) -> TestSplit:
+    if len(texts) != len(labels):
+        raise InputError(
+            f"a test needs one label for each text: received texts={len(texts)}, labels={len(labels)}; "
+            "check the file and --label"
+        )
+    index: dict[str | None, int] = {label: i for i, label in enumerate(bundle.labels)}
+    truth = np.asarray([index.get(label, -1) for label in labels], np.int64)
+    return TestSplit(texts, truth, run(program, encode(texts, max_bytes=program.projection.max_bytes)))
+
+
+def _verified(
+    bundle: Bundle, program: Program, format_name: str, contents: dict[str, bytes], *, test: TestSplit | None
+) -> Addition:
+    """Return the record of one file after running it over the vectors and the test texts in its own runtime."""
+    writer = exporter(format_name)
+    vectors = bundle.vectors()
+    with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
+        for file_name, content in contents.items():
+            (Path(temporary) / file_name).write_bytes(content)
+        session = writer.open(Path(temporary), name=bundle.manifest.name)
+        found = [_agreement(session, vectors.byte_ids, vectors.scores, program, format_name)]
+        test_ids = encode(test.texts if test else (), max_bytes=program.projection.max_bytes)
+        answers = None
+        if test is not None:
+            share, probabilities = _agreement(session, test_ids, test.reference, program, format_name)
+            found.append((share, probabilities))
+            answers = probabilities.argmax(axis=1)
+        latency = measure_latency(session, test_ids if len(test_ids) else vectors.byte_ids)
+    rows = writer.byte_table(program, name=bundle.manifest.name, labels=bundle.labels)
+    return Addition(
+        format=format_name,
+        path=writer.filename,
+        size_bytes=sum(count for _, count in rows),
+        runtime=session.runtime,
+        agreement=min(share for share, _ in found),
+        accuracy=None if test is None or answers is None else accuracy(test.labels, answers),
+        macro_f1=None if test is None or answers is None else macro_f1(test.labels, answers),
+        latency_us=latency,
+        byte_table=tuple(rows),
+        sha256=hashlib.sha256(contents[writer.filename]).hexdigest(),
+    )
+
+
+def _agreement(
+    session: Session, byte_ids: np.ndarray, reference: Scores, program: Program, format_name: str
+) -> tuple[float, Float32Array]:
+    """Return the agreement of ``session`` and its probabilities.
+
+    Raises:
+        VerificationError: it does not reproduce the reference.
+    """
+    found = compare(session.predict(byte_ids), reference, logit_scale=program.quantization[program.logits].scale)
+    if not found.verified:
+        raise VerificationError(
+            f"a {format_name} file must reproduce the reference: received a file where {found.reason}; "
+            "nothing is written, please report this"
+        )
+    return found.agreement, found.probabilities
+
+
+def _home(bundle: Bundle) -> Home | None:
+    """Return the family that ``bundle`` is a member of; None where it stands alone."""
+    path = bundle.folder.resolve().parent / FAMILY_FILENAME
+    if not path.is_file():
+        return None
+    family = Family.load(path)
+    member = next((m for m in family.members if (path.parent / m.path).resolve() == bundle.folder.resolve()), None)
+    return None if member is None else Home(path, family, member)
+
+
+def _test_of(family: Family) -> tuple[tuple[str, ...], list[str | None]]:
+    """Return texts and labels of the test split that ``family`` was measured on; None is a label that training never saw.
+
+    Raises:
+        InputError: the job's data are not there any more, or hold something else.
+    """
+    job = Job.model_validate(family.job)
+    data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    if (data.digest, data.test_digest) != (family.data.digest, family.data.test_digest):
+        raise InputError(f"a test split stays as it was: received other rows in file={str(job.data.train)!r}; add --test FILE")
+    return data.test.texts, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
+
+
+def _other_texts(home: Home, test: TestSplit | None) -> str | None:
+    """Return why ``test`` is not the family's test split (another count, or another accuracy of the reference), else None."""
+    split = home.family.data.splits.get("test")
+    if test is None or split is None or split.examples != len(test.texts) or abs(test.accuracy - home.member.accuracy) > 1e-9:
+        return "measured on other texts than the family's test split"
+    return None
+
+
+def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) -> None:
+    """Write the new files into ``family.json``, the card and the report; with a ``reason`` they do not count as verified."""
+    member, folder = home.member, home.path.parent
+    tables = {a.format: tuple(ByteRow(where=where, bytes=count) for where, count in a.byte_table) for a in additions}
+    extended = member.model_copy(
+        update={
+            "files": (*member.files, *(_file_record(member, addition, reason) for addition in additions)),
+            "byte_table": {**member.byte_table, **tables},
+        }
+    )
+    members = tuple(extended if m is member else m for m in home.family.members)
+    family = home.family.model_copy(update={"members": members}).save(folder)
+    write_text(folder / member.path / CARD_FILENAME, render_card(family, extended))
+    write_text(folder / REPORT_FILENAME, render_report(family))
+
+
+def _file_record(member: Member, addition: Addition, reason: str | None) -> FileRecord:
+    latency = addition.latency_us
+    return FileRecord(
+        format=addition.format,
+        path=f"{member.path}/{addition.path}",
+        size_bytes=addition.size_bytes,
+        sha256=addition.sha256,
+        accuracy=None
+        if reason
+        else addition.accuracy,  # of other texts it would stand beside figures it cannot be compared with
+        macro_f1=None if reason else addition.macro_f1,
+        agreement=addition.agreement,
+        verified=reason is None,
+        reason=None if reason is None else f"added later; {reason}",
+        latency_us=LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+        runtime=addition.runtime,
+    )

@@ -1,0 +1,173 @@
+"""``understudy export`` adds files to a finished bundle: run and compared first, the manifest last, the family told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundles import LABELS, NAME, make_bundle
+from command import contents, understudy
+from families import clinc_like_family
+from programs import TEXTS, sequence_program
+from understudy import additions
+from understudy.additions import add_formats
+from understudy.bundle import Bundle
+from understudy.errors import VerificationError
+from understudy.export.parity import Verification
+from understudy.export.registry import exporter
+from understudy.family import Family
+from understudy.program.interpreter import run
+from understudy.projections.text import encode
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "runs").mkdir()
+    make_bundle(tmp_path / "runs" / "16KB", formats=("c",))
+    return tmp_path / "runs" / "16KB"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Texts of which the reference answers all but one as labelled."""
+    texts = [text for text in TEXTS if isinstance(text, str)]
+    answers = [LABELS[i] for i in run(sequence_program(), encode(texts, max_bytes=64)).probabilities.argmax(axis=1)]
+    answers[0] = "unheard of"
+    path = tmp_path / "test.jsonl"
+    rows = [json.dumps({"text": text, "intent": answer}) for text, answer in zip(texts, answers, strict=True)]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
+def test_the_file_is_what_compress_would_have_written(bundle: Path, tmp_path: Path) -> None:
+    outcome = understudy("export", bundle, "--to", "python", "--to", "c")
+    assert outcome.exit_code == 0, outcome.err
+    assert outcome.err == ""
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["format", "file", "size", "accuracy", "agree", "latency", "runtime"]
+    assert lines[1].split()[:2] == ["python", "model.py"]
+    assert "100.0 %" in lines[1]
+    assert lines[2] == "held already: c"
+    make_bundle(tmp_path / "at once", formats=("c", "python"))
+    assert contents(bundle) == contents(tmp_path / "at once")
+    assert understudy("predict", bundle, "hello", "--format", "python").exit_code == 0
+
+
+def test_json_has_the_bytes_and_the_new_digest(bundle: Path, table: Path) -> None:
+    before = Bundle.open(bundle).manifest
+    document = json.loads(understudy("export", bundle, "--to", "onnx", "--test", table, "--json").out)
+    after = Bundle.open(bundle).manifest
+    assert document["digest"] == after.digest != before.digest
+    [file] = document["files"]
+    assert file["format"] == "onnx"
+    assert file["accuracy"] == pytest.approx(10 / 11)
+    assert file["agreement"] == 1
+    assert sum(file["byte_table"].values()) == file["size_bytes"] == after.files["model.onnx"].budget_bytes
+    assert file["sha256"] == after.files["model.onnx"].sha256
+    assert document["family"] is None
+
+
+def test_the_same_command_again_changes_nothing(bundle: Path) -> None:
+    understudy("export", bundle, "--to", "python")
+    before = contents(bundle)
+    outcome = understudy("export", bundle, "--to", "python")
+    assert outcome.exit_code == 0
+    assert outcome.out.splitlines()[0] == "held already: python"
+    assert contents(bundle) == before
+
+
+def test_a_killed_run_is_finished_by_the_same_command(bundle: Path) -> None:
+    program = sequence_program()
+    content = exporter("python").export(program, name=NAME, labels=LABELS)["model.py"]
+    (bundle / "model.py").write_bytes(content)  # what a run that was killed before it wrote the manifest leaves
+    assert Bundle.open(bundle).formats == ("c",)
+    assert understudy("export", bundle, "--to", "python").exit_code == 0
+    assert Bundle.open(bundle).formats == ("c", "python")
+
+
+def test_a_file_of_the_user_is_not_replaced(bundle: Path) -> None:
+    (bundle / "model.py").write_text("mine\n")
+    before = contents(bundle)
+    outcome = understudy("export", bundle, "--to", "python")
+    assert outcome.exit_code == 4
+    assert "received 'model.py' in bundle=" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert contents(bundle) == before
+
+
+def test_a_file_that_disagrees_is_not_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def differs(probabilities: np.ndarray, *_: object, **__: object) -> Verification:
+        return Verification(0.5, 0.1, False, "labels or integer logits differ in 32 of 64 rows", probabilities)
+
+    before = contents(bundle)
+    monkeypatch.setattr(additions, "compare", differs)
+    with pytest.raises(VerificationError, match="a python file must reproduce the reference: received a file where labels"):
+        add_formats(bundle, ["python"])
+    assert contents(bundle) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "received none; add --to and one of onnx, litert, c, python"),
+        (("--to", "gguf"), 2, "received format='gguf'"),
+        (("--to", "python", "--test", "no.csv"), 2, "received file='no.csv'"),
+        (("--to", "python", "--label", "intent"), 2, "add --test FILE"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(bundle: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
+    before = contents(bundle)
+    outcome = understudy("export", bundle, *arguments)
+    assert outcome.exit_code == code
+    assert message in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert contents(bundle) == before
+
+
+def test_a_bundle_without_its_program_is_refused(bundle: Path) -> None:
+    document = json.loads((bundle / "manifest.json").read_bytes())
+    del document["files"]["program.npz"]
+    manifest = Bundle.open(bundle).manifest.model_validate(document).sealed()
+    (bundle / "manifest.json").write_bytes(manifest.to_json())
+    outcome = understudy("export", bundle, "--to", "python")
+    assert outcome.exit_code == 5
+    assert "run understudy compress again" in outcome.err
+
+
+def test_a_program_with_other_answers_is_refused(bundle: Path) -> None:
+    make_bundle(bundle.with_name("other"), formats=("c",), program=sequence_program(seed=1))
+    other = Bundle.open(bundle.with_name("other")).manifest
+    (bundle / "program.npz").write_bytes((bundle.with_name("other") / "program.npz").read_bytes())
+    manifest = Bundle(bundle, other).manifest
+    document = json.loads((bundle / "manifest.json").read_bytes())
+    document["files"]["program.npz"] = other.model_dump(mode="json")["files"]["program.npz"]
+    (bundle / "manifest.json").write_bytes(manifest.model_validate(document).sealed().to_json())
+    outcome = understudy("export", bundle, "--to", "python")
+    assert outcome.exit_code == 5
+    assert "program.npz: other answers than vectors.npz" in outcome.err
+
+
+def test_the_family_is_told_what_was_measured(bundle: Path, table: Path) -> None:
+    """This family's data are not there any more, and the test file is not its test split: nothing is claimed."""
+    family = clinc_like_family()
+    files = tuple(file for file in family.members[0].files if file.format == "c")
+    member = family.members[0].model_copy(update={"files": files, "byte_table": {}, "name": NAME})
+    family.model_copy(update={"members": (member,)}).save(bundle.parent)
+    outcome = understudy("export", bundle, "--to", "python")
+    assert outcome.exit_code == 0
+    assert len(outcome.err.splitlines()) == 1
+    assert outcome.err.startswith("not measured on the test split: ")
+    assert f"family: {bundle.parent.resolve() / 'family.json'} and its report have the new files" in outcome.out
+    understudy("export", bundle, "--to", "onnx", "--test", table)
+    [_, python, onnx] = Family.load(bundle.parent).members[0].files
+    assert (python.format, onnx.format) == ("python", "onnx")
+    for file in (python, onnx):
+        assert not file.verified
+        assert file.accuracy is None
+        assert file.agreement == 1
+    assert onnx.reason == "added later; measured on other texts than the family's test split"
+    assert "model.py" in (bundle / "card.md").read_text(encoding="utf-8")
+    assert "python" in (bundle.parent / "report.html").read_text(encoding="utf-8")
