@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from understudy.bundle import Bundle
 from understudy.bundle.write import extend_bundle
@@ -221,7 +222,10 @@ def _test_of(family: Family) -> tuple[tuple[str, ...], list[str | None]]:
     Raises:
         InputError: the job's data are not there any more, or hold something else.
     """
-    job = Job.model_validate(family.job)
+    try:
+        job = Job.model_validate(family.job)
+    except ValidationError as error:
+        raise InputError(f"a family records its job: received job with {error.error_count()} faults; add --test FILE") from None
     data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
     if (data.digest, data.test_digest) != (family.data.digest, family.data.test_digest):
         raise InputError(f"a test split stays as it was: received other rows in file={str(job.data.train)!r}; add --test FILE")

@@ -128,19 +128,20 @@ def _from_packages(name: str, needed: tuple[str, ...], install: str, versions: d
 def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _from_extra("onnx", "onnx", versions)
     yield _from_extra("litert", "litert", versions)
-    yield _c_format()
+    yield _compiled_format("c")
     yield _built_in("python", f"numpy {versions['numpy']}")
     yield _wasm_format()
+    yield _compiled_format("arduino")
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 
 
-def _c_format() -> Ability:
+def _compiled_format(name: str) -> Ability:
     try:
         command = c_compiler()
     except SetupError as error:
-        return _missing("c", error)
-    return Ability("c", True, f"{' '.join(command)}: {_first_line(command)}", None)
+        return _missing(name, error)
+    return Ability(name, True, f"{' '.join(command)}: {_first_line(command)}", None)
 
 
 def _wasm_format() -> Ability:

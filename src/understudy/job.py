@@ -80,7 +80,7 @@ class Job(Settings):
     )
     formats: Formats = Field(
         DEFAULT_FORMATS,
-        description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python' (NumPy only), 'wasm' (browsers, Node).",
+        description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm' and 'arduino' (a C library).",
     )
     student: StudentName = Field(
         "auto", description="'projection_net', 'sgnn' or 'projection_sequence'; 'auto' lets the search choose."

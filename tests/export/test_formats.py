@@ -56,6 +56,13 @@ class TestEveryWasm(FormatSuite):
     cases = (*CASES, *RANDOM)
 
 
+class TestArduino(FormatSuite):
+    exporter = exporter("arduino")
+    cases = CASES[:3]
+    features = FEATURES[-1:]
+    counts_files = False
+
+
 @pytest.fixture(params=GRAPH_FORMATS)
 def format_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -31,7 +31,7 @@ from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.projections.text import encode
 
-PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm")
+PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
 

@@ -55,7 +55,9 @@ def compress(
     ] = None,
     format_names: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="NAME", help="onnx, litert, c, python or wasm; repeat it. Default: the first three."),
+        typer.Option(
+            "--format", metavar="NAME", help="onnx, litert, c, python, wasm or arduino; repeat it. Default: the first three."
+        ),
     ] = None,
     time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the search for each budget.")] = None,

@@ -41,7 +41,20 @@ def _wasm() -> Exporter:
     return WasmExporter()
 
 
-_TABLE: dict[str, Callable[[], Exporter]] = {"onnx": _onnx, "litert": _litert, "c": _c, "python": _python, "wasm": _wasm}
+def _arduino() -> Exporter:
+    from understudy.export.arduino import ArduinoExporter
+
+    return ArduinoExporter()
+
+
+_TABLE: dict[str, Callable[[], Exporter]] = {
+    "onnx": _onnx,
+    "litert": _litert,
+    "c": _c,
+    "python": _python,
+    "wasm": _wasm,
+    "arduino": _arduino,
+}
 
 
 def exporter(format_name: str) -> Exporter:
