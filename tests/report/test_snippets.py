@@ -34,6 +34,12 @@ TEXTS = (
     '"quoted" $(id) `id`',
 )
 MEMBER = clinc_like_family().members[0].model_copy(update={"name": NAME, "input_bytes": 64})
+ADDED = tuple(
+    MEMBER.files[0].model_copy(update={"format": name, "path": f"{BUDGET}/{filename}"})
+    for name, filename in (("python", "model.py"), ("wasm", "model.wasm"))
+)
+"""Files of formats that are not written by default."""
+EVERY_FORMAT = MEMBER.model_copy(update={"files": (*MEMBER.files, *ADDED)})
 
 
 def of_platform(platform: str, member: Member = MEMBER) -> Snippet:
@@ -90,6 +96,18 @@ def test_the_c_program_compiles_by_its_own_line_and_answers_as_the_reference_doe
         shown, number = output(["./predict", text], tmp_path).split()
         assert int(shown) == best
         assert float(number) == pytest.approx(score, abs=2e-6)
+
+
+@pytest.mark.parametrize("threshold", [None, THRESHOLD], ids=["no threshold", "threshold"])
+@pytest.mark.parametrize(("platform", "command"), [("Python, NumPy", sys.executable), ("WebAssembly", "node")])
+def test_programs_of_the_other_formats_answer_as_the_reference_does(
+    tmp_path: Path, platform: str, command: str, threshold: float | None
+) -> None:
+    snippet = of_platform(platform, EVERY_FORMAT)
+    make_bundle(tmp_path / BUDGET, formats=[snippet.format], threshold=threshold)
+    (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")
+    for text in TEXTS:
+        check_labelled(output([command, snippet.filename, text], tmp_path), text, threshold=threshold)
 
 
 def _node() -> str:

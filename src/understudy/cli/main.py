@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from understudy.cli import compress, doctor, evaluate, export, init, predict, report
+from understudy.cli import compress, demo, doctor, evaluate, export, init, predict, report
 from understudy.cli.output import print_json
 from understudy.errors import SetupError, UnderstudyError
 
@@ -53,7 +53,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-for verb in (init.init, compress.compress, predict.predict, evaluate.evaluate, export.export, report.report, doctor.doctor):
+for verb in (
+    init.init,
+    compress.compress,
+    predict.predict,
+    evaluate.evaluate,
+    export.export,
+    demo.demo,
+    report.report,
+    doctor.doctor,
+):
     app.command()(verb)
 
 

@@ -1,0 +1,84 @@
+"""A bundle as the plain files of one page: ``index.html``, ``model.wasm`` and its loader."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import jinja2
+
+from understudy.bundle import Bundle
+from understudy.errors import InputError, SetupError
+from understudy.export.registry import exporter
+from understudy.export.wasm_session import LOADER
+from understudy.files import write_bytes
+from understudy.units import format_bytes
+
+PAGE, MODULE = "index.html", "model.wasm"
+
+
+@dataclass(frozen=True)
+class About:
+    """What the page says about its model."""
+
+    name: str
+    classes: int
+    threshold: float | None
+    wasm_bytes: int
+    loader_bytes: int
+
+
+def demo_files(bundle: Bundle) -> dict[str, bytes]:
+    """Return file name to content of a page for ``bundle``: its own WebAssembly model, or one that is made for the page.
+
+    Raises:
+        SetupError: the bundle holds no WebAssembly model, and what writes one is not installed.
+        BundleError: the bundle holds neither a WebAssembly model nor its program.
+    """
+    if "wasm" in bundle.formats:
+        files = {name: (bundle.folder / name).read_bytes() for name in (MODULE, LOADER)}
+    else:
+        files = exporter("wasm").export(bundle.program(), name=bundle.manifest.name, labels=bundle.labels)
+    about = About(
+        name=bundle.manifest.name,
+        classes=len(bundle.labels),
+        threshold=bundle.manifest.threshold,
+        wasm_bytes=len(files[MODULE]),
+        loader_bytes=len(files[LOADER]),
+    )
+    return {PAGE: _render(about).encode(), **files}
+
+
+def write_demo(files: dict[str, bytes], folder: Path) -> None:
+    """Write the ``files`` of a page into ``folder``, which is new, empty, or holds an older page.
+
+    Raises:
+        InputError: the folder holds something else.
+        SetupError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        other = sorted(entry.name for entry in folder.iterdir() if entry.name not in files)
+    except OSError as error:
+        raise SetupError(
+            f"a page needs a folder that can be written: received out={str(folder)!r} ({error.strerror}); choose another --out"
+        ) from None
+    if other:
+        raise InputError(
+            f"a page has a folder of its own: received out={str(folder)!r} with {other[0]!r} in it; choose another --out"
+        )
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+
+
+def _render(about: About) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["size"] = format_bytes
+    return environment.get_template("page.html.j2").render(about=asdict(about))

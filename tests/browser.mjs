@@ -1,0 +1,63 @@
+// Drives Chromium over its debugging pipe: node browser.mjs URL STEPS, where STEPS is JSON. A step is {"wait": expression that
+// becomes true}, {"type": text}, {"key": name}, {"evaluate": expression} or {"dark": true}. Prints what the evaluations gave.
+import { spawn } from "node:child_process";
+
+const [url, steps] = process.argv.slice(2);
+const arguments_ = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "about:blank"];
+const browser = spawn("chromium", arguments_, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+const waiting = new Map();
+let received = "";
+let count = 0;
+browser.stdio[4].on("data", (data) => {
+  received += data;
+  for (let end; (end = received.indexOf("\0")) >= 0; received = received.slice(end + 1)) {
+    const message = JSON.parse(received.slice(0, end));
+    waiting.get(message.id)?.(message);
+  }
+});
+
+async function send(method, params = {}, sessionId = undefined) {
+  const id = ++count;
+  const answer = new Promise((resolve) => waiting.set(id, resolve));
+  browser.stdio[3].write(JSON.stringify({ id, method, params, sessionId }) + "\0");
+  const { result, error } = await answer;
+  if (error) throw new Error(`${method}: ${error.message}`);
+  return result;
+}
+
+try {
+  const { targetInfos } = await send("Target.getTargets");
+  const { targetId } = targetInfos.find((target) => target.type === "page");
+  const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
+  const inPage = (method, params) => send(method, params, sessionId);
+  const evaluate = async (expression) => {
+    const { result, exceptionDetails } = await inPage("Runtime.evaluate", { expression, returnByValue: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  await inPage("Page.enable");
+  if (JSON.parse(steps).some((step) => step.dark)) {
+    await inPage("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });
+  }
+  await inPage("Page.navigate", { url });
+  const answers = [];
+  for (const step of JSON.parse(steps)) {
+    if (step.wait) {
+      for (let tries = 0; !(await evaluate(step.wait)); tries++) {
+        if (tries > 200) throw new Error(`never true: ${step.wait}; the page says ${await evaluate("document.body.innerText")}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    } else if (step.type) {
+      await inPage("Input.insertText", { text: step.type });
+    } else if (step.key) {
+      const enter = step.key === "Enter" ? { text: "\r", windowsVirtualKeyCode: 13 } : { windowsVirtualKeyCode: 9 };
+      await inPage("Input.dispatchKeyEvent", { type: "keyDown", key: step.key, code: step.key, ...enter });
+      await inPage("Input.dispatchKeyEvent", { type: "keyUp", key: step.key, code: step.key, ...enter });
+    } else if (step.evaluate) {
+      answers.push(await evaluate(step.evaluate));
+    }
+  }
+  console.log(JSON.stringify(answers));
+} finally {
+  browser.kill();
+}
