@@ -15,6 +15,7 @@ from understudy.additions import add_formats
 from understudy.bundle import Bundle
 from understudy.errors import BudgetError, InputError
 from understudy.family import Family
+from understudy.formats import FORMATS
 from understudy.job import job_from_arguments
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
@@ -307,3 +308,20 @@ def test_a_format_that_is_added_later_is_measured_on_the_test_split(finished: tu
     assert file.accuracy == family.members[0].accuracy
     assert file.size_bytes == (tmp_path / "copy" / file.path).stat().st_size
     assert Bundle.open(tmp_path / "copy" / "16KB").verify("python").verified
+
+
+@pytest.mark.slow
+def test_every_format_keeps_to_the_budget(tiny_csv: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "formats": FORMATS, "teacher": "none"}
+    family = understudy.compress(data=tiny_csv, budgets=["16KB"], out=tmp_path / "out", **settings)
+    [member] = family.members
+    assert [file.format for file in member.files] == list(FORMATS)
+    for file in member.files:
+        assert file.verified
+        assert file.accuracy == member.accuracy
+        assert 0 < file.size_bytes <= 16 * 1024
+    sizes = {file.format: file.size_bytes for file in member.files}
+    folder = tmp_path / "out" / "16KB"
+    assert sizes["python"] == (folder / "model.py").stat().st_size
+    assert sizes["wasm"] == (folder / "model.wasm").stat().st_size + (folder / "model.mjs").stat().st_size
+    assert sizes["arduino"] == sizes["c"]

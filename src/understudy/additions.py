@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from understudy.bundle import Bundle
 from understudy.bundle.write import extend_bundle
 from understudy.data.text import load_text_dataset
 from understudy.errors import InputError, UnderstudyError, VerificationError
+from understudy.export.c import CExporter
 from understudy.export.parity import LatencyUs, compare, measure_latency
 from understudy.export.protocol import Float32Array, Session
 from understudy.export.registry import exporter
@@ -134,6 +135,8 @@ def add_formats(folder: Path, formats: Sequence[str], *, texts: Sequence[str] = 
     additions = tuple(_verified(bundle, program, word, exports[word], test=test) for word in wanted)
     manifest = extend_bundle(folder, bundle.manifest, program=program, exports=exports) if wanted else bundle.manifest
     if home is not None and wanted:
+        if {"c", "arduino"} & set(wanted):
+            home = replace(home, member=home.member.model_copy(update={"ram_bytes": CExporter().ram_bytes(program)}))
         _record(home, additions, reason=missing or _other_texts(home, test))
     return Added(
         additions,
@@ -250,7 +253,7 @@ def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) ->
             "byte_table": {**member.byte_table, **tables},
         }
     )
-    members = tuple(extended if m is member else m for m in home.family.members)
+    members = tuple(extended if m.path == member.path else m for m in home.family.members)
     family = home.family.model_copy(update={"members": members}).save(folder)
     write_text(folder / member.path / CARD_FILENAME, render_card(family, extended))
     write_text(folder / REPORT_FILENAME, render_report(family))

@@ -197,7 +197,7 @@ def _gain(score: float, *, twin: Sibling | None, passed_over: Sibling | None) ->
 
 
 def _ram_bytes(program: Program, order: Order) -> int | None:
-    if "c" not in order.formats:
+    if not {"c", "arduino"} & set(order.formats):
         return None
     from understudy.export.c import CExporter
 

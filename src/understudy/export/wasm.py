@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def _about(program: Program, name: str, labels: Sequence[str] | None) -> bytes:
     return _section("understudy", text.encode("utf-8", "backslashreplace"))
 
 
+@lru_cache(maxsize=8)  # programs are told apart by identity; one is asked about several times
 def _module_bytes(program: Program, name: str) -> int:
     """Return the size that the module of any program with the shapes of ``program`` is padded to.
 

@@ -1,0 +1,68 @@
+"""A format of another package is a word like ours: in jobs, in bundles, in the commands."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from bundles import make_bundle
+from understudy import formats
+from understudy.bundle import Bundle
+from understudy.errors import InputError, SetupError
+from understudy.export.python import PythonExporter
+from understudy.export.registry import exporter
+from understudy.job import job_from_arguments
+
+
+class OtherExporter(PythonExporter):
+    """A format as another package would bring it."""
+
+    format = "other"
+    filename = "other.py"
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that adds the format ``other``, and one that would replace ours."""
+    points = [EntryPoint(name, f"{__name__}:OtherExporter", formats.ENTRY_POINTS) for name in ("other", "c")]
+    monkeypatch.setattr(EntryPoint, "load", lambda _: OtherExporter)
+    monkeypatch.setattr(formats, "entry_points", lambda *, group: points if group == "understudy.formats" else [])
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_package_adds_a_format_and_replaces_none() -> None:
+    assert formats.known_formats() == (*formats.FORMATS, "other")
+    assert isinstance(exporter("other"), OtherExporter)
+    assert not isinstance(exporter("c"), OtherExporter)
+    assert job_from_arguments("data.csv", budgets=("16KB",), formats=("other", "c")).formats == ("other", "c")
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_bundle_holds_it(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "b", formats=("other",))
+    assert bundle.formats == ("other",)
+    assert bundle.verify("other").verified
+    assert bundle.load().format == "other"
+
+
+def test_a_bundle_whose_format_is_not_known_here_says_so(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "b", formats=("c", "python"))
+    document = json.loads((tmp_path / "b" / "manifest.json").read_bytes())
+    document["files"]["model.py"]["format"] = "other"
+    manifest = Bundle.open(tmp_path / "b").manifest.model_validate(document).sealed()
+    (tmp_path / "b" / "manifest.json").write_bytes(manifest.to_json())
+    bundle = Bundle.open(tmp_path / "b")
+    assert bundle.load().format == "c"
+    with pytest.raises(SetupError, match="received format='other', which nothing here adds; install what the bundle was"):
+        bundle.load("other")
+    results = {result.format: result for result in bundle.evaluate(["a"], ["other"])}
+    assert results["c"].verified
+    assert results["other"].runtime is None
+
+
+def test_a_word_that_nothing_knows_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a format is one of onnx, litert, c, .*: received format='gguf'; choose one of them"):
+        exporter("gguf")
