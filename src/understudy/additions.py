@@ -25,6 +25,7 @@ from understudy.job import Job
 from understudy.metrics import accuracy, macro_f1
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
+from understudy.progress import Progress, SilentProgress
 from understudy.projections.text import encode
 from understudy.report.page import CARD_FILENAME, REPORT_FILENAME, render_card, render_report
 
@@ -102,7 +103,14 @@ class TestSplit:
         return accuracy(self.labels, self.reference.logits.argmax(axis=1))
 
 
-def add_formats(folder: Path, formats: Sequence[str], *, texts: Sequence[str] = (), labels: Sequence[str] = ()) -> Added:
+def add_formats(
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    texts: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Added:
     """Add ``formats`` to the bundle in ``folder``; each file is run and compared before anything is written.
 
     Args:
@@ -110,6 +118,7 @@ def add_formats(folder: Path, formats: Sequence[str], *, texts: Sequence[str] = 
         formats: words of ``--to``; those that the bundle holds are left alone.
         texts: texts to measure the files on in place of the family's.
         labels: their labels.
+        progress: listens.
 
     Raises:
         InputError: an unknown format, or one that cannot hold this program.
@@ -117,6 +126,7 @@ def add_formats(folder: Path, formats: Sequence[str], *, texts: Sequence[str] = 
         SetupError: a format's packages or tools are missing, or the folder cannot be written.
         VerificationError: a file disagrees with the reference; nothing is written.
     """
+    progress = progress or SilentProgress()
     bundle = Bundle.open(folder)
     writers = {name: exporter(name) for name in dict.fromkeys(formats)}
     wanted = [name for name in writers if name not in bundle.formats]
@@ -131,15 +141,18 @@ def add_formats(folder: Path, formats: Sequence[str], *, texts: Sequence[str] = 
         except UnderstudyError as error:
             missing = str(error)
     name, names = bundle.manifest.name, bundle.labels
-    exports = {word: writers[word].export(program, name=name, labels=names) for word in wanted}
-    additions = tuple(_verified(bundle, program, word, exports[word], test=test) for word in wanted)
+    exports, additions = {}, []
+    for word in wanted:
+        progress.stage(f"exporting and verifying {word}")
+        exports[word] = writers[word].export(program, name=name, labels=names)
+        additions.append(_verified(bundle, program, word, exports[word], test=test))
     manifest = extend_bundle(folder, bundle.manifest, program=program, exports=exports) if wanted else bundle.manifest
     if home is not None and wanted:
         if {"c", "arduino"} & set(wanted):
             home = replace(home, member=home.member.model_copy(update={"ram_bytes": CExporter().ram_bytes(program)}))
         _record(home, additions, reason=missing or _other_texts(home, test))
     return Added(
-        additions,
+        tuple(additions),
         held,
         manifest.digest,
         family=home.path if home and wanted else None,

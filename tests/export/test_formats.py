@@ -9,7 +9,7 @@ import pytest
 
 from c_programs import random_program
 from programs import sequence_program
-from understudy.errors import BundleError
+from understudy.errors import BundleError, InputError
 from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
 from understudy.program.ops import Linear, Program, ProjectText, Quantization, Softmax
@@ -61,6 +61,16 @@ class TestArduino(FormatSuite):
     cases = CASES[:3]
     features = FEATURES[-1:]
     counts_files = False
+
+
+@pytest.mark.parametrize("name", ["python", "wasm", "arduino"])
+def test_a_program_that_reads_no_text_is_refused(name: str) -> None:
+    program = Program(sequence_program().nodes[1:], sequence_program().quantization)
+    for refuse in (exporter(name).export, exporter(name).byte_table):
+        with pytest.raises(
+            InputError, match=f"the {name} format holds text models: received a program that begins with Linear"
+        ):
+            refuse(program, name="x")
 
 
 @pytest.fixture(params=GRAPH_FORMATS)

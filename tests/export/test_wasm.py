@@ -84,9 +84,9 @@ def test_its_size_depends_on_shapes_alone(zero_point: int) -> None:
 def test_code_and_loader_are_small(tmp_path: Path) -> None:
     files = write(sequence_program(bits=4), tmp_path)
     rows = dict(WasmExporter().byte_table(sequence_program(bits=4), name="kitchen", labels=LABELS))
-    assert rows["code"] < 6500
+    assert rows["code"] < 9 * 1024
     assert rows["loader"] == len(files["model.mjs"])
-    assert sum(len(gzip.compress(content, 9)) for content in files.values()) < 6000
+    assert sum(len(gzip.compress(content, 9)) for content in files.values()) < 8 * 1024
 
 
 def test_labels_may_be_anything(tmp_path: Path) -> None:

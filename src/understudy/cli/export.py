@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,7 @@ def export(
     Formats that the bundle holds already are left alone.
     """
     from understudy.additions import add_formats
+    from understudy.cli.progress import open_progress
     from understudy.data.read import read_table
     from understudy.data.table import find_label_column, find_text_column, take_rows
     from understudy.formats import known_formats
@@ -48,7 +50,8 @@ def export(
         table = read_table(test)
         rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
     texts, labels = (rows.texts, rows.labels or ()) if rows else ((), ())
-    added = add_formats(bundle, format_names, texts=texts, labels=labels)
+    with open_progress(sys.stderr, silent=as_json) as progress:
+        added = add_formats(bundle, format_names, texts=texts, labels=labels, progress=progress)
     if as_json:
         files = [{**asdict(addition), "byte_table": dict(addition.byte_table)} for addition in added.additions]
         family = None if added.family is None else str(added.family)

@@ -10,6 +10,7 @@ from pathlib import Path
 from understudy.export.arduino_session import ArduinoSession
 from understudy.export.c import RUNTIME, CExporter
 from understudy.export.c_source import c_identifier
+from understudy.export.text_only import require_text
 from understudy.program.ops import Program
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -166,6 +167,7 @@ class ArduinoExporter:
         Raises:
             InputError: a float program, or one beyond the C runtime.
         """
+        require_text(program, format_name=self.format)
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         library = library_name(name)
         values = {
@@ -183,6 +185,7 @@ class ArduinoExporter:
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return the rows of the C format: the flash that the model takes."""
+        require_text(program, format_name=self.format)
         return CExporter().byte_table(program, name=name, labels=labels)
 
     def open(self, folder: Path, *, name: str) -> ArduinoSession:

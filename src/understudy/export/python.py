@@ -13,6 +13,7 @@ from understudy.errors import InputError
 from understudy.export import python_runtime
 from understudy.export.c_source import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
+from understudy.export.text_only import require_text
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Softmax, SumPool, Window
 
@@ -143,8 +144,6 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return f"np.concatenate([{', '.join(names[name] for name in node.inputs)}])"
         case Softmax():
             return f"softmax({names[node.input]}, {float(np.float32(scheme[node.input].scale))!r})"
-        case _:
-            raise InputError(f"the python format holds text models: received a node {type(node).__name__}; use another format")
 
 
 def _probabilities(program: Program, names: dict[str, str]) -> str:
@@ -188,6 +187,7 @@ class PythonExporter:
 
     def _parts(self, program: Program, name: str, labels: Sequence[str] | None) -> Iterator[tuple[str, str]]:
         """Yield (row of the byte table, text) in the order of the file."""
+        require_text(program, format_name=self.format)
         if not program.quantization:
             raise InputError("the python format holds integer programs: received quantization={}; quantize the program first")
         names = {node.output: f"{c_identifier(node.output)}_{i}" for i, node in enumerate(program.nodes)}

@@ -18,6 +18,7 @@ from pathlib import Path
 from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.c_source import c_identifier
+from understudy.export.text_only import require_text
 from understudy.export.wasm_session import LOADER, WasmSession
 from understudy.program.ops import Program
 
@@ -34,9 +35,16 @@ _SOURCE = """\
 #include "model.h"
 uint8_t text[US_{upper}_MAX_BYTES];
 float scores[US_{upper}_CLASSES];
-void *memset(void *target, int value, size_t n) {{ /* compilers make calls of it out of loops */
+/* compilers make calls of these out of loops and copies; what is not called is left out */
+void *memset(void *target, int value, size_t n) {{
     volatile uint8_t *byte = target;
     while (n--) *byte++ = (uint8_t)value;
+    return target;
+}}
+void *memcpy(void *restrict target, const void *restrict source, size_t n) {{
+    volatile uint8_t *byte = target;
+    const uint8_t *from = source;
+    while (n--) *byte++ = *from++;
     return target;
 }}
 __attribute__((export_name("predict"))) int predict(size_t n) {{ return us_{identifier}_predict(text, n, scores); }}
@@ -134,6 +142,7 @@ class WasmExporter:
             InputError: a float program, or one beyond the C runtime.
             SetupError: clang or lld is missing.
         """
+        require_text(program, format_name=self.format)
         module = _compiled(program, name)
         padding = _module_bytes(program, name) - len(module)
         if not 3 <= padding <= 64:
@@ -145,6 +154,7 @@ class WasmExporter:
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return rows for the constants, labels, loader and code; they add up to the two files."""
+        require_text(program, format_name=self.format)
         constants = [row for row in CExporter().byte_table(program, name=name) if not row[0].startswith("code")]
         code = _module_bytes(program, name) - sum(size for _, size in constants)
         return [*constants, ("labels", len(_about(program, name, labels))), ("loader", len(_loader())), ("code", code)]
