@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +52,8 @@ def demo(
             typer.echo(f"{url} runs {bundle}; Ctrl-C ends it")
         sys.stdout.flush()
         if browser:
+            import webbrowser
+
             webbrowser.open(url)
         with contextlib.suppress(KeyboardInterrupt):  # the usual end
             server.serve_forever()
