@@ -21,7 +21,9 @@ from command import COMMAND, contents, understudy
 from programs import sequence_program
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
+from wasm_tools import needs_wasm
 
+pytestmark = needs_wasm
 THRESHOLD = 0.45
 BROWSER = Path(__file__).resolve().parents[1] / "browser.mjs"
 READY = {"wait": "document.getElementById('first')?.textContent.includes('ms')"}

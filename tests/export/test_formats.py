@@ -15,6 +15,7 @@ from understudy.export.registry import exporter
 from understudy.program.ops import Linear, Program, ProjectText, Quantization, Softmax
 from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.testing import CASES, FEATURES, Case, FormatSuite
+from wasm_tools import needs_wasm
 
 GRAPH_FORMATS = ("onnx", "litert")
 RANDOM = tuple(Case(f"random-{seed}", random_program(seed)) for seed in range(12))
@@ -44,12 +45,14 @@ class TestPython(FormatSuite):
     cases = (*CASES, *RANDOM)
 
 
+@needs_wasm
 class TestWasm(FormatSuite):
     exporter = exporter("wasm")
     cases = CASES[1:3]
     features = FEATURES[-1:]
 
 
+@needs_wasm
 @pytest.mark.slow
 class TestEveryWasm(FormatSuite):
     exporter = exporter("wasm")

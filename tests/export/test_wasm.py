@@ -20,6 +20,9 @@ from understudy.export.wasm_session import node_version
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.projections.text import encode
+from wasm_tools import needs_wasm
+
+pytestmark = needs_wasm
 
 
 def write(program: Program, folder: Path) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ from understudy.program.interpreter import run
 from understudy.projections.text import encode
 from understudy.report.page import render_card, render_report
 from understudy.report.snippets import Snippet, snippets
+from wasm_tools import needs_wasm
 
 BUDGET = "16KB"
 THRESHOLD = 0.2
@@ -99,7 +100,10 @@ def test_the_c_program_compiles_by_its_own_line_and_answers_as_the_reference_doe
 
 
 @pytest.mark.parametrize("threshold", [None, THRESHOLD], ids=["no threshold", "threshold"])
-@pytest.mark.parametrize(("platform", "command"), [("Python, NumPy", sys.executable), ("WebAssembly", "node")])
+@pytest.mark.parametrize(
+    ("platform", "command"),
+    [("Python, NumPy", sys.executable), pytest.param("WebAssembly", "node", marks=needs_wasm)],
+)
 def test_programs_of_the_other_formats_answer_as_the_reference_does(
     tmp_path: Path, platform: str, command: str, threshold: float | None
 ) -> None:
