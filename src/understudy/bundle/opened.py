@@ -184,7 +184,7 @@ class Bundle:
             vectors = unpack_vectors((self.folder / VECTORS).read_bytes())
         except (OSError, ValueError) as error:
             raise altered_bundle(str(self.folder), f"{VECTORS}: {error}") from None
-        answer = self.load(format).session.predict(vectors.byte_ids)
+        answer = self.load(format).session.predict(vectors.inputs)
         return compare(answer, vectors.scores, logit_scale=vectors.logit_scale)
 
     def evaluate(self, texts: Sequence[str | bytes], labels: Sequence[str]) -> tuple[FileEvaluation, ...]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import byte_rows, read_model_file
 from understudy.export.native_stderr import dropped_lines
+from understudy.export.protocol import Float32Array, Inputs
 from understudy.program.ops import Program
 
 try:
@@ -27,9 +27,6 @@ except ImportError as error:
     if (error.name or "").startswith("understudy"):
         raise  # a fault of ours is no missing package
     raise missing_extra(purpose="LiteRT files", extra="litert") from error
-
-Int32Array = npt.NDArray[np.int32]
-Float32Array = npt.NDArray[np.float32]
 
 
 class LitertSession:
@@ -44,11 +41,11 @@ class LitertSession:
         self._output: int = self._interpreter.get_output_details()[0]["index"]
         self._classes: int = self._interpreter.get_output_details()[0]["shape"][-1]
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
-        out = np.empty((len(byte_ids), self._classes), np.float32)
-        for i in range(len(byte_ids)):
-            self._interpreter.set_tensor(self._input, byte_ids[i : i + 1])
+    def predict(self, inputs: Inputs) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        out = np.empty((len(inputs), self._classes), np.float32)
+        for i in range(len(inputs)):
+            self._interpreter.set_tensor(self._input, inputs[i : i + 1])
             self._interpreter.invoke()
             out[i] = self._interpreter.get_tensor(self._output)[0]
         return out

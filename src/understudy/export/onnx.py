@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import byte_rows, read_model_file
+from understudy.export.protocol import Float32Array, Inputs
 from understudy.program.ops import Program
 
 try:
@@ -26,8 +26,6 @@ except ImportError as error:
         raise  # a fault of ours is no missing package
     raise missing_extra(purpose="ONNX files", extra="onnx") from error
 
-Int32Array = npt.NDArray[np.int32]
-Float32Array = npt.NDArray[np.float32]
 _UNREADABLE = (
     DecodeError,
     ValueError,
@@ -52,13 +50,14 @@ class OnnxSession:
         options.log_severity_level = 4  # what is wrong with a file reaches the caller as an exception
         # with its fallback on, it prints what is wrong and tries the same again
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        self._input: str = self._session.get_inputs()[0].name
         self._classes: int = self._session.get_outputs()[0].shape[-1]
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
-        out = np.empty((len(byte_ids), self._classes), np.float32)
-        for i in range(len(byte_ids)):
-            out[i] = self._session.run(None, {"bytes": byte_ids[i : i + 1]})[0][0]
+    def predict(self, inputs: Inputs) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        out = np.empty((len(inputs), self._classes), np.float32)
+        for i in range(len(inputs)):
+            out[i] = self._session.run(None, {self._input: inputs[i : i + 1]})[0][0]
         return out
 
 

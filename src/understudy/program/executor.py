@@ -1,6 +1,6 @@
 """Runs a float program in torch, any batch, with gradients: what training and quantization-aware training use.
 
-The executor begins after the text projection: its input is the features, which carry no learned byte.
+The executor begins behind the source node: its input is features or real pixels, which carry no learned byte.
 With a ``Scheme`` it computes as the integer program will (fake quantization with learned scales: Esser et al. 2020,
 "Learned Step Size Quantization", equations 1, 3 and 5).
 """
@@ -16,7 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.program.ops import WEIGHT_LIMIT, Concat, Linear, MaxPool, Program, ProjectText, Softmax, SumPool, Window
+from understudy.program.ops import (
+    WEIGHT_LIMIT,
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Layer,
+    Linear,
+    MaxPool,
+    Program,
+    ProjectText,
+    Softmax,
+    SumPool,
+    Window,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,7 @@ class Scheme:
     """Initial scales of a fake-quantized executor.
 
     Attributes:
-        weights: linear's output name to float32 ``[1]`` or ``[out]``.
+        weights: layer's output name to float32 ``[1]`` or ``[out]``.
         activations: name of a quantization group (see ``quantization_groups``) to its scale.
     """
 
@@ -77,7 +91,7 @@ class Executor(nn.Module):
         self.groups = quantization_groups(program)
         self.weight = nn.ParameterDict()
         self.bias = nn.ParameterDict()
-        for node in program.linears:
+        for node in program.layers:
             self.weight[node.output] = nn.Parameter(torch.tensor(node.weight, dtype=torch.float32))
             if node.bias is not None:
                 self.bias[node.output] = nn.Parameter(torch.tensor(node.bias, dtype=torch.float32))
@@ -99,7 +113,10 @@ class Executor(nn.Module):
             self.activation_scale[name] = nn.Parameter(torch.tensor([value], dtype=torch.float32))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits ``[batch, classes]`` for features ``[batch, W', P]`` (any W' up to W) or ``[batch, P]``."""
+        """Return logits ``[batch, classes]`` for what the source node gives, in real values.
+
+        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images.
+        """
         return self.trace(features)[self.graph.logits]
 
     def trace(self, features: Tensor) -> dict[str, Tensor]:
@@ -107,16 +124,16 @@ class Executor(nn.Module):
         values: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             match node:
-                case ProjectText():
+                case ProjectText() | Image():
                     values[node.output] = features
-                case Linear():
-                    values[node.output] = self._linear(node, values[node.input])
+                case Linear() | Conv() | DepthwiseConv():
+                    values[node.output] = self._layer(node, values[node.input])
                 case Window():
                     values[node.output] = _window(values[node.input], node.width)
                 case MaxPool():
-                    values[node.output] = values[node.input].amax(dim=1)
+                    values[node.output] = _rows(values[node.input]).amax(dim=1)
                 case SumPool():
-                    values[node.output] = self._fake(node.output, values[node.input].sum(dim=1) * node.multiplier)
+                    values[node.output] = self._fake(node.output, _rows(values[node.input]).sum(dim=1) * node.multiplier)
                 case Concat():
                     values[node.output] = torch.cat([values[name] for name in node.inputs], dim=1)
                     values[node.output] = functional.dropout(values[node.output], self.dropout, self.training)
@@ -124,18 +141,20 @@ class Executor(nn.Module):
                     pass
         return values
 
-    def _linear(self, node: Linear, x: Tensor) -> Tensor:
+    def _layer(self, node: Layer, x: Tensor) -> Tensor:
         weight: Tensor = self.weight[node.output]
         if node.output in self.weight_scale:
             limit = WEIGHT_LIMIT[node.bits]
-            weight = learned_step(weight, self.weight_scale[node.output].abs()[:, None] + 1e-9, -limit, limit)
-        y = functional.linear(x, weight, self._bias(node))
+            scale = self.weight_scale[node.output].abs().reshape(-1, *[1] * (weight.dim() - 1))
+            weight = learned_step(weight, scale + 1e-9, -limit, limit)
+        bias = self._bias(node)
+        y = functional.linear(x, weight, bias) if isinstance(node, Linear) else _conv(node, x, weight, bias)
         if not node.relu:
             return y
         y = functional.dropout(functional.relu(y), self.dropout, self.training)
         return self._fake(node.output, y)
 
-    def _bias(self, node: Linear) -> Tensor | None:
+    def _bias(self, node: Layer) -> Tensor | None:
         found: Tensor | None = self.bias[node.output] if node.output in self.bias else None  # noqa: SIM401 - no get()
         return found
 
@@ -149,12 +168,12 @@ class Executor(nn.Module):
     def learned(self) -> tuple[Program, Scheme | None]:
         """Return the float program with the present weights, and the present scales if quantized."""
 
-        def linear(node: Linear) -> Linear:
+        def layer(node: Layer) -> Layer:
             weight = self.weight[node.output].detach().numpy().copy()
             bias = self.bias[node.output].detach().numpy().copy() if node.output in self.bias else None
             return replace(node, weight=weight, bias=bias)
 
-        nodes = tuple(linear(node) if isinstance(node, Linear) else node for node in self.graph.nodes)
+        nodes = tuple(layer(n) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in self.graph.nodes)
         scheme = None
         if self.quantized:
             scheme = Scheme(
@@ -162,6 +181,22 @@ class Executor(nn.Module):
                 activations={k: float(v.detach().abs()) + 1e-9 for k, v in self.activation_scale.items()},
             )
         return Program(nodes), scheme
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return ``[batch, ..., E]`` as ``[batch, rows, E]``."""
+    return x.flatten(1, -2)
+
+
+def _conv(node: Conv | DepthwiseConv, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the convolution of ``x`` ``[batch, H, W, I]``; torch's axes are exchanged without moving a value."""
+    top, left, bottom, right = node.padding
+    padded = functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom))
+    if isinstance(node, Conv):
+        y = functional.conv2d(padded, weight.permute(0, 3, 1, 2), bias, node.stride)
+    else:
+        y = functional.conv2d(padded, weight[:, None], bias, node.stride, groups=len(weight))
+    return y.permute(0, 2, 3, 1)
 
 
 def _window(x: Tensor, width: int) -> Tensor:
