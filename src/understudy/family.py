@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
@@ -42,6 +42,7 @@ from understudy.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from understudy.bundle import Bundle, Prediction
+    from understudy.bundle.opened import Content
 
 __all__ = [
     "Baseline",
@@ -143,14 +144,20 @@ class Member(Record):
                 raise ValueError(f"the byte table of {file.format!r} adds up to size_bytes={file.size_bytes}")
         return self
 
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """Height, width and channels of the images that it reads; None for texts."""
+        shape = self.recipe.get("image_shape")
+        return cast(tuple[int, int, int], tuple(shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else None
+
     def largest_bytes(self, formats: Iterable[str] | None = None) -> int | None:
         """Return the size of the largest file of ``formats`` (default: all), or None where one of them is absent."""
         sizes = {file.format: file.size_bytes for file in self.files}
         wanted = tuple(sizes if formats is None else formats)
         return max(sizes[name] for name in wanted) if wanted and all(name in sizes for name in wanted) else None
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return the prediction for each text, computed by the exported file.
+    def predict(self, content: Content) -> list[Prediction]:
+        """Return the prediction for each text or image, computed by the exported file.
 
         Raises:
             InputError: the family was never saved, so there is no bundle folder to open.
@@ -165,7 +172,7 @@ class Member(Record):
             from understudy.bundle import Bundle
 
             self._bundle = Bundle.open(self._folder / self.path)
-        return self._bundle.predict(texts)
+        return self._bundle.predict(content)
 
 
 class Family(Record):

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 FormatName = Literal["onnx", "litert", "c"]
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
@@ -67,7 +67,9 @@ class Job(Settings):
     )
     formats: Formats = Field(("onnx", "litert", "c"), description="Files to write: 'onnx', 'litert' (.tflite) and 'c' (C99).")
     student: StudentName = Field(
-        "auto", description="'projection_net', 'sgnn' or 'projection_sequence'; 'auto' lets the search choose."
+        "auto",
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images; "
+        "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
     time: Typed | None = Field(

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from understudy.baselines import Baseline, majority_class, tfidf_logistic_regression
+from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
 from understudy.compression.quantize.shape import quantized_shape
+from understudy.data.dataset import Dataset, load_dataset
+from understudy.data.image import ImageDataset
 from understudy.data.read import read_table
 from understudy.data.table import find_text_column, take_rows
-from understudy.data.text import TextDataset, load_text_dataset
 from understudy.delivery import Order, deliver
 from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
@@ -39,6 +40,7 @@ from understudy.training.workers import Workers
 from understudy.units import format_bytes
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
+IMAGE_STUDENT: StudentName = "separable_cnn"
 FIRST_TEXTS = 8
 """Training texts on which a teacher is tried before the job begins."""
 
@@ -92,7 +94,7 @@ def run_job(
     """
     progress = progress or SilentProgress()
     progress.stage("reading the data")
-    dataset = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    dataset = load_dataset(job)
     for line in dataset.statistics.lines():
         progress.note(line)
     budgets = check_budgets(job, dataset)
@@ -110,7 +112,7 @@ def run_job(
 
 
 def _run(
-    job: Job, dataset: TextDataset, budgets: Budgets, brought: Teacher | None, *, folder: JobFolder, progress: Progress
+    job: Job, dataset: Dataset, budgets: Budgets, brought: Teacher | None, *, folder: JobFolder, progress: Progress
 ) -> Family:
     """Teach, search and deliver into a folder that is the job's."""
     progress.stage("measuring baselines")
@@ -175,7 +177,7 @@ class Budgets:
     size_of: SizeOf
 
 
-def check_budgets(job: Job, dataset: TextDataset) -> Budgets:
+def check_budgets(job: Job, dataset: Dataset) -> Budgets:
     """Return which of ``job``'s budgets can be met, before anything is trained.
 
     Raises:
@@ -205,7 +207,20 @@ def check_budgets(job: Job, dataset: TextDataset) -> Budgets:
     return Budgets(reachable, infeasible, size_of)
 
 
-def _base(job: Job, dataset: TextDataset) -> Recipe:
+def _base(job: Job, dataset: Dataset) -> Recipe:
+    """Return what the search does not choose.
+
+    Raises:
+        InputError: a student for the other kind of data.
+    """
+    images = isinstance(dataset, ImageDataset)
+    if job.student != "auto" and (job.student == IMAGE_STUDENT) != images:
+        raise InputError(
+            f"{IMAGE_STUDENT} is the student for images, the others are for texts: received student={job.student!r} for "
+            f"{str(job.data.train)!r}; choose another or leave it out"
+        )
+    if isinstance(dataset, ImageDataset):
+        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, projection_seed=job.seed)
     statistics = dataset.statistics
     return Recipe(
         student=DEFAULT_STUDENT if job.student == "auto" else job.student,
@@ -215,7 +230,7 @@ def _base(job: Job, dataset: TextDataset) -> Recipe:
     )
 
 
-def _plan(job: Job, dataset: TextDataset, teaching: Teaching, brought: Teacher | None, *, held_out: int) -> Plan:
+def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher | None, *, held_out: int) -> Plan:
     settings = job.training
     class_weight = None
     if settings.class_weights == "balanced":
@@ -270,15 +285,20 @@ def _bits(job: Job) -> Any:
     return None if job.weight_bits == "auto" else job.weight_bits
 
 
-def _baselines(dataset: TextDataset, *, seed: int) -> tuple[Baseline, ...]:
+def _baselines(dataset: Dataset, *, seed: int) -> tuple[Baseline, ...]:
     classes = len(dataset.class_names)
+    if isinstance(dataset, ImageDataset):
+        return (
+            majority_class(dataset.train, classes=classes),
+            pixel_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
+        )
     return (
         majority_class(dataset.train, classes=classes),
         tfidf_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
     )
 
 
-def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: Progress) -> Teacher | None:
+def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Progress) -> Teacher | None:
     """Return the user's teacher, None where one is trained here or none is used.
 
     It is asked a few texts, so that a teacher of another shape ends the job before anything is made.
@@ -286,7 +306,11 @@ def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: 
     Raises:
         InputError: it cannot be loaded, or its answers break a rule.
     """
-    if job.training_mode == "self" or (brought is None and job.teacher.kind == "auto"):
+    if isinstance(dataset, ImageDataset) and (brought is not None or job.teacher.kind not in ("auto", "none")):
+        raise InputError(f"teachers are for texts so far: received teacher={job.teacher.source!r} with images; leave it out")
+    if isinstance(dataset, ImageDataset) and job.training_mode == "joint":
+        raise InputError("joint training is for texts so far: received training.mode='joint' for images; remove it")
+    if job.training_mode == "self" or isinstance(dataset, ImageDataset) or (brought is None and job.teacher.kind == "auto"):
         return None
     if brought is not None and job.training_mode == "joint":
         raise InputError(
@@ -308,10 +332,13 @@ def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: 
 
 
 def _teach(
-    job: Job, dataset: TextDataset, baseline: Baseline, brought: Teacher | None, *, folder: JobFolder, progress: Progress
+    job: Job, dataset: Dataset, baseline: Baseline, brought: Teacher | None, *, folder: JobFolder, progress: Progress
 ) -> Teaching:
     """Return the teacher, brought or trained here, and whether it is used."""
     if job.training_mode != "distill":
+        return Teaching(None, used=False)
+    if isinstance(dataset, ImageDataset):
+        progress.note("no teacher for images was brought: training without")
         return Teaching(None, used=False)
     teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought
     teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder)

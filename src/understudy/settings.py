@@ -30,7 +30,7 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Files, columns and splits."""
 
-    train: DataFile = Field(description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet.")
+    train: DataFile = Field(description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet; .npz for images.")
     validation: DataFile | None = Field(
         None,
         description="Labelled examples for choosing; without it a part of train is split off.",

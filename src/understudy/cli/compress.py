@@ -27,7 +27,8 @@ _COLUMNS = ("budget", "student", "format", "size", "accuracy", "agree", "latency
 def compress(
     context: typer.Context,
     data_or_job: Annotated[
-        Path, typer.Argument(metavar="DATA_OR_JOB", help="A data file (CSV, TSV, JSONL, Parquet) or a job file (TOML).")
+        Path,
+        typer.Argument(metavar="DATA_OR_JOB", help="A data file (CSV, TSV, JSONL, Parquet, NPZ of images) or a job file."),
     ],
     budget: Annotated[
         list[str] | None,
@@ -51,7 +52,8 @@ def compress(
         str | None, typer.Option(metavar="SOURCE", help="auto, none, a file (.onnx, .tflite, .npz, .parquet) or module:name.")
     ] = None,
     student: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, projection_net, sgnn or projection_sequence.")
+        str | None,
+        typer.Option(metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images separable_cnn."),
     ] = None,
     format_names: Annotated[
         list[str] | None, typer.Option("--format", metavar="NAME", help="onnx, litert or c; repeat it. Default: all three.")
@@ -155,10 +157,10 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
-    from understudy.data.text import load_text_dataset
+    from understudy.data.dataset import load_dataset
     from understudy.pipeline import check_budgets
 
-    data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    data = load_dataset(job)
     budgets = check_budgets(job, data)
     settings = job.model_dump(mode="json")
     names = [*(name for name, _ in budgets.reachable), "family.json", "report.html"]

@@ -1,4 +1,4 @@
-"""``understudy evaluate``: every exported file of a bundle on labelled texts, in its own runtime."""
+"""``understudy evaluate``: every exported file of a bundle on labelled texts or images, in its own runtime."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ from understudy.units import format_bytes
 
 if TYPE_CHECKING:
     from understudy.bundle import FileEvaluation
+    from understudy.bundle.opened import Content
 
 _COLUMNS = ("format", "size", "accuracy", "macro F1", "agree", "latency", "verified", "runtime")
 
 
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
-    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table with texts and labels.")],
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table, or an NPZ of images.")],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure every file of a bundle on labelled texts.
+    """Measure every file of a bundle on labelled texts or images.
 
     Each file is run in its own runtime.
     Agreement says on which fraction of the bundle's own test vectors a file reproduces the reference to the bit.
     """
     from understudy.bundle import Bundle
-    from understudy.data.read import read_table
-    from understudy.data.table import find_label_column, find_text_column, take_rows
 
     opened = Bundle.open(bundle)
-    table = read_table(data)
-    rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
-    labels = rows.labels or ()
-    results = opened.evaluate(rows.texts, labels)
+    images = opened.manifest.image_shape is not None
+    content, labels = _images(data) if images else _texts(data, text, label)
+    results = opened.evaluate(content, labels)
     unknown = sum(name not in opened.labels for name in labels)
     failure = _failure(results, bundle)
     if as_json:
-        document = {"bundle": str(bundle), "data": str(data), "texts": len(rows.texts), "unknown_labels": unknown}
+        document = {"bundle": str(bundle), "data": str(data), "texts": len(content), "unknown_labels": unknown}
         error = (
             None
             if failure is None
@@ -51,12 +49,31 @@ def evaluate(
         print_json({**document, "files": [asdict(result) for result in results], "error": error})
         raise typer.Exit(0 if failure is None else failure.exit_code)
     print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
-    typer.echo(f"{len(rows.texts)} texts" + (f", {unknown} with a label that the bundle does not know" if unknown else ""))
+    typer.echo(
+        f"{len(content)} {'images' if images else 'texts'}"
+        + (f", {unknown} with a label that the bundle does not know" if unknown else "")
+    )
     for result in results:
         if result.reason:
             typer.echo(f"{result.format}: {result.reason}")
     if failure is not None:
         raise failure
+
+
+def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.read import read_table
+    from understudy.data.table import find_label_column, find_text_column, take_rows
+
+    table = read_table(path)
+    rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
+    return rows.texts, rows.labels or ()
+
+
+def _images(path: Path) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.image import read_images
+
+    images = read_images(path, part="test")
+    return images.pixels, images.labels or ()
 
 
 def _row(result: FileEvaluation) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ def render_report(family: Family) -> str:
             byte_bars=byte_bars(family),
             balance=_balance(family),
             snippets=snippets(best) if best else (),
+            examples="images" if best and best.image_shape else "texts",
             command=shlex.join(family.command),
         )
     )

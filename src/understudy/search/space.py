@@ -21,6 +21,12 @@ WIDTH_STEP = 4
 """Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
 LEAST_GOOD_WIDTH = 8
 LEARNING_RATE = 3e-3
+IMAGE_RATE_FACTOR = 3.0
+"""Times the learning rate for images: batch norms allow more."""
+NO_FEATURES = 0
+"""Images are not hashed."""
+IMAGE_HIDDEN_FACTOR = 3
+"""Channels behind the last block for one behind the first convolution, times the hidden ratio."""
 _VARIATIONS: tuple[dict[str, Any], ...] = (
     {"steps_factor": 3.0},
     {"word_dropout_factor": 2.0},
@@ -85,6 +91,15 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
 
     One scale per layer: in LiteRT a scale per channel takes about as many bytes as it saves in lost accuracy.
     """
+    if student == "separable_cnn":
+        return Choice(
+            features=NO_FEATURES,
+            hidden_ratio=1.0,
+            weight_bits=bits or 8,
+            per_channel=False,
+            dropout=0.0,
+            learning_rate=LEARNING_RATE,
+        )
     table = _TOKEN_FEATURES if student == "projection_sequence" else _UTTERANCE_FEATURES
     features = next(count for limit_bytes, count in table if budget_bytes < limit_bytes)
     weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_UP_TO_BYTES else 8)
@@ -101,6 +116,8 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
 def first_choice(base: Recipe, *, budget_bytes: int, size_of: SizeOf, bits: Literal[4, 8] | None) -> Choice:
     """Return ``seeded_choice``, with fewer features where it would leave no room for a layer."""
     seed = seeded_choice(budget_bytes, student=base.student, bits=bits)
+    if seed.features == NO_FEATURES:
+        return seed
     for features in reversed(FEATURES[: FEATURES.index(seed.features) + 1]):
         choice = replace(seed, features=features)
         found = fit(choice, base, budget_bytes=budget_bytes, size_of=size_of)
@@ -112,8 +129,12 @@ def first_choice(base: Recipe, *, budget_bytes: int, size_of: SizeOf, bits: Lite
 def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
     """Yield good recipes near ``first``, the likeliest to be better first."""
     for change in _VARIATIONS:
-        if "word_dropout_factor" in change and student != "projection_sequence":
+        if "word_dropout_factor" in change and student not in ("projection_sequence", "separable_cnn"):
             continue  # the others see the whole text at once, so there are no words to drop
+        if first.features == NO_FEATURES:
+            if "larger" not in change:
+                yield replace(first, **change)
+            continue
         at = FEATURES.index(first.features) + change.get("larger", 0)
         if 0 <= at < len(FEATURES):
             changed = {name: value for name, value in change.items() if name != "larger"}
@@ -121,7 +142,9 @@ def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
 
 
 def near_features(first: Choice) -> tuple[int, ...]:
-    """Return the feature counts that a search beginning with ``first`` may choose."""
+    """Return the feature counts that a search beginning with ``first`` may choose; images have none to choose."""
+    if first.features == NO_FEATURES:
+        return (NO_FEATURES,)
     at = FEATURES.index(first.features)
     return FEATURES[max(0, at - 2) : at + 3]
 
@@ -157,11 +180,12 @@ def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None) 
 
 def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
     """Return ``base`` with ``choice`` and a first layer of ``width`` outputs."""
+    factor = IMAGE_HIDDEN_FACTOR if base.student == "separable_cnn" else 1
     return replace(
         base,
         features=choice.features,
         width=width,
-        hidden=max(1, int(width * choice.hidden_ratio) // WIDTH_STEP) * WIDTH_STEP,
+        hidden=max(1, int(width * choice.hidden_ratio * factor) // WIDTH_STEP) * WIDTH_STEP,
         weight_bits=choice.weight_bits,
         per_channel=choice.per_channel,
     )
@@ -181,13 +205,14 @@ def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> 
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    return Candidate(recipe, choice.dropout, choice.learning_rate, choice.word_dropout_factor, choice.steps_factor)
+    rate = choice.learning_rate * (IMAGE_RATE_FACTOR if base.student == "separable_cnn" else 1.0)
+    return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
 
 def smallest(base: Recipe, *, size_of: SizeOf) -> tuple[int, str]:
     """Return the smallest reachable size in bytes of ``base``'s student and the format that binds it."""
     recipe = recipe_of(SMALLEST, base, WIDTH_STEP)
-    if base.student != "projection_sequence":
+    if base.student in ("projection_net", "sgnn"):
         recipe = replace(recipe, hidden=0)
     sizes = size_of(recipe)
     binding = max(sizes, key=lambda name: sizes[name])
