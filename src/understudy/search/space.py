@@ -91,18 +91,18 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
 
     One scale per layer: in LiteRT a scale per channel takes about as many bytes as it saves in lost accuracy.
     """
+    weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_UP_TO_BYTES else 8)
     if student == "separable_cnn":
         return Choice(
             features=NO_FEATURES,
             hidden_ratio=1.0,
-            weight_bits=bits or 8,
+            weight_bits=weight_bits,
             per_channel=False,
             dropout=0.0,
             learning_rate=LEARNING_RATE,
         )
     table = _TOKEN_FEATURES if student == "projection_sequence" else _UTTERANCE_FEATURES
     features = next(count for limit_bytes, count in table if budget_bytes < limit_bytes)
-    weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_UP_TO_BYTES else 8)
     return Choice(
         features=features,
         hidden_ratio=1.0,
