@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from command import understudy
-from data.test_png import png
 from understudy.bundle import Bundle
 from understudy.errors import InputError
 from understudy.family import Family
@@ -67,8 +67,8 @@ def test_evaluate_measures_every_file(finished: Path) -> None:
 def test_predict_reads_archives_and_pictures(finished: Path) -> None:
     with np.load(finished / "digits.npz") as archive:
         pixels, labels = archive["x"][:3], archive["y"][:3]
-    (finished / "grey.png").write_bytes(png(pixels[0][..., None], colour=0))
-    (finished / "colour.png").write_bytes(png(np.repeat(pixels[0][..., None], 3, axis=2), colour=2))
+    Image.fromarray(pixels[0]).save(finished / "grey.png")
+    Image.fromarray(pixels[0]).convert("RGB").save(finished / "colour.png")
     np.savez(finished / "three.npz", x=pixels)
     result = understudy("predict", "out/6KB", "three.npz", "grey.png", "colour.png", "--json", folder=finished)
     assert result.exit_code == 0, result.err
@@ -113,6 +113,32 @@ def test_the_programs_of_the_report_give_the_same_answers(finished: Path) -> Non
         assert label == (str(np.argmax(expected.scores)) if snippet.format == "c" else expected.label or "none")
 
 
+def test_a_folder_of_class_folders_gives_the_same_model(finished: Path) -> None:
+    with np.load(finished / "digits.npz") as archive:
+        pixels, labels = archive["x"], archive["y"]
+    for number in np.argsort(labels, kind="stable")[::4]:
+        folder = finished / "pictures" / str(labels[number])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[number]).save(folder / f"{number:04}.png")
+    (finished / "pictures" / "3" / "broken.png").write_bytes(b"")
+    order = [int(path.stem) for path in sorted((finished / "pictures").glob("*/[0-9]*.png"))]
+    np.savez(finished / "pictures.npz", x=pixels[order], y=labels[order])
+    command = ("compress", "pictures", "--budget", "6KB", "--format", "onnx")
+    result = understudy(*command, "--dry-run", folder=finished)
+    assert result.exit_code == 2
+    assert "received bad=1 of pictures=451 in folder='pictures': 3/broken.png (the file is empty)" in result.err
+    result = understudy(*command, "--dry-run", "--skip-bad", "--json", folder=finished)
+    assert result.exit_code == 0, result.err
+    found = json.loads(result.out)
+    assert found["data"]["left_out"] == ["3/broken.png (the file is empty)"]
+    as_archive = understudy("compress", "pictures.npz", "--budget", "6KB", "--dry-run", "--json", folder=finished)
+    assert json.loads(as_archive.out)["data_digest"] == found["data_digest"]
+    (finished / "pictures" / "3" / "broken.png").unlink()
+    evaluation = understudy("evaluate", "out/6KB", "pictures", "--json", folder=finished)
+    assert evaluation.exit_code == 0, evaluation.err
+    assert all(file["accuracy"] > 0.9 for file in json.loads(evaluation.out)["files"])
+
+
 def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: Path) -> None:
     before = (finished / "out" / "6KB" / "manifest.json").read_bytes()
     result = understudy("compress", "digits.toml", "--out", "out", folder=finished)
@@ -123,13 +149,14 @@ def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("predict", "out/6KB", "missing.png"), "a picture is a PNG"),
+        (("predict", "out/6KB", "missing.png"), "a picture is a whole PNG"),
         (("predict", "out/6KB"), "predict needs images: received files=0"),
         (("evaluate", "out/6KB", "missing.npz"), "a data file exists and is a file"),
         (("compress", "digits.npz", "--budget", "6KB", "--student", "sgnn"), "received student='sgnn'"),
         (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "teachers are for texts so far"),
         (("compress", "digits.npz", "--budget", "6KB", "--unlabelled", "digits.npz"), "is for texts"),
         (("compress", "digits.npz", "--budget", "1KB"), "smallest reachable size"),
+        (("compress", "digits.npz", "--budget", "6KB", "--skip-bad"), "is for folders of pictures"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], message: str, finished: Path) -> None:

@@ -272,6 +272,7 @@ LEFT_OUT: dict[str, object] = {
     "out_of_scope": "x.csv",
     "text": "t",
     "label": "l",
+    "skip_bad": True,
     "data.validation_fraction": 0.2,
     "data.test_fraction": 0.2,
 }
@@ -308,7 +309,10 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
     assert load_job(write(tmp_path / "other", BASE)).digest() == base.digest()
     arguments = {
         "teacher.source": "teacher",
-        **{f"data.{name}": name for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label")},
+        **{
+            f"data.{name}": name
+            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+        },
     }
     every_key = {
         f"{table}.{name}".lstrip(".")

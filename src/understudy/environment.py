@@ -16,9 +16,14 @@ from understudy.version import installed_version
 
 REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-learn", "torch", "typer")
 """Packages that every installation has; ``pyproject.toml``."""
-EXTRAS = {"onnx": ("onnx", "onnxruntime"), "litert": ("ai-edge-litert", "flatbuffers"), "parquet": ("pyarrow",)}
+EXTRAS = {
+    "onnx": ("onnx", "onnxruntime"),
+    "litert": ("ai-edge-litert", "flatbuffers"),
+    "parquet": ("pyarrow",),
+    "image": ("pillow",),
+}
 """Extra to the packages that it brings; ``pyproject.toml``."""
-_IMPORTED_AS = {"scikit-learn": "sklearn", "ai-edge-litert": "ai_edge_litert"}
+_IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL", "ai-edge-litert": "ai_edge_litert"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,12 @@ def inspect_environment() -> Environment:
             _from_packages("LiteRT file (.tflite)", ("ai-edge-litert",), _pip("litert"), versions),
             _from_packages("auto (trained here)", ("torch", "scikit-learn"), "pip install torch scikit-learn", versions),
         ),
-        inputs=(_built_in("CSV, TSV, JSONL", "Python"), _from_extra("Parquet", "parquet", versions)),
+        inputs=(
+            _built_in("CSV, TSV, JSONL", "Python"),
+            _from_extra("Parquet", "parquet", versions),
+            _built_in("images (.npz)", "numpy"),
+            _from_extra("pictures (PNG, JPEG, WebP)", "image", versions),
+        ),
     )
 
 

@@ -35,7 +35,10 @@ TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
 _ARGUMENTS = {
-    **{name: f"data.{name}" for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label")},
+    **{
+        name: f"data.{name}"
+        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+    },
     "teacher": "teacher.source",
 }
 _FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")

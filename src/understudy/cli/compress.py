@@ -28,7 +28,10 @@ def compress(
     context: typer.Context,
     data_or_job: Annotated[
         Path,
-        typer.Argument(metavar="DATA_OR_JOB", help="A data file (CSV, TSV, JSONL, Parquet, NPZ of images) or a job file."),
+        typer.Argument(
+            metavar="DATA_OR_JOB",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, folder of class folders) or a job file.",
+        ),
     ],
     budget: Annotated[
         list[str] | None,
@@ -64,6 +67,7 @@ def compress(
     max_drop: Annotated[
         float | None, typer.Option(metavar="FRACTION", help="Largest loss of accuracy against the teacher, as 0.01.")
     ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -82,6 +86,7 @@ def compress(
         validation=validation,
         unlabelled=unlabelled,
         out_of_scope=out_of_scope,
+        skip_bad=skip_bad or None,
         teacher=teacher,
         student=student,
         time=time,

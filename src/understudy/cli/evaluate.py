@@ -34,8 +34,8 @@ def evaluate(
     from understudy.bundle import Bundle
 
     opened = Bundle.open(bundle)
-    images = opened.manifest.image_shape is not None
-    content, labels = _images(data) if images else _texts(data, text, label)
+    shape = opened.manifest.image_shape
+    content, labels = _texts(data, text, label) if shape is None else _images(data, shape)
     results = opened.evaluate(content, labels)
     unknown = sum(name not in opened.labels for name in labels)
     failure = _failure(results, bundle)
@@ -50,7 +50,7 @@ def evaluate(
         raise typer.Exit(0 if failure is None else failure.exit_code)
     print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
     typer.echo(
-        f"{len(content)} {'images' if images else 'texts'}"
+        f"{len(content)} {'images' if shape else 'texts'}"
         + (f", {unknown} with a label that the bundle does not know" if unknown else "")
     )
     for result in results:
@@ -69,10 +69,10 @@ def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tu
     return rows.texts, rows.labels or ()
 
 
-def _images(path: Path) -> tuple[Content, tuple[str, ...]]:
+def _images(path: Path, shape: tuple[int, int, int]) -> tuple[Content, tuple[str, ...]]:
     from understudy.data.image import read_images
 
-    images = read_images(path, part="test")
+    images = read_images(path, part="test", shape=shape)
     return images.pixels, images.labels or ()
 
 

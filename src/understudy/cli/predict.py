@@ -22,7 +22,9 @@ def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts, or PNG and NPZ files; without any, texts from standard input."),
+        typer.Argument(
+            metavar="TEXT", help="Texts; or pictures, NPZ files and folders; without any, texts from standard input."
+        ),
     ] = None,
     input_file: Annotated[
         Path | None,
@@ -98,17 +100,18 @@ def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, in
     """Return the images of all files, uint8 ``[images, H, W, C]``."""
     import numpy as np
 
-    from understudy.data.image import is_image_file, read_images
-    from understudy.data.png import read_png
+    from understudy.data.image import is_image_source, read_images
+    from understudy.data.picture import read_picture
 
     paths = [*map(Path, given), *([] if input_file is None else [input_file])]
     if not paths:
-        raise InputError("predict needs images: received files=0; add PNG or NPZ files to the command")
+        raise InputError("predict needs images: received files=0; add pictures, NPZ files or folders to the command")
     parts = []
     for path in paths:
-        pixels = read_images(path, part="test").pixels if is_image_file(path) else read_png(path)[None]
-        if pixels.shape[3] == 3 and shape[2] == 1:  # ITU-R BT.601
-            pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.uint8)
+        if not is_image_source(path):
+            parts.append(read_picture(path, shape=shape)[None])
+            continue
+        pixels = read_images(path, part="test", shape=shape).pixels
         if pixels.shape[1:] != shape:
             wanted = " x ".join(map(str, shape))
             raise InputError(

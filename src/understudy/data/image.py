@@ -1,18 +1,19 @@
-"""Images and labels in NPZ files, split and counted: what training, search and measurement get to see of them."""
+"""Images and labels, split and counted: what training, search and measurement get to see of the user's files."""
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.image_arrays import ENDING, Images, has_array, read_arrays
+from understudy.data.image_folder import read_folder
 from understudy.data.splits import stratified_split
 from understudy.data.statistics import ImageStatistics, image_statistics
 from understudy.data.text import UNSEEN, label_indices
@@ -24,20 +25,6 @@ if TYPE_CHECKING:
 
 Int64Array = npt.NDArray[np.int64]
 UInt8Array = npt.NDArray[np.uint8]
-ENDING = ".npz"
-SHORTEST_SIDE, LONGEST_SIDE, MOST_CHANNELS = 4, 512, 4
-_MOST_SHOWN = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Images of one file as they stand there: uint8 ``[images, H, W, C]``, and their labels, where it has any."""
-
-    pixels: UInt8Array
-    labels: tuple[str, ...] | None
-
-    def __len__(self) -> int:
-        return len(self.pixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +79,17 @@ class ImageDataset:
         return ImageExamples(content, np.concatenate([self.train.labels, self.validation.labels]))
 
 
-def is_image_file(path: Path) -> bool:
-    """Return whether ``path`` is named as a file of images."""
-    return path.name.lower().endswith(ENDING)
+def is_image_source(path: Path) -> bool:
+    """Return whether ``path`` holds images: an ``.npz``, or a folder of class folders."""
+    return path.name.lower().endswith(ENDING) or path.is_dir()
 
 
 def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
     """Return the images that ``settings`` names, split and counted.
 
     Raises:
-        InputError: a file or array that cannot be used, fewer than two classes, a part left empty.
+        InputError: a file, array or picture that cannot be used, fewer than two classes, a part left empty.
+        SetupError: pictures need Pillow.
     """
     for name in ("unlabelled", "out_of_scope", "text", "label"):
         if getattr(settings, name) is not None:
@@ -109,12 +97,13 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
                 f"data.{name} is for texts: received data.{name}={str(getattr(settings, name))!r} with images in "
                 f"{str(settings.train)!r}; remove it"
             )
-    found = {"train": read_images(settings.train, part="train")}
+    found = {"train": read_images(settings.train, part="train", skip_bad=settings.skip_bad)}
+    height, width, channels = found["train"].pixels.shape[1:]
     for name in ("validation", "test"):
         path: Path | None = getattr(settings, name)
         if path is not None:
-            found[name] = read_images(path, part="test")
-        elif name == "test" and _has(settings.train, "x_test"):
+            found[name] = read_images(path, part="test", shape=(height, width, channels), skip_bad=settings.skip_bad)
+        elif name == "test" and settings.train.is_file() and has_array(settings.train, "x_test"):
             found[name] = read_images(settings.train, part="test")
     for name, images in found.items():
         if images.labels is None:
@@ -145,6 +134,8 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
         labels={name: part.labels for name, part in parts.items()},
         keys={name: [image.tobytes() for image in part.content] for name, part in parts.items()},
         sources=sources,
+        found=dict(sum((Counter(images.counts) for images in found.values()), Counter())),
+        left_out=tuple(name for images in found.values() for name in images.left_out),
     )
     return ImageDataset(
         class_names,
@@ -157,91 +148,18 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
     )
 
 
-def read_images(path: Path, *, part: str) -> Images:
-    """Return the images of ``part`` (``train`` or ``test``) in an NPZ: its arrays ``x_<part>``, ``y_<part>``, or ``x``, ``y``.
+def read_images(path: Path, *, part: str, shape: tuple[int, int, int] | None = None, skip_bad: bool = False) -> Images:
+    """Return the images of ``part`` (``train`` or ``test``) of an NPZ, or of a folder of class folders.
+
+    ``shape`` is what the pictures of a folder are brought to, found out where it is None.
 
     Raises:
-        InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
+        InputError: no such file, or images that cannot be used.
+        SetupError: pictures need Pillow.
     """
-    arrays = _arrays(path)
-    name = f"x_{part}" if f"x_{part}" in arrays else "x"
-    if name not in arrays:
-        raise InputError(
-            f"an NPZ of images has x_{part} and y_{part}, or x and y: received arrays={sorted(arrays)[:_MOST_SHOWN]} in "
-            f"file={str(path)!r}; name them so"
-        )
-    pixels = _pixels(arrays[name], f"{name} in file={str(path)!r}")
-    labels = arrays.get(name.replace("x", "y", 1))
-    if labels is None:
-        return Images(pixels, None)
-    return Images(pixels, _labels(labels, count=len(pixels), where=f"{name.replace('x', 'y', 1)} in file={str(path)!r}"))
-
-
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            wanted = ("x", "y", "x_train", "y_train", "x_test", "y_test")
-            return {name: archive[name] if name in wanted else np.empty(0) for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"an .npz is a whole archive of plain arrays: received file={str(path)!r} ({reason}); "
-            "write it again with numpy.savez"
-        ) from error
-
-
-def _has(path: Path, name: str) -> bool:
-    with np.load(path, allow_pickle=False) as archive:
-        return name in archive.files
-
-
-def _pixels(array: npt.NDArray[Any], where: str) -> UInt8Array:
-    """Return ``array`` as uint8 ``[images, H, W, C]``."""
-    if array.ndim not in (3, 4) or not len(array):
-        raise InputError(
-            f"images are [images, H, W] or [images, H, W, C]: received shape={array.shape} as {where}; reshape them, "
-            "channels last"
-        )
-    images = array if array.ndim == 4 else array[..., None]
-    height, width, channels = images.shape[1:]
-    if not (SHORTEST_SIDE <= min(height, width) <= max(height, width) <= LONGEST_SIDE and 1 <= channels <= MOST_CHANNELS):
-        raise InputError(
-            f"images have sides of {SHORTEST_SIDE} to {LONGEST_SIDE} pixels and 1 to {MOST_CHANNELS} channels, channels last: "
-            f"received shape={array.shape} as {where}; resize or transpose them"
-        )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind not in "iuf":
-        raise InputError(f"pixels are numbers: received dtype={array.dtype} as {where}; convert them to uint8")
-    if images.dtype.kind == "f":
-        if not np.isfinite(images).all():
-            count = int((~np.isfinite(images)).sum())
-            raise InputError(f"pixels are finite: received NaN or infinity in {count} places of {where}; replace them")
-        if images.min() >= 0 and images.max() <= 1:
-            images = np.rint(images * 255.0)
-    if images.min() < 0 or images.max() > 255 or (images.dtype.kind == "f" and (images != np.rint(images)).any()):
-        raise InputError(
-            f"pixels are whole numbers from 0 to 255, or fractions from 0 to 1: received min={images.min():g}, "
-            f"max={images.max():g} as {where}; rescale them"
-        )
-    return images.astype(np.uint8)
-
-
-def _labels(array: npt.NDArray[Any], *, count: int, where: str) -> tuple[str, ...]:
-    flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if flat.ndim != 1 or len(flat) != count:
-        raise InputError(f"each image has one label: received shape={array.shape} for images={count} as {where}; check them")
-    if flat.dtype.kind == "f":
-        if not np.isfinite(flat).all() or (flat != np.rint(flat)).any():
-            raise InputError(f"labels are names or whole numbers: received other numbers as {where}; correct them")
-        flat = flat.astype(np.int64)
-    if flat.dtype.kind not in "iubUS":
-        raise InputError(f"labels are names or whole numbers: received dtype={array.dtype} as {where}; convert them")
-    if flat.dtype.kind == "S":
-        return tuple(value.decode("utf-8", "replace") for value in flat.tolist())
-    return tuple(str(value) for value in flat.tolist())
+    if path.is_dir():
+        return read_folder(path, shape=shape, skip_bad=skip_bad)
+    return read_arrays(path, part=part)
 
 
 def _class_names(train: Images, path: Path) -> tuple[str, ...]:

@@ -31,6 +31,9 @@ MEANINGS = {
     "invalid_utf8": "texts that are not valid UTF-8, used byte for byte",
     "duplicate_across_splits": "validation or test rows whose text another part has too",
     "conflicting_labels": "texts of train with more than one label",
+    "picture_left_out": "pictures that cannot be used, left out",
+    "grey_among_colour": "grey pictures among colour ones, used as colour",
+    "no_picture": "files that are no pictures, passed over",
 }
 """Warning to what is counted, in words."""
 
@@ -100,7 +103,7 @@ class DataStatistics:
 class ImageStatistics:
     """A data set of images, counted; see ``DataStatistics`` for the attributes.
 
-    ``shape`` is height, width and channels.
+    ``shape`` is height, width and channels; ``left_out`` names the pictures that could not be used, each with the reason.
     """
 
     class_names: tuple[str, ...]
@@ -109,12 +112,14 @@ class ImageStatistics:
     shape: tuple[int, ...]
     duplicates: dict[str, int]
     warnings: dict[str, int]
+    left_out: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the statistics as lines of plain text, warnings last."""
         return [
             *_counted(self, "images"),
             "height, width, channels: " + ", ".join(map(str, self.shape)),
+            *(f"left out: {name}" for name in self.left_out),
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
             *(f"warning: {line}" for line in warning_lines(self.warnings)),
         ]
@@ -229,6 +234,8 @@ def image_statistics(
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
     sources: Mapping[str, str],
+    found: Mapping[str, int] | None = None,
+    left_out: tuple[str, ...] = (),
 ) -> ImageStatistics:
     """Return the statistics of a data set of images.
 
@@ -238,6 +245,8 @@ def image_statistics(
         labels: ``train``, ``validation`` and ``test`` to int64 ``[images]``, -1 for a label that train does not have.
         keys: split to something that is equal for equal images.
         sources: split to where its rows came from, for people.
+        found: warnings of the reader to how often they occurred.
+        left_out: pictures that could not be used.
     """
     splits = {}
     for name, part in labels.items():
@@ -251,6 +260,7 @@ def image_statistics(
         "validation_label_unseen_in_train": splits["validation"].unseen_labels,
         "duplicate_across_splits": duplicate_rows,
         "conflicting_labels": _count_conflicts(keys["train"], labels["train"]),
+        **(found or {}),
     }
     return ImageStatistics(
         class_names=tuple(class_names),
@@ -259,6 +269,7 @@ def image_statistics(
         shape=tuple(shape),
         duplicates=duplicates,
         warnings={name: count for name, count in warnings.items() if count},
+        left_out=left_out,
     )
 
 
