@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy.cli.output import JsonFlag, as_microseconds, as_percent, print_json, print_table
+from understudy.cli.output import JsonFlag, as_microseconds, as_percent, on_one_line, print_json, print_table
 from understudy.errors import SetupError, UnderstudyError, VerificationError
 from understudy.units import format_bytes
 
@@ -21,9 +21,12 @@ _COLUMNS = ("format", "size", "accuracy", "macro F1", "agree", "latency", "verif
 
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
-    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table, or an NPZ of images.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; for images an NPZ or a folder.")
+    ],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure every file of a bundle on labelled texts or images.
@@ -35,7 +38,7 @@ def evaluate(
 
     opened = Bundle.open(bundle)
     shape = opened.manifest.image_shape
-    content, labels = _texts(data, text, label) if shape is None else _images(data, shape)
+    content, labels = _texts(data, text, label) if shape is None else _images(data, shape, skip_bad=skip_bad)
     results = opened.evaluate(content, labels)
     unknown = sum(name not in opened.labels for name in labels)
     failure = _failure(results, bundle)
@@ -69,10 +72,12 @@ def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tu
     return rows.texts, rows.labels or ()
 
 
-def _images(path: Path, shape: tuple[int, int, int]) -> tuple[Content, tuple[str, ...]]:
+def _images(path: Path, shape: tuple[int, int, int], *, skip_bad: bool) -> tuple[Content, tuple[str, ...]]:
     from understudy.data.image import read_images
 
-    images = read_images(path, part="test", shape=shape)
+    images = read_images(path, part="test", shape=shape, skip_bad=skip_bad)
+    for name in images.left_out:
+        typer.echo(f"left out: {on_one_line(name)}", err=True)
     return images.pixels, images.labels or ()
 
 
