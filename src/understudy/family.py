@@ -23,12 +23,14 @@ from understudy.measurements import (
     Count,
     CreatedWith,
     Data,
+    DeviceChoice,
     FileRecord,
     Fraction,
     Infeasible,
     LatencyMicroseconds,
     LearningPoint,
     Machine,
+    Measurement,
     OutOfScope,
     Record,
     RelativePath,
@@ -51,12 +53,14 @@ __all__ = [
     "Confusion",
     "CreatedWith",
     "Data",
+    "DeviceChoice",
     "Family",
     "FileRecord",
     "Infeasible",
     "LatencyMicroseconds",
     "LearningPoint",
     "Machine",
+    "Measurement",
     "Member",
     "OutOfScope",
     "Sibling",
@@ -120,6 +124,8 @@ class Member(Record):
     """The most confused pairs, most frequent first."""
     out_of_scope: OutOfScope | None = None
     """When to answer "none of these"."""
+    measurements: tuple[Measurement, ...] = ()
+    """What ``understudy bench`` found on devices."""
 
     _folder: Path | None = PrivateAttr(default=None)
     _bundle: Bundle | None = PrivateAttr(default=None)
@@ -202,6 +208,8 @@ class Family(Record):
     """The students, smallest budget first."""
     infeasible: tuple[Infeasible, ...] = ()
     """Budgets that could not be met."""
+    devices: tuple[DeviceChoice, ...] = ()
+    """The right member for each device that was asked for."""
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from understudy.cli import compress, doctor, evaluate, init, predict, report
+from understudy.cli import bench, compress, devices, doctor, evaluate, init, predict, report
 from understudy.cli.output import print_json
 from understudy.errors import SetupError, UnderstudyError
 
@@ -53,7 +53,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-for verb in (init.init, compress.compress, predict.predict, evaluate.evaluate, report.report, doctor.doctor):
+for verb in (
+    init.init,
+    compress.compress,
+    predict.predict,
+    evaluate.evaluate,
+    bench.bench,
+    report.report,
+    devices.devices,
+    doctor.doctor,
+):
     app.command()(verb)
 
 
