@@ -115,7 +115,8 @@ BAD = [
         r"^a job has only known keys: received budget=1 in file='.*intents\.toml'; did you mean 'budgets'\?$",
     ),
     Bad(
-        "zzz = 1\n" + BASE, r"received zzz=1 in file=.*; known keys at the top are name, budgets, formats, student, seed, time"
+        "zzz = 1\n" + BASE,
+        r"received zzz=1 in file=.*; known keys at the top are name, budgets, devices, formats, student, seed, time",
     ),
     Bad(BASE + "[training]\ntempratur = 2\n", r"received training\.tempratur=2 in file=.*; did you mean 'temperature'\?$"),
     Bad(
@@ -128,10 +129,13 @@ BAD = [
         r"received training\.weights\.student_on_label=1 .*did you mean 'student_on_labels'",
     ),
     Bad(BASE, r"received dta=\{'train': 'x'\}.*did you mean 'data'", {"dta.train": "x"}),
-    Bad('[data]\ntrain = "a"\n', r"^a job needs budgets: received none in file=.*; pass --budget 32KB or write budgets = "),
+    Bad(
+        '[data]\ntrain = "a"\n',
+        r"^a job needs budgets: received none in file=.*; pass --budget 32KB or --device cortex-m4, or write budgets = ",
+    ),
     Bad('budgets = ["1KB"]\n', r"^a job needs data: received none in file=.*; write train = \"data\.csv\" under \[data\]"),
     Bad('budgets = ["1KB"]\n[data]\ntext = "t"\n', r"^a job needs data\.train: received none in file=.*; write train = "),
-    Bad("", r"^a job needs budgets: received none in file=.* \(and 1 more\)$"),
+    Bad("", r"^a job needs data: received none in file="),
     Bad(BASE.replace('["16KB"]', '"16KB"'), r"^budgets is an array: received budgets='16KB' in file=.*; change it$"),
     Bad(BASE.replace('"16KB"', ""), r"^budgets is not empty: received budgets=\[\]"),
     Bad(BASE.replace('"16KB"', "true"), r"^each item of budgets is a string: received budgets=True in"),
@@ -280,6 +284,7 @@ LEFT_OUT: dict[str, object] = {
 COVERED: dict[str, object] = {
     "name": "other",
     "budgets": ["17KB"],
+    "devices": ["cortex-m4"],
     "formats": ["c"],
     "student": "sgnn",
     "seed": 2,

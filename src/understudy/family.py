@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
+from understudy.device_measurements import DeviceChoice, Measurement
 from understudy.errors import BudgetError, BundleError, InputError
 from understudy.files import write_text
 from understudy.measurements import (
@@ -23,14 +24,12 @@ from understudy.measurements import (
     Count,
     CreatedWith,
     Data,
-    DeviceChoice,
     FileRecord,
     Fraction,
     Infeasible,
     LatencyMicroseconds,
     LearningPoint,
     Machine,
-    Measurement,
     OutOfScope,
     Record,
     RelativePath,

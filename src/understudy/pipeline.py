@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ from understudy.data.image import ImageDataset
 from understudy.data.read import read_table
 from understudy.data.table import find_text_column, take_rows
 from understudy.delivery import Order, deliver
+from understudy.devices.choice import choose, need_operators, working_bytes
+from understudy.devices.profile import DeviceProfile, load_profile
 from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Family, Infeasible
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
+from understudy.program.ops import Program
 from understudy.progress import Progress, SilentProgress
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
-from understudy.search.space import SizeOf, smallest
+from understudy.search.space import RAM, Budget, SizeOf, binding_limit, smallest
 from understudy.selection import Plan, Searches
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
@@ -48,13 +52,13 @@ FIRST_TEXTS = 8
 def compress(
     *,
     data: str | os.PathLike[str],
-    budgets: Sequence[str | int],
+    budgets: Sequence[str | int] = (),
     teacher: Any = "auto",
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Family:
-    """Return a family of small models for ``data``, one for each of ``budgets``, every file executed and measured.
+    """Return a family of small models for ``data``, one for each budget and device, every file executed and measured.
 
     Args:
         data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
@@ -62,7 +66,7 @@ def compress(
         teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for a list of texts; see ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
-        settings: any other setting of a job by the name of its command-line option (``test``, ``student``, ``formats``, …).
+        settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).
 
     Raises:
         InputError: something that was handed over breaks a rule.
@@ -70,7 +74,7 @@ def compress(
         SetupError: the machine lacks something.
     """
     named = teacher if isinstance(teacher, str) else f"{type(teacher).__module__}:{type(teacher).__name__}"
-    job = job_from_arguments(data, budgets=tuple(str(b) for b in budgets), teacher=named, **settings)
+    job = job_from_arguments(data, budgets=tuple(str(b) for b in budgets) or None, teacher=named, **settings)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix=f"understudy-{job.name}-"))
     return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)
 
@@ -123,7 +127,7 @@ def _run(
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
 
     plan = _plan(job, dataset, teaching, brought, held_out=store.held_out)
-    searches = Searches(budgets.reachable, plan, size_of=budgets.size_of, bits=_bits(job))
+    searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
@@ -139,11 +143,12 @@ def _run(
     for line in _drops(job, teaching, searches):
         progress.note(line)
     order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed)
+    formats = {budget.name: budget.formats for budget in budgets.reachable}
     selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
     members = []
     for selection in selections:
-        members.append(deliver(selection, order, dataset))
+        members.append(deliver(selection, replace(order, formats=formats[selection.budget]), dataset))
         progress.advance()
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")
@@ -159,52 +164,109 @@ def _run(
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
         members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
         infeasible=budgets.infeasible,
+        devices=tuple(choose(profile, members, classes=len(dataset.class_names)) for profile in budgets.profiles),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Budgets:
-    """Which budgets can be met.
+    """Which budgets and devices can be met.
 
     Attributes:
-        reachable: (as typed, bytes) of the budgets that some student fits.
-        infeasible: the others, each with the smallest reachable size and the format that binds.
-        size_of: recipe to bytes of each requested format.
+        reachable: those that some student fits; devices with the same limits share one.
+        infeasible: the others, each with the smallest reachable size and what binds.
+        profiles: the devices that were asked for.
+        size_of: recipe to bytes of each format, and of RAM where a device limits it.
     """
 
-    reachable: tuple[tuple[str, int], ...]
+    reachable: tuple[Budget, ...]
     infeasible: tuple[Infeasible, ...]
+    profiles: tuple[DeviceProfile, ...]
     size_of: SizeOf
 
 
 def check_budgets(job: Job, dataset: Dataset) -> Budgets:
-    """Return which of ``job``'s budgets can be met, before anything is trained.
+    """Return which of ``job``'s budgets and devices can be met, before anything is trained.
 
     Raises:
-        BudgetError: none of them.
+        InputError: an unknown device, or one that lacks an operator of the student.
+        BudgetError: none of them can be met.
     """
     classes = len(dataset.class_names)
-    exporters = [exporter(name) for name in job.formats]
+    base = _base(job, dataset)
+    profiles = tuple(load_profile(device) for device in job.devices)
+    budgets = _budgets(job, profiles)
+    exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
+    counts_ram = any(RAM in budget.limits for budget in budgets)
 
     @cache
     def size_of(recipe: Recipe) -> dict[str, int]:
         program = quantized_shape(build_student(recipe, classes=classes, seed=0))
-        return {e.format: sum(count for _, count in e.byte_table(program, name=job.name)) for e in exporters}
+        sizes = {e.format: sum(count for _, count in e.byte_table(program, name=job.name)) for e in exporters}
+        return {**sizes, RAM: _working_bytes(program)} if counts_ram else sizes
 
-    size_bytes, binding = smallest(_base(job, dataset), size_of=size_of)
-    pairs = list(zip(job.budgets, job.budget_bytes, strict=True))
-    infeasible = tuple(
-        Infeasible(budget_bytes=wanted, budget=text, smallest_bytes=size_bytes, format=binding)
-        for text, wanted in pairs
-        if wanted < size_bytes
-    )
-    reachable = tuple(pair for pair in pairs if pair[1] >= size_bytes)
-    if not reachable:
-        raise BudgetError(
-            f"a budget must hold the smallest student: received budgets={', '.join(job.budgets)}; the smallest reachable "
-            f"size is {format_bytes(size_bytes)} ({size_bytes} bytes), where {binding} binds; ask for at least that"
+    program = quantized_shape(build_student(smallest(base), classes=classes, seed=0))
+    for profile in profiles:
+        need_operators(profile, program)
+    reachable, infeasible = [], []
+    for budget in budgets:
+        sizes = size_of(smallest(base, bits=budget.bits))
+        binding = binding_limit(sizes, budget.limits)
+        if sizes[binding] <= budget.limits[binding]:
+            reachable.append(budget)
+            continue
+        infeasible.append(
+            Infeasible(budget_bytes=budget.limits[binding], budget=budget.name, smallest_bytes=sizes[binding], format=binding)
         )
-    return Budgets(reachable, infeasible, size_of)
+    if not reachable:
+        raise BudgetError(_unreachable(job, infeasible))
+    return Budgets(tuple(reachable), tuple(infeasible), profiles, size_of)
+
+
+def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
+    """Return what each student of ``job`` must keep to: one for each budget, one for all devices with the same limits."""
+    bits = _bits(job)
+    budgets = [
+        Budget(text, dict.fromkeys(job.formats, size), bits) for text, size in zip(job.budgets, job.budget_bytes, strict=True)
+    ]
+    for profile in profiles:
+        if [each.name for each in profiles].count(profile.name) > 1:
+            raise InputError(f"every device has a name of its own: received {profile.name!r} twice; rename one of the profiles")
+        known = profile.operators.weight_bits
+        if bits is not None and bits not in known:
+            raise InputError(
+                f"a device computes with the weights of its students: received weight_bits={bits} and device={profile.name!r}, "
+                f"which has {' and '.join(map(str, known))}; leave weight_bits or the device out"
+            )
+        fixed = bits or (known[0] if len(known) == 1 else None)
+        if not any(budget.limits == profile.limits() and budget.bits == fixed for budget in budgets):
+            budgets.append(Budget(profile.name, profile.limits(), fixed))
+    return budgets
+
+
+def _working_bytes(program: Program) -> int:
+    from understudy.export.c import CExporter
+
+    static_bytes = CExporter().ram_bytes(program)
+    return working_bytes(static_bytes, input_bytes=math.prod(program.source.input_shape), classes=program.classes)
+
+
+def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:
+    if not job.devices:
+        worst = infeasible[0]
+        return (
+            f"a budget must hold the smallest student: received budgets={', '.join(job.budgets)}; the smallest reachable size "
+            f"is {format_bytes(worst.smallest_bytes)} ({worst.smallest_bytes} bytes), where {worst.format} binds; ask for at "
+            "least that"
+        )
+    missed = "; ".join(
+        f"{each.budget} has {each.budget_bytes} bytes where the smallest {each.binding} takes {each.smallest_bytes}"
+        for each in infeasible
+    )
+    return (
+        f"a device must hold the smallest student: received devices={', '.join(job.devices)}, where {missed}; "
+        "choose a larger device, or lower max_words and max_bytes"
+    )
 
 
 def _base(job: Job, dataset: Dataset) -> Recipe:

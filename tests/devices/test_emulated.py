@@ -14,11 +14,11 @@ from bundles import make_bundle
 from emulators import need, need_microcontrollers
 from programs import TEXTS, utterance_program
 from understudy.bundle import Bundle
+from understudy.device_measurements import Measurement
 from understudy.devices.bench import bench, bundle_examples, own_examples
 from understudy.devices.linux import ARCHITECTURES
 from understudy.devices.profile import MODEL_STACK_BYTES, device_names, load_profile
 from understudy.errors import BudgetError, InputError, SetupError
-from understudy.measurements import Measurement
 from understudy.program.interpreter import Scores, run
 
 CORES = [name for name in device_names() if load_profile(name).emulator]

@@ -15,8 +15,8 @@ from understudy.units import format_bytes
 
 if TYPE_CHECKING:
     from understudy.bundle import Bundle
+    from understudy.device_measurements import Measurement
     from understudy.devices.runner import Examples
-    from understudy.measurements import Measurement
 
 _COLUMNS = ("target", "format", "latency", "instructions", "flash", "RAM", "exact", "runtime")
 _WORDS = ("target", "format", "exact", "runtime")

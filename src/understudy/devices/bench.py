@@ -10,6 +10,9 @@ import numpy as np
 from understudy.bundle import Bundle
 from understudy.bundle.vectors import unpack_vectors
 from understudy.bundle.write import VECTORS
+from understudy.device_measurements import Measurement
+from understudy.devices.android import AndroidRunner
+from understudy.devices.browser import BrowserRunner
 from understudy.devices.host import HostRunner
 from understudy.devices.linux import ARCHITECTURES, LinuxRunner
 from understudy.devices.microcontroller import MicrocontrollerRunner
@@ -17,7 +20,6 @@ from understudy.devices.profile import DeviceProfile, device_names, load_profile
 from understudy.devices.runner import Examples, Runner
 from understudy.errors import BundleError, InputError, SetupError, VerificationError
 from understudy.family import FAMILY_FILENAME, Family
-from understudy.measurements import Measurement
 from understudy.program.interpreter import Scores
 from understudy.progress import Progress, SilentProgress
 from understudy.projections.text import encode
@@ -55,6 +57,10 @@ def _device_runner(profile: DeviceProfile) -> Runner:
         return MicrocontrollerRunner(profile)
     if profile.runner in ARCHITECTURES:
         return LinuxRunner(profile.name, profile.runner, profile.clock.hz if profile.clock else None)
+    if profile.runner == "browser":
+        return BrowserRunner()
+    if profile.runner == "android":
+        return AndroidRunner(profile.name)
     raise InputError(
         f"a device that is run has a runner: received on={profile.name!r}, which nothing here can run "
         f"({profile.why_no_runner}); use it with compress --device, and run the files on the device itself"

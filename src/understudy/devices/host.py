@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from understudy.bundle import Bundle
+from understudy.device_measurements import Measurement
 from understudy.devices.runner import Examples, compared
 from understudy.export.parity import measure_latency
-from understudy.measurements import LatencyMicroseconds, Measurement
+from understudy.measurements import LatencyMicroseconds
 
 
 @contextlib.contextmanager

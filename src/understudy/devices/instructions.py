@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from understudy.device_measurements import InstructionRow
 from understudy.devices.emulation import compile_c, version_of
 from understudy.errors import VerificationError
 from understudy.export.c_session import c_compiler
-from understudy.measurements import InstructionRow
 
 COUNTS = "counts.txt"
 _PLUGIN = "count.so"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.bundle import Bundle
+from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
     compile_c,
     model_flags,
@@ -22,7 +23,6 @@ from understudy.devices.instructions import build_plugin, estimated_us, read_cou
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.export.c_session import c_compiler
 from understudy.export.c_source import c_identifier
-from understudy.measurements import Measurement
 
 FLAGS = ("-std=c99", "-O2", "-g", "-static", "-Wall", "-Werror")
 _PROGRAM = "bench"

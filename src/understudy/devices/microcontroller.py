@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.bundle import Bundle
+from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
     compile_c,
     model_flags,
@@ -27,7 +28,6 @@ from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import BudgetError
 from understudy.export.c_session import c_compiler
 from understudy.export.c_source import c_identifier
-from understudy.measurements import Measurement
 from understudy.units import format_bytes
 
 TOOLCHAIN = "arm-none-eabi-"

@@ -124,7 +124,7 @@ class DeviceProfile(_Table):
     flash: Memory
     """Where the model is stored."""
     ram: Memory
-    """Where it works: static RAM and stack of the C format."""
+    """Where it works: for C the static RAM, the text, the scores and the stack."""
     clock: Clock | None = None
     """The processor's clock."""
     formats: Formats

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.bundle import Bundle
+from understudy.device_measurements import DifferingLabel, Measurement
 from understudy.export.parity import compare
 from understudy.export.protocol import Float32Array, Int32Array
-from understudy.measurements import DifferingLabel, LatencyMicroseconds, Measurement
+from understudy.measurements import LatencyMicroseconds
 from understudy.program.interpreter import Scores
 
 

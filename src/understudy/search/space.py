@@ -11,8 +11,12 @@ import optuna
 
 from understudy.students.recipe import Recipe, StudentName
 
+RAM = "ram"
+"""The limit that is no file: the RAM that a prediction in C takes."""
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format."""
+"""Recipe to bytes of each requested format, and of ``RAM`` where a device limits it."""
+Limits = Mapping[str, int]
+"""Format, or ``RAM``, to most bytes."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
@@ -43,6 +47,31 @@ INT4_UP_TO_BYTES = 1024 * 1024
 _TOKEN_FEATURES = ((8 * 1024, 96), (12 * 1024, 128), (24 * 1024, 192), (48 * 1024, 256), (float("inf"), 384))
 _UTTERANCE_FEATURES = ((8 * 1024, 192), (12 * 1024, 256), (24 * 1024, 384), (48 * 1024, 768), (float("inf"), 1152))
 """(Bytes below which, features): one token needs fewer than a whole utterance, where all n-grams share the columns."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one student must keep to, for a size that was asked for or for a device.
+
+    Attributes:
+        name: the size as typed or the name of the device; also the student's folder.
+        limits: format, or ``RAM``, to most bytes.
+        bits: 4 or 8 to fix the bits of weights, None to search them.
+    """
+
+    name: str
+    limits: Limits
+    bits: Literal[4, 8] | None = None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The files that are written."""
+        return tuple(name for name in self.limits if name != RAM)
+
+    @property
+    def file_bytes(self) -> int:
+        """Most bytes of every file."""
+        return min(self.limits[name] for name in self.formats)
 
 
 @dataclass(frozen=True)
@@ -113,17 +142,17 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
     )
 
 
-def first_choice(base: Recipe, *, budget_bytes: int, size_of: SizeOf, bits: Literal[4, 8] | None) -> Choice:
+def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
     """Return ``seeded_choice``, with fewer features where it would leave no room for a layer."""
-    seed = seeded_choice(budget_bytes, student=base.student, bits=bits)
+    seed = seeded_choice(budget.file_bytes, student=base.student, bits=budget.bits)
     if seed.features == NO_FEATURES:
         return seed
     for features in reversed(FEATURES[: FEATURES.index(seed.features) + 1]):
         choice = replace(seed, features=features)
-        found = fit(choice, base, budget_bytes=budget_bytes, size_of=size_of)
+        found = fit(choice, base, limits=budget.limits, size_of=size_of)
         if found is not None and found.recipe.width >= LEAST_GOOD_WIDTH:
             return choice
-    return replace(SMALLEST, weight_bits=bits or 4)
+    return replace(SMALLEST, weight_bits=budget.bits or 4)
 
 
 def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
@@ -191,12 +220,13 @@ def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
     )
 
 
-def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> Candidate | None:
-    """Return the widest candidate of ``choice`` whose every file fits ``budget_bytes``, or None when none does."""
+def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Candidate | None:
+    """Return the widest candidate of ``choice`` that keeps to ``limits``, or None when none does."""
 
     @cache
     def fits(steps: int) -> bool:
-        return max(size_of(recipe_of(choice, base, steps * WIDTH_STEP)).values()) <= budget_bytes
+        sizes = size_of(recipe_of(choice, base, steps * WIDTH_STEP))
+        return all(sizes[name] <= limit for name, limit in limits.items())
 
     low, high = 1, LARGEST_WIDTH // WIDTH_STEP
     if not fits(low):
@@ -209,11 +239,12 @@ def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> 
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
 
-def smallest(base: Recipe, *, size_of: SizeOf) -> tuple[int, str]:
-    """Return the smallest reachable size in bytes of ``base``'s student and the format that binds it."""
-    recipe = recipe_of(SMALLEST, base, WIDTH_STEP)
-    if base.student in ("projection_net", "sgnn"):
-        recipe = replace(recipe, hidden=0)
-    sizes = size_of(recipe)
-    binding = max(sizes, key=lambda name: sizes[name])
-    return sizes[binding], binding
+def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:
+    """Return the recipe of ``base``'s student that takes the fewest bytes."""
+    recipe = recipe_of(replace(SMALLEST, weight_bits=bits or 4), base, WIDTH_STEP)
+    return replace(recipe, hidden=0) if base.student in ("projection_net", "sgnn") else recipe
+
+
+def binding_limit(sizes: Mapping[str, int], limits: Limits) -> str:
+    """Return the name in ``limits`` that ``sizes`` come closest to, or exceed most."""
+    return max(limits, key=lambda name: sizes[name] / limits[name])
