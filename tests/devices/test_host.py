@@ -10,7 +10,7 @@ import pytest
 from bundles import make_bundle
 from understudy.bundle import Bundle
 from understudy.devices.bench import bundle_examples
-from understudy.devices.host import HostRunner, pinned_to_one_core
+from understudy.devices.host import HostRunner, pinned
 from understudy.errors import InputError
 
 
@@ -45,7 +45,22 @@ def test_a_format_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_pinning_is_undone() -> None:
     before = os.sched_getaffinity(0)
-    with pinned_to_one_core() as pinned:
-        assert pinned
+    with pinned(1) as is_pinned:
+        assert is_pinned
         assert len(os.sched_getaffinity(0)) == 1
     assert os.sched_getaffinity(0) == before
+
+
+def test_threads_are_measured_beside_a_single_one(bundle: Bundle) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one core")
+    found = HostRunner(threads=2, seconds=0.02).run(bundle, bundle_examples(bundle))
+    assert [(each.format, each.threads) for each in found if each.format == "c"] == [("c", 1)]
+    assert [each.threads for each in found if each.format == "onnx"] == [1, 2]
+    assert [each.threads for each in found if each.format == "litert"] == [1, 2]
+    assert all(each.exact for each in found)
+
+
+def test_more_threads_than_cores_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match="threads are timed on a core each: received threads=5000"):
+        HostRunner(threads=5000).check(bundle)

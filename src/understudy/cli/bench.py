@@ -41,6 +41,9 @@ def bench(
     format_names: Annotated[
         list[str] | None, typer.Option("--format", metavar="NAME", help="Files that the host runs; repeat it. Default: all.")
     ] = None,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Measure on the host with N threads too, where a runtime can use them.")
+    ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a bundle's files on this machine and on devices.
@@ -58,7 +61,7 @@ def bench(
     examples = _examples(opened, test, text)
     formats = tuple(format_names) if format_names else None
     with open_progress(sys.stderr, silent=as_json) as progress:
-        found = run_bench(opened, on or ["host"], examples=examples, formats=formats, progress=progress)
+        found = run_bench(opened, on or ["host"], examples=examples, formats=formats, threads=threads, progress=progress)
     family_folder = find_family(opened)
     if family_folder is not None:
         from understudy.report.page import write_report
@@ -113,7 +116,7 @@ def _print(found: Sequence[Measurement], examples: Examples) -> None:
 def _row(each: Measurement) -> tuple[str, ...]:
     time = as_microseconds(each.latency_us.median if each.latency_us else None)
     return (
-        each.target,
+        each.target if each.threads == 1 else f"{each.target}, {each.threads} threads",
         each.format,
         time if each.measured or each.latency_us is None else f"~{time}",
         "-" if each.instructions is None else f"{each.instructions:,}",

@@ -30,18 +30,19 @@ REFERENCE_FORMATS = ("c", "onnx", "litert")
 """The order in which a file of the bundle is looked for that answers for the user's own texts."""
 
 
-def runner_for(target: str, *, formats: tuple[str, ...] | None = None) -> Runner:
+def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: int = 1) -> Runner:
     """Return what executes a bundle for ``target``.
 
     Args:
         target: ``host``, an architecture, the name of a device or the path of a device profile.
         formats: files that the host runs; None for all.
+        threads: of the host, where a runtime can use several.
 
     Raises:
         InputError: no such target, or a device that nothing here can run.
     """
     if target == "host":
-        return HostRunner(formats)
+        return HostRunner(formats, threads)
     if target in ARCHITECTURES:
         return LinuxRunner(target, target)
     if not target.endswith(".toml") and target not in device_names():
@@ -124,6 +125,7 @@ def bench(
     *,
     examples: Examples,
     formats: tuple[str, ...] | None = None,
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> list[Measurement]:
     """Return the measurements of ``bundle`` on every one of ``targets``; nothing is run unless all of them can be.
@@ -137,7 +139,7 @@ def bench(
     if len(set(targets)) < len(targets):
         raise InputError(f"every target is named once: received on={', '.join(targets)}; remove the repeated one")
     progress = progress or SilentProgress()
-    runners = {target: runner_for(target, formats=formats) for target in targets}
+    runners = {target: runner_for(target, formats=formats, threads=threads) for target in targets}
     for runner in runners.values():
         runner.check(bundle)
     measurements: list[Measurement] = []

@@ -30,12 +30,12 @@ except ImportError as error:
 
 
 class LitertSession:
-    """A ``.tflite`` file in the LiteRT interpreter with its default delegate, one thread, batch 1."""
+    """A ``.tflite`` file in the LiteRT interpreter with its default delegate, batch 1."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
         self.runtime = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
         with dropped_lines(b"INFO: Created TensorFlow Lite XNNPACK delegate"):
-            self._interpreter = Interpreter(model_content=content, num_threads=1)
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input: int = self._interpreter.get_input_details()[0]["index"]
         self._output: int = self._interpreter.get_output_details()[0]["index"]
@@ -65,7 +65,7 @@ class LitertExporter:
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
         return byte_rows(program, *write_program(program))
 
-    def open(self, folder: Path, *, name: str) -> LitertSession:  # noqa: ARG002 - files do not hold the name
+    def open(self, folder: Path, *, name: str, threads: int = 1) -> LitertSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
 
         Raises:
@@ -75,7 +75,7 @@ class LitertExporter:
         content = read_model_file(path)
         try:
             _check(content)
-            return LitertSession(content)
+            return LitertSession(content, threads=threads)
         except (ValueError, RuntimeError, struct.error, IndexError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

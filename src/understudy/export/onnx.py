@@ -39,12 +39,12 @@ _UNREADABLE = (
 
 
 class OnnxSession:
-    """An ONNX file in onnxruntime on the CPU, one thread, batch 1."""
+    """An ONNX file in onnxruntime on the CPU, batch 1."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # x86 without VNNI would otherwise saturate sums of two products at 16 bits
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 4  # what is wrong with a file reaches the caller as an exception
@@ -75,7 +75,7 @@ class OnnxExporter:
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
         return byte_rows(program, *write_program(program))
 
-    def open(self, folder: Path, *, name: str) -> OnnxSession:  # noqa: ARG002 - files do not hold the name
+    def open(self, folder: Path, *, name: str, threads: int = 1) -> OnnxSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
 
         Raises:
@@ -85,7 +85,7 @@ class OnnxExporter:
         content = read_model_file(path)
         try:
             _check(content)
-            return OnnxSession(content)
+            return OnnxSession(content, threads=threads)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise BundleError(
