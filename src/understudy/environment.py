@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,15 @@ EXTRAS = {
     "image": ("pillow",),
 }
 """Extra to the packages that it brings; ``pyproject.toml``."""
+TARGETS = {
+    "Cortex-M devices": ("arm-none-eabi-gcc", "qemu-system-arm"),
+    "aarch64": ("aarch64-linux-gnu-gcc", "qemu-aarch64"),
+    "armhf": ("arm-linux-gnueabihf-gcc", "qemu-arm"),
+    "riscv64": ("riscv64-linux-gnu-gcc", "qemu-riscv64"),
+    "browser": ("chromium", "clang", "wasm-ld"),
+    "Android devices": ("adb",),
+}
+"""What ``bench --on`` runs beside the host, to the commands that it needs."""
 _IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL", "ai-edge-litert": "ai_edge_litert"}
 
 
@@ -64,6 +74,7 @@ class Environment:
     formats: tuple[Ability, ...]
     teachers: tuple[Ability, ...]
     inputs: tuple[Ability, ...]
+    targets: tuple[Ability, ...]
 
 
 def inspect_environment() -> Environment:
@@ -92,6 +103,7 @@ def inspect_environment() -> Environment:
             _built_in("images (.npz)", "numpy"),
             _from_extra("pictures (PNG, JPEG, WebP)", "image", versions),
         ),
+        targets=tuple(_from_commands(name, commands) for name, commands in TARGETS.items()),
     )
 
 
@@ -130,6 +142,14 @@ def _from_packages(name: str, needed: tuple[str, ...], install: str, versions: d
     if missing:
         return Ability(name, False, f"missing: {', '.join(missing)}", install)
     return Ability(name, True, ", ".join(f"{package} {versions[package]}" for package in needed), None)
+
+
+def _from_commands(name: str, commands: tuple[str, ...]) -> Ability:
+    missing = [command for command in commands if shutil.which(command) is None]
+    if missing:
+        install = "apt-get install adb" if "adb" in missing else "make devices"
+        return Ability(name, False, f"missing: {', '.join(missing)}", install)
+    return Ability(name, True, ", ".join(commands), None)
 
 
 def _c_format() -> Ability:
