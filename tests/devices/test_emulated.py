@@ -27,7 +27,7 @@ CORES = [name for name in device_names() if load_profile(name).emulator]
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with the C format."""
-    return make_bundle(tmp_path_factory.mktemp("bundle") / "16KB", formats=("c",))
+    return make_bundle(tmp_path_factory.mktemp("a bundle") / "16KB", formats=("c",))
 
 
 def measure(bundle: Bundle, target: str) -> Measurement:

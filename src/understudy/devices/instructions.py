@@ -102,8 +102,7 @@ def _steps(addresses: list[int], *, folder: Path, program: str, toolchain: str, 
     steps = {}
     # each answer begins with the address; then function and place in turns, the innermost inlined function first
     for block in re.split(r"^(?=0x[0-9a-f]+$)", answer, flags=re.MULTILINE)[1:]:
-        address, *lines = block.split()
-        lines = [line for line in lines if not line.startswith("(")]  # "(discriminator 3)"
+        address, *lines = (re.sub(r" \(discriminator \d+\)$", "", line) for line in block.splitlines())
         frames = dict(zip(lines[0::2], lines[1::2], strict=False))
         place = frames.get(f"us_{name}_predict", "")
         path, _, number = place.rpartition(":")
