@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from importlib import resources
@@ -18,7 +19,7 @@ from understudy.device_measurements import Measurement
 from understudy.devices.bench import bench, bundle_examples, own_examples
 from understudy.devices.linux import ARCHITECTURES
 from understudy.devices.profile import MODEL_STACK_BYTES, device_names, load_profile
-from understudy.errors import BudgetError, InputError, SetupError
+from understudy.errors import BudgetError, InputError, SetupError, VerificationError
 from understudy.program.interpreter import Scores, run
 
 CORES = [name for name in device_names() if load_profile(name).emulator]
@@ -173,6 +174,29 @@ def test_the_room_for_the_stack_is_checked(bundle: Bundle, tmp_path: Path) -> No
 def test_a_missing_tool_is_one_line(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match=r"running on cortex-m4 needs arm-none-eabi-gcc: .* run: make devices"):
+        measure(bundle, "cortex-m4")
+
+
+@pytest.mark.parametrize(
+    ("says", "error", "message"),
+    [
+        ("qemu: unknown option 'plugin'", SetupError, "counting instructions needs a QEMU with plugins"),
+        (
+            "qemu: fault",
+            VerificationError,
+            "a model runs on cortex-m4: received exit_code=1 from qemu-system-arm 'qemu: fault'",
+        ),
+    ],
+)
+def test_an_emulator_that_fails_is_one_line(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, error: type[Exception], message: str
+) -> None:
+    need_microcontrollers()
+    fake = tmp_path / "qemu-system-arm"
+    fake.write_text(f'#!/bin/sh\necho "{says}" >&2\nexit 1\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(error, match=message):
         measure(bundle, "cortex-m4")
 
 

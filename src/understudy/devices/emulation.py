@@ -92,6 +92,7 @@ def run_program(command: Sequence[str], *, folder: Path, target: str) -> None:
     """Run an emulator in ``folder``.
 
     Raises:
+        SetupError: the emulator was built without plugins.
         VerificationError: the program in it ended with an error or did not end.
     """
     try:
@@ -102,6 +103,11 @@ def run_program(command: Sequence[str], *, folder: Path, target: str) -> None:
         ) from None
     if result.returncode:
         said = " ".join(result.stderr.split())[-200:]
+        if "plugin" in said:
+            raise SetupError(
+                f"counting instructions needs a QEMU with plugins: received {command[0]} says {said!r}; install the "
+                "distribution's qemu-system-arm and qemu-user, not the static build"
+            )
         raise VerificationError(
             f"a model runs on {target}: received exit_code={result.returncode} from {command[0]} {said!r}; please report this"
         )
