@@ -10,10 +10,10 @@ from understudy.measurements import Count, LatencyMicroseconds, Record, Relative
 
 
 class DifferingLabel(Record):
-    """A text that a device labels otherwise than the reference."""
+    """An example that a device labels otherwise than the reference."""
 
     row: Count
-    """Its row among the texts that were run, from 0."""
+    """Its row among the examples that were run, from 0."""
     expected: Text
     """The reference's label."""
     received: Text
@@ -41,13 +41,13 @@ class Measurement(Record):
     measured: bool
     """True where ``latency_us`` was timed on the target itself; false where it is an estimate or there is none."""
     exact: bool
-    """Labels and integer logits of every text equal the reference's."""
-    texts: Annotated[int, Field(gt=0)]
-    """Texts that were run."""
+    """Labels and integer logits of every example equal the reference's."""
+    examples: Annotated[int, Field(gt=0)]
+    """Texts or images that were run."""
     threads: Annotated[int, Field(gt=0)] = 1
     """Threads of the runtime."""
     latency_us: LatencyMicroseconds | None = None
-    """Microseconds for one text."""
+    """Microseconds for one of them."""
     clock_hz: Annotated[int, Field(gt=0)] | None = None
     """The clock of an estimate: one instruction is taken as one cycle; null where nothing was estimated."""
     instructions: Count | None = None

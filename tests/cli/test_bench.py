@@ -68,5 +68,5 @@ def test_a_test_split_is_pushed_through(written_bundle: Path, tiny_csv: Path) ->
     assert outcome.exit_code == 0, outcome.err
     document = json.loads(outcome.out)
     assert document["origin"] == tiny_csv.name
-    assert document["texts"] == document["measurements"][0]["texts"] == len(tiny_csv.read_text().splitlines()) - 1
+    assert document["examples"] == document["measurements"][0]["examples"] == len(tiny_csv.read_text().splitlines()) - 1
     assert document["measurements"][0]["exact"]

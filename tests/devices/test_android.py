@@ -45,14 +45,14 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def few(bundle: Bundle) -> Examples:
     examples = bundle_examples(bundle)
     scores = Scores(examples.reference.logits[4:7], examples.reference.probabilities[4:7])
-    return replace(examples, byte_ids=examples.byte_ids[4:7], reference=scores)
+    return replace(examples, inputs=examples.inputs[4:7], reference=scores)
 
 
 def test_the_tool_runs_every_text_and_its_scores_are_compared(bundle: Bundle, phone: Path) -> None:
     (found,) = bench(bundle, ["android-mid"], examples=few(bundle))
     assert found.exact
     assert found.measured
-    assert found.texts == 3
+    assert found.examples == 3
     assert found.latency_us is not None
     assert found.latency_us.median == 81
     assert found.runtime == "LiteRT benchmark tool on Stand-in 1"

@@ -23,7 +23,7 @@ def test_a_page_answers_exactly_and_is_timed(tmp_path: Path, monkeypatch: pytest
     (found,) = bench(bundle, ["browser"], examples=examples)
     assert found.exact
     assert found.measured
-    assert found.texts == 64
+    assert found.examples == 64
     assert found.clock_hz is None
     assert found.latency_us is not None
     assert 0 < found.latency_us.p10 <= found.latency_us.median <= found.latency_us.p90

@@ -13,8 +13,10 @@ import pytest
 
 from bundles import make_bundle
 from emulators import need, need_microcontrollers
+from image_programs import image_program
 from programs import TEXTS, utterance_program
 from understudy.bundle import Bundle
+from understudy.bundle.vectors import synthetic_images
 from understudy.device_measurements import Measurement
 from understudy.devices.bench import bench, bundle_examples, own_examples
 from understudy.devices.linux import ARCHITECTURES
@@ -41,7 +43,7 @@ def test_every_core_answers_exactly(bundle: Bundle, core: str) -> None:
     need_microcontrollers()
     found = measure(bundle, core)
     assert found.exact
-    assert found.texts == 64
+    assert found.examples == 64
     assert found.max_probability_difference < 1e-6
     assert found.format == "c"
 
@@ -130,12 +132,25 @@ def test_a_wrong_answer_is_found_and_named(bundle: Bundle) -> None:
     ]
 
 
+def test_images_run_on_a_microcontroller(tmp_path: Path) -> None:
+    need_microcontrollers()
+    program = image_program()
+    made = make_bundle(tmp_path / "b", program=program, formats=("c", "onnx"))
+    found = measure(made, "cortex-m4")
+    assert found.exact
+    assert {"convolve stem", "convolve_depthwise spread_one", "linear mixed_one"} <= {row.where for row in found.instruction_table}
+    own = own_examples(made, synthetic_images(made.manifest.image_shape, count=5, seed=1), origin="these")
+    (again,) = bench(made, ["cortex-m0"], examples=own)
+    assert again.exact
+    assert again.examples == 5
+
+
 def test_own_texts_have_the_reference_answers(tmp_path: Path) -> None:
     need_microcontrollers()
     program = utterance_program()
     made = make_bundle(tmp_path / "b", program=program, formats=("c", "onnx"))
     examples = own_examples(made, TEXTS, origin="these")
-    expected = run(program, examples.byte_ids)
+    expected = run(program, examples.inputs)
     np.testing.assert_array_equal(examples.reference.logits.argmax(axis=1), expected.logits.argmax(axis=1))
     relative = expected.logits.astype(int) - expected.logits.max(axis=1, keepdims=True)
     visible = expected.probabilities > 1e-30
@@ -143,7 +158,7 @@ def test_own_texts_have_the_reference_answers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(recovered[visible], relative[visible])
     (found,) = bench(made, ["cortex-m0"], examples=examples)
     assert found.exact
-    assert found.texts == len(TEXTS)
+    assert found.examples == len(TEXTS)
 
 
 def small_board(folder: Path, *, flash: int, ram: int) -> str:

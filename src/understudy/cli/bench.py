@@ -33,7 +33,8 @@ def bench(
         ),
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Texts to run in place of the bundle's own: a table, as a test split.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Run these in place of the bundle's own examples: a table; NPZ or a folder."),
     ] = None,
     text: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The text column of --test; guessed from its name.")
@@ -73,7 +74,7 @@ def bench(
         print_json(
             {
                 "bundle": str(bundle),
-                "texts": len(examples.byte_ids),
+                "examples": len(examples.inputs),
                 "origin": examples.origin,
                 "measurements": [each.model_dump(mode="json") for each in found],
                 "recorded": None if family_folder is None else str(family_folder),
@@ -93,6 +94,11 @@ def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples
 
     if test is None:
         return bundle_examples(bundle)
+    shape = bundle.manifest.image_shape
+    if shape is not None:
+        from understudy.data.image import read_images
+
+        return own_examples(bundle, read_images(test, part="test", shape=shape).pixels, origin=test.name)
     from understudy.data.read import read_table
     from understudy.data.table import find_text_column, take_rows
 
@@ -103,7 +109,7 @@ def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples
 
 def _print(found: Sequence[Measurement], examples: Examples) -> None:
     print_table(_COLUMNS, [_row(each) for each in found], words=_WORDS)
-    typer.echo(f"{len(examples.byte_ids)} texts: {on_one_line(examples.origin)}")
+    typer.echo(f"{len(examples.inputs)} examples: {on_one_line(examples.origin)}")
     if any(each.clock_hz for each in found):
         typer.echo("~ an estimate: instructions of the emulated core, one taken as one cycle of its clock; nothing was timed")
     for each in found:

@@ -75,7 +75,7 @@ class AndroidRunner:
             VerificationError: the tool does not say what is expected of it.
         """
         some = Examples(
-            examples.byte_ids[:TEXTS],
+            examples.inputs[:TEXTS],
             type(examples.reference)(examples.reference.logits[:TEXTS], examples.reference.probabilities[:TEXTS]),
             examples.logit_scale,
             examples.origin,
@@ -85,14 +85,14 @@ class AndroidRunner:
             folder = Path(temporary)
             shutil.copy(bundle.folder / model, folder / "model.tflite")
             shutil.copy(os.environ[TOOL_VARIABLE], folder / "benchmark_model")
-            for row, ids in enumerate(some.byte_ids):
-                (folder / f"{row}.in").write_bytes(ids.astype("<i4").tobytes())
+            for row, values in enumerate(some.inputs):
+                (folder / f"{row}.in").write_bytes(values.tobytes())
             _adb("shell", f"rm -rf {FOLDER} && mkdir -p {FOLDER}")
             try:
                 _adb("push", *(str(path) for path in sorted(folder.iterdir())), FOLDER)
                 _adb("shell", f"chmod 755 {FOLDER}/benchmark_model")
                 name = _adb("shell", "getprop ro.product.model").strip()
-                times_us = [self._time_us(row, some.byte_ids.shape[1]) for row in range(len(some.byte_ids))]
+                times_us = [self._time_us(row, some.inputs.shape[1:]) for row in range(len(some.inputs))]
                 _adb("pull", *(f"{FOLDER}/{row}.out" for row in range(len(times_us))), str(folder))
             finally:
                 _adb("shell", f"rm -rf {FOLDER}")
@@ -118,7 +118,7 @@ class AndroidRunner:
             )
         ]
 
-    def _time_us(self, row: int, max_bytes: int) -> float:
+    def _time_us(self, row: int, shape: tuple[int, ...]) -> float:
         """Return the median microseconds of one text, and leave its scores on the device."""
         arguments = [
             f"{FOLDER}/benchmark_model",
@@ -128,7 +128,7 @@ class AndroidRunner:
             "--min_secs=0.2",
             "--warmup_min_secs=0.1",
             f"--input_layer={_INPUT}",
-            f"--input_layer_shape=1,{max_bytes}",
+            f"--input_layer_shape={','.join(map(str, (1, *shape)))}",
             f"--input_layer_value_files={_INPUT}:{FOLDER}/{row}.in",
             f"--output_filepath={FOLDER}/{row}.out",
         ]

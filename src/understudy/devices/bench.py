@@ -1,4 +1,4 @@
-"""From the words behind ``--on`` to measurements: which runner, which texts, and the record that keeps the answer."""
+"""From the words behind ``--on`` to measurements: which runner, which examples, and the record that keeps the answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from understudy.bundle import Bundle
+from understudy.bundle.opened import Content
 from understudy.bundle.vectors import unpack_vectors
 from understudy.bundle.write import VECTORS
 from understudy.device_measurements import Measurement
@@ -22,12 +23,11 @@ from understudy.errors import BundleError, InputError, SetupError, VerificationE
 from understudy.family import FAMILY_FILENAME, Family
 from understudy.program.interpreter import Scores
 from understudy.progress import Progress, SilentProgress
-from understudy.projections.text import encode
 
 PLAIN_TARGETS = ("host", *ARCHITECTURES)
 """Targets that are no device of ``profiles/``."""
 REFERENCE_FORMATS = ("c", "onnx", "litert")
-"""The order in which a file of the bundle is looked for that answers for the user's own texts."""
+"""The order in which a file of the bundle is looked for that answers for the user's own examples."""
 
 
 def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: int = 1) -> Runner:
@@ -69,7 +69,7 @@ def _device_runner(profile: DeviceProfile) -> Runner:
 
 
 def bundle_examples(bundle: Bundle) -> Examples:
-    """Return the bundle's own synthetic texts with the reference's answers.
+    """Return the bundle's own synthetic texts or images with the reference's answers.
 
     Raises:
         BundleError: they are damaged.
@@ -80,22 +80,21 @@ def bundle_examples(bundle: Bundle) -> Examples:
         raise BundleError(
             f"a bundle holds its vectors: received bundle={str(bundle.folder)!r} ({error}); copy the whole folder again"
         ) from None
-    return Examples(vectors.byte_ids, vectors.scores, vectors.logit_scale, "the bundle's synthetic texts")
+    return Examples(vectors.inputs, vectors.scores, vectors.logit_scale, "the bundle's synthetic examples")
 
 
-def own_examples(bundle: Bundle, texts: Sequence[str | bytes], *, origin: str) -> Examples:
-    """Return ``texts`` with the answers of a file of the bundle that reproduces the bundle's vectors on this machine.
+def own_examples(bundle: Bundle, content: Content, *, origin: str) -> Examples:
+    """Return ``content`` with the answers of a file of the bundle that reproduces the bundle's vectors on this machine.
 
     Raises:
         SetupError: no file of the bundle runs here.
         VerificationError: the file that runs here does not reproduce the vectors.
     """
     known = bundle_examples(bundle)
-    byte_ids = encode(texts, max_bytes=bundle.manifest.max_bytes)
     missing: list[str] = []
     for format_name in (name for name in REFERENCE_FORMATS if name in bundle.formats):
         try:
-            session = bundle.load(format_name).session
+            model = bundle.load(format_name)
         except SetupError as error:
             missing.append(str(error))
             continue
@@ -104,8 +103,9 @@ def own_examples(bundle: Bundle, texts: Sequence[str | bytes], *, origin: str) -
             raise VerificationError(
                 f"the {format_name} file reproduces the bundle's vectors: received {check.reason}; do not use it here"
             )
-        probabilities = session.predict(byte_ids)
-        return Examples(byte_ids, _scores(probabilities, known.logit_scale), known.logit_scale, origin)
+        inputs = model.inputs(content)
+        probabilities = model.session.predict(inputs)
+        return Examples(inputs, _scores(probabilities, known.logit_scale), known.logit_scale, origin)
     raise SetupError(
         f"answers to compare with come from a file that runs here: received formats={','.join(bundle.formats)!r}; "
         f"{missing[0].rpartition('; ')[2] if missing else 'run: understudy doctor'}"

@@ -25,10 +25,10 @@ from understudy.errors import SetupError, VerificationError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLANG_FLAGS = ("--target=wasm32", "-std=c99", "-O2", "-ffreestanding", "-nostdlib", "-fvisibility=hidden")
-LINKER_FLAGS = "-Wl,--no-entry,--strip-all,--export=text,--export=scores,-z,stack-size=4096"
+LINKER_FLAGS = "-Wl,--no-entry,--strip-all,--export=input,--export=scores,-z,stack-size=4096"
 BATCH_MILLISECONDS = 10
-"""How long each text is run: the clock of a page has steps of a tenth of a millisecond."""
-TIMED_TEXTS = 256
+"""How long each input is run: the clock of a page has steps of a tenth of a millisecond."""
+TIMED_INPUTS = 256
 """Texts that are timed; all of them are compared."""
 LIMIT_SECONDS = 600
 _MODULE, _PAGE = "model.wasm", "page.html"
@@ -51,20 +51,20 @@ class BrowserRunner:
         Raises:
             VerificationError: the page did not give an answer.
         """
-        texts = examples.texts()
+        inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-browser-") as temporary:
             folder = Path(temporary)
             format_name, module, how = _module(bundle, folder)
             page = string.Template(resources.files(__package__).joinpath("browser.html").read_text("utf-8")).substitute(
-                texts=json.dumps([base64.b64encode(text).decode("ascii") for text in texts]),
+                inputs=json.dumps([base64.b64encode(each).decode("ascii") for each in inputs]),
                 classes=len(bundle.labels),
                 batch_milliseconds=BATCH_MILLISECONDS,
-                timed_texts=TIMED_TEXTS,
+                timed_inputs=TIMED_INPUTS,
                 module=base64.b64encode(module).decode("ascii"),
             )
             (folder / _PAGE).write_text(page, "utf-8")
             answer = _open_page(folder)
-        scores = np.frombuffer(base64.b64decode(answer["scores"]), "<f4").reshape(len(texts), len(bundle.labels))
+        scores = np.frombuffer(base64.b64decode(answer["scores"]), "<f4").reshape(len(inputs), len(bundle.labels))
         return [
             Measurement.model_validate(
                 {
@@ -73,8 +73,8 @@ class BrowserRunner:
                     "runtime": f"{version_of(_browser())}, {how}",
                     "measured": True,
                     "latency_us": spread_us(answer["microseconds"]),
-                    "note": f"on a page of this machine's browser; each of {len(answer['microseconds'])} texts was run for "
-                    f"{BATCH_MILLISECONDS} ms, so a time is a mean of that text",
+                    "note": f"on a page of this machine's browser; each of {len(answer['microseconds'])} inputs was run for "
+                    f"{BATCH_MILLISECONDS} ms, so a time is a mean of that one",
                     **compared(np.array(scores, np.float32), examples, bundle),
                 }
             )

@@ -1,4 +1,4 @@
-"""What emulated targets share: the program in ``c/`` around a bundle's ``model.h``, its texts and answers, and the tools."""
+"""What emulated targets share: the program in ``c/`` around a bundle's ``model.h``, its inputs and answers, and the tools."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from understudy.export.c_source import c_identifier
 from understudy.export.protocol import Float32Array
 
 UInt32Array = npt.NDArray[np.uint32]
-TEXTS, ANSWERS = "texts.bin", "answers.bin"
+INPUTS, ANSWERS = "inputs.bin", "answers.bin"
 LIMIT_SECONDS = 1800
 """An emulated run that takes longer hangs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the emulated program wrote for each text: scores ``[texts, classes]`` and bytes of stack ``[texts]``."""
+    """What the emulated program wrote for each input: scores ``[inputs, classes]`` and bytes of stack ``[inputs]``."""
 
     scores: Float32Array
     stack_bytes: UInt32Array
@@ -66,7 +66,7 @@ def model_flags(bundle: Bundle) -> list[str]:
         str(bundle.folder.resolve()),
         f"-DMODEL_PREDICT=us_{identifier}_predict",
         f"-DMODEL_CLASSES=US_{upper}_CLASSES",
-        f"-DMODEL_MAX_BYTES=US_{upper}_MAX_BYTES",
+        f"-DMODEL_INPUT_BYTES=US_{upper}_{'MAX_BYTES' if bundle.manifest.image_shape is None else 'PIXELS'}",
     ]
 
 
@@ -82,10 +82,10 @@ def compile_c(command: Sequence[str], *, folder: Path, what: str) -> None:
         raise VerificationError(f"{what} compiles: received {command[0]} says {reason!r}; report it if the compiler is sound")
 
 
-def write_texts(folder: Path, texts: Sequence[bytes]) -> None:
+def write_inputs(folder: Path, inputs: Sequence[bytes]) -> None:
     """Write the input of the emulated program."""
-    content = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
-    (folder / TEXTS).write_bytes(content)
+    content = b"".join(len(each).to_bytes(4, "little") + each for each in inputs)
+    (folder / INPUTS).write_bytes(content)
 
 
 def run_program(command: Sequence[str], *, folder: Path, target: str) -> None:
@@ -113,18 +113,18 @@ def run_program(command: Sequence[str], *, folder: Path, target: str) -> None:
         )
 
 
-def read_answers(folder: Path, *, texts: int, classes: int, target: str) -> Answers:
+def read_answers(folder: Path, *, inputs: int, classes: int, target: str) -> Answers:
     """Return what the emulated program wrote.
 
     Raises:
-        VerificationError: it answered fewer texts, or refused one.
+        VerificationError: it answered fewer inputs, or refused one.
     """
     row = np.dtype([("label", "<i4"), ("stack", "<u4"), ("scores", "<f4", (classes,))])
     path = folder / ANSWERS
     content = path.read_bytes() if path.exists() else b""
-    if len(content) != texts * row.itemsize:
+    if len(content) != inputs * row.itemsize:
         raise VerificationError(
-            f"a model answers every text on {target}: received {len(content) // row.itemsize} answers to {texts} texts; "
+            f"a model answers every input on {target}: received {len(content) // row.itemsize} answers to {inputs} inputs; "
             "please report this"
         )
     rows = np.frombuffer(content, row)

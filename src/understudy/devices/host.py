@@ -87,8 +87,8 @@ class HostRunner:
     def _measure(self, bundle: Bundle, format_name: str, examples: Examples, *, threads: int) -> Measurement:
         with pinned(threads) as is_pinned:
             session = bundle.load(format_name).session if threads == 1 else _open_threaded(bundle, format_name, threads)
-            fields = compared(session.predict(examples.byte_ids), examples, bundle)
-            latency = measure_latency(session, examples.byte_ids, seconds=self.seconds)
+            fields = compared(session.predict(examples.inputs), examples, bundle)
+            latency = measure_latency(session, examples.inputs, seconds=self.seconds)
         return Measurement.model_validate(
             {
                 "target": "host",

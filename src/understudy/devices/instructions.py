@@ -30,7 +30,7 @@ class InstructionCounts:
     """Instructions of every prediction.
 
     Attributes:
-        totals: of each prediction, in the order of the texts.
+        totals: of each prediction, in the order of the inputs.
         rows: of the prediction whose total is the median, leaving out the first: they add up to ``median``.
     """
 
@@ -64,15 +64,15 @@ def build_plugin(folder: Path, *, emulator: str) -> list[str]:
     return ["-plugin", f"./{_PLUGIN},out={COUNTS}", "-d", "plugin", "-D", "emulator.log"]
 
 
-def read_counts(folder: Path, *, program: str, toolchain: str, name: str, texts: int) -> InstructionCounts:
-    """Return what the plugin counted while ``program`` predicted ``texts`` texts.
+def read_counts(folder: Path, *, program: str, toolchain: str, name: str, inputs: int) -> InstructionCounts:
+    """Return what the plugin counted while ``program`` predicted ``inputs`` inputs.
 
     Args:
         folder: where the plugin wrote and the program lies.
         program: file name of the ELF program, with debug information.
         toolchain: prefix of its ``addr2line``.
         name: the identifier in ``us_<name>_predict``.
-        texts: predictions that were made.
+        inputs: predictions that were made.
 
     Raises:
         VerificationError: another number of predictions was counted.
@@ -81,13 +81,13 @@ def read_counts(folder: Path, *, program: str, toolchain: str, name: str, texts:
     for line in (folder / COUNTS).read_text("ascii").splitlines():
         prediction, address, count = map(int, line.split())
         predictions.setdefault(prediction, Counter())[address] += count
-    if len(predictions) != texts:
+    if len(predictions) != inputs:
         raise VerificationError(
-            f"every prediction is counted: received {len(predictions)} of {texts}; QEMU 7.2 is what this was tested with"
+            f"every prediction is counted: received {len(predictions)} of {inputs}; QEMU 7.2 is what this was tested with"
         )
-    totals = tuple(sum(predictions[i].values()) for i in range(texts))
+    totals = tuple(sum(predictions[i].values()) for i in range(inputs))
     counts = InstructionCounts(totals, ())
-    middle = next(i for i in reversed(range(texts)) if totals[i] == counts.median)
+    middle = next(i for i in reversed(range(inputs)) if totals[i] == counts.median)
     steps = _steps(sorted(predictions[middle]), folder=folder, program=program, toolchain=toolchain, name=name)
     rows: Counter[str] = Counter()
     for address, count in predictions[middle].items():
@@ -122,5 +122,5 @@ def _step(path: str, number: str, name: str) -> str:
 
 
 def estimated_us(counts: InstructionCounts, *, clock_hz: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return microseconds ``[texts]`` if every instruction took one cycle at ``clock_hz``; an estimate, never a measurement."""
+    """Return microseconds ``[inputs]`` at one cycle of ``clock_hz`` an instruction; an estimate, never a measurement."""
     return np.asarray(counts.warm, np.float64) / clock_hz * 1e6

@@ -16,8 +16,8 @@ from understudy.devices.emulation import (
     read_answers,
     run_program,
     version_of,
+    write_inputs,
     write_sources,
-    write_texts,
 )
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
 from understudy.devices.runner import Examples, compared, spread_us
@@ -71,18 +71,18 @@ class LinuxRunner:
             VerificationError: the program does not compile or run.
         """
         found = ARCHITECTURES[self.architecture]
-        texts = examples.texts()
+        inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)
             write_sources(folder)
             command = [f"{found.toolchain}gcc", *FLAGS, *model_flags(bundle), "-o", _PROGRAM, "bench.c", "linux.c"]
             compile_c(command, folder=folder, what=f"the program for {self.target}")
-            write_texts(folder, texts)
+            write_inputs(folder, inputs)
             plugin = build_plugin(folder, emulator=found.qemu)
             run_program([found.qemu, *plugin, f"./{_PROGRAM}"], folder=folder, target=self.target)
-            answers = read_answers(folder, texts=len(texts), classes=len(bundle.labels), target=self.target)
+            answers = read_answers(folder, inputs=len(inputs), classes=len(bundle.labels), target=self.target)
             identifier = c_identifier(bundle.manifest.name)
-            counts = read_counts(folder, program=_PROGRAM, toolchain=found.toolchain, name=identifier, texts=len(texts))
+            counts = read_counts(folder, program=_PROGRAM, toolchain=found.toolchain, name=identifier, inputs=len(inputs))
         note = "instructions are exact, of the emulated processor; "
         if self.clock_hz is None:
             note += "an architecture has no clock, so there is no time"

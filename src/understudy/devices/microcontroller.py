@@ -1,4 +1,4 @@
-"""Emulated microcontrollers: a whole bare-metal firmware around ``model.h`` on a QEMU board, with every text run through it."""
+"""Emulated microcontrollers: a whole bare-metal firmware around ``model.h`` on a QEMU board, that answers every example."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from understudy.devices.emulation import (
     read_answers,
     run_program,
     version_of,
+    write_inputs,
     write_sources,
-    write_texts,
 )
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
 from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, Emulator
@@ -65,19 +65,19 @@ class MicrocontrollerRunner:
         name = self.profile.name
         emulator = self.profile.emulator
         assert emulator is not None
-        texts = examples.texts()
+        inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)
             write_sources(folder)
             self._build(folder, bundle, emulator)
-            write_texts(folder, texts)
+            write_inputs(folder, inputs)
             plugin = build_plugin(folder, emulator=QEMU)
             board = ["-M", emulator.machine, "-nographic", "-monitor", "none", "-serial", "none"]
             semihosting = ["-semihosting-config", "enable=on,target=native"]
             run_program([QEMU, *board, *semihosting, *plugin, "-kernel", _FIRMWARE_ELF], folder=folder, target=name)
-            answers = read_answers(folder, texts=len(texts), classes=len(bundle.labels), target=name)
+            answers = read_answers(folder, inputs=len(inputs), classes=len(bundle.labels), target=name)
             identifier = c_identifier(bundle.manifest.name)
-            counts = read_counts(folder, program=_FIRMWARE_ELF, toolchain=TOOLCHAIN, name=identifier, texts=len(texts))
+            counts = read_counts(folder, program=_FIRMWARE_ELF, toolchain=TOOLCHAIN, name=identifier, inputs=len(inputs))
             sections = _section_bytes(folder)
         stack_bytes = int(answers.stack_bytes.max())
         clock = self.profile.clock

@@ -19,7 +19,9 @@ MODEL_STACK_BYTES = 512
 _FOLDER = "profiles"
 _SUFFIX = ".toml"
 
-OPERATORS = ("project_text", "linear", "window", "max_pool", "sum_pool", "concat", "softmax")
+Operator = Literal[
+    "project_text", "image", "linear", "conv", "depthwise_conv", "window", "max_pool", "sum_pool", "concat", "softmax"
+]
 """Nodes of a program, as profiles name them."""
 Source = Annotated[str, Field(min_length=8)]
 Bytes = Annotated[int, Field(gt=0)]
@@ -78,7 +80,22 @@ class Operators(_Table):
     """What the device's runtime computes."""
 
     names: Annotated[
-        tuple[Literal["project_text", "linear", "window", "max_pool", "sum_pool", "concat", "softmax"], ...], Field()
+        tuple[
+            Literal[
+                "project_text",
+                "linear",
+                "window",
+                "max_pool",
+                "sum_pool",
+                "concat",
+                "softmax",
+                "image",
+                "conv",
+                "depthwise_conv",
+            ],
+            ...,
+        ],
+        Field(),
     ]
     """Nodes of a program."""
     weight_bits: tuple[Literal[4, 8], ...]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from understudy.bundle import Bundle
 from understudy.device_measurements import DifferingLabel, Measurement
 from understudy.export.parity import compare
-from understudy.export.protocol import Float32Array, Int32Array
+from understudy.export.protocol import Float32Array, Inputs
 from understudy.measurements import LatencyMicroseconds
 from understudy.program.interpreter import Scores
 
@@ -21,20 +21,22 @@ class Examples:
     """What a target is run on, and what it must answer.
 
     Attributes:
-        byte_ids: int32 ``[texts, max_bytes]``, padded with zeros.
+        inputs: texts int32 ``[examples, max_bytes]``, padded with zeros, or images uint8 ``[examples, H, W, C]``.
         reference: the answers that every file must give.
         logit_scale: width of one step of the integer logits.
-        origin: what texts these are, for people.
+        origin: what these are, for people.
     """
 
-    byte_ids: Int32Array
+    inputs: Inputs
     reference: Scores
     logit_scale: float
     origin: str
 
-    def texts(self) -> list[bytes]:
-        """Return the texts without their padding, as a device would receive them."""
-        return [row.tobytes().rstrip(b"\0") for row in self.byte_ids.astype(np.uint8)]
+    def as_bytes(self) -> list[bytes]:
+        """Return them as a device would receive them: texts without their padding, images row by row."""
+        if self.inputs.dtype == np.uint8:
+            return [image.tobytes() for image in self.inputs]
+        return [row.tobytes().rstrip(b"\0") for row in self.inputs.astype(np.uint8)]
 
 
 class Runner(Protocol):
@@ -53,7 +55,7 @@ class Runner(Protocol):
 
 
 def compared(probabilities: Float32Array, examples: Examples, bundle: Bundle) -> dict[str, object]:
-    """Return the fields of a measurement that say how ``probabilities`` ``[texts, classes]`` compare with the reference."""
+    """Return the fields of a measurement that say how ``probabilities`` ``[examples, classes]`` compare with the reference."""
     found = compare(probabilities, examples.reference, logit_scale=examples.logit_scale)
     logits = examples.reference.logits
     answers = probabilities.argmax(axis=1)
@@ -62,7 +64,7 @@ def compared(probabilities: Float32Array, examples: Examples, bundle: Bundle) ->
     differing = np.flatnonzero(np.take_along_axis(logits, answers[:, None], axis=1)[:, 0] != best)
     return {
         "exact": found.verified,
-        "texts": len(probabilities),
+        "examples": len(probabilities),
         "max_probability_difference": min(found.max_probability_difference, 1.0),
         "differing_labels": tuple(
             DifferingLabel(

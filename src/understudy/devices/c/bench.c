@@ -1,18 +1,19 @@
-/* Runs a generated model over texts: the same program on every target that is emulated.
+/* Runs a generated model over its inputs: the same program on every target that is emulated.
  *
- * texts.bin holds a uint32 length and that many bytes for each text. answers.bin receives for each text the int32 label, the
- * uint32 bytes of stack and the float scores. MODEL_PREDICT, MODEL_CLASSES and MODEL_MAX_BYTES are defined by the caller.
+ * inputs.bin holds a uint32 length and that many bytes for each text or image. answers.bin receives for each of them the int32
+ * label, the uint32 bytes of stack and the float scores. MODEL_PREDICT, MODEL_CLASSES and MODEL_INPUT_BYTES are defined by the
+ * caller.
  */
 #include "model.h"
 #include "platform.h"
 
-static uint8_t text[MODEL_MAX_BYTES];
+static uint8_t input[MODEL_INPUT_BYTES];
 static float scores[MODEL_CLASSES];
 
 /* One function of its own name, so that the instruction counter knows where a prediction begins and ends. */
 __attribute__((noinline)) int bench_predict(size_t length);
 int bench_predict(size_t length) {
-    return MODEL_PREDICT(text, length, scores);
+    return MODEL_PREDICT(input, length, scores);
 }
 
 int main(void) {
@@ -20,7 +21,7 @@ int main(void) {
     while (platform_read(&length, sizeof length)) {
         int32_t label;
         uint32_t stack_bytes;
-        if (length > sizeof text || (length > 0 && !platform_read(text, length))) {
+        if (length > sizeof input || (length > 0 && !platform_read(input, length))) {
             return 1;
         }
         platform_paint_stack();

@@ -6,7 +6,7 @@
 
 int platform_read(void *target, size_t size) {
     static FILE *file;
-    if (file == NULL && (file = fopen("texts.bin", "rb")) == NULL) {
+    if (file == NULL && (file = fopen("inputs.bin", "rb")) == NULL) {
         exit(2);
     }
     return fread(target, 1, size, file) == size;

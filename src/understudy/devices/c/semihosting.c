@@ -25,7 +25,7 @@ static int open_file(const char *name, uintptr_t characters, uintptr_t mode) {
 int platform_read(void *target, size_t size) {
     static int handle; /* the emulator's RAM begins as zeros; no handle is 0 here, because 0 to 2 are its console */
     if (handle == 0) {
-        handle = open_file("texts.bin", 9, READ_BINARY);
+        handle = open_file("inputs.bin", 10, READ_BINARY);
     }
     const uintptr_t block[3] = {(uintptr_t)handle, (uintptr_t)target, size};
     return call(SYS_READ, block) == 0; /* bytes that were not read */
