@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench docs
+.PHONY: help setup demo test test-all check bench docs devices
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -38,8 +38,14 @@ check: setup ## lint, format, types and the direction of imports
 	$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
 
 bench: setup ## rebuild every number that the docs quote (hours; writes benchmarks/results)
-	@for script in import_time c_code_size text search fasttext_peer raw_text latency table; do \
+	@for script in import_time c_code_size text search fasttext_peer raw_text latency devices table; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+devices: ## install what emulated targets need, from Debian's packages (asks for root through sudo)
+	$(shell test "$$(id -u)" = 0 || echo sudo) apt-get install -y --no-install-recommends \
+		qemu-system-arm qemu-user gcc-arm-none-eabi libnewlib-arm-none-eabi \
+		gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
+		gcc-riscv64-linux-gnu libc6-dev-riscv64-cross clang lld nodejs chromium
 
 docs: setup ## write the generated pages: golden vectors and the command reference
 	$(BIN)/python spec/make_vectors.py

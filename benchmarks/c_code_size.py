@@ -17,24 +17,45 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from understudy.export.c import CExporter
 from understudy.export.c_code import OPERATIONS, reachable
 from understudy.export.c_source import c_identifier, write_source
-from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Linear,
+    MaxPool,
+    Node,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    SumPool,
+    Window,
+)
 from understudy.projections.text import FeatureGroup, TextProjection
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 TABLE = Path(__file__).resolve().parents[1] / "src" / "understudy" / "export" / "c_code_bytes.json"
+IMAGE_SHARE = 5
+"""Probes that read a text for one that reads an image."""
 FIRMWARE = """\
 #ifdef MODEL
 #include "model.h"
 float scores[US_PROBE_CLASSES];
-unsigned char text[64];
-int main(void) { return us_probe_predict(text, sizeof text, scores); }
+#ifdef US_PROBE_PIXELS
+unsigned char input[US_PROBE_PIXELS];
+#else
+unsigned char input[64];
+#endif
+int main(void) { return us_probe_predict(input, sizeof input, scores); }
 #else
 int main(void) { return 0; }
 #endif
@@ -114,6 +135,34 @@ def random_program(seed: int) -> Program:
     return Program(tuple(nodes), replace_scheme(nodes, scheme))
 
 
+def random_image_program(seed: int) -> Program:
+    """Return one of many programs that read an image."""
+    rng = np.random.default_rng(seed)
+    rows, channels = int(rng.integers(5, 12)), int(rng.integers(2, 10))
+    nodes: list[Node] = [Image("pixels", "image", (rows, int(rng.integers(5, 12)), int(rng.integers(1, 4))))]
+
+    def numbers(*shape: int) -> dict[str, Any]:
+        return {
+            "weight": rng.integers(-7, 8, shape).astype(np.int8),
+            "bias": rng.integers(-99, 99, shape[0]).astype(np.int32) if rng.integers(2) else None,
+            "weight_scale": rng.uniform(0.001, 0.01, shape[0] if rng.integers(2) else 1).astype(np.float32),
+            "relu": True,
+        }
+
+    nodes.append(Conv("image", "stem", stride=2, padding=(1, 1, 1, 1), **numbers(channels, 3, 3, nodes[0].shape[2])))
+    for block in range(int(rng.integers(0, 3))):
+        place = {"stride": 1, "padding": (1, 1, 1, 1)}
+        nodes.append(DepthwiseConv(nodes[-1].output, f"spread{block}", **numbers(channels, 3, 3), **place))
+        bits = int(rng.choice([4, 8]))
+        nodes.append(Linear(nodes[-1].output, f"mixed{block}", bits=bits, **numbers(channels, channels)))
+    last = nodes[-1].output
+    nodes += [MaxPool(last, "largest"), SumPool(last, "total", 0.25), Concat(("largest", "total"), "pooled")]
+    nodes.append(Linear("pooled", "logits", **(numbers(6, 2 * channels) | {"relu": False})))
+    nodes.append(Softmax("logits", "probabilities"))
+    scheme = {node.output: Quantization(0.5, -128) for node in nodes}
+    return Program(tuple(nodes), scheme | {"image": Image.quantization})
+
+
 def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:
     """Return ``scheme`` with the zero point of relu outputs, and of what is read from them, set to -128."""
     out = dict(scheme) | {"features": Quantization(1.0, 0)}
@@ -130,32 +179,43 @@ def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[s
 def measure(probes: int) -> dict[str, object]:
     """Return the table for ``probes`` random programs: the largest size of each function, an upper bound for predict."""
     functions: Counter[str] = Counter()
-    calls_seen, predict_bytes = [], []
-    with tempfile.TemporaryDirectory() as name:
-        for seed in range(probes):
-            program = random_program(seed)
-            _, symbols = link(CExporter().export(program, name="probe"), Path(name))
-            calls = write_source(program, c_identifier("probe")).calls
-            for function in reachable(calls):
-                functions[function] = max(functions[function], -(-symbols[function] // 4) * 4)
-            calls_seen.append(Counter(calls))
-            predict_bytes.append(symbols["us_probe_predict"])
+    texts = [_probe(random_program(seed), functions) for seed in range(probes)]
+    images = [_probe(random_image_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
         raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
-    names = sorted({function for seen in calls_seen for function in seen})
-    matrix = np.array([[1, *(seen[function] for function in names)] for seen in calls_seen], float)
-    fit = np.linalg.lstsq(matrix, np.array(predict_bytes, float), rcond=None)[0]
-    per_call = np.maximum(0, np.ceil(fit[1:])).astype(int)
-    # the fixed part takes up whatever the fit would miss on its worst probe
-    fixed = max(size - int(row[1:] @ per_call) for size, row in zip(predict_bytes, matrix, strict=True))
+    fixed, calls = _fit(texts, {})
+    begin, more = _fit(images, calls)
+    # every program for images reads its pixels once, so that this call takes up what differs in the fixed part
+    more["us_pixels"] = max(0, begin - fixed)
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
         "flags": list(FLAGS),
         "functions": dict(sorted(functions.items())),
-        "predict": -(-fixed // 4) * 4,
-        "calls": {function: int(size) for function, size in zip(names, per_call, strict=True)},
+        "predict": fixed,
+        "calls": dict(sorted((calls | more).items())),
     }
+
+
+def _probe(program: Program, functions: Counter[str]) -> tuple[Counter[str], int]:
+    """Return the calls of one program and the bytes of its predict function; enlarge ``functions`` by what it shows."""
+    with tempfile.TemporaryDirectory() as name:
+        _, symbols = link(CExporter().export(program, name="probe"), Path(name))
+    calls = write_source(program, c_identifier("probe")).calls
+    for function in reachable(calls):
+        functions[function] = max(functions[function], -(-symbols[function] // 4) * 4)
+    return Counter(calls), symbols["us_probe_predict"]
+
+
+def _fit(probes: list[tuple[Counter[str], int]], known: dict[str, int]) -> tuple[int, dict[str, int]]:
+    """Return the fixed bytes of predict, and the bytes of each call that is not ``known``."""
+    names = sorted({function for calls, _ in probes for function in calls} - set(known) - {"us_pixels"})
+    matrix = np.array([[1, *(calls[function] for function in names)] for calls, _ in probes], float)
+    sizes = np.array([size - sum(calls[f] * known[f] for f in known) for calls, size in probes], float)
+    per_call = np.maximum(0, np.ceil(np.linalg.lstsq(matrix, sizes, rcond=None)[0][1:])).astype(int)
+    # the fixed part takes up whatever the fit would miss on its worst probe
+    fixed = max(int(size) - int(row[1:] @ per_call) for size, row in zip(sizes, matrix, strict=True))
+    return -(-fixed // 4) * 4, {function: int(size) for function, size in zip(names, per_call, strict=True)}
 
 
 def main() -> int:

@@ -30,9 +30,10 @@ def machine() -> str:
 def command() -> str:
     """Return the command that is running; of paths only the last part, because folders of one machine say nothing."""
     given = sys.argv[1:]
-    if "--results" in given:
-        at = given.index("--results")
-        del given[at : at + 2]
+    for option in ("--results", "--work"):  # where files are kept decides no figure
+        if option in given:
+            at = given.index(option)
+            del given[at : at + 2]
     words = [Path(word).name if "/" in word else word for word in given]
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 

@@ -110,6 +110,7 @@ class Results:
             read(folder, "raw_text.jsonl"), lambda row: (row["set"], row["trained_on"], row["tested_on"], row["seed"])
         )
         self.search = latest(read(folder, "search.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
+        self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}
 
@@ -337,6 +338,36 @@ def latency(results: Results) -> str:
     return "\n\n".join(parts) or "Not measured yet."
 
 
+def devices(results: Results) -> str:
+    """Return what one model does on emulated cores: exactness, instructions, flash and RAM of the whole firmware."""
+    found = [(row, each) for row in results.devices for each in row["measurements"]]
+    order = {each["target"]: i for i, (_, each) in enumerate(found)}
+
+    def key(pair: tuple[Row, Row]) -> tuple[Any, ...]:
+        return (*set_order(pair[0]), order[pair[1]["target"]])
+
+    body = []
+    for pairs in grouped(found, key).values():
+        rows, measured = [row for row, _ in pairs], [each for _, each in pairs]
+        differing = sum(each["differing"] for each in measured)
+        body.append(
+            [
+                rows[0]["set"],
+                measured[0]["target"],
+                str(len(rows)),
+                percent(row["accuracy"] for row in rows),
+                f"{sum(each['texts'] for each in measured):,}",
+                f"{'yes' if all(each['exact'] for each in measured) else '**no**'}, {differing} labels differ",
+                sizes(each["flash_bytes"] for each in measured),
+                sizes(each["ram_bytes"] for each in measured),
+                _spread((each["instructions"] for each in measured), lambda value: f"{value / 1e6:.2f}"),
+                _spread((each["latency_us"] and each["latency_us"]["median"] / 1e3 for each in measured), lambda v: f"{v:.0f}"),
+            ]
+        )
+    head = ["data", "target", "seeds", "accuracy, %", "texts", "exact", "flash", "RAM"]
+    return table([*head, "million instructions, median text", "**estimated** ms"], body)
+
+
 def raw_text(results: Results) -> str:
     """Return the accuracy on text as people write it."""
     body = [
@@ -371,6 +402,7 @@ def provenance(results: Results) -> str:
         "latency.jsonl": (results.latency, [row["command"] for row in results.latency]),
         "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
+        "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
     }
     body = [
         [name, command, "; ".join(sorted({row["machine"] for row in rows}))]
@@ -409,6 +441,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "search": search,
     "fasttext": fasttext,
     "latency": latency,
+    "devices": devices,
     "raw_text": raw_text,
     "import_time": import_time,
     "provenance": provenance,

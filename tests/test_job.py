@@ -115,7 +115,8 @@ BAD = [
         r"^a job has only known keys: received budget=1 in file='.*intents\.toml'; did you mean 'budgets'\?$",
     ),
     Bad(
-        "zzz = 1\n" + BASE, r"received zzz=1 in file=.*; known keys at the top are name, budgets, formats, student, seed, time"
+        "zzz = 1\n" + BASE,
+        r"received zzz=1 in file=.*; known keys at the top are name, budgets, devices, formats, student, seed, time",
     ),
     Bad(BASE + "[training]\ntempratur = 2\n", r"received training\.tempratur=2 in file=.*; did you mean 'temperature'\?$"),
     Bad(
@@ -128,10 +129,13 @@ BAD = [
         r"received training\.weights\.student_on_label=1 .*did you mean 'student_on_labels'",
     ),
     Bad(BASE, r"received dta=\{'train': 'x'\}.*did you mean 'data'", {"dta.train": "x"}),
-    Bad('[data]\ntrain = "a"\n', r"^a job needs budgets: received none in file=.*; pass --budget 32KB or write budgets = "),
+    Bad(
+        '[data]\ntrain = "a"\n',
+        r"^a job needs budgets: received none in file=.*; pass --budget 32KB or --device cortex-m4, or write budgets = ",
+    ),
     Bad('budgets = ["1KB"]\n', r"^a job needs data: received none in file=.*; write train = \"data\.csv\" under \[data\]"),
     Bad('budgets = ["1KB"]\n[data]\ntext = "t"\n', r"^a job needs data\.train: received none in file=.*; write train = "),
-    Bad("", r"^a job needs budgets: received none in file=.* \(and 1 more\)$"),
+    Bad("", r"^a job needs data: received none in file="),
     Bad(BASE.replace('["16KB"]', '"16KB"'), r"^budgets is an array: received budgets='16KB' in file=.*; change it$"),
     Bad(BASE.replace('"16KB"', ""), r"^budgets is not empty: received budgets=\[\]"),
     Bad(BASE.replace('"16KB"', "true"), r"^each item of budgets is a string: received budgets=True in"),
@@ -156,7 +160,7 @@ BAD = [
     ),
     Bad(
         'student = "sgn"\n' + BASE,
-        r"^student is 'auto', .*, 'sgnn' or 'projection_sequence': received student='sgn' .*; did you mean 'sgnn'\?$",
+        r"^student is 'auto', .*, 'projection_sequence' or 'separable_cnn': received student='sgn' .*; did you mean 'sgnn'\?$",
     ),
     Bad(
         'max_bytes = "aut"\n' + BASE,
@@ -272,6 +276,7 @@ LEFT_OUT: dict[str, object] = {
     "out_of_scope": "x.csv",
     "text": "t",
     "label": "l",
+    "skip_bad": True,
     "data.validation_fraction": 0.2,
     "data.test_fraction": 0.2,
 }
@@ -279,6 +284,7 @@ LEFT_OUT: dict[str, object] = {
 COVERED: dict[str, object] = {
     "name": "other",
     "budgets": ["17KB"],
+    "devices": ["cortex-m4"],
     "formats": ["c"],
     "student": "sgnn",
     "seed": 2,
@@ -308,7 +314,10 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
     assert load_job(write(tmp_path / "other", BASE)).digest() == base.digest()
     arguments = {
         "teacher.source": "teacher",
-        **{f"data.{name}": name for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label")},
+        **{
+            f"data.{name}": name
+            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+        },
     }
     every_key = {
         f"{table}.{name}".lstrip(".")

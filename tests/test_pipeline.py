@@ -325,3 +325,24 @@ def test_every_format_keeps_to_the_budget(tiny_csv: Path, tmp_path: Path) -> Non
     assert sizes["python"] == (folder / "model.py").stat().st_size
     assert sizes["wasm"] == (folder / "model.wasm").stat().st_size + (folder / "model.mjs").stat().st_size
     assert sizes["arduino"] == sizes["c"]
+
+
+def test_every_device_has_its_right_member(tiny_csv: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "training.epochs": 1, "teacher": "none"}
+    family = understudy.compress(data=tiny_csv, devices=["cortex-m3", "watch"], out=tmp_path / "out", **settings)
+    members = {member.path: member for member in family.members}
+    assert {path: [file.format for file in member.files] for path, member in members.items()} == {
+        "cortex-m3": ["c"],
+        "watch": ["litert"],
+    }
+    for choice in family.devices:
+        assert choice.member is not None
+        assert set(choice.sizes) == set(choice.limits)
+        assert all(choice.sizes[name] <= limit for name, limit in choice.limits.items())
+    assert [choice.device for choice in family.devices] == ["cortex-m3", "watch"]
+    ram_bytes = members["cortex-m3"].ram_bytes
+    assert ram_bytes is not None
+    # RAM is what binds on this board: the student fills it, and half of the flash stays free
+    assert 0.85 * 4096 < ram_bytes + 512 <= 4096
+    assert members["cortex-m3"].files[0].size_bytes < 16 * 1024
+    assert "The right model for each device" in (tmp_path / "out" / "report.html").read_text("utf-8")

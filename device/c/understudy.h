@@ -552,4 +552,103 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
     return (int)best;
 }
 
+/* ---- images: program 9 to 11 ---- */
+
+#define US_ERROR_SIZE (-2) /* not as many pixels as the model reads */
+
+/* A convolution; images are [rows, columns, channels]. */
+typedef struct {
+    const int8_t *input;
+    int8_t *output;
+    int16_t *values;        /* [patch] where every channel sees all others: one place's inputs less their zero point */
+    const int8_t *weights;  /* [outputs, patch], or [outputs, kernel_rows, kernel_columns] where each channel is alone */
+    const int32_t *bias;    /* [outputs] or null */
+    const uint32_t *scales; /* [1] or [outputs] */
+    uint16_t rows;          /* of the input */
+    uint16_t columns;
+    uint16_t channels;
+    uint16_t output_rows;
+    uint16_t output_columns;
+    uint16_t outputs;
+    us_range range;
+    int8_t input_zero;
+    uint8_t kernel_rows;
+    uint8_t kernel_columns;
+    uint8_t stride;
+    uint8_t top; /* rows of real zeros above the input */
+    uint8_t left;
+    uint8_t per_channel; /* 1: a scale for every output */
+} us_conv;
+
+/* Pixels 0..255 become -128..127. */
+US_FUNCTION void us_pixels(const uint8_t *pixels, int8_t *output, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        output[i] = (int8_t)((int)pixels[i] - 128);
+    }
+}
+
+/* Every output sees every channel. */
+US_FUNCTION void us_convolve(const us_conv *conv) {
+    const size_t run = (size_t)conv->kernel_columns * conv->channels;
+    const size_t patch = run * conv->kernel_rows;
+    int8_t *output = conv->output;
+    for (size_t row = 0; row < conv->output_rows; row++) {
+        for (size_t column = 0; column < conv->output_columns; column++) {
+            const int8_t *weights = conv->weights;
+            int16_t *value = conv->values;
+            for (size_t i = 0; i < conv->kernel_rows; i++) {
+                const size_t y = row * conv->stride + i - conv->top; /* wraps below zero, past every row */
+                for (size_t j = 0; j < conv->kernel_columns; j++) {
+                    const size_t x = column * conv->stride + j - conv->left;
+                    const int inside = y < conv->rows && x < conv->columns;
+                    const int8_t *input = conv->input + (inside ? (y * conv->columns + x) * conv->channels : 0);
+                    for (size_t c = 0; c < conv->channels; c++) {
+                        *value++ = (int16_t)(inside ? input[c] - conv->input_zero : 0);
+                    }
+                }
+            }
+            for (size_t o = 0; o < conv->outputs; o++) {
+                int32_t sum = conv->bias != NULL ? conv->bias[o] : 0;
+                for (size_t i = 0; i < patch; i++) {
+                    sum += (int32_t)conv->values[i] * weights[i];
+                }
+                weights += patch;
+                *output++ = us_requantize(sum, conv->scales[conv->per_channel ? o : 0], conv->range);
+            }
+        }
+    }
+}
+
+/* Each channel for itself. */
+US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
+    const size_t line = (size_t)conv->columns * conv->channels;
+    int8_t *output = conv->output;
+    for (size_t row = 0; row < conv->output_rows; row++) {
+        /* the part of the kernel that lies inside the input */
+        const size_t up = row * conv->stride;
+        const size_t i_begin = up < conv->top ? conv->top - up : 0;
+        const size_t below = conv->rows + conv->top - up;
+        const size_t i_end = below < conv->kernel_rows ? below : conv->kernel_rows;
+        for (size_t column = 0; column < conv->output_columns; column++) {
+            const size_t across = column * conv->stride;
+            const size_t j_begin = across < conv->left ? conv->left - across : 0;
+            const size_t beside = conv->columns + conv->left - across;
+            const size_t j_end = beside < conv->kernel_columns ? beside : conv->kernel_columns;
+            const int8_t *weights = conv->weights;
+            for (size_t o = 0; o < conv->outputs; o++) {
+                int32_t sum = conv->bias != NULL ? conv->bias[o] : 0;
+                for (size_t i = i_begin; i < i_end; i++) {
+                    const int8_t *input = conv->input + (up + i - conv->top) * line + o;
+                    for (size_t j = j_begin; j < j_end; j++) {
+                        const int value = input[(across + j - conv->left) * conv->channels] - conv->input_zero;
+                        sum += value * weights[i * conv->kernel_columns + j];
+                    }
+                }
+                weights += (size_t)conv->kernel_rows * conv->kernel_columns;
+                *output++ = us_requantize(sum, conv->scales[conv->per_channel ? o : 0], conv->range);
+            }
+        }
+    }
+}
+
 #endif

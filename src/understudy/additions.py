@@ -12,12 +12,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from understudy.bundle import Bundle
+from understudy.bundle.opened import Content, model_inputs
 from understudy.bundle.write import extend_bundle
-from understudy.data.text import load_text_dataset
+from understudy.data.dataset import load_dataset
 from understudy.errors import InputError, UnderstudyError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.parity import LatencyUs, compare, measure_latency
-from understudy.export.protocol import Float32Array, Session
+from understudy.export.protocol import Float32Array, Inputs, Session
 from understudy.export.registry import exporter
 from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
 from understudy.files import write_text
@@ -26,7 +27,6 @@ from understudy.metrics import accuracy, macro_f1
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
 from understudy.progress import Progress, SilentProgress
-from understudy.projections.text import encode
 from understudy.report.page import CARD_FILENAME, REPORT_FILENAME, render_card, render_report
 
 
@@ -39,10 +39,10 @@ class Addition:
         path: the model file inside the bundle.
         size_bytes: what counts against a budget.
         runtime: name and version of what ran it.
-        agreement: fraction of the bundle's vectors, and of the test texts, on which it gives the reference's label and logits.
-        accuracy: on the test texts; None without them.
-        macro_f1: on the test texts; None without them.
-        latency_us: spread of single-text times.
+        agreement: fraction of the bundle's vectors, and of the test split, on which it gives the reference's label and logits.
+        accuracy: on the test split; None without them.
+        macro_f1: on the test split; None without them.
+        latency_us: spread of times of single examples.
         byte_table: rows that add up to ``size_bytes``.
         sha256: digest of the model file.
     """
@@ -91,9 +91,9 @@ class Home:
 
 @dataclass(frozen=True, eq=False)
 class TestSplit:
-    """Labelled texts that a new file is measured on, and the reference's answers."""
+    """What a new file is measured on: texts or images as a program reads them, labels, and the reference's answers."""
 
-    texts: Sequence[str]
+    inputs: Inputs
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
     reference: Scores
 
@@ -107,8 +107,7 @@ def add_formats(
     folder: Path,
     formats: Sequence[str],
     *,
-    texts: Sequence[str] = (),
-    labels: Sequence[str] = (),
+    test: tuple[Content, Sequence[str | None]] | None = None,
     progress: Progress | None = None,
 ) -> Added:
     """Add ``formats`` to the bundle in ``folder``; each file is run and compared before anything is written.
@@ -116,8 +115,7 @@ def add_formats(
     Args:
         folder: a bundle; as a member of a family it is measured on the family's test split, if its data are still there.
         formats: words of ``--to``; those that the bundle holds are left alone.
-        texts: texts to measure the files on in place of the family's.
-        labels: their labels.
+        test: texts or images to measure the files on in place of the family's, and their labels.
         progress: listens.
 
     Raises:
@@ -133,11 +131,11 @@ def add_formats(
     held = tuple(name for name in writers if name in bundle.formats)
     program = bundle.program()
     home = _home(bundle)
-    test = _test_split(bundle, program, texts, labels) if texts else None
+    split = None if test is None else _test_split(bundle, program, *test)
     missing = None
-    if home is not None and test is None:
+    if home is not None and split is None:
         try:
-            test = _test_split(bundle, program, *_test_of(home.family))
+            split = _test_split(bundle, program, *_test_of(home.family))
         except UnderstudyError as error:
             missing = str(error)
     name, names = bundle.manifest.name, bundle.labels
@@ -145,12 +143,12 @@ def add_formats(
     for word in wanted:
         progress.stage(f"exporting and verifying {word}")
         exports[word] = writers[word].export(program, name=name, labels=names)
-        additions.append(_verified(bundle, program, word, exports[word], test=test))
+        additions.append(_verified(bundle, program, word, exports[word], test=split))
     manifest = extend_bundle(folder, bundle.manifest, program=program, exports=exports) if wanted else bundle.manifest
     if home is not None and wanted:
         if {"c", "arduino"} & set(wanted):
             home = replace(home, member=home.member.model_copy(update={"ram_bytes": CExporter().ram_bytes(program)}))
-        _record(home, additions, reason=missing or _other_texts(home, test))
+        _record(home, additions, reason=missing or _other_examples(home, split))
     return Added(
         tuple(additions),
         held,
@@ -161,35 +159,35 @@ def add_formats(
     )
 
 
-def _test_split(bundle: Bundle, program: Program, texts: Sequence[str], labels: Sequence[str | None]) -> TestSplit:
-    if len(texts) != len(labels):
+def _test_split(bundle: Bundle, program: Program, content: Content, labels: Sequence[str | None]) -> TestSplit:
+    if len(content) != len(labels):
         raise InputError(
-            f"a test needs one label for each text: received texts={len(texts)}, labels={len(labels)}; "
+            f"a test needs one label for each example: received examples={len(content)}, labels={len(labels)}; "
             "check the file and --label"
         )
     index: dict[str | None, int] = {label: i for i, label in enumerate(bundle.labels)}
     truth = np.asarray([index.get(label, -1) for label in labels], np.int64)
-    return TestSplit(texts, truth, run(program, encode(texts, max_bytes=program.projection.max_bytes)))
+    inputs = model_inputs(bundle.manifest, content)
+    return TestSplit(inputs, truth, run(program, inputs))
 
 
 def _verified(
     bundle: Bundle, program: Program, format_name: str, contents: dict[str, bytes], *, test: TestSplit | None
 ) -> Addition:
-    """Return the record of one file after running it over the vectors and the test texts in its own runtime."""
+    """Return the record of one file after running it over the vectors and the test split in its own runtime."""
     writer = exporter(format_name)
     vectors = bundle.vectors()
     with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
         for file_name, content in contents.items():
             (Path(temporary) / file_name).write_bytes(content)
         session = writer.open(Path(temporary), name=bundle.manifest.name)
-        found = [_agreement(session, vectors.byte_ids, vectors.scores, program, format_name)]
-        test_ids = encode(test.texts if test else (), max_bytes=program.projection.max_bytes)
+        found = [_agreement(session, vectors.inputs, vectors.scores, program, format_name)]
         answers = None
         if test is not None:
-            share, probabilities = _agreement(session, test_ids, test.reference, program, format_name)
+            share, probabilities = _agreement(session, test.inputs, test.reference, program, format_name)
             found.append((share, probabilities))
             answers = probabilities.argmax(axis=1)
-        latency = measure_latency(session, test_ids if len(test_ids) else vectors.byte_ids)
+        latency = measure_latency(session, test.inputs if test is not None and len(test.inputs) else vectors.inputs)
     rows = writer.byte_table(program, name=bundle.manifest.name, labels=bundle.labels)
     return Addition(
         format=format_name,
@@ -206,14 +204,14 @@ def _verified(
 
 
 def _agreement(
-    session: Session, byte_ids: np.ndarray, reference: Scores, program: Program, format_name: str
+    session: Session, inputs: Inputs, reference: Scores, program: Program, format_name: str
 ) -> tuple[float, Float32Array]:
     """Return the agreement of ``session`` and its probabilities.
 
     Raises:
         VerificationError: it does not reproduce the reference.
     """
-    found = compare(session.predict(byte_ids), reference, logit_scale=program.quantization[program.logits].scale)
+    found = compare(session.predict(inputs), reference, logit_scale=program.quantization[program.logits].scale)
     if not found.verified:
         raise VerificationError(
             f"a {format_name} file must reproduce the reference: received a file where {found.reason}; "
@@ -232,8 +230,8 @@ def _home(bundle: Bundle) -> Home | None:
     return None if member is None else Home(path, family, member)
 
 
-def _test_of(family: Family) -> tuple[tuple[str, ...], list[str | None]]:
-    """Return texts and labels of the test split that ``family`` was measured on; None is a label that training never saw.
+def _test_of(family: Family) -> tuple[Content, list[str | None]]:
+    """Return content and labels of the test split that ``family`` was measured on; None is a label that training never saw.
 
     Raises:
         InputError: the job's data are not there any more, or hold something else.
@@ -242,17 +240,17 @@ def _test_of(family: Family) -> tuple[tuple[str, ...], list[str | None]]:
         job = Job.model_validate(family.job)
     except ValidationError as error:
         raise InputError(f"a family records its job: received job with {error.error_count()} faults; add --test FILE") from None
-    data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    data = load_dataset(job)
     if (data.digest, data.test_digest) != (family.data.digest, family.data.test_digest):
         raise InputError(f"a test split stays as it was: received other rows in file={str(job.data.train)!r}; add --test FILE")
-    return data.test.texts, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
+    return data.test.content, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
 
 
-def _other_texts(home: Home, test: TestSplit | None) -> str | None:
+def _other_examples(home: Home, test: TestSplit | None) -> str | None:
     """Return why ``test`` is not the family's test split (another count, or another accuracy of the reference), else None."""
     split = home.family.data.splits.get("test")
-    if test is None or split is None or split.examples != len(test.texts) or abs(test.accuracy - home.member.accuracy) > 1e-9:
-        return "measured on other texts than the family's test split"
+    if test is None or split is None or split.examples != len(test.inputs) or abs(test.accuracy - home.member.accuracy) > 1e-9:
+        return "measured on other examples than the family's test split"
     return None
 
 

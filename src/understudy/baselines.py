@@ -1,4 +1,4 @@
-"""What any small model is measured against: the majority class, and TF-IDF with logistic regression."""
+"""What any small model is measured against: the majority class, and logistic regression on TF-IDF or on pixels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from understudy.errors import InputError
 from understudy.metrics import accuracy, macro_f1
 
 if TYPE_CHECKING:
+    from understudy.data.dataset import AnyExamples
+    from understudy.data.image import ImageExamples
     from understudy.data.text import Examples
 
 Float32Array = npt.NDArray[np.float32]
@@ -25,6 +27,10 @@ _SEARCH_EPOCHS = 10
 _EPOCHS = 20
 _SEARCH_CELLS = 2_500_000
 """Rows times classes up to which all rows choose C; above it a seeded sample does (2,250,000 on CLINC150)."""
+_PIXEL_REGULARIZATION = (0.01, 0.1, 1.0)
+_PIXEL_ITERATIONS = 50
+_SEARCH_IMAGES, _MOST_IMAGES, _MOST_FEATURES = 2000, 20_000, 1024
+"""Images that choose C, images that are learned from, and features of one image, at most."""
 _MANY_CELLS = 4_000_000
 """Rows times classes above which the last fit takes the search's number of epochs too."""
 
@@ -45,23 +51,23 @@ class Baseline:
         name: what it is, for reports.
         detail: what was chosen on the validation split.
         size_bytes: bytes of its parameters as float32, its vocabulary not counted.
-        logits: texts to float32 ``[texts, classes]``.
+        logits: content of examples (texts or pixels) to float32 ``[examples, classes]``.
         refit: the same baseline, its choices kept, learned from other examples.
     """
 
     name: str
     detail: str
     size_bytes: int
-    logits: Callable[[Sequence[str]], Float32Array]
-    refit: Callable[[Examples], Baseline]
+    logits: Callable[[Any], Float32Array]
+    refit: Callable[[Any], Baseline]
 
-    def score(self, examples: Examples) -> Score:
+    def score(self, examples: AnyExamples) -> Score:
         """Return accuracy and macro-F1 on ``examples``; a label of -1 counts as wrong."""
-        answers = self.logits(examples.texts).argmax(axis=1)
+        answers = self.logits(examples.content).argmax(axis=1)
         return Score(accuracy(examples.labels, answers), macro_f1(examples.labels, answers))
 
 
-def majority_class(train: Examples, *, classes: int) -> Baseline:
+def majority_class(train: AnyExamples, *, classes: int) -> Baseline:
     """Return the baseline that always answers with the most frequent class of ``train`` (the first of equals)."""
     counts = np.bincount(train.labels[train.labels >= 0], minlength=classes)
     row = np.log((counts + 1) / (counts + 1).sum()).astype(np.float32)
@@ -69,7 +75,7 @@ def majority_class(train: Examples, *, classes: int) -> Baseline:
         name="majority class",
         detail=f"class {int(row.argmax())}",
         size_bytes=row.nbytes,
-        logits=lambda texts: np.tile(row, (len(texts), 1)),
+        logits=lambda content: np.tile(row, (len(content), 1)),
         refit=lambda examples: majority_class(examples, classes=classes),
     )
 
@@ -110,13 +116,7 @@ def _logistic_regression(train: Examples, *, c: float, classes: int, seed: int) 
     def logits(texts: Sequence[str]) -> Float32Array:
         if not texts:
             return np.zeros((0, classes), np.float32)
-        decision = np.asarray(model.decision_function(vectorizer.transform(texts)), np.float32)
-        if decision.ndim == 1:
-            decision = np.stack([-decision / 2, decision / 2], axis=1)
-        # A class without an example in train never wins.
-        out = np.full((len(decision), classes), decision.min() - 1, np.float32)
-        out[:, model.classes_] = decision
-        return out
+        return _decisions(model, vectorizer.transform(texts), classes=classes)
 
     return Baseline(
         name="TF-IDF + logistic regression",
@@ -125,6 +125,65 @@ def _logistic_regression(train: Examples, *, c: float, classes: int, seed: int) 
         logits=logits,
         refit=lambda examples: _logistic_regression(examples, c=c, classes=classes, seed=seed),
     )
+
+
+def pixel_logistic_regression(train: ImageExamples, validation: ImageExamples, *, classes: int, seed: int) -> Baseline:
+    """Return multinomial logistic regression on pixels, averaged over squares where an image has very many.
+
+    The regularization C is the best of three on the validation split, chosen on a sample of ``train``.
+    """
+    rows = _sample(len(train), limit=_SEARCH_IMAGES, seed=seed)
+    held_out = _squares(validation.content[: 2 * _SEARCH_IMAGES])
+    truth = validation.labels[: 2 * _SEARCH_IMAGES]
+    content, labels = train.content[rows], train.labels[rows]
+    scores = [accuracy(truth, _fit_pixels(content, labels, c).predict(held_out)) for c in _PIXEL_REGULARIZATION]
+    best = _PIXEL_REGULARIZATION[int(np.argmax(scores))]
+    return _pixel_model(train, c=best, classes=classes, seed=seed)
+
+
+def _pixel_model(train: ImageExamples, *, c: float, classes: int, seed: int) -> Baseline:
+    rows = _sample(len(train), limit=_MOST_IMAGES, seed=seed)
+    rows = rows[train.labels[rows] >= 0]
+    model = _fit_pixels(train.content[rows], train.labels[rows], c)
+    sampled = "" if len(rows) == len(train) else f", {len(rows):,} of the images"
+    return Baseline(
+        name="pixels + logistic regression",
+        detail=f"C = {c:g}, {model.coef_.shape[1]:,} features{sampled}",
+        size_bytes=4 * (model.coef_.size + model.intercept_.size),
+        logits=lambda pixels: _decisions(model, _squares(pixels), classes=classes),
+        refit=lambda examples: _pixel_model(examples, c=c, classes=classes, seed=seed),
+    )
+
+
+def _squares(pixels: npt.NDArray[np.uint8]) -> Float32Array:
+    """Return ``pixels`` ``[images, H, W, C]`` as features: means over squares of which at most ``_MOST_FEATURES`` remain."""
+    side = 1
+    height, width, channels = pixels.shape[1:]
+    while (height // side) * (width // side) * channels > _MOST_FEATURES:
+        side += 1
+    rows, columns = height // side, width // side
+    cut = pixels[:, : rows * side, : columns * side].reshape(len(pixels), rows, side, columns, side, channels)
+    features: Float32Array = cut.mean(axis=(2, 4), dtype=np.float32).reshape(len(pixels), -1) / np.float32(255)
+    return features
+
+
+def _fit_pixels(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], c: float) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is the stopping rule
+        return LogisticRegression(C=c, max_iter=_PIXEL_ITERATIONS).fit(_squares(pixels), labels)
+
+
+def _decisions(model: Any, features: Any, *, classes: int) -> Float32Array:
+    """Return the logits ``[examples, classes]`` of a fitted ``model``; a class without an example in train never wins."""
+    decision = np.asarray(model.decision_function(features), np.float32)
+    if decision.ndim == 1:
+        decision = np.stack([-decision / 2, decision / 2], axis=1)
+    out = np.full((len(decision), classes), decision.min() - 1, np.float32)
+    out[:, model.classes_] = decision
+    return out
 
 
 def _vectorizer() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from understudy.selection import Selection, Tried
 from understudy.training.loop import Point
 
 if TYPE_CHECKING:
-    from understudy.data.text import TextDataset
+    from understudy.data.dataset import Dataset
     from understudy.training.task import TaskResult
 
 Float32Array = npt.NDArray[np.float32]
@@ -70,7 +71,7 @@ def threshold_of(validation_probabilities: Float32Array) -> float:
     return float(np.quantile(best, 1 - ACCEPTED_FRACTION, method="lower"))
 
 
-def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
+def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
     """Write the bundle of what ``selection`` chose and return its record.
 
     Raises:
@@ -79,8 +80,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
     """
     chosen, training = selection.chosen
     program = selection.student.program
-    test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
-    reference = run(program, test_ids)
+    reference = run(program, dataset.test.inputs(program))
     labels = dataset.class_names
     exports = {f: exporter(f).export(program, name=order.name, labels=labels) for f in order.formats}
     files = [_verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats]
@@ -112,7 +112,7 @@ def deliver(selection: Selection, order: Order, dataset: TextDataset) -> Member:
         recipe=recipe,
         weight_bits=chosen.candidate.recipe.weight_bits,
         weight_count=program.weight_count,
-        input_bytes=program.projection.max_bytes,
+        input_bytes=math.prod(program.source.input_shape),
         accuracy=score,
         macro_f1=macro_f1(dataset.test.labels, answers),
         validation_accuracy=training.validation_accuracy,
@@ -137,23 +137,23 @@ def _verified(
     order: Order,
     selection: Selection,
     *,
-    dataset: TextDataset,
+    dataset: Dataset,
     reference: Scores,
 ) -> FileRecord:
     """Return the record of one file after running it over the whole test split in its own runtime."""
     writer = exporter(format_name)
-    test_ids = encode(dataset.test.texts, max_bytes=program.projection.max_bytes)
+    test_inputs = dataset.test.inputs(program)
     with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
         for name, content in contents.items():
             (Path(temporary) / name).write_bytes(content)
         session = writer.open(Path(temporary), name=order.name)
-        found = verify_file(program, session, test_ids, reference=reference)
+        found = verify_file(program, session, test_inputs, reference=reference)
         if not found.verified:
             raise VerificationError(
                 f"a {format_name} file must reproduce the reference: received budget={selection.budget!r} "
                 f"where {found.reason}; it is not handed over, please report this"
             )
-        latency = measure_latency(session, test_ids)
+        latency = measure_latency(session, test_inputs)
     answers = found.probabilities.argmax(axis=1)
     return FileRecord(
         format=format_name,
@@ -169,7 +169,7 @@ def _verified(
     )
 
 
-def _siblings(selection: Selection, dataset: TextDataset) -> dict[str, Sibling | None]:
+def _siblings(selection: Selection, dataset: Dataset) -> dict[str, Sibling | None]:
     """Return the twin, and the student with the teacher where its twin is delivered, measured on the test split."""
     tried = selection.best_twin
     if tried is None or tried.twin is None or selection.twin is None:
@@ -181,9 +181,9 @@ def _siblings(selection: Selection, dataset: TextDataset) -> dict[str, Sibling |
     }
 
 
-def _sibling(chosen: TaskResult, final: TaskResult, dataset: TextDataset) -> Sibling:
+def _sibling(chosen: TaskResult, final: TaskResult, dataset: Dataset) -> Sibling:
     """Return the record of a student: what chose it, and the test accuracy of its last training."""
-    logits = run(final.program, encode(dataset.test.texts, max_bytes=final.program.projection.max_bytes)).logits
+    logits = run(final.program, dataset.test.inputs(final.program)).logits
     return Sibling(
         accuracy=accuracy(dataset.test.labels, logits.argmax(axis=1)),
         validation_accuracy=chosen.validation_accuracy,
@@ -232,7 +232,7 @@ def _trial(tried: Tried) -> Trial:
     )
 
 
-def _per_class(dataset: TextDataset, answers: npt.NDArray[np.int64]) -> tuple[ClassResult, ...]:
+def _per_class(dataset: Dataset, answers: npt.NDArray[np.int64]) -> tuple[ClassResult, ...]:
     scores = class_scores(dataset.test.labels, answers, classes=len(dataset.class_names))
     return tuple(
         ClassResult(
@@ -246,7 +246,7 @@ def _per_class(dataset: TextDataset, answers: npt.NDArray[np.int64]) -> tuple[Cl
     )
 
 
-def _confusions(dataset: TextDataset, answers: npt.NDArray[np.int64]) -> tuple[Confusion, ...]:
+def _confusions(dataset: Dataset, answers: npt.NDArray[np.int64]) -> tuple[Confusion, ...]:
     names = dataset.class_names
     return tuple(
         Confusion(actual=names[pair.actual], predicted=names[pair.predicted], count=pair.count)
@@ -254,7 +254,7 @@ def _confusions(dataset: TextDataset, answers: npt.NDArray[np.int64]) -> tuple[C
     )
 
 
-def _out_of_scope(program: Program, reference: Scores, dataset: TextDataset, *, threshold: float) -> OutOfScope:
+def _out_of_scope(program: Program, reference: Scores, dataset: Dataset, *, threshold: float) -> OutOfScope:
     inside = reference.probabilities.max(axis=1)
     if not dataset.out_of_scope:
         return OutOfScope(threshold=threshold, accepted_fraction=float((inside >= threshold).mean()))

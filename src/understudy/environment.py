@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +20,23 @@ from understudy.version import installed_version
 
 REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-learn", "torch", "typer")
 """Packages that every installation has; ``pyproject.toml``."""
-EXTRAS = {"onnx": ("onnx", "onnxruntime"), "litert": ("ai-edge-litert", "flatbuffers"), "parquet": ("pyarrow",)}
+EXTRAS = {
+    "onnx": ("onnx", "onnxruntime"),
+    "litert": ("ai-edge-litert", "flatbuffers"),
+    "parquet": ("pyarrow",),
+    "image": ("pillow",),
+}
 """Extra to the packages that it brings; ``pyproject.toml``."""
-_IMPORTED_AS = {"scikit-learn": "sklearn", "ai-edge-litert": "ai_edge_litert"}
+TARGETS = {
+    "Cortex-M devices": ("arm-none-eabi-gcc", "qemu-system-arm"),
+    "aarch64": ("aarch64-linux-gnu-gcc", "qemu-aarch64"),
+    "armhf": ("arm-linux-gnueabihf-gcc", "qemu-arm"),
+    "riscv64": ("riscv64-linux-gnu-gcc", "qemu-riscv64"),
+    "browser": ("chromium", "clang", "wasm-ld"),
+    "Android devices": ("adb",),
+}
+"""What ``bench --on`` runs beside the host, to the commands that it needs."""
+_IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL", "ai-edge-litert": "ai_edge_litert"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,7 @@ class Environment:
     formats: tuple[Ability, ...]
     teachers: tuple[Ability, ...]
     inputs: tuple[Ability, ...]
+    targets: tuple[Ability, ...]
 
 
 def inspect_environment() -> Environment:
@@ -84,7 +100,13 @@ def inspect_environment() -> Environment:
             _from_packages("LiteRT file (.tflite)", ("ai-edge-litert",), _pip("litert"), versions),
             _from_packages("auto (trained here)", ("torch", "scikit-learn"), "pip install torch scikit-learn", versions),
         ),
-        inputs=(_built_in("CSV, TSV, JSONL", "Python"), _from_extra("Parquet", "parquet", versions)),
+        inputs=(
+            _built_in("CSV, TSV, JSONL", "Python"),
+            _from_extra("Parquet", "parquet", versions),
+            _built_in("images (.npz)", "numpy"),
+            _from_extra("pictures (PNG, JPEG, WebP)", "image", versions),
+        ),
+        targets=tuple(_from_commands(name, commands) for name, commands in TARGETS.items()),
     )
 
 
@@ -134,6 +156,14 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _compiled_format("arduino")
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
+
+
+def _from_commands(name: str, commands: tuple[str, ...]) -> Ability:
+    missing = [command for command in commands if shutil.which(command) is None]
+    if missing:
+        install = "apt-get install adb" if "adb" in missing else "make devices"
+        return Ability(name, False, f"missing: {', '.join(missing)}", install)
+    return Ability(name, True, ", ".join(commands), None)
 
 
 def _compiled_format(name: str) -> Ability:

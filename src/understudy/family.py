@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
+from understudy.device_measurements import DeviceChoice, Measurement
 from understudy.errors import BudgetError, BundleError, InputError
 from understudy.files import write_text
 from understudy.measurements import (
@@ -42,6 +43,7 @@ from understudy.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from understudy.bundle import Bundle, Prediction
+    from understudy.bundle.opened import Content
 
 __all__ = [
     "Baseline",
@@ -50,12 +52,14 @@ __all__ = [
     "Confusion",
     "CreatedWith",
     "Data",
+    "DeviceChoice",
     "Family",
     "FileRecord",
     "Infeasible",
     "LatencyMicroseconds",
     "LearningPoint",
     "Machine",
+    "Measurement",
     "Member",
     "OutOfScope",
     "Sibling",
@@ -119,6 +123,8 @@ class Member(Record):
     """The most confused pairs, most frequent first."""
     out_of_scope: OutOfScope | None = None
     """When to answer "none of these"."""
+    measurements: tuple[Measurement, ...] = ()
+    """What ``understudy bench`` found on devices."""
 
     _folder: Path | None = PrivateAttr(default=None)
     _bundle: Bundle | None = PrivateAttr(default=None)
@@ -143,14 +149,20 @@ class Member(Record):
                 raise ValueError(f"the byte table of {file.format!r} adds up to size_bytes={file.size_bytes}")
         return self
 
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """Height, width and channels of the images that it reads; None for texts."""
+        shape = self.recipe.get("image_shape")
+        return cast(tuple[int, int, int], tuple(shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else None
+
     def largest_bytes(self, formats: Iterable[str] | None = None) -> int | None:
         """Return the size of the largest file of ``formats`` (default: all), or None where one of them is absent."""
         sizes = {file.format: file.size_bytes for file in self.files}
         wanted = tuple(sizes if formats is None else formats)
         return max(sizes[name] for name in wanted) if wanted and all(name in sizes for name in wanted) else None
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return the prediction for each text, computed by the exported file.
+    def predict(self, content: Content) -> list[Prediction]:
+        """Return the prediction for each text or image, computed by the exported file.
 
         Raises:
             InputError: the family was never saved, so there is no bundle folder to open.
@@ -165,7 +177,7 @@ class Member(Record):
             from understudy.bundle import Bundle
 
             self._bundle = Bundle.open(self._folder / self.path)
-        return self._bundle.predict(texts)
+        return self._bundle.predict(content)
 
 
 class Family(Record):
@@ -195,6 +207,8 @@ class Family(Record):
     """The students, smallest budget first."""
     infeasible: tuple[Infeasible, ...] = ()
     """Budgets that could not be met."""
+    devices: tuple[DeviceChoice, ...] = ()
+    """The right member for each device that was asked for."""
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

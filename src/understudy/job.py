@@ -31,12 +31,15 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
 _ARGUMENTS = {
-    **{name: f"data.{name}" for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label")},
+    **{
+        name: f"data.{name}"
+        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+    },
     "teacher": "teacher.source",
 }
 _FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")
@@ -64,6 +67,7 @@ FormatName = Annotated[
 Typed = Annotated[str, BeforeValidator(_as_typed)]
 # TOML knows no tuples: strict=False takes its arrays
 Budgets = Annotated[tuple[Typed, ...], Field(strict=False, min_length=1)]
+Devices = Annotated[tuple[str, ...], Field(strict=False)]
 Formats = Annotated[tuple[FormatName, ...], Field(strict=False, min_length=1)]
 
 
@@ -76,14 +80,21 @@ class Job(Settings):
         description="Name of the model, also in the C function us_<name>_predict: letters, digits and underscores.",
     )
     budgets: Budgets = Field(
-        description="Sizes that every requested file must keep to, as 16KB, 1.5MB or 900B (1 KB = 1024 bytes)."
+        (), description="Sizes that every requested file must keep to, as 16KB, 1.5MB or 900B (1 KB = 1024 bytes)."
+    )
+    devices: Devices = Field(
+        (),
+        description="Devices that 'understudy devices' lists, or profile files (.toml): one more student for each, in the "
+        "device's formats and within its flash and RAM.",
     )
     formats: Formats = Field(
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm' and 'arduino' (a C library).",
     )
     student: StudentName = Field(
-        "auto", description="'projection_net', 'sgnn' or 'projection_sequence'; 'auto' lets the search choose."
+        "auto",
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images; "
+        "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
     time: Typed | None = Field(
@@ -131,6 +142,13 @@ class Job(Settings):
                 )
             first[size_bytes] = budget
         return budgets
+
+    @field_validator("devices")
+    @classmethod
+    def _devices_differ(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(devices)) < len(devices):
+            raise InputError(f"every device is named once: received devices={list(devices)}; remove the repeated one")
+        return devices
 
     @field_validator("formats")
     @classmethod
@@ -248,9 +266,15 @@ def _job(document: dict[str, Any], overrides: Mapping[str, object], *, received_
         if value is not None:
             _put(document, _ARGUMENTS.get(name, name).split("."), os.fspath(value) if isinstance(value, os.PathLike) else value)
     try:
-        return Job.model_validate(document)
+        job = Job.model_validate(document)
     except ValidationError as error:
         raise InputError(explain(error.errors(), model=Job, received_in=received_in)) from error
+    if not job.budgets and not job.devices:
+        raise InputError(
+            f"a job needs budgets: received none in {received_in}; pass --budget 32KB or --device cortex-m4, or write "
+            'budgets = ["32KB"]'
+        )
+    return job
 
 
 def _put(document: dict[str, Any], keys: Sequence[str], value: object) -> None:
@@ -272,6 +296,9 @@ def _start_paths_from(folder: Path, document: dict[str, Any]) -> None:
         for key in _FILE_KEYS:
             if isinstance(data.get(key), str):
                 data[key] = str(folder / data[key])
+    devices = document.get("devices")
+    if isinstance(devices, list):
+        document["devices"] = [str(folder / d) if isinstance(d, str) and d.endswith(".toml") else d for d in devices]
     teacher = document.get("teacher")
     source = teacher.get("source") if isinstance(teacher, dict) else None
     if isinstance(source, str) and source and TeacherSettings(source=source).kind == "file":

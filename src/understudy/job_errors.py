@@ -19,7 +19,7 @@ _WORDS = {
     "too_short": "not empty",
     "string_pattern_mismatch": "made of letters, digits and underscores and begins with a letter",
 }
-_WAYS_TO_GIVE = {"budgets": 'pass --budget 32KB or write budgets = ["32KB"]', "data": 'write train = "data.csv" under [data]'}
+_WAYS_TO_GIVE = {"data": 'write train = "data.csv" under [data]'}
 
 
 def explain(errors: Sequence[ErrorDetails], *, model: type[BaseModel], received_in: str) -> str:

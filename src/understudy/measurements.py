@@ -285,10 +285,15 @@ class Infeasible(Record):
     """A budget that could not be met."""
 
     budget_bytes: Annotated[int, Field(gt=0)]
-    """The budget."""
+    """The budget; for a device its limit that binds."""
     budget: str
-    """The budget as typed."""
+    """The budget as typed, or the device's name."""
     smallest_bytes: Annotated[int, Field(gt=0)]
     """The smallest size that can be reached."""
     format: str
-    """The format that binds."""
+    """The format that binds, or ``ram``."""
+
+    @property
+    def binding(self) -> str:
+        """What binds, in words."""
+        return "RAM" if self.format == "ram" else f"{self.format} file"

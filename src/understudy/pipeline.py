@@ -5,40 +5,35 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from understudy.baselines import Baseline, majority_class, tfidf_logistic_regression
-from understudy.compression.quantize.shape import quantized_shape
+from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
+from understudy.data.dataset import Dataset, load_dataset
+from understudy.data.image import ImageDataset
 from understudy.data.read import read_table
 from understudy.data.table import find_text_column, take_rows
-from understudy.data.text import TextDataset, load_text_dataset
 from understudy.delivery import Order, deliver
-from understudy.errors import BudgetError, InputError
-from understudy.export.registry import exporter
-from understudy.family import Family, Infeasible
+from understudy.devices.choice import choose
+from understudy.errors import InputError
+from understudy.family import Family
+from understudy.feasibility import Budgets, base_recipe, check_budgets
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
 from understudy.progress import Progress, SilentProgress
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
-from understudy.search.space import SizeOf, smallest
 from understudy.selection import Plan, Searches
-from understudy.students.recipe import Recipe, StudentName
-from understudy.students.registry import build_student
 from understudy.teachers.protocol import Teacher, checked_logits
 from understudy.teachers.registry import load_teacher
 from understudy.teachers.trained import TrainedTeacher
 from understudy.teaching import Teaching, assess, train_teacher, worker_count, write_lesson
 from understudy.training.trainer import Brought, check_trainable
 from understudy.training.workers import Workers
-from understudy.units import format_bytes
 
-DEFAULT_STUDENT: StudentName = "projection_sequence"
 FIRST_TEXTS = 8
 """Training texts on which a teacher is tried before the job begins."""
 
@@ -46,13 +41,13 @@ FIRST_TEXTS = 8
 def compress(
     *,
     data: str | os.PathLike[str],
-    budgets: Sequence[str | int],
+    budgets: Sequence[str | int] = (),
     teacher: Any = "auto",
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Family:
-    """Return a family of small models for ``data``, one for each of ``budgets``, every file executed and measured.
+    """Return a family of small models for ``data``, one for each budget and device, every file executed and measured.
 
     Args:
         data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
@@ -60,7 +55,7 @@ def compress(
         teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for a list of texts; see ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
-        settings: any other setting of a job by the name of its command-line option (``test``, ``student``, ``formats``, …).
+        settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).
 
     Raises:
         InputError: something that was handed over breaks a rule.
@@ -68,7 +63,7 @@ def compress(
         SetupError: the machine lacks something.
     """
     named = teacher if isinstance(teacher, str) else f"{type(teacher).__module__}:{type(teacher).__name__}"
-    job = job_from_arguments(data, budgets=tuple(str(b) for b in budgets), teacher=named, **settings)
+    job = job_from_arguments(data, budgets=tuple(str(b) for b in budgets) or None, teacher=named, **settings)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix=f"understudy-{job.name}-"))
     return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)
 
@@ -92,7 +87,7 @@ def run_job(
     """
     progress = progress or SilentProgress()
     progress.stage("reading the data")
-    dataset = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    dataset = load_dataset(job)
     for line in dataset.statistics.lines():
         progress.note(line)
     budgets = check_budgets(job, dataset)
@@ -110,7 +105,7 @@ def run_job(
 
 
 def _run(
-    job: Job, dataset: TextDataset, budgets: Budgets, brought: Teacher | None, *, folder: JobFolder, progress: Progress
+    job: Job, dataset: Dataset, budgets: Budgets, brought: Teacher | None, *, folder: JobFolder, progress: Progress
 ) -> Family:
     """Teach, search and deliver into a folder that is the job's."""
     progress.stage("measuring baselines")
@@ -121,7 +116,7 @@ def _run(
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
 
     plan = _plan(job, dataset, teaching, brought, held_out=store.held_out)
-    searches = Searches(budgets.reachable, plan, size_of=budgets.size_of, bits=_bits(job))
+    searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
@@ -137,11 +132,12 @@ def _run(
     for line in _drops(job, teaching, searches):
         progress.note(line)
     order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed)
+    formats = {budget.name: budget.formats for budget in budgets.reachable}
     selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
     members = []
     for selection in selections:
-        members.append(deliver(selection, order, dataset))
+        members.append(deliver(selection, replace(order, formats=formats[selection.budget]), dataset))
         progress.advance()
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")
@@ -157,66 +153,11 @@ def _run(
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
         members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
         infeasible=budgets.infeasible,
+        devices=tuple(choose(profile, members, classes=len(dataset.class_names)) for profile in budgets.profiles),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Budgets:
-    """Which budgets can be met.
-
-    Attributes:
-        reachable: (as typed, bytes) of the budgets that some student fits.
-        infeasible: the others, each with the smallest reachable size and the format that binds.
-        size_of: recipe to bytes of each requested format.
-    """
-
-    reachable: tuple[tuple[str, int], ...]
-    infeasible: tuple[Infeasible, ...]
-    size_of: SizeOf
-
-
-def check_budgets(job: Job, dataset: TextDataset) -> Budgets:
-    """Return which of ``job``'s budgets can be met, before anything is trained.
-
-    Raises:
-        BudgetError: none of them.
-    """
-    classes = len(dataset.class_names)
-    exporters = [exporter(name) for name in job.formats]
-
-    @cache
-    def size_of(recipe: Recipe) -> dict[str, int]:
-        program = quantized_shape(build_student(recipe, classes=classes, seed=0))
-        tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
-        return {name: sum(count for _, count in table) for name, table in tables.items()}
-
-    size_bytes, binding = smallest(_base(job, dataset), size_of=size_of)
-    pairs = list(zip(job.budgets, job.budget_bytes, strict=True))
-    infeasible = tuple(
-        Infeasible(budget_bytes=wanted, budget=text, smallest_bytes=size_bytes, format=binding)
-        for text, wanted in pairs
-        if wanted < size_bytes
-    )
-    reachable = tuple(pair for pair in pairs if pair[1] >= size_bytes)
-    if not reachable:
-        raise BudgetError(
-            f"a budget must hold the smallest student: received budgets={', '.join(job.budgets)}; the smallest reachable "
-            f"size is {format_bytes(size_bytes)} ({size_bytes} bytes), where {binding} binds; ask for at least that"
-        )
-    return Budgets(reachable, infeasible, size_of)
-
-
-def _base(job: Job, dataset: TextDataset) -> Recipe:
-    statistics = dataset.statistics
-    return Recipe(
-        student=DEFAULT_STUDENT if job.student == "auto" else job.student,
-        max_bytes=statistics.max_bytes,
-        max_words=statistics.max_words,
-        projection_seed=job.seed,
-    )
-
-
-def _plan(job: Job, dataset: TextDataset, teaching: Teaching, brought: Teacher | None, *, held_out: int) -> Plan:
+def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher | None, *, held_out: int) -> Plan:
     settings = job.training
     class_weight = None
     if settings.class_weights == "balanced":
@@ -225,7 +166,7 @@ def _plan(job: Job, dataset: TextDataset, teaching: Teaching, brought: Teacher |
     joint = job.training_mode == "joint"
     taught = joint or (teaching.used and job.training_mode == "distill")
     return Plan(
-        base=_base(job, dataset),
+        base=base_recipe(job, dataset),
         classes=len(dataset.class_names),
         texts=len(dataset.train) + (len(dataset.unlabelled) if taught and not joint else 0),
         held_out=held_out,
@@ -267,19 +208,20 @@ def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
     ]
 
 
-def _bits(job: Job) -> Any:
-    return None if job.weight_bits == "auto" else job.weight_bits
-
-
-def _baselines(dataset: TextDataset, *, seed: int) -> tuple[Baseline, ...]:
+def _baselines(dataset: Dataset, *, seed: int) -> tuple[Baseline, ...]:
     classes = len(dataset.class_names)
+    if isinstance(dataset, ImageDataset):
+        return (
+            majority_class(dataset.train, classes=classes),
+            pixel_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
+        )
     return (
         majority_class(dataset.train, classes=classes),
         tfidf_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
     )
 
 
-def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: Progress) -> Teacher | None:
+def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Progress) -> Teacher | None:
     """Return the user's teacher, None where one is trained here or none is used.
 
     It is asked a few texts, so that a teacher of another shape ends the job before anything is made.
@@ -287,7 +229,11 @@ def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: 
     Raises:
         InputError: it cannot be loaded, or its answers break a rule.
     """
-    if job.training_mode == "self" or (brought is None and job.teacher.kind == "auto"):
+    if isinstance(dataset, ImageDataset) and (brought is not None or job.teacher.kind not in ("auto", "none")):
+        raise InputError(f"teachers are for texts so far: received teacher={job.teacher.source!r} with images; leave it out")
+    if isinstance(dataset, ImageDataset) and job.training_mode == "joint":
+        raise InputError("joint training is for texts so far: received training.mode='joint' for images; remove it")
+    if job.training_mode == "self" or isinstance(dataset, ImageDataset) or (brought is None and job.teacher.kind == "auto"):
         return None
     if brought is not None and job.training_mode == "joint":
         raise InputError(
@@ -309,10 +255,13 @@ def _brought_teacher(job: Job, dataset: TextDataset, brought: Any, *, progress: 
 
 
 def _teach(
-    job: Job, dataset: TextDataset, baseline: Baseline, brought: Teacher | None, *, folder: JobFolder, progress: Progress
+    job: Job, dataset: Dataset, baseline: Baseline, brought: Teacher | None, *, folder: JobFolder, progress: Progress
 ) -> Teaching:
     """Return the teacher, brought or trained here, and whether it is used."""
     if job.training_mode != "distill":
+        return Teaching(None, used=False)
+    if isinstance(dataset, ImageDataset):
+        progress.note("no teacher for images was brought: training without")
         return Teaching(None, used=False)
     teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought
     teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder)

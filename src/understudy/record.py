@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from understudy import family as records
+from understudy.data.image import ImageDataset
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
 from understudy.teachers.protocol import checked_logits
@@ -19,7 +20,7 @@ from understudy.version import installed_version
 
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
-    from understudy.data.text import TextDataset
+    from understudy.data.dataset import Dataset
     from understudy.selection import Selection
     from understudy.teachers.protocol import Teacher
 
@@ -44,7 +45,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def data_record(dataset: TextDataset) -> records.Data:
+def data_record(dataset: Dataset) -> records.Data:
     """Return the counts of ``dataset``."""
     statistics = dataset.statistics
     return records.Data(
@@ -65,7 +66,7 @@ def data_record(dataset: TextDataset) -> records.Data:
     )
 
 
-def baseline_record(baseline: Baseline, dataset: TextDataset) -> records.Baseline:
+def baseline_record(baseline: Baseline, dataset: Dataset) -> records.Baseline:
     """Return what ``baseline`` reaches on the test split."""
     score = baseline.score(dataset.test)
     return records.Baseline(
@@ -73,13 +74,13 @@ def baseline_record(baseline: Baseline, dataset: TextDataset) -> records.Baselin
     )
 
 
-def teacher_record(teaching: Teaching, dataset: TextDataset) -> records.Teacher | None:
+def teacher_record(teaching: Teaching, dataset: Dataset) -> records.Teacher | None:
     """Return what the teacher reaches on the test split, None without one.
 
     Raises:
         InputError: its answers on the test split break a rule.
     """
-    if teaching.teacher is None:
+    if teaching.teacher is None or isinstance(dataset, ImageDataset):
         return None
     teacher = teaching.teacher
     reached = None
@@ -97,7 +98,7 @@ def teacher_record(teaching: Teaching, dataset: TextDataset) -> records.Teacher 
     )
 
 
-def trainer_record(dataset: TextDataset, selections: Sequence[Selection], brought: Teacher | None) -> records.Teacher | None:
+def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: Teacher | None) -> records.Teacher | None:
     """Return what the largest student's trainer reaches on the test split, None in every mode but joint.
 
     Args:
@@ -106,7 +107,7 @@ def trainer_record(dataset: TextDataset, selections: Sequence[Selection], brough
         brought: the module that the user brought, as it was before; it has learned when this returns.
     """
     results = [s.best.result for s in selections if s.best.result]
-    if not results:
+    if not results or isinstance(dataset, ImageDataset):
         return None
     if brought is not None and results[-1].trainer_weights is not None:
         load_learned(brought, results[-1].trainer_weights)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from understudy.job_folder import Searched
-from understudy.search.space import Candidate, SizeOf
+from understudy.search.space import Budget, Candidate, SizeOf
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
 from understudy.training.schedule import Schedule, steps_for
@@ -177,17 +177,16 @@ class Searches:
     """The searches for all budgets of a job, side by side.
 
     Args:
-        budgets: (as typed, bytes) of each budget.
+        budgets: what each student must keep to.
         plan: what all trials share.
         size_of: recipe to bytes of each format.
-        bits: 4 or 8 to fix the bits of weights, None to search them.
     """
 
-    def __init__(self, budgets: Sequence[tuple[str, int]], plan: Plan, *, size_of: SizeOf, bits: Any) -> None:
+    def __init__(self, budgets: Sequence[Budget], plan: Plan, *, size_of: SizeOf) -> None:
         self.plan, self.size_of = plan, size_of
-        self.budgets = dict(budgets)
+        self.budgets = {budget.name: budget for budget in budgets}
         self.studies = {
-            text: Study(budget_bytes=size, base=plan.base, size_of=size_of, seed=plan.seed, bits=bits) for text, size in budgets
+            budget.name: Study(budget=budget, base=plan.base, size_of=size_of, seed=plan.seed) for budget in budgets
         }
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
         self.refits: dict[str, tuple[TaskResult, TaskResult | None]] = {}
@@ -251,7 +250,7 @@ class Searches:
 
     def selections(self) -> list[Selection]:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
-        found = [(text, size) for text, size in self.budgets.items() if any(t.result for t in self.tried[text])]
+        found = [(text, b.file_bytes) for text, b in self.budgets.items() if any(t.result for t in self.tried[text])]
         selections = []
         for text, size in found:
             refit, twin_refit = self.refits.get(text, (None, None))
@@ -278,7 +277,7 @@ class Searches:
                 self.studies[text].tell(a, reached[a.number])
             best = max(found, key=lambda a: (reached[a.number], -a.number), default=None)
             promoted[text] = [best] if best else []
-            self.tried[text] += [self._tried(a, results[text, a.number]) for a in found if a is not best]
+            self.tried[text] += [self._tried(text, a, results[text, a.number]) for a in found if a is not best]
         return promoted
 
     def _finish(self, asked: dict[str, list[Asked]], train: Train, *, workers: Workers, title: str) -> None:
@@ -291,11 +290,12 @@ class Searches:
             for text, a, pair in pairs:
                 if all(workers.has_finished(task) for task in pair):
                     student, *twin = (workers.result(task) for task in pair)
-                    tried = self._tried(a, student)
+                    tried = self._tried(text, a, student)
                     self.tried[text].append(replace(tried, result=student, twin=twin[0] if twin else None))
 
-    def _tried(self, asked: Asked, last: TaskResult) -> Tried:
-        size_bytes = max(self.size_of(asked.candidate.recipe).values())
+    def _tried(self, text: str, asked: Asked, last: TaskResult) -> Tried:
+        sizes = self.size_of(asked.candidate.recipe)
+        size_bytes = max(sizes[name] for name in self.budgets[text].formats)
         return Tried(asked.number, asked.candidate, size_bytes, last.validation_accuracy, last.seconds, result=None, twin=None)
 
     def _pair(self, asked: Asked) -> list[TrainingTask]:

@@ -30,7 +30,10 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Files, columns and splits."""
 
-    train: DataFile = Field(description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet.")
+    train: DataFile = Field(
+        description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet; "
+        "for images an .npz or a folder of class folders."
+    )
     validation: DataFile | None = Field(
         None,
         description="Labelled examples for choosing; without it a part of train is split off.",
@@ -56,6 +59,9 @@ class DataSettings(Settings):
     )
     label: str | None = Field(
         None, description="Column with the labels; guessed when exactly one column has a usual name.", examples=["label"]
+    )
+    skip_bad: bool = Field(
+        default=False, description="Leave out pictures of a folder that cannot be used, in place of refusing the folder."
     )
     validation_fraction: Share = Field(
         0.1, description="Share of train that is split off for validation when there is no such file."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.image import ImageDataset
 from understudy.data.text import Examples
 from understudy.errors import InputError
 from understudy.metrics import accuracy
@@ -29,6 +30,7 @@ from understudy.training.workers import Workers, train_all
 
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
+    from understudy.data.dataset import Dataset
     from understudy.data.text import TextDataset
     from understudy.job import Job
     from understudy.job_folder import JobFolder
@@ -168,10 +170,21 @@ def required_gain(minimum_gain: float, baseline_accuracy: float) -> float:
     return min(minimum_gain, 0.05 * (1.0 - baseline_accuracy))
 
 
-def write_lesson(job: Job, dataset: TextDataset, teaching: Teaching, *, folder: JobFolder, progress: Progress) -> LessonStore:
+def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobFolder, progress: Progress) -> LessonStore:
     """Write what every training reads; finished parts are found again."""
     store = LessonStore(folder.lesson)
     if store.complete:
+        return store
+    if isinstance(dataset, ImageDataset):
+        kept = dataset.validation if _worth_refit(job, dataset) else dataset.validation.nothing
+        store.write(
+            views=[np.concatenate([dataset.train.content, kept.content])],
+            labels=np.concatenate([dataset.train.labels, kept.labels]),
+            validation=dataset.validation.content,
+            validation_labels=dataset.validation.labels,
+            teacher_logits=None,
+            held_out=len(kept),
+        )
         return store
     taught = teaching.used and job.training_mode == "distill"
     unlabelled = dataset.unlabelled if taught else ()
@@ -204,9 +217,12 @@ def write_lesson(job: Job, dataset: TextDataset, teaching: Teaching, *, folder: 
 def _held_out(job: Job, dataset: TextDataset, teacher: Teacher | None) -> Examples:
     """Return the validation texts for the refit; none where it is not wanted, would change little, or cannot be taught."""
     validation = dataset.validation
-    worth = len(validation) >= LEAST_REFIT_SHARE * len(dataset.train)
     covered = teacher is None or teacher.covers(validation.texts).all()
-    return validation if job.training.refit and worth and covered else Examples((), np.zeros(0, np.int64))
+    return validation if _worth_refit(job, dataset) and covered else Examples((), np.zeros(0, np.int64))
+
+
+def _worth_refit(job: Job, dataset: Dataset) -> bool:
+    return job.training.refit and len(dataset.validation) >= LEAST_REFIT_SHARE * len(dataset.train)
 
 
 def _covered(teacher: Teacher, views: list[list[str]]) -> list[list[str]]:

@@ -171,15 +171,15 @@ def test_labels_are_one_a_line(written: Path) -> None:
 
 def test_vectors_are_synthetic_and_complete(written: Path) -> None:
     vectors = unpack_vectors((written / "vectors.npz").read_bytes())
-    assert vectors.byte_ids.dtype == np.int32
-    assert vectors.byte_ids.shape == (64, 64)
+    assert vectors.inputs.dtype == np.int32
+    assert vectors.inputs.shape == (64, 64)
     assert vectors.scores.logits.dtype == np.int8
     assert vectors.scores.probabilities.dtype == np.float32
-    expected = run(PROGRAM, vectors.byte_ids)
+    expected = run(PROGRAM, vectors.inputs)
     np.testing.assert_array_equal(vectors.scores.logits, expected.logits)
     np.testing.assert_array_equal(vectors.scores.probabilities, expected.probabilities)
     texts = synthetic_texts(max_bytes=64)
-    np.testing.assert_array_equal(vectors.byte_ids, encode(texts, max_bytes=64))
+    np.testing.assert_array_equal(vectors.inputs, encode(texts, max_bytes=64))
     assert texts[0] == b""
     assert max(map(len, texts)) > 64
     assert any(max(text, default=0) > 127 for text in texts)

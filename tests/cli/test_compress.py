@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -138,3 +140,59 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, tiny_csv: Path, argumen
     assert outcome.err.startswith("error: ")
     assert len(outcome.err.splitlines()) == 1
     assert contents(tmp_path) == before
+
+
+def board(folder: Path, *, ram: int, more: tuple[str, str] = ("", "")) -> Path:
+    """Write the profile of a board with ``ram`` bytes for the model."""
+    text = resources.files("understudy.devices").joinpath("profiles", "cortex-m3.toml").read_text("utf-8")
+    text = text.replace('name = "cortex-m3"', 'name = "board"').replace("model_bytes = 4_096", f"model_bytes = {ram}")
+    path = folder / "board.toml"
+    path.write_text(text.replace(*more))
+    return path
+
+
+def test_a_device_is_checked_before_anything_is_trained(tmp_path: Path, tiny_csv: Path) -> None:
+    outcome = understudy("compress", tiny_csv, "--device", board(tmp_path, ram=600), folder=tmp_path)
+    assert outcome.exit_code == 3
+    found = re.search(r"board has 600 bytes where the smallest RAM takes (\d+); choose a larger device", outcome.err)
+    assert found, outcome.err
+    assert "a device must hold the smallest student: received devices=" in outcome.err
+    needed = int(found[1])
+    fits = understudy("compress", tiny_csv, "--device", board(tmp_path, ram=needed), "--dry-run", "--json", folder=tmp_path)
+    assert fits.exit_code == 0, fits.err
+    assert json.loads(fits.out)["writes"][0] == "runs/tiny/board"
+    misses = understudy("compress", tiny_csv, "--device", board(tmp_path, ram=needed - 1), "--dry-run", folder=tmp_path)
+    assert misses.exit_code == 3
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_device_that_misses_is_named_beside_those_that_fit(tmp_path: Path, tiny_csv: Path) -> None:
+    arguments = ("--device", "cortex-m4", "--budget", "16KB", "--device", board(tmp_path, ram=600))
+    outcome = understudy("compress", tiny_csv, *arguments, "--dry-run", folder=tmp_path)
+    assert outcome.exit_code == 3
+    assert "  runs/tiny/cortex-m4" in outcome.out.splitlines()
+    assert "  runs/tiny/16KB" in outcome.out.splitlines()
+    assert "budget board cannot be met: the smallest reachable size is " in outcome.err
+    assert "ram binds at 600 B" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (('"max_pool", ', ""), "received device='board' without operator='max_pool'"),
+        (("[clock]", "[clocks]"), "board.toml' where clocks: "),
+        (('name = "board"', 'name = "cortex-m4"'), "received 'cortex-m4' twice"),
+    ],
+)
+def test_a_device_that_does_not_do_is_one_line(tmp_path: Path, tiny_csv: Path, more: tuple[str, str], message: str) -> None:
+    path = board(tmp_path, ram=4096, more=more)
+    outcome = understudy("compress", tiny_csv, "--device", path, "--device", "cortex-m4", "--dry-run", folder=tmp_path)
+    assert outcome.exit_code == 2
+    assert message in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_devices_with_the_same_limits_share_a_student(tmp_path: Path, tiny_csv: Path) -> None:
+    arguments = ("--device", "iphone", "--device", "android-high", "--dry-run", "--json")
+    outcome = understudy("compress", tiny_csv, *arguments, folder=tmp_path)
+    assert [name for name in json.loads(outcome.out)["writes"] if "." not in name] == ["runs/tiny/iphone"]

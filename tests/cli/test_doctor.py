@@ -57,6 +57,14 @@ def test_a_missing_compiler_is_said_with_the_step() -> None:
     assert row["install"].startswith("install gcc or clang")
 
 
+def test_targets_name_the_commands_that_they_need(tmp_path: Path) -> None:
+    rows = json.loads(understudy("doctor", "--json", environment={"PATH": str(tmp_path)}).out)["targets"]
+    assert [row["name"] for row in rows] == list(environment.TARGETS)
+    assert not any(row["available"] for row in rows)
+    assert rows[0]["how"] == "missing: arm-none-eabi-gcc, qemu-system-arm"
+    assert rows[0]["install"] == "make devices"
+
+
 def test_the_packages_are_those_of_the_project_file() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

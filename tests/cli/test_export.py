@@ -167,6 +167,6 @@ def test_the_family_is_told_what_was_measured(bundle: Path, table: Path) -> None
         assert not file.verified
         assert file.accuracy is None
         assert file.agreement == 1
-    assert onnx.reason == "added later; measured on other texts than the family's test split"
+    assert onnx.reason == "added later; measured on other examples than the family's test split"
     assert "model.py" in (bundle / "card.md").read_text(encoding="utf-8")
     assert "python" in (bundle.parent / "report.html").read_text(encoding="utf-8")

@@ -18,6 +18,6 @@ def test_the_page_is_not_stale() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("verb", ["init", "compress", "predict", "evaluate", "report", "doctor"])
+@pytest.mark.parametrize("verb", ["init", "compress", "predict", "evaluate", "bench", "report", "devices", "doctor"])
 def test_every_verb_is_on_the_page(verb: str) -> None:
     assert f"<!-- help: {verb} --help -->" in (DOCS / "cli.md").read_text(encoding="utf-8")

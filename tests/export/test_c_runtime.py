@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from c_programs import code_size, crooked_program, random_program
+from image_programs import image_program
 from programs import sequence_program, utterance_program
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.export.c import CExporter
@@ -53,7 +54,14 @@ def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -
         pytest.skip(f"no {compiler} on this machine")
     # gcc 12 warns about loops of wide 4-bit layers only
     wide = quantized_shape(build_student(Recipe(width=152, hidden=152, weight_bits=4), classes=50, seed=0))
-    for program in (sequence_program(bits=4), utterance_program(), crooked_program(bits=8), random_program(3), wide):
+    for program in (
+        sequence_program(bits=4),
+        utterance_program(),
+        crooked_program(bits=8),
+        random_program(3),
+        wide,
+        image_program(),
+    ):
         write(tmp_path, program)
         compiled(tmp_path, compiler, *STRICT, level, "-c", "example.c")
 
@@ -67,7 +75,7 @@ def test_the_runtime_alone_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @needs_arm
 def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
-    for program in (sequence_program(), utterance_program(bits=4), crooked_program(bits=4)):
+    for program in (sequence_program(), utterance_program(bits=4), crooked_program(bits=4), image_program(bits=4)):
         write(tmp_path, program)
         compiled(tmp_path, ARM, "-std=c99", "-Os", "-mcpu=cortex-m4", "-c", "user.c")
         undefined = {line.split()[-1] for line in compiled(tmp_path, "arm-none-eabi-nm", "-u", "user.o").splitlines()}
@@ -76,11 +84,12 @@ def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("program", [sequence_program(), utterance_program(bits=4), crooked_program(bits=4)])
+@pytest.mark.parametrize("program", [sequence_program(), utterance_program(bits=4), crooked_program(bits=4), image_program()])
 def test_ram_is_as_stated(tmp_path: Path, program: Program) -> None:
     write(tmp_path, program)
     (tmp_path / "user.c").write_text(
-        '#include "model.h"\nint f(float *s);\nint f(float *s) { return us_demo_predict(NULL, 0, s); }\n'
+        '#include "model.h"\nint f(const uint8_t *b, size_t n, float *s);\n'
+        "int f(const uint8_t *b, size_t n, float *s) { return us_demo_predict(b, n, s); }\n"
     )
     stated = CExporter().ram_bytes(program)
     for compiler, size in ((ARM, "arm-none-eabi-size"), ("gcc", "size")):
@@ -108,10 +117,11 @@ def test_stack_is_as_stated(tmp_path: Path) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(8))
 def test_byte_table_is_what_the_linker_finds(tmp_path: Path, case: int) -> None:
-    programs = (sequence_program, utterance_program, lambda: crooked_program(bits=4))
-    program = programs[case]() if case < 3 else random_program(9000 + case)
+    programs = (sequence_program, utterance_program, lambda: crooked_program(bits=4), image_program)
+    kind = code_size.random_image_program if case > 6 else random_program
+    program = programs[case]() if case < len(programs) else kind(9000 + case)
     real, symbols = code_size.link(CExporter().export(program, name="probe"), tmp_path)
     estimate = sum(size for _, size in CExporter().byte_table(program, name="probe"))
     assert 0.98 * real <= estimate <= 1.02 * real + 16

@@ -17,10 +17,11 @@ from understudy.program.interpreter import run
 from understudy.program.ops import Linear, Program
 from understudy.projections.text import encode, project
 from understudy.students.recipe import Recipe
-from understudy.students.registry import STUDENTS, build_student
+from understudy.students.registry import build_student
 from understudy.training.corpus import build_corpora
 
 LEARNED = {"projection_net": 0, "sgnn": 16, "projection_sequence": 16}
+"""Students for texts and outputs of their second layer; tests/students/test_separable_cnn.py has images."""
 
 
 def _float_program(student: str, *, bits: int = 8, per_channel: bool = True) -> Program:
@@ -37,7 +38,7 @@ def _float_program(student: str, *, bits: int = 8, per_channel: bool = True) -> 
     return build_student(recipe, classes=5, seed=3)
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("student", LEARNED)
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_fake_quantization_is_the_integer_program(student: str, bits: int, per_channel: bool) -> None:
@@ -108,7 +109,7 @@ def test_sums_that_float32_cannot_hold_are_refused() -> None:
         to_integer(program, calibrate(program, [features]), logits=np.ones((1, 5), np.float32))
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("student", LEARNED)
 def test_archive_reads_back_what_it_wrote(student: str) -> None:
     program = _float_program(student)
     again = archive.loads(archive.dumps(program))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import astuple, replace
+from typing import Literal
 
 import pytest
 
 from understudy.search.space import (
     FEATURES,
     LARGEST_WIDTH,
+    RAM,
     WIDTH_STEP,
+    Budget,
     Choice,
+    binding_limit,
     fit,
     recipe_of,
     seeded_choice,
@@ -29,10 +33,14 @@ def _size(recipe: Recipe) -> dict[str, int]:
 BASE = Recipe()
 
 
+def _budget(size_bytes: int, bits: Literal[4, 8] | None = None) -> Budget:
+    return Budget(f"{size_bytes}B", dict.fromkeys(("small", "large"), size_bytes), bits)
+
+
 @pytest.mark.parametrize("budget_bytes", [6_000, 16_384, 32_768, 102_400])
 def test_the_widest_recipe_that_fits_is_found(budget_bytes: int) -> None:
     choice = seeded_choice(budget_bytes, student="projection_sequence", bits=None)
-    found = fit(choice, BASE, budget_bytes=budget_bytes, size_of=_size)
+    found = fit(choice, BASE, limits=_budget(budget_bytes).limits, size_of=_size)
     assert found is not None
     assert max(_size(found.recipe).values()) <= budget_bytes
     assert found.recipe.width % WIDTH_STEP == 0
@@ -42,15 +50,16 @@ def test_the_widest_recipe_that_fits_is_found(budget_bytes: int) -> None:
 
 
 def test_what_does_not_fit_is_none_and_the_smallest_names_its_format() -> None:
-    assert fit(seeded_choice(1000, student="projection_sequence", bits=None), BASE, budget_bytes=1000, size_of=_size) is None
-    size_bytes, binding = smallest(BASE, size_of=_size)
-    assert binding == "large"
-    assert size_bytes < _size(recipe_of(seeded_choice(6000, student="projection_sequence", bits=4), BASE, 64))["large"]
+    limits = _budget(1000).limits
+    assert fit(seeded_choice(1000, student="projection_sequence", bits=None), BASE, limits=limits, size_of=_size) is None
+    sizes = _size(smallest(BASE))
+    assert binding_limit(sizes, limits) == "large"
+    assert sizes["large"] < _size(recipe_of(seeded_choice(6000, student="projection_sequence", bits=4), BASE, 64))["large"]
 
 
 def _run(seed: int, trials: int) -> list[tuple[Recipe, float]]:
     """Return the candidates of a search whose answer is best near half the hidden ratio and 8 bits."""
-    study = Study(budget_bytes=16_384, base=BASE, size_of=_size, seed=seed, bits=None)
+    study = Study(budget=_budget(16_384), base=BASE, size_of=_size, seed=seed)
     out = []
     for _ in range(trials):
         asked = study.ask()
@@ -66,7 +75,8 @@ def test_one_seed_asks_the_same_questions_and_begins_with_the_seeded_recipe() ->
     one, two, other = _run(1, 16), _run(1, 16), _run(2, 16)
     assert one == two
     assert [r for r, _ in one] != [r for r, _ in other]
-    first = fit(seeded_choice(16_384, student="projection_sequence", bits=None), BASE, budget_bytes=16_384, size_of=_size)
+    choice = seeded_choice(16_384, student="projection_sequence", bits=None)
+    first = fit(choice, BASE, limits=_budget(16_384).limits, size_of=_size)
     assert first is not None and one[0][0] == first.recipe == other[0][0]
 
 
@@ -88,7 +98,8 @@ def test_answers_steer_the_questions() -> None:
 
 
 def test_fixed_bits_stay_fixed() -> None:
-    study = Study(budget_bytes=16_384, base=BASE, size_of=_size, seed=1, bits=8)
+    assert smallest(BASE, bits=8).weight_bits == 8
+    study = Study(budget=_budget(16_384, bits=8), base=BASE, size_of=_size, seed=1)
     for _ in range(6):
         asked = study.ask()
         assert asked is not None and asked.candidate.recipe.weight_bits == 8
@@ -96,8 +107,8 @@ def test_fixed_bits_stay_fixed() -> None:
 
 
 def test_a_budget_that_nothing_near_the_seed_fits_still_gets_a_candidate() -> None:
-    smallest_bytes, _ = smallest(BASE, size_of=_size)
-    study = Study(budget_bytes=smallest_bytes, base=BASE, size_of=_size, seed=1, bits=None)
+    smallest_bytes = _size(smallest(BASE))["large"]
+    study = Study(budget=_budget(smallest_bytes), base=BASE, size_of=_size, seed=1)
     asked = study.ask()
     assert asked is not None
     assert max(_size(asked.candidate.recipe).values()) <= smallest_bytes
@@ -106,3 +117,28 @@ def test_a_budget_that_nothing_near_the_seed_fits_still_gets_a_candidate() -> No
 def test_features_are_in_order_and_choices_are_values() -> None:
     assert list(FEATURES) == sorted(FEATURES)
     assert Choice(32, 1.0, 4, False, 0.1, 1e-3) == Choice(32, 1.0, 4, False, 0.1, 1e-3)
+
+
+def _size_and_ram(recipe: Recipe) -> dict[str, int]:
+    return {**_size(recipe), RAM: 9 * recipe.features + 40 * recipe.width}
+
+
+@pytest.mark.parametrize("ram_bytes", [1_500, 3_000, 100_000])
+def test_a_limit_of_ram_binds_too(ram_bytes: int) -> None:
+    budget = Budget("board", {"small": 32_768, RAM: ram_bytes})
+    assert budget.formats == ("small",)
+    assert budget.file_bytes == 32_768
+    study = Study(budget=budget, base=BASE, size_of=_size_and_ram, seed=1)
+    for _ in range(12):
+        asked = study.ask()
+        assert asked is not None
+        sizes = _size_and_ram(asked.candidate.recipe)
+        assert sizes["small"] <= 32_768
+        assert sizes[RAM] <= ram_bytes
+        study.tell(asked, 0.5)
+
+
+def test_what_binds_is_what_is_exceeded_most() -> None:
+    assert binding_limit({"c": 900, RAM: 500}, {"c": 1000, RAM: 400}) == RAM
+    assert binding_limit({"c": 900, RAM: 500}, {"c": 600, RAM: 400}) == "c"
+    assert binding_limit({"c": 900, "onnx": 9000}, {"c": 1000}) == "c"

@@ -86,8 +86,8 @@ def test_a_refit_learns_from_the_held_out_texts_too(tmp_path: Path) -> None:
         teacher_logits=None,
         held_out=len(unknown),
     )
-    projection = build_student(RECIPE, classes=5, seed=0).projection
-    assert [len(store.read(projection, taught=False, refit=r).labels) for r in (False, True)] == [160, 180]
+    source = build_student(RECIPE, classes=5, seed=0).source
+    assert [len(store.read(source, taught=False, refit=r).labels) for r in (False, True)] == [160, 180]
     before, after = (
         run_task(
             _task(taught=False, classes=5, refit=refit), lesson_folder=store.folder, result_folder=tmp_path

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from understudy.errors import BundleError
 
@@ -23,6 +32,9 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"
 """What may stand in the name of a C function."""
 FormatWord = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=32)]
 """The word in ``--format``; other packages add some, so a reader may meet one that it cannot run."""
+
+
+Side = Annotated[int, Field(ge=1, le=65536)]
 
 
 class ManifestFile(BaseModel):
@@ -52,7 +64,8 @@ class Manifest(BaseModel):
         name: the name in the C functions ``us_<name>_predict``.
         task: what the model does.
         labels: class names in the order of the scores.
-        max_bytes: L, bytes of text that the model reads.
+        max_bytes: texts: L, bytes of text that the model reads.
+        image_shape: images: height, width and channels.
         threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
         recipe: how the student was made.
         data_digest: digest of the training and validation texts.
@@ -65,9 +78,10 @@ class Manifest(BaseModel):
     format_version: Literal[1] = FORMAT_VERSION
     understudy: str
     name: Identifier
-    task: Literal["text-classification"] = "text-classification"
+    task: Literal["text-classification", "image-classification"] = "text-classification"
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
-    max_bytes: Annotated[int, Field(ge=1, le=65536)]
+    max_bytes: Annotated[int, Field(ge=1, le=65536)] | None = None
+    image_shape: tuple[Side, Side, Side] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None
     recipe: dict[str, JsonValue]
     data_digest: str
@@ -93,6 +107,13 @@ class Manifest(BaseModel):
             raise ValueError(f"files must not list {MANIFEST} or {CARD}")
         return files
 
+    @model_validator(mode="after")
+    def _input_is_of_the_task(self) -> Self:
+        expected = (False, True) if self.task == "image-classification" else (True, False)
+        if (self.max_bytes is not None, self.image_shape is not None) != expected:
+            raise ValueError("a text classifier has max_bytes, an image classifier has image_shape")
+        return self
+
     @property
     def formats(self) -> tuple[str, ...]:
         """The formats that the bundle holds, in the order of its files."""
@@ -104,10 +125,15 @@ class Manifest(BaseModel):
 
     def to_json(self) -> bytes:
         """Return the bytes of ``manifest.json``: ASCII, sorted keys, a line feed at the end."""
-        return (json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode()
+        return (json.dumps(self._fields(), indent=2, sort_keys=True) + "\n").encode()
+
+    def _fields(self) -> dict[str, JsonValue]:
+        """Return plain values; what only the other task has is missing."""
+        absent = {"max_bytes"} if self.max_bytes is None else {"image_shape"}
+        return self.model_dump(mode="json", exclude=absent)
 
     def _canonical(self) -> bytes:
-        content = self.model_dump(mode="json", exclude={"digest"})
+        content = {name: value for name, value in self._fields().items() if name != "digest"}
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 

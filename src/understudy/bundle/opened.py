@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from understudy.bundle.manifest import (
     LARGEST_MANIFEST_BYTES,
@@ -22,7 +23,7 @@ from understudy.bundle.vectors import Vectors, unpack_vectors
 from understudy.bundle.write import PROGRAM, VECTORS
 from understudy.errors import BundleError, InputError, SetupError
 from understudy.export.parity import LatencyUs, Verification, compare, measure_latency
-from understudy.export.protocol import Float32Array, Session
+from understudy.export.protocol import Float32Array, Inputs, Session
 from understudy.export.registry import exporter
 from understudy.formats import known_formats
 from understudy.metrics import accuracy, macro_f1
@@ -34,6 +35,8 @@ from understudy.projections.text import encode
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
+Content = Sequence[str | bytes] | npt.NDArray[np.uint8]
+"""Texts, or images ``[batch, H, W, C]``."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,22 @@ class FileEvaluation:
     reason: str | None
 
 
+def model_inputs(manifest: Manifest, content: Content) -> Inputs:
+    """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are.
+
+    Raises:
+        InputError: images of another shape, or the other kind of content.
+    """
+    shape, max_bytes = manifest.image_shape, manifest.max_bytes
+    if max_bytes is not None and not isinstance(content, np.ndarray):
+        return encode(content, max_bytes=max_bytes)
+    if shape is not None and isinstance(content, np.ndarray) and content.dtype == np.uint8 and content.shape[1:] == shape:
+        return content
+    received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
+    wanted = "texts" if shape is None else f"uint8 images [batch, {', '.join(map(str, shape))}]"
+    raise InputError(f"this model reads {wanted}: received {received}; give what it was made for")
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """One model file of a bundle, ready to run; ``format`` and ``session.runtime`` say which and in what."""
@@ -91,19 +110,24 @@ class LoadedModel:
     format: str
     session: Session
 
-    def scores(self, texts: Sequence[str | bytes]) -> Float32Array:
+    def inputs(self, content: Content) -> Inputs:
+        """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are.
+
+        Raises:
+            InputError: images of another shape, or the other kind of content.
+        """
+        return model_inputs(self.manifest, content)
+
+    def scores(self, content: Content) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]``."""
-        parts = [
-            self.session.predict(encode(texts[begin : begin + _BATCH], max_bytes=self.manifest.max_bytes))
-            for begin in range(0, len(texts), _BATCH)
-        ]
+        parts = [self.session.predict(self.inputs(content[begin : begin + _BATCH])) for begin in range(0, len(content), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.labels)), np.float32)
 
-    def predict(self, texts: Sequence[str | bytes]) -> list[Prediction]:
-        """Return one prediction for each text."""
+    def predict(self, content: Content) -> list[Prediction]:
+        """Return one prediction for each text or image."""
         threshold = self.manifest.threshold
         out = []
-        for row in self.scores(texts):
+        for row in self.scores(content):
             best = int(row.argmax())
             known = threshold is None or float(row[best]) >= threshold
             out.append(Prediction(self.manifest.labels[best] if known else None, float(row[best]), tuple(row.tolist())))
@@ -174,14 +198,14 @@ class Bundle:
             f"which runs here; {missing[0].rpartition('; ')[2]}"
         )
 
-    def predict(self, texts: Sequence[str | bytes], *, format: str | None = None) -> list[Prediction]:  # noqa: A002
-        """Return one prediction for each text, from the exported file in its own runtime.
+    def predict(self, content: Content, *, format: str | None = None) -> list[Prediction]:  # noqa: A002
+        """Return one prediction for each text or image, from the exported file in its own runtime.
 
         Raises:
             InputError: the bundle does not hold this format.
             SetupError: what runs it is not installed.
         """
-        return self.load(format).predict(texts)
+        return self.load(format).predict(content)
 
     def verify(self, format: str) -> Verification:  # noqa: A002
         """Return how the file of ``format`` reproduces the bundle's own test vectors.
@@ -190,7 +214,7 @@ class Bundle:
             SetupError: what runs it is not installed.
         """
         vectors = self.vectors()
-        answer = self.load(format).session.predict(vectors.byte_ids)
+        answer = self.load(format).session.predict(vectors.inputs)
         return compare(answer, vectors.scores, logit_scale=vectors.logit_scale)
 
     def vectors(self) -> Vectors:
@@ -220,24 +244,24 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise altered_bundle(str(self.folder), f"{PROGRAM}: {error}") from None
         vectors = self.vectors()
-        if not np.array_equal(run(program, vectors.byte_ids).logits, vectors.scores.logits):
+        if not np.array_equal(run(program, vectors.inputs).logits, vectors.scores.logits):
             raise altered_bundle(str(self.folder), f"{PROGRAM}: other answers than {VECTORS}")
         return program
 
-    def evaluate(self, texts: Sequence[str | bytes], labels: Sequence[str]) -> tuple[FileEvaluation, ...]:
+    def evaluate(self, content: Content, labels: Sequence[str]) -> tuple[FileEvaluation, ...]:
         """Return what every model file does on labelled texts, each in its own runtime.
 
         Raises:
             InputError: no texts, or not one label for each.
         """
-        if not texts or len(texts) != len(labels):
+        if not len(content) or len(content) != len(labels):
             raise InputError(
-                f"an evaluation needs texts with one label each: received texts={len(texts)}, labels={len(labels)}; "
+                f"an evaluation needs texts with one label each: received texts={len(content)}, labels={len(labels)}; "
                 "check the file and --label"
             )
-        return tuple(self._evaluations(texts, labels))
+        return tuple(self._evaluations(content, labels))
 
-    def _evaluations(self, texts: Sequence[str | bytes], labels: Sequence[str]) -> Iterator[FileEvaluation]:
+    def _evaluations(self, content: Content, labels: Sequence[str]) -> Iterator[FileEvaluation]:
         index = {label: i for i, label in enumerate(self.labels)}
         truth = np.asarray([index.get(label, -1) for label in labels], np.int64)
         threshold = self.manifest.threshold
@@ -252,7 +276,7 @@ class Bundle:
                     entry.format, path, size_bytes, None, None, None, None, None, None, False, f"not run here: {error}"
                 )
                 continue
-            scores = model.scores(texts)
+            scores = model.scores(content)
             answer = scores.argmax(axis=1)
             check = self.verify(entry.format)
             yield FileEvaluation(
@@ -264,7 +288,7 @@ class Bundle:
                 macro_f1=macro_f1(truth, answer),
                 accepted_fraction=None if threshold is None else float((scores.max(axis=1) >= threshold).mean()),
                 agreement=check.agreement,
-                latency_us=measure_latency(model.session, encode(texts[:256], max_bytes=self.manifest.max_bytes)),
+                latency_us=measure_latency(model.session, model.inputs(content[:256])),
                 verified=check.verified,
                 reason=check.reason,
             )

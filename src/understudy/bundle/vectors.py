@@ -1,6 +1,6 @@
-"""``vectors.npz``: synthetic texts with the reference's answers, so that anyone can check a port; ``spec/bundle.md`` 4.
+"""``vectors.npz``: synthetic inputs with the reference's answers, so that anyone can check a port; ``spec/bundle.md`` 4.
 
-The texts are random words and random bytes from a seed. They are never users' texts.
+They are random words, bytes and pixels from a seed, and never what a user brought.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.export.protocol import Int32Array
-from understudy.program.interpreter import Scores, run
-from understudy.program.ops import Program
+from understudy.program.interpreter import Inputs, Scores, UInt8Array, run
+from understudy.program.ops import Image, Program
 from understudy.projections.text import encode
 
 COUNT = 64
@@ -27,9 +26,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Inputs int32 ``[n, max_bytes]`` and what the interpreter answers; ``logit_scale`` is the width of one logit step."""
+    """``inputs`` int32 ``[n, max_bytes]`` or uint8 ``[n, H, W, C]``, and what the interpreter answers to them.
 
-    byte_ids: Int32Array
+    ``logit_scale`` is the width of one logit step.
+    """
+
+    inputs: Inputs
     scores: Scores
     logit_scale: float
 
@@ -53,17 +55,35 @@ def synthetic_texts(*, max_bytes: int, count: int = COUNT, seed: int = SEED) -> 
     return texts[:count]
 
 
+def synthetic_images(shape: tuple[int, int, int], *, count: int = COUNT, seed: int = SEED) -> UInt8Array:
+    """Return ``count`` images ``[count, H, W, C]``: a black and a white one, half of light blocks on black, the rest noise."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, *shape)).astype(np.uint8)
+    images[0], images[1] = 0, 255
+    for image in images[2 : count // 2]:
+        for _ in range(4):
+            top, left = (int(rng.integers(0, size)) for size in shape[:2])
+            image[:top, :left] //= 2
+            image[top:, left:] //= 4
+    return images
+
+
 def make_vectors(program: Program) -> Vectors:
     """Return the vectors of ``program``, an integer program."""
-    max_bytes = program.projection.max_bytes
-    byte_ids = encode(synthetic_texts(max_bytes=max_bytes), max_bytes=max_bytes)
-    return Vectors(byte_ids, run(program, byte_ids), program.quantization[program.logits].scale)
+    source = program.source
+    inputs: Inputs
+    if isinstance(source, Image):
+        inputs = synthetic_images(source.shape)
+    else:
+        max_bytes = source.projection.max_bytes
+        inputs = encode(synthetic_texts(max_bytes=max_bytes), max_bytes=max_bytes)
+    return Vectors(inputs, run(program, inputs), program.quantization[program.logits].scale)
 
 
 def pack_vectors(vectors: Vectors) -> bytes:
     """Return the NPZ bytes of ``vectors``; the same vectors give the same bytes, because the members carry no time."""
     arrays = {
-        "bytes": vectors.byte_ids.astype(np.int32),
+        ("pixels" if vectors.inputs.dtype == np.uint8 else "bytes"): vectors.inputs,
         "logits": vectors.scores.logits,
         "probabilities": vectors.scores.probabilities,
         "logit_scale": np.float32(vectors.logit_scale),
@@ -89,6 +109,7 @@ def unpack_vectors(content: bytes) -> Vectors:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             scores = Scores(archive["logits"], archive["probabilities"])
-            return Vectors(archive["bytes"], scores, float(archive["logit_scale"]))
+            inputs = archive["pixels" if "pixels" in archive.files else "bytes"]
+            return Vectors(inputs, scores, float(archive["logit_scale"]))
     except (KeyError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"vectors.npz needs bytes, logits, probabilities and logit_scale: {error}") from None
+        raise ValueError(f"vectors.npz needs bytes or pixels, logits, probabilities and logit_scale: {error}") from None

@@ -16,7 +16,7 @@ from understudy.errors import InputError, SetupError
 from understudy.export.registry import exporter
 from understudy.files import write_bytes
 from understudy.program import archive
-from understudy.program.ops import Program
+from understudy.program.ops import Image, Program
 from understudy.version import installed_version
 
 LABELS = "labels.txt"
@@ -62,13 +62,21 @@ def write_bundle(
         files=_entries(program, exports, contents, name=name, labels=labels),
         name=name,
         labels=tuple(labels),
-        max_bytes=program.projection.max_bytes,
+        **_reads(program),
         threshold=threshold,
         recipe=dict(recipe),
         data_digest=data_digest,
     )
     write_folder(folder, {**contents, MANIFEST: manifest.to_json()})
     return manifest
+
+
+def _reads(program: Program) -> dict[str, Any]:
+    """Return the manifest's fields about the input."""
+    source = program.source
+    if isinstance(source, Image):
+        return {"task": "image-classification", "image_shape": source.shape}
+    return {"max_bytes": source.projection.max_bytes}
 
 
 def extend_bundle(folder: Path, manifest: Manifest, *, program: Program, exports: Exports) -> Manifest:

@@ -27,11 +27,19 @@ _COLUMNS = ("budget", "student", "format", "size", "accuracy", "agree", "latency
 def compress(
     context: typer.Context,
     data_or_job: Annotated[
-        Path, typer.Argument(metavar="DATA_OR_JOB", help="A data file (CSV, TSV, JSONL, Parquet) or a job file (TOML).")
+        Path,
+        typer.Argument(
+            metavar="DATA_OR_JOB",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, folder of class folders) or a job file.",
+        ),
     ],
     budget: Annotated[
         list[str] | None,
         typer.Option(metavar="SIZE", help="A size that every file must keep to, as 32KB; repeat it for more students."),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A device of 'understudy devices' or a profile (.toml): its flash, RAM and formats."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where everything is written. Default: runs/NAME.")] = None,
     name: Annotated[
@@ -51,7 +59,8 @@ def compress(
         str | None, typer.Option(metavar="SOURCE", help="auto, none, a file (.onnx, .tflite, .npz, .parquet) or module:name.")
     ] = None,
     student: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, projection_net, sgnn or projection_sequence.")
+        str | None,
+        typer.Option(metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images separable_cnn."),
     ] = None,
     format_names: Annotated[
         list[str] | None,
@@ -65,16 +74,18 @@ def compress(
     max_drop: Annotated[
         float | None, typer.Option(metavar="FRACTION", help="Largest loss of accuracy against the teacher, as 0.01.")
     ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make small classifiers, one for each budget, and verify every file.
+    """Make small classifiers, one for each budget and device, and verify every file.
 
     Options win over the job file. Ctrl-C keeps the best so far; the same command again goes on from there.
     """
     job = _job(
         data_or_job,
         budgets=tuple(budget) if budget else None,
+        devices=tuple(device) if device else None,
         formats=tuple(format_names) if format_names else None,
         name=name,
         text=text,
@@ -83,6 +94,7 @@ def compress(
         validation=validation,
         unlabelled=unlabelled,
         out_of_scope=out_of_scope,
+        skip_bad=skip_bad or None,
         teacher=teacher,
         student=student,
         time=time,
@@ -132,10 +144,28 @@ def _print_family(family: Family, folder: Path) -> None:
         typer.echo(f"teacher: {on_one_line(teacher.name)}, accuracy {as_percent(teacher.accuracy)}{unused}")
     for baseline in family.baselines:
         typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}")
+    _print_devices(family)
     _print_infeasible(family.infeasible)
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
+
+
+def _print_devices(family: Family) -> None:
+    """Print which member is right for each device that was asked for."""
+    rows = []
+    for choice in family.devices:
+        takes = ", ".join(
+            f"{'RAM' if name == 'ram' else name} {format_bytes(choice.sizes[name])} of {format_bytes(limit)}"
+            for name, limit in choice.limits.items()
+            if name in choice.sizes
+        )
+        rows.append((choice.device, choice.member or "none", choice.format or "-", takes or on_one_line(choice.reason)))
+    if rows:
+        columns = ("device", "member", "file", "takes")
+        typer.echo()
+        print_table(columns, rows, words=columns)
+        typer.echo()
 
 
 def _rows(member: Member) -> list[tuple[str, ...]]:
@@ -158,13 +188,13 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
-    from understudy.data.text import load_text_dataset
-    from understudy.pipeline import check_budgets
+    from understudy.data.dataset import load_dataset
+    from understudy.feasibility import check_budgets
 
-    data = load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)
+    data = load_dataset(job)
     budgets = check_budgets(job, data)
     settings = job.model_dump(mode="json")
-    names = [*(name for name, _ in budgets.reachable), "family.json", "report.html"]
+    names = [*(budget.name for budget in budgets.reachable), "family.json", "report.html"]
     writes = [str(folder / name) for name in names]
     if as_json:
         print_json(
@@ -196,7 +226,7 @@ def _print_infeasible(infeasible: Iterable[Infeasible]) -> None:
     for missed in infeasible:
         typer.echo(
             f"budget {missed.budget} cannot be met: the smallest reachable size is {format_bytes(missed.smallest_bytes)} "
-            f"({missed.smallest_bytes} bytes), {missed.format} binds",
+            f"({missed.smallest_bytes} bytes), {missed.format} binds at {format_bytes(missed.budget_bytes)}",
             err=True,
         )
 

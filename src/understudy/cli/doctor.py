@@ -32,7 +32,12 @@ def doctor(as_json: JsonFlag = False) -> None:
         for package in found.packages
     ]
     print_table(columns, packages, words=columns)
-    for title, abilities in (("format", found.formats), ("teacher", found.teachers), ("data file", found.inputs)):
+    for title, abilities in (
+        ("format", found.formats),
+        ("teacher", found.teachers),
+        ("data file", found.inputs),
+        ("target", found.targets),
+    ):
         typer.echo()
         _print_abilities(title, abilities)
 

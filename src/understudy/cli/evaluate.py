@@ -1,4 +1,4 @@
-"""``understudy evaluate``: every exported file of a bundle on labelled texts, in its own runtime."""
+"""``understudy evaluate``: every exported file of a bundle on labelled texts or images, in its own runtime."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy.cli.content import labelled_content
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, print_json, print_table
 from understudy.errors import SetupError, UnderstudyError, VerificationError
 from understudy.units import format_bytes
@@ -20,29 +21,29 @@ _COLUMNS = ("format", "size", "accuracy", "macro F1", "agree", "latency", "verif
 
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
-    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table with texts and labels.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; for images an NPZ or a folder.")
+    ],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure every file of a bundle on labelled texts.
+    """Measure every file of a bundle on labelled texts or images.
 
     Each file is run in its own runtime.
     Agreement says on which fraction of the bundle's own test vectors a file reproduces the reference to the bit.
     """
     from understudy.bundle import Bundle
-    from understudy.data.read import read_table
-    from understudy.data.table import find_label_column, find_text_column, take_rows
 
     opened = Bundle.open(bundle)
-    table = read_table(data)
-    rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
-    labels = rows.labels or ()
-    results = opened.evaluate(rows.texts, labels)
+    shape = opened.manifest.image_shape
+    content, labels = labelled_content(opened.manifest, data, text=text, label=label, skip_bad=skip_bad)
+    results = opened.evaluate(content, labels)
     unknown = sum(name not in opened.labels for name in labels)
     failure = _failure(results, bundle)
     if as_json:
-        document = {"bundle": str(bundle), "data": str(data), "texts": len(rows.texts), "unknown_labels": unknown}
+        document = {"bundle": str(bundle), "data": str(data), "texts": len(content), "unknown_labels": unknown}
         error = (
             None
             if failure is None
@@ -51,7 +52,10 @@ def evaluate(
         print_json({**document, "files": [asdict(result) for result in results], "error": error})
         raise typer.Exit(0 if failure is None else failure.exit_code)
     print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
-    typer.echo(f"{len(rows.texts)} texts" + (f", {unknown} with a label that the bundle does not know" if unknown else ""))
+    typer.echo(
+        f"{len(content)} {'images' if shape else 'texts'}"
+        + (f", {unknown} with a label that the bundle does not know" if unknown else "")
+    )
     for result in results:
         if result.reason:
             typer.echo(f"{result.format}: {result.reason}")

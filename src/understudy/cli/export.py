@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from understudy.cli.content import labelled_content
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, on_one_line, print_json, print_table
 from understudy.errors import InputError
 from understudy.units import format_bytes
@@ -22,7 +23,8 @@ def export(
         list[str] | None, typer.Option("--to", metavar="FORMAT", help="A format to add, as python or wasm; repeat it.")
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Labelled texts to measure on; by default the family's test split.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Labelled examples to measure on; default: the family's test split."),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
@@ -34,9 +36,8 @@ def export(
     Formats that the bundle holds already are left alone.
     """
     from understudy.additions import add_formats
+    from understudy.bundle import Bundle
     from understudy.cli.progress import open_progress
-    from understudy.data.read import read_table
-    from understudy.data.table import find_label_column, find_text_column, take_rows
     from understudy.formats import known_formats
 
     if not format_names:
@@ -45,13 +46,9 @@ def export(
         raise InputError(
             f"--text and --label name columns of a test file: received text={text!r}, label={label!r}; add --test FILE"
         )
-    rows = None
-    if test is not None:
-        table = read_table(test)
-        rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
-    texts, labels = (rows.texts, rows.labels or ()) if rows else ((), ())
+    given = None if test is None else labelled_content(Bundle.open(bundle).manifest, test, text=text, label=label)
     with open_progress(sys.stderr, silent=as_json) as progress:
-        added = add_formats(bundle, format_names, texts=texts, labels=labels, progress=progress)
+        added = add_formats(bundle, format_names, test=given, progress=progress)
     if as_json:
         files = [{**asdict(addition), "byte_table": dict(addition.byte_table)} for addition in added.additions]
         family = None if added.family is None else str(added.family)

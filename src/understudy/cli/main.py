@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from understudy.cli import compress, demo, doctor, evaluate, export, init, predict, report
+from understudy.cli import bench, compress, demo, devices, doctor, evaluate, export, init, predict, report
 from understudy.cli.output import print_json
 from understudy.errors import SetupError, UnderstudyError
 
@@ -58,9 +58,11 @@ for verb in (
     compress.compress,
     predict.predict,
     evaluate.evaluate,
+    bench.bench,
     export.export,
     demo.demo,
     report.report,
+    devices.devices,
     doctor.doctor,
 ):
     app.command()(verb)

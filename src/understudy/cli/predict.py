@@ -1,15 +1,18 @@
-"""``understudy predict``: texts in, labels out, from an exported file in its own runtime."""
+"""``understudy predict``: texts or images in, labels out, from an exported file in its own runtime."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from understudy.cli.output import JsonFlag, on_one_line, print_json
 from understudy.errors import InputError
+
+if TYPE_CHECKING:
+    from understudy.data.image import UInt8Array
 
 NONE_OF_THESE = "none of these"
 _TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet")
@@ -18,7 +21,8 @@ _TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parque
 def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Texts; without any, one a line from standard input.")
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="Texts; or pictures and NPZ files; without any, texts from standard input."),
     ] = None,
     input_file: Annotated[
         Path | None,
@@ -33,16 +37,19 @@ def predict(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Label texts with an exported file, in its own runtime.
+    """Label texts or images with an exported file, in its own runtime.
 
-    Prints one line for each text: label, tab, score.
+    Prints one line for each of them: label, tab, score.
     The label is "none of these" when the best score is below the bundle's threshold.
     """
     from understudy.bundle import Bundle
 
     opened = Bundle.open(bundle)
     model = opened.load(format_name)
-    predictions = model.predict(_texts(texts or [], input_file, text))
+    if opened.manifest.image_shape is None:
+        predictions = model.predict(_texts(texts or [], input_file, text))
+    else:
+        predictions = model.predict(_images(texts or [], input_file, opened.manifest.image_shape))
     if as_json:
         print_json(
             {
@@ -85,6 +92,32 @@ def _texts(given: list[str], input_file: Path | None, column: str | None) -> lis
         raise InputError(
             f"--input is a file that can be read: received --input={str(input_file)!r} ({error.strerror}); check the path"
         ) from None
+
+
+def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, int]) -> UInt8Array:
+    """Return the images of all files, uint8 ``[images, H, W, C]``."""
+    import numpy as np
+
+    from understudy.data.image import read_images
+    from understudy.data.picture import read_picture
+
+    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
+    if not paths:
+        raise InputError("predict needs images: received files=0; add pictures or NPZ files to the command")
+    parts = []
+    for path in paths:
+        if path.suffix.lower() != ".npz":
+            parts.append(read_picture(path, shape=shape)[None])
+            continue
+        pixels = read_images(path, part="test").pixels
+        if pixels.shape[1:] != shape:
+            wanted = " x ".join(map(str, shape))
+            raise InputError(
+                f"this model reads images of {wanted} (height, width, channels): received {pixels.shape[1:]} in "
+                f"file={str(path)!r}; resize it"
+            )
+        parts.append(pixels)
+    return np.concatenate(parts)
 
 
 def _column(path: Path, column: str | None) -> list[str]:

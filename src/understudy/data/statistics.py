@@ -31,6 +31,9 @@ MEANINGS = {
     "invalid_utf8": "texts that are not valid UTF-8, used byte for byte",
     "duplicate_across_splits": "validation or test rows whose text another part has too",
     "conflicting_labels": "texts of train with more than one label",
+    "picture_left_out": "pictures that cannot be used, left out",
+    "grey_among_colour": "grey pictures among colour ones, used as colour",
+    "no_picture": "files that are no pictures, passed over",
 }
 """Warning to what is counted, in words."""
 
@@ -44,14 +47,14 @@ class SplitStatistics:
         class_counts: rows of each class in the order of the class names; empty where rows have no label.
         unseen_labels: rows whose label is not in train.
         length_bytes: quantile (``"0.5"`` is the median) to text length in UTF-8 bytes.
-        cut_fraction: share of texts longer than ``max_bytes``.
+        cut_fraction: share of texts longer than ``max_bytes``; None for images.
     """
 
     examples: int
     class_counts: tuple[int, ...]
     unseen_labels: int
     length_bytes: dict[str, int]
-    cut_fraction: float
+    cut_fraction: float | None
 
 
 @dataclass(frozen=True)
@@ -81,28 +84,66 @@ class DataStatistics:
     @property
     def largest_class_fraction(self) -> float:
         """Share of the training rows that the largest class has: the accuracy of always answering it."""
-        return max(self.splits["train"].class_counts) / self.splits["train"].examples
+        return largest_class_fraction(self)
 
     def lines(self) -> list[str]:
         """Return the statistics as lines of plain text, warnings last."""
         train = self.splits["train"]
-        counts = train.class_counts
-        order = sorted(range(len(counts)), key=lambda index: -counts[index])[:_LISTED_CLASSES]
-        listed = ", ".join(f"{self.class_names[index]!r} {counts[index]}" for index in order)
-        more = f", and {len(counts) - len(order)} more" if len(counts) > len(order) else ""
-        rows = [f"{name}: {split.examples} texts ({self.sources[name]})" for name, split in self.splits.items()]
         return [
-            *rows,
-            f"classes: {len(counts)}",
-            f"examples per class in train: smallest {min(counts)}, median {np.median(counts):g}, largest {max(counts)}",
-            f"largest classes: {listed}{more}",
-            f"always answering the largest class: {self.largest_class_fraction:.1%} of train",
+            *_counted(self, "texts"),
             "text length in bytes: " + ", ".join(f"{_quantile_name(name)} {size}" for name, size in train.length_bytes.items()),
             f"bytes that are read: {self.max_bytes}; {train.cut_fraction:.2%} of train is longer",
             f"words that are read: {self.max_words}; {self.word_cut_fraction:.2%} of train has more",
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
             *(f"warning: {line}" for line in warning_lines(self.warnings)),
         ]
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """A data set of images, counted; see ``DataStatistics`` for the attributes.
+
+    ``shape`` is height, width and channels; ``left_out`` names the pictures that could not be used, each with the reason.
+    """
+
+    class_names: tuple[str, ...]
+    splits: dict[str, SplitStatistics]
+    sources: dict[str, str]
+    shape: tuple[int, ...]
+    duplicates: dict[str, int]
+    warnings: dict[str, int]
+    left_out: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the statistics as lines of plain text, warnings last."""
+        return [
+            *_counted(self, "images"),
+            "height, width, channels: " + ", ".join(map(str, self.shape)),
+            *(f"left out: {name}" for name in self.left_out),
+            "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
+            *(f"warning: {line}" for line in warning_lines(self.warnings)),
+        ]
+
+
+def _counted(statistics: DataStatistics | ImageStatistics, examples: str) -> list[str]:
+    """Return the lines that all kinds of ``examples`` have."""
+    counts = statistics.splits["train"].class_counts
+    order = sorted(range(len(counts)), key=lambda index: -counts[index])[:_LISTED_CLASSES]
+    listed = ", ".join(f"{statistics.class_names[index]!r} {counts[index]}" for index in order)
+    more = f", and {len(counts) - len(order)} more" if len(counts) > len(order) else ""
+    return [
+        *(f"{name}: {split.examples} {examples} ({statistics.sources[name]})" for name, split in statistics.splits.items()),
+        f"classes: {len(counts)}",
+        f"examples per class in train: smallest {min(counts)}, median {np.median(counts):g}, largest {max(counts)}",
+        f"largest classes: {listed}{more}",
+        f"always answering the largest class: {largest_class_fraction(statistics):.1%} of train",
+    ]
+
+
+def largest_class_fraction(statistics: DataStatistics | ImageStatistics) -> float:
+    """Return the share of the training rows that the largest class has: the accuracy of always answering it."""
+    train = statistics.splits["train"]
+    return max(train.class_counts) / train.examples
 
 
 def warning_lines(warnings: Mapping[str, int]) -> list[str]:
@@ -186,6 +227,52 @@ def data_statistics(
     )
 
 
+def image_statistics(
+    class_names: Sequence[str],
+    *,
+    shape: tuple[int, ...],
+    labels: Mapping[str, Int64Array],
+    keys: Mapping[str, Sequence[bytes]],
+    sources: Mapping[str, str],
+    found: Mapping[str, int] | None = None,
+    left_out: tuple[str, ...] = (),
+) -> ImageStatistics:
+    """Return the statistics of a data set of images.
+
+    Args:
+        class_names: labels of train, in order.
+        shape: height, width and channels.
+        labels: ``train``, ``validation`` and ``test`` to int64 ``[images]``, -1 for a label that train does not have.
+        keys: split to something that is equal for equal images.
+        sources: split to where its rows came from, for people.
+        found: warnings of the reader to how often they occurred.
+        left_out: pictures that could not be used.
+    """
+    splits = {}
+    for name, part in labels.items():
+        seen = part[part >= 0]
+        counts = tuple(np.bincount(seen, minlength=len(class_names)).tolist())
+        splits[name] = SplitStatistics(len(part), counts, len(part) - len(seen), length_bytes={}, cut_fraction=None)
+    duplicates, duplicate_rows = _count_duplicates(keys)
+    warnings = {
+        "class_with_one_example": splits["train"].class_counts.count(1),
+        "test_label_unseen_in_train": splits["test"].unseen_labels,
+        "validation_label_unseen_in_train": splits["validation"].unseen_labels,
+        "duplicate_across_splits": duplicate_rows,
+        "conflicting_labels": _count_conflicts(keys["train"], labels["train"]),
+        **(found or {}),
+    }
+    return ImageStatistics(
+        class_names=tuple(class_names),
+        splits=splits,
+        sources={name: sources[name] for name in labels},
+        shape=tuple(shape),
+        duplicates=duplicates,
+        warnings={name: count for name, count in warnings.items() if count},
+        left_out=left_out,
+    )
+
+
 def _count_split(lengths: Int64Array, labels: Int64Array | None, *, class_count: int, max_bytes: int) -> SplitStatistics:
     seen = np.zeros(0, np.int64) if labels is None else labels[labels >= 0]
     return SplitStatistics(
@@ -197,9 +284,9 @@ def _count_split(lengths: Int64Array, labels: Int64Array | None, *, class_count:
     )
 
 
-def _count_duplicates(texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, int], int]:
+def _count_duplicates(texts: Mapping[str, Sequence[str] | Sequence[bytes]]) -> tuple[dict[str, int], int]:
     """Return rows of validation and test whose text another part has, part by part, and how many rows that are in all."""
-    known = {name: set(texts.get(name, ())) for name in ("train", "unlabelled", "validation")}
+    known: dict[str, set[str | bytes]] = {name: set(texts.get(name, ())) for name in ("train", "unlabelled", "validation")}
     pairs: dict[str, int] = {}
     rows = 0
     for name, others in (("validation", ("train", "unlabelled")), ("test", ("train", "unlabelled", "validation"))):
@@ -209,7 +296,7 @@ def _count_duplicates(texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, int
     return {pair: count for pair, count in pairs.items() if count}, rows
 
 
-def _count_conflicts(texts: Sequence[str], labels: Int64Array) -> int:
+def _count_conflicts(texts: Sequence[str] | Sequence[bytes], labels: Int64Array) -> int:
     """Return how many different texts occur with more than one label."""
     pairs = set(zip(texts, labels.tolist(), strict=True))
     return sum(count > 1 for count in Counter(text for text, _ in pairs).values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,14 @@ from understudy.data.statistics import (
 from understudy.data.table import Rows, find_label_column, find_text_column, take_rows
 from understudy.errors import InputError
 from understudy.job import DataSettings
+from understudy.projections.text import encode
+
+if TYPE_CHECKING:
+    from understudy.program.ops import Program
 
 __all__ = ["Examples", "Rows", "TextDataset", "label_indices", "load_text_dataset", "read_rows"]
 
+Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 UNSEEN = -1
 """Index of a label that train does not have."""
@@ -44,6 +49,15 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What the examples consist of beside their labels."""
+        return self.texts
+
+    def inputs(self, program: Program) -> Int32Array:
+        """Return what ``program`` reads, int32 ``[len(texts), max_bytes]``."""
+        return encode(self.texts, max_bytes=program.projection.max_bytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,14 +11,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.errors import BundleError, VerificationError
 from understudy.export.c_session import c_compiler
 from understudy.export.model_file import read_model_file
-
-Int32Array = npt.NDArray[np.int32]
-Float32Array = npt.NDArray[np.float32]
+from understudy.export.protocol import Float32Array, Inputs
 
 _FLAGS = ("-std=c99", "-O2", "-shared", "-fPIC")
 
@@ -55,10 +52,10 @@ class ArduinoSession:
         self._classify = loaded[f"{library}_classify"]
         self._classify.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
+    def predict(self, inputs: Inputs) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
-        scores = np.empty((len(byte_ids), self._classes), np.float32)
-        for row, out in zip(byte_ids.astype(np.uint8), scores, strict=True):
+        scores = np.empty((len(inputs), self._classes), np.float32)
+        for row, out in zip(inputs.astype(np.uint8), scores, strict=True):
             text = row.tobytes().rstrip(b"\0")
             self._classify(text, len(text), out.ctypes.data)
         return scores

@@ -8,23 +8,23 @@ from importlib import resources
 from pathlib import Path
 
 from understudy.export.c_code import code_rows
+from understudy.export.c_input import c_input, size_lines
 from understudy.export.c_session import CSession, compile_session
 from understudy.export.c_source import Source, c_identifier, write_source
-from understudy.program.ops import Program
+from understudy.program.ops import Image, Program
 
 RUNTIME = "understudy.h"
 
 _HEADER = """\
-/* {identifier}: a text classifier that understudy wrote. Do not edit.
+/* {identifier}: {what} classifier that understudy wrote. Do not edit.
  *
  * Include it in one source file, with understudy.h beside it:
  *     float scores[US_{upper}_CLASSES];
- *     int label = us_{identifier}_predict(bytes, n, scores);
- * `bytes` is UTF-8 text (any bytes are valid) of `n` bytes, of which the first US_{upper}_MAX_BYTES are read.
- * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, or US_ERROR_NULL.
+ *     int label = us_{identifier}_predict({argument}, n, scores);
+{reading}
  *
  * Static RAM: US_{upper}_RAM_BYTES bytes. Stack: at most 512 bytes on a Cortex-M4 with -Os. Heap: none.
- * Not reentrant: one prediction at a time. The first one also expands the hash coefficients.
+ * Not reentrant: one prediction at a time.{first_call}
  */
 #ifndef US_{upper}_H
 #define US_{upper}_H
@@ -37,22 +37,15 @@ _HEADER = """\
 
 #define US_{upper}_CLASSES {classes}
 #define US_{upper}_RAM_BYTES {ram_bytes}
-#define US_{upper}_MAX_BYTES {max_bytes}
+{sizes}
 
 {memory}
 typedef char us_{identifier}_ram_is_as_stated[sizeof(us_{identifier}_ram) == US_{upper}_RAM_BYTES ? 1 : -1];
 
 {constants}
 
-US_FUNCTION int us_{identifier}_predict(const uint8_t *bytes, size_t n, float scores[US_{upper}_CLASSES]) {{
-    us_tokens tokens = {{bytes, n, 0, 0, 0}};
-    size_t row;
-    if (scores == NULL || (bytes == NULL && n > 0)) {{
-        return US_ERROR_NULL;
-    }}
-    if (n > US_{upper}_MAX_BYTES) {{
-        tokens.length = US_{upper}_MAX_BYTES;
-    }}
+US_FUNCTION int us_{identifier}_predict(const uint8_t *{argument}, size_t n, float scores[US_{upper}_CLASSES]) {{
+{checks}
 {predict}
 }}
 {labels}
@@ -60,28 +53,13 @@ US_FUNCTION int us_{identifier}_predict(const uint8_t *bytes, size_t n, float sc
 """
 
 _EXAMPLE = """\
-/* cc -std=c99 -O2 -o example example.c && ./example "some text"
- *
- * Prints the scores of its argument, or of one line from standard input; the best label comes first.
- */
-#include <stdio.h>
-#include <string.h>
+{usage}
 {labels}
 #include "model.h"
 
 int main(int argc, char **argv) {{
-    static char line[US_{upper}_MAX_BYTES + 2];
-    static float scores[US_{upper}_CLASSES];
-    const char *text = line;
-    size_t length;
-    int best;
-    if (argc > 1) {{
-        text = argv[1];
-    }} else if (fgets(line, (int)sizeof line, stdin) == NULL) {{
-        line[0] = 0;
-    }}
-    length = strlen(text);
-    best = us_{identifier}_predict((const uint8_t *)text, length, scores);
+{declarations}
+{read}
     if (best < 0) {{
         return 1;
     }}
@@ -110,13 +88,20 @@ def _labels(identifier: str, labels: Sequence[str]) -> str:
 
 
 def _header(program: Program, identifier: str, source: Source, labels: Sequence[str] | None) -> str:
+    upper = identifier.upper()
+    reads = c_input(program)
     return _HEADER.format(
         identifier=identifier,
-        upper=identifier.upper(),
+        upper=upper,
+        what=reads.what,
+        argument=reads.argument,
+        reading=reads.reading.format(upper=upper),
+        first_call=reads.first_call,
+        checks=reads.checks.format(upper=upper),
         runtime=RUNTIME,
         classes=program.classes,
         ram_bytes=source.ram_bytes,
-        max_bytes=program.projection.max_bytes,
+        sizes=size_lines(program, upper),
         memory=source.memory,
         constants="\n\n".join(constant.text for constant in source.constants),
         predict=source.predict,
@@ -124,11 +109,14 @@ def _header(program: Program, identifier: str, source: Source, labels: Sequence[
     )
 
 
-def _example(identifier: str, *, labelled: bool) -> str:
+def _example(program: Program, identifier: str, *, labelled: bool) -> str:
+    usage, declarations, read = c_input(program).example
     upper = identifier.upper()
     names = f"us_{identifier}_labels"
     return _EXAMPLE.format(
-        identifier=identifier,
+        usage=usage,
+        declarations=declarations.format(upper=upper),
+        read=read.format(identifier=identifier),
         upper=upper,
         labels=f"\n#define US_{upper}_LABELS" if labelled else "",
         format="%s" if labelled else "%d",
@@ -160,7 +148,7 @@ class CExporter:
         return {
             self.filename: _header(program, identifier, source, labels).encode(),
             RUNTIME: runtime,
-            "example.c": _example(identifier, labelled=labels is not None).encode(),
+            "example.c": _example(program, identifier, labelled=labels is not None).encode(),
         }
 
     def byte_table(
@@ -175,6 +163,8 @@ class CExporter:
         constants: Counter[str] = Counter()
         for constant in source.constants:
             constants[constant.where] += constant.size_bytes
+        if isinstance(program.source, Image):
+            return [*constants.items(), *code_rows(source.calls)]
         # coefficients of the hash are expanded from the seed into RAM: no flash
         return [("projection constants", 0), *constants.items(), *code_rows(source.calls)]
 

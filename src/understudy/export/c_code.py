@@ -25,6 +25,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "us_linear_row": ("us_requantize",),
     "us_sum_pool": ("us_requantize",),
     "us_softmax": ("us_exp",),
+    "us_convolve": ("us_requantize",),
+    "us_convolve_depthwise": ("us_requantize",),
 }
 """Runtime function to the runtime functions that it calls."""
 
@@ -35,6 +37,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "linear": ("us_linear", "us_linear_row", "us_repeat", "us_dot8", "us_dot4"),
     "requantization": ("us_requantize",),
+    "convolution": ("us_pixels", "us_convolve", "us_convolve_depthwise"),
     "window": ("us_window",),
     "max_pool": ("us_max_pool",),
     "sum_pool": ("us_sum_pool",),

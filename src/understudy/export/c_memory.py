@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from understudy.program.ops import Concat, Linear, Node, Program, Window
+from understudy.program.ops import Concat, Linear, Node, Program, ProjectText, Window
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _all_linear(nodes: list[Node]) -> bool:
 def place_tensors(program: Program) -> Placement:
     """Return a memory plan for an integer ``program``: parts of a concatenation side by side, then first fit by lifetime."""
     features = program.nodes[0].output
-    direct = _all_linear(_readers(program, features))
+    direct = isinstance(program.source, ProjectText) and _all_linear(_readers(program, features))
     gathered = frozenset(
         node.output
         for node in program.nodes

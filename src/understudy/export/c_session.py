@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import shlex
 import shutil
@@ -14,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import SetupError, VerificationError
+from understudy.program.interpreter import Inputs
 
 Int8Array = npt.NDArray[np.int8]
-Int32Array = npt.NDArray[np.int32]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
@@ -28,9 +29,21 @@ _DRIVER = """\
 #include <time.h>
 #include "model.h"
 #define CLASSES US_{upper}_CLASSES
+#ifdef US_{upper}_PIXELS
+#define INPUT_BYTES US_{upper}_PIXELS
+#else
+#define INPUT_BYTES US_{upper}_MAX_BYTES
+#endif
 
 int driver_classes(void) {{ return CLASSES; }}
-int driver_max_bytes(void) {{ return US_{upper}_MAX_BYTES; }}
+int driver_input_bytes(void) {{ return INPUT_BYTES; }}
+int driver_reads_pixels(void) {{
+#ifdef US_{upper}_PIXELS
+    return 1;
+#else
+    return 0;
+#endif
+}}
 
 void driver_predict(const uint8_t *bytes, size_t batch, size_t length, float *scores, int8_t *logits, int *labels) {{
     for (size_t i = 0; i < batch; i++) {{
@@ -67,47 +80,55 @@ class CSession:
         self.runtime = runtime
         self._library = library
         self._classes = int(library.driver_classes())
-        self._max_bytes = int(library.driver_max_bytes())
+        self._input_bytes = int(library.driver_input_bytes())
+        self._reads_pixels = bool(library.driver_reads_pixels())
 
-    def _bytes(self, byte_ids: Int32Array) -> npt.NDArray[np.uint8]:
-        if byte_ids.ndim != 2 or byte_ids.shape[1] != self._max_bytes:
-            raise ValueError(f"bytes are int32 [batch, {self._max_bytes}]: received shape={byte_ids.shape}")
-        return np.ascontiguousarray(byte_ids, np.uint8)
+    def _bytes(self, inputs: Inputs) -> npt.NDArray[np.uint8]:
+        """Return ``inputs`` as uint8 ``[batch, bytes]``."""
+        if self._reads_pixels:
+            if math.prod(inputs.shape[1:]) != self._input_bytes or inputs.dtype != np.uint8:
+                raise ValueError(
+                    f"an image is uint8, {self._input_bytes} pixels: received {inputs.dtype}, shape={inputs.shape}"
+                )
+        elif inputs.ndim != 2 or inputs.shape[1] != self._input_bytes:
+            raise ValueError(f"bytes are int32 [batch, {self._input_bytes}]: received shape={inputs.shape}")
+        return np.ascontiguousarray(inputs, np.uint8).reshape(len(inputs), self._input_bytes)
 
-    def _run(self, byte_ids: Int32Array) -> tuple[Float32Array, Int8Array, npt.NDArray[np.intc]]:
-        data = self._bytes(byte_ids)
+    def _run(self, inputs: Inputs) -> tuple[Float32Array, Int8Array, npt.NDArray[np.intc]]:
+        data = self._bytes(inputs)
         scores = np.empty((len(data), self._classes), np.float32)
         logits = np.empty((len(data), self._classes), np.int8)
         labels = np.empty(len(data), np.intc)
         self._library.driver_predict(
-            _pointer(data), _size(len(data)), _size(self._max_bytes), _pointer(scores), _pointer(logits), _pointer(labels)
+            _pointer(data), _size(len(data)), _size(self._input_bytes), _pointer(scores), _pointer(logits), _pointer(labels)
         )
         return scores, logits, labels
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
-        return self._run(byte_ids)[0]
+    def predict(self, inputs: Inputs) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        return self._run(inputs)[0]
 
-    def logits(self, byte_ids: Int32Array) -> Int8Array:
+    def logits(self, inputs: Inputs) -> Int8Array:
         """Return the integer logits int8 ``[batch, classes]``, for comparison with the interpreter."""
-        return self._run(byte_ids)[1]
+        return self._run(inputs)[1]
 
-    def labels(self, byte_ids: Int32Array) -> npt.NDArray[np.intc]:
+    def labels(self, inputs: Inputs) -> npt.NDArray[np.intc]:
         """Return what the C function returns: the index of the best label ``[batch]``."""
-        return self._run(byte_ids)[2]
+        return self._run(inputs)[2]
 
-    def time_us(self, byte_ids: Int32Array, repeats: int) -> Float64Array:
+    def time_us(self, inputs: Inputs, repeats: int) -> Float64Array:
         """Return microseconds of single calls, float64 ``[repeats, batch]``, after one call that is not counted.
 
-        Trailing zeros of a row are not passed on: a device would pass the text's own length.
+        Trailing zeros of a text are not passed on: a device would pass the text's own length.
         """
-        data = self._bytes(byte_ids)
+        data = self._bytes(inputs)
         used = data.shape[1] - np.argmax(data[:, ::-1] != 0, axis=1)
-        lengths = np.where(data.any(axis=1), used, 0).astype(np.uintp)
+        used = np.where(data.any(axis=1), used, 0)
+        lengths = (np.full(len(data), self._input_bytes) if self._reads_pixels else used).astype(np.uintp)
         times_us = np.empty((repeats, len(data)), np.float64)
         if len(data):
-            self._run(byte_ids[:1])
-        arguments = (_size(len(data)), _size(self._max_bytes), _pointer(lengths), _size(repeats))
+            self._run(inputs[:1])
+        arguments = (_size(len(data)), _size(self._input_bytes), _pointer(lengths), _size(repeats))
         self._library.driver_time(_pointer(data), *arguments, _pointer(times_us))
         return times_us
 

@@ -9,11 +9,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.errors import InputError
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
+from understudy.export.c_image import write_conv, write_pixels
+from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import Placement, node_inputs, place_tensors
 from understudy.program.interpreter import requantize_scale
-from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, Quantization, Softmax, SumPool, Window
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Linear,
+    MaxPool,
+    Node,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    SumPool,
+    Window,
+)
 from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextProjection
 
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
@@ -75,7 +90,10 @@ def _rounded(size: int, multiple: int = 4) -> int:
     return -(-size // multiple) * multiple
 
 
-class _Writer:
+_ITEM_BYTES = {"int8_t": 1, "uint8_t": 1, "int32_t": 4, "uint32_t": 4}
+
+
+class Writer:
     """Collects the pieces of one program's source; used once."""
 
     def __init__(self, program: Program, identifier: str) -> None:
@@ -89,23 +107,30 @@ class _Writer:
         self.names = {node.output: f"{self.prefix}_{i}_{c_identifier(node.output)}" for i, node in enumerate(program.nodes)}
 
     def constant(self, where: str, size_bytes: int, text: str) -> None:
+        """Add a constant object."""
         self.constants.append(Constant(where, _rounded(size_bytes), text))
 
+    def array(self, where: str, kind: str, name: str, values: Sequence[object]) -> None:
+        """Add a constant array of ``kind``."""
+        self.constant(where, _ITEM_BYTES[kind] * len(values), _array(kind, name, values))
+
     def call(self, function: str, arguments: str, indent: int = 1) -> None:
+        """Add a call of a runtime function."""
         self.calls.append(function)
         self.lines.append(f"{'    ' * indent}{function}({arguments});")
 
     def pointer(self, tensor: str) -> str:
+        """Return the C expression for where ``tensor`` stands."""
         return f"{self.prefix}_ram.tensors + {self.place.offsets[tensor]}"
 
     def range(self, quantization: Quantization, *, relu: bool) -> str:
+        """Return a ``us_range``."""
         return f"{{{quantization.zero_point}, {quantization.zero_point if relu else -128}}}"
 
     # ---- the projection
 
-    def projection(self) -> None:
+    def projection(self, projection: TextProjection) -> None:
         """Write the hash tables, the feature groups and the loop over tokens."""
-        projection = self.program.projection
         tables: list[str] = []
 
         def table(outputs: int, inputs: int, stream: int, block: int) -> int:
@@ -226,7 +251,7 @@ class _Writer:
         words = [f"0x{scale_word(value):08X}u" for value in scale.tolist()]
         self.constant(where, 4 * len(words), _array("uint32_t", f"{name}_scales", words))
         shape = self.program.shapes()[node.output]
-        rows = shape[0] if len(shape) == 2 else 1
+        rows = math.prod(shape[:-1])
         fields = [
             "NULL" if direct else self.pointer(source),
             self.pointer(node.output),
@@ -253,7 +278,7 @@ class _Writer:
 
     def rows(self, node: MaxPool | SumPool | Window) -> None:
         """Write a node that works on rows."""
-        rows, columns = self.program.shapes()[node.input]
+        *places, columns = self.program.shapes()[node.input]
         scheme = self.program.quantization
         scale = 0
         if isinstance(node, SumPool):
@@ -262,7 +287,7 @@ class _Writer:
             )
         function = {MaxPool: "us_max_pool", SumPool: "us_sum_pool", Window: "us_window"}[type(node)]
         width = node.width if isinstance(node, Window) else 1
-        self._rows_descriptor(node, function, self.names[node.output], (rows, columns), scale=scale, width=width)
+        self._rows_descriptor(node, function, self.names[node.output], (math.prod(places), columns), scale=scale, width=width)
 
     def _rows_descriptor(
         self, node: MaxPool | SumPool | Window, function: str, name: str, shape: tuple[int, int], *, scale: int, width: int
@@ -307,41 +332,27 @@ class _Writer:
 
     def memory(self) -> tuple[str, int]:
         """Return the definition of the static RAM, and its size: the largest types first, so that nothing is padded."""
-        projection = self.program.projection
+        source = self.program.source
+        members, before = self._projection_memory(source.projection) if isinstance(source, ProjectText) else ([], 0)
+        features = source.projection.features if isinstance(source, ProjectText) else 0
+        reads = [node.weight[0].size for node in self.program.layers if not isinstance(node, DepthwiseConv)]
+        values = max(features, *reads) + 1  # us_dot4 reads one value past an odd row
+        ready = isinstance(source, ProjectText)
+        before += 2 * values
+        area = self.place.tensor_bytes
+        area += -(before + area + ready) % 4
+        members += [f"int16_t values[{values}];", f"int8_t tensors[{area}];"]
+        members += ["uint8_t ready;"] if ready else []
+        body = "\n".join(f"    {member}" for member in members)
+        return f"static struct {{\n{body}\n}} {self.prefix}_ram;", before + area + ready
+
+    def _projection_memory(self, projection: TextProjection) -> tuple[list[str], int]:
+        """Return what the projection keeps in RAM, and its bytes."""
         negative = max(_rounded(group.features, _SECOND_BLOCK) for group in projection.groups)
         digests = _DIGEST_BYTES if any(group.kind != "character" for group in projection.groups) else 0
-        longest = max(projection.features, *(node.weight.shape[1] for node in self.program.linears))
-        values = longest + 1  # us_dot4 reads one value past an odd row
-        area = self.place.tensor_bytes
-        before = self.table_bytes + negative + digests + 2 * values
-        area += -(before + area + 1) % 4
         members = [f"us_lane table[US_LANES({self.table_bytes})];", f"us_lane negative[US_LANES({negative})];"]
         members += [f"us_lane digests[US_LANES({digests})];"] if digests else []
-        members += [f"int16_t values[{values}];", f"int8_t tensors[{area}];", "uint8_t ready;"]
-        body = "\n".join(f"    {member}" for member in members)
-        return f"static struct {{\n{body}\n}} {self.prefix}_ram;", before + area + 1
-
-
-def _check(program: Program) -> None:
-    """Refuse what the runtime's integer types cannot hold.
-
-    Raises:
-        InputError: naming the first limit that is exceeded.
-    """
-    if not program.quantization:
-        raise InputError("the C format holds integer programs: received quantization={}; quantize the program first")
-    projection = program.projection
-    limits: Sequence[tuple[str, int, int]] = (
-        ("max_bytes * orders", projection.max_bytes * max(1, len(projection.orders)), 32767),
-        ("features", projection.features, 65535),
-        ("max_words", projection.max_words, 32767),
-        ("order", max(projection.orders, default=1), 8),
-        ("layer inputs", max((node.weight.shape[1] for node in program.linears), default=0), 65534),
-        ("layer outputs", max((node.weight.shape[0] for node in program.linears), default=0), 65535),
-    )
-    for what, value, limit in limits:
-        if value > limit:
-            raise InputError(f"{what} in the C format is at most {limit}: received {what}={value}; choose a smaller model")
+        return members, self.table_bytes + negative + digests
 
 
 def write_source(program: Program, identifier: str) -> Source:
@@ -350,19 +361,24 @@ def write_source(program: Program, identifier: str) -> Source:
     Raises:
         InputError: a float program, or one that exceeds the runtime's integer types.
     """
-    _check(program)
-    writer = _Writer(program, identifier)
-    writer.projection()
-    for node in program.nodes[1:]:
+    check_limits(program)
+    writer = Writer(program, identifier)
+    for node in program.nodes:
         _write_node(writer, node)
     memory, ram_bytes = writer.memory()
     return Source(tuple(writer.constants), memory, ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
 
 
-def _write_node(writer: _Writer, node: Node) -> None:
+def _write_node(writer: Writer, node: Node) -> None:
     match node:
+        case ProjectText():
+            writer.projection(node.projection)
+        case Image():
+            write_pixels(writer, node)
         case Linear():
             writer.linear(node)
+        case Conv() | DepthwiseConv():
+            write_conv(writer, node)
         case Window() if node.output in writer.place.gathered_windows:
             pass
         case Window() | MaxPool() | SumPool():

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import byte_rows, read_model_file
 from understudy.export.native_stderr import dropped_lines
+from understudy.export.protocol import Float32Array, Inputs
 from understudy.program.ops import Program
 
 try:
@@ -29,27 +29,24 @@ except ImportError as error:
         raise  # a fault of ours is no missing package
     raise missing_extra(purpose="LiteRT files", extra="litert") from error
 
-Int32Array = npt.NDArray[np.int32]
-Float32Array = npt.NDArray[np.float32]
-
 
 class LitertSession:
-    """A ``.tflite`` file in the LiteRT interpreter with its default delegate, one thread, batch 1."""
+    """A ``.tflite`` file in the LiteRT interpreter with its default delegate, batch 1."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
         self.runtime = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
         with dropped_lines(b"INFO: Created TensorFlow Lite XNNPACK delegate"):
-            self._interpreter = Interpreter(model_content=content, num_threads=1)
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input: int = self._interpreter.get_input_details()[0]["index"]
         self._output: int = self._interpreter.get_output_details()[0]["index"]
         self._classes: int = self._interpreter.get_output_details()[0]["shape"][-1]
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
-        out = np.empty((len(byte_ids), self._classes), np.float32)
-        for i in range(len(byte_ids)):
-            self._interpreter.set_tensor(self._input, byte_ids[i : i + 1])
+    def predict(self, inputs: Inputs) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        out = np.empty((len(inputs), self._classes), np.float32)
+        for i in range(len(inputs)):
+            self._interpreter.set_tensor(self._input, inputs[i : i + 1])
             self._interpreter.invoke()
             out[i] = self._interpreter.get_tensor(self._output)[0]
         return out
@@ -81,7 +78,7 @@ class LitertExporter:
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
         return byte_rows(program, *write_program(program))
 
-    def open(self, folder: Path, *, name: str) -> LitertSession:  # noqa: ARG002 - files do not hold the name
+    def open(self, folder: Path, *, name: str, threads: int = 1) -> LitertSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
 
         Raises:
@@ -91,7 +88,7 @@ class LitertExporter:
         content = read_model_file(path)
         try:
             _check(content)
-            return LitertSession(content)
+            return LitertSession(content, threads=threads)
         except (ValueError, RuntimeError, struct.error, IndexError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 FLOAT32: int = schema.TensorType.FLOAT32
 INT32: int = schema.TensorType.INT32
 INT8: int = schema.TensorType.INT8
+UINT8: int = schema.TensorType.UINT8
 INT4: int = schema.TensorType.INT4
 BOOL: int = schema.TensorType.BOOL
 _LARGEST_SHORT_CODE = 127

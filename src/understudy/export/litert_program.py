@@ -1,17 +1,24 @@
 """Nodes of an integer program to LiteRT operators whose kernels follow ``spec/program.md`` exactly.
 
-Rows of tokens are int8 ``[1, 1, W, E]`` or ``[W, E]``, vectors any shape whose elements in order are the vector.
+Rows of tokens are int8 ``[1, 1, W, E]`` or ``[W, E]``, images ``[1, H, W, C]``, vectors any shape whose elements in order
+are the vector.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT32, FlatbufferWriter, Options
+from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT32, UINT8, FlatbufferWriter, Options
 from understudy.export.litert_text import write_text_projection
 from understudy.program.ops import (
     Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Layer,
     Linear,
     MaxPool,
     Node,
@@ -20,12 +27,13 @@ from understudy.program.ops import (
     Softmax,
     SumPool,
     Window,
+    same_padding,
 )
 
 Int8Array = npt.NDArray[np.int8]
 
 _RELU = 1
-_SAME = 0
+_SAME, _VALID = 0, 1
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -39,14 +47,20 @@ class _ProgramWriter:
         self._writer = FlatbufferWriter()
         self._tensors: dict[str, int] = {}
         self._windows: dict[str, Window] = {}
+        self._row_tensors: dict[str, int] = {}
         self._transposed: dict[str, int] = {}
         self._shapes = program.shapes()
 
     def file(self) -> tuple[bytes, dict[str, int]]:
-        source = self._writer.tensor((1, self._program.projection.max_bytes), INT32, name="bytes")
-        self._tensors["bytes"] = source
+        first = self._program.source
+        if isinstance(first, Image):
+            scale = first.quantization.scale
+            source = self._writer.tensor((1, *first.shape), UINT8, scale=scale, zero_point=0, name=first.input)
+        else:
+            source = self._writer.tensor((1, *first.input_shape), INT32, name=first.input)
+        self._tensors[first.input] = source
         for node in self._program.nodes:
-            self._writer.owner = node.output if isinstance(node, Linear) else ""
+            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(inputs=[source], outputs=[self._tensors[self._program.nodes[-1].output]])
         return content, self._writer.stored_bytes
@@ -55,8 +69,12 @@ class _ProgramWriter:
         match node:
             case ProjectText():
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
+            case Image():
+                return self._writer.operator("QUANTIZE", [self._tensors[node.input]], self._int8(node.output, (1, *node.shape)))
             case Linear():
                 return self._linear(node)
+            case Conv() | DepthwiseConv():
+                return self._conv(node)
             case Window():
                 self._windows[node.output] = node
                 return self._window(node)
@@ -85,16 +103,49 @@ class _ProgramWriter:
         inputs = [self._tensors[node.input], self._weights(node, weight), self._bias(node)]
         *rows, width = self._shapes[node.output]
         image = bool(rows) and len(self._writer.shape(inputs[0])) == 4 and self._writer.shape(inputs[0])[-1] == weight.shape[1]
-        output = self._int8(node.output, (1, 1, *rows, width) if image else (*rows, width) if rows else (1, width))
+        lead = (1,) * (3 - len(rows)) if image else () if rows else (1,)
+        output = self._int8(node.output, (*lead, *rows, width))
         options = {"keepNumDims": image, "fusedActivationFunction": _RELU if node.relu else 0}
         return self._writer.operator("FULLY_CONNECTED", inputs, output, ("FullyConnectedOptions", options))
+
+    def _conv(self, node: Conv | DepthwiseConv) -> int:
+        weight = node.weight.astype(np.int8)
+        depthwise = isinstance(node, DepthwiseConv)
+        height, width, _ = self._shapes[node.input]
+        source, padding = self._tensors[node.input], _VALID
+        if node.padding == same_padding((height, width), kernel=(weight.shape[1], weight.shape[2]), stride=node.stride):
+            padding = _SAME
+        elif any(node.padding):
+            source = self._padded(node)
+        options = {
+            "padding": padding,
+            "strideW": node.stride,
+            "strideH": node.stride,
+            "fusedActivationFunction": _RELU if node.relu else 0,
+            **({"depthMultiplier": 1} if depthwise else {}),
+        }
+        if depthwise:
+            weight = weight.transpose(1, 2, 0)[None]
+        weights = self._writer.tensor(weight.shape, INT8, scale=node.weight_scale, data=weight, axis=3 if depthwise else 0)
+        output = self._int8(node.output, (1, *self._shapes[node.output]))
+        operator, table = ("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions") if depthwise else ("CONV_2D", "Conv2DOptions")
+        return self._writer.operator(operator, [source, weights, self._bias(node, required=True)], output, (table, options))
+
+    def _padded(self, node: Conv | DepthwiseConv) -> int:
+        """Return the input with its zero point around it, where neither SAME nor VALID is meant."""
+        top, left, bottom, right = node.padding
+        height, width, channels = self._shapes[node.input]
+        pads = np.asarray([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
+        inputs = [self._tensors[node.input], self._writer.tensor(pads.shape, INT32, data=pads)]
+        output = self._int8(node.input, (1, height + top + bottom, width + left + right, channels))
+        return self._writer.operator("PAD", inputs, output, ("PadOptions", {}))
 
     def _weights(self, node: Linear, weight: Int8Array) -> int:
         # 4-bit rows of an odd width do not end at a byte; the delegate refuses them, and the plain kernels round otherwise
         kind = INT4 if node.bits == 4 and weight.shape[-1] % 2 == 0 else INT8
         return self._writer.tensor(weight.shape, kind, scale=node.weight_scale, data=weight)
 
-    def _bias(self, node: Linear, *, required: bool = False) -> int:
+    def _bias(self, node: Layer, *, required: bool = False) -> int:
         """Return the bias tensor, -1 for none; CONV_2D requires one."""
         if node.bias is None and not required:
             return -1
@@ -137,10 +188,17 @@ class _ProgramWriter:
         inputs = [source, self._weights(node, kernel), self._bias(node, required=True)]
         return self._writer.operator("CONV_2D", inputs, output, ("Conv2DOptions", options))
 
+    def _rows(self, name: str) -> int:
+        """Return a tensor as rows, which an image is not."""
+        *places, channels = self._shapes[name]
+        if len(places) == 2 and name not in self._row_tensors:
+            self._row_tensors[name] = self._reshaped(self._tensors[name], name, (1, 1, math.prod(places), channels))
+        return self._row_tensors.get(name, self._tensors[name])
+
     def _columns(self, name: str) -> int:
         """Return rows ``[..., W, E]`` as ``[..., E, W]``."""
         if name not in self._transposed:
-            self._transposed[name] = self._swapped(self._tensors[name], name)
+            self._transposed[name] = self._swapped(self._rows(name), name)
         return self._transposed[name]
 
     def _swapped(self, tensor: int, name: str) -> int:
@@ -157,7 +215,7 @@ class _ProgramWriter:
 
     def _max_pool(self, node: MaxPool) -> int:
         beside_sum = any(isinstance(n, SumPool) and n.input == node.input for n in self._program.nodes)
-        source = self._columns(node.input) if beside_sum else self._tensors[node.input]
+        source = self._columns(node.input) if beside_sum else self._rows(node.input)
         *rest, rows, columns = self._writer.shape(source)
         axis, shape = (len(rest) + 1, (*rest, rows, 1)) if beside_sum else (len(rest), (*rest, 1, columns))
         inputs = [source, self._writer.tensor((), INT32, data=np.asarray(axis, np.int32))]
@@ -165,8 +223,8 @@ class _ProgramWriter:
         return self._writer.operator("REDUCE_MAX", inputs, self._int8(node.output, shape), options)
 
     def _sum_pool(self, node: SumPool) -> int:
-        """A linear layer over the words whose weights are all 1 and whose scale is the multiplier."""
-        words, columns = self._shapes[node.input][0], self._columns(node.input)
+        """A linear layer over the rows whose weights are all 1 and whose scale is the multiplier."""
+        words, columns = math.prod(self._shapes[node.input][:-1]), self._columns(node.input)
         ones = self._writer.tensor((1, words), INT8, scale=node.multiplier, data=np.ones((1, words), np.int8))
         output = self._int8(node.output, (*self._writer.shape(columns)[:-1], 1))
         options: Options = ("FullyConnectedOptions", {"keepNumDims": True})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from understudy.errors import BundleError
 from understudy.export.text_graph import CONSTANTS, TABLES
-from understudy.program.ops import Program
+from understudy.program.ops import Program, ProjectText
 
 
 def read_model_file(path: Path) -> bytes:
@@ -25,13 +25,14 @@ def read_model_file(path: Path) -> bytes:
 
 
 def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return (where, bytes) for the projection, each linear and the rest; they add up to the length of ``content``.
+    """Return (where, bytes) for a text projection, each layer and the rest; they add up to the length of ``content``.
 
     Args:
         program: what the file was written from.
         content: the file.
         stored_bytes: owner of numbers in the file to their bytes.
     """
-    owners = (CONSTANTS, TABLES, *(node.output for node in program.linears))
+    hashing = (CONSTANTS, TABLES) if isinstance(program.source, ProjectText) else ()
+    owners = (*hashing, *(node.output for node in program.layers))
     rows = [(owner, stored_bytes.get(owner, 0)) for owner in owners]
     return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import byte_rows, read_model_file
+from understudy.export.protocol import Float32Array, Inputs
 from understudy.program.ops import Program
 
 try:
@@ -27,8 +27,6 @@ except ImportError as error:
         raise  # a fault of ours is no missing package
     raise missing_extra(purpose="ONNX files", extra="onnx") from error
 
-Int32Array = npt.NDArray[np.int32]
-Float32Array = npt.NDArray[np.float32]
 _UNREADABLE = (
     DecodeError,
     ValueError,
@@ -42,24 +40,25 @@ _UNREADABLE = (
 
 
 class OnnxSession:
-    """An ONNX file in onnxruntime on the CPU, one thread, batch 1."""
+    """An ONNX file in onnxruntime on the CPU, batch 1."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # x86 without VNNI would otherwise saturate sums of two products at 16 bits
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 4  # what is wrong with a file reaches the caller as an exception
         # with its fallback on, it prints what is wrong and tries the same again
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        self._input: str = self._session.get_inputs()[0].name
         self._classes: int = self._session.get_outputs()[0].shape[-1]
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
-        out = np.empty((len(byte_ids), self._classes), np.float32)
-        for i in range(len(byte_ids)):
-            out[i] = self._session.run(None, {"bytes": byte_ids[i : i + 1]})[0][0]
+    def predict(self, inputs: Inputs) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        out = np.empty((len(inputs), self._classes), np.float32)
+        for i in range(len(inputs)):
+            out[i] = self._session.run(None, {self._input: inputs[i : i + 1]})[0][0]
         return out
 
 
@@ -89,7 +88,7 @@ class OnnxExporter:
         """Return rows for the projection, each linear and the rest; they add up to the file's length."""
         return byte_rows(program, *write_program(program))
 
-    def open(self, folder: Path, *, name: str) -> OnnxSession:  # noqa: ARG002 - files do not hold the name
+    def open(self, folder: Path, *, name: str, threads: int = 1) -> OnnxSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
 
         Raises:
@@ -99,7 +98,7 @@ class OnnxExporter:
         content = read_model_file(path)
         try:
             _check(content)
-            return OnnxSession(content)
+            return OnnxSession(content, threads=threads)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise BundleError(

@@ -1,19 +1,35 @@
 """Nodes of an integer program to ONNX: QuantizeLinear and DequantizeLinear around float operators.
 
-Runtimes fuse them to integer kernels that follow ``spec/program.md``. Rows of tokens are ``[1, E, W]``, vectors ``[1, E, 1]``,
-in uint8 with zero points moved by 128: onnxruntime turns int8 into that on x86, but not around MaxPool and Concat, where
-layers would then run in float.
+Runtimes fuse them to integer kernels that follow ``spec/program.md``. Rows of tokens are ``[1, E, W]``, images
+``[1, C, H, W]``, vectors ``[1, E, 1]``, in uint8 with zero points moved by 128: onnxruntime turns int8 into that on x86, but
+not around MaxPool and Concat, where layers would then run in float.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from understudy.export.onnx_text import write_text_projection
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, INT64, UINT8, OnnxWriter
-from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Layer,
+    Linear,
+    MaxPool,
+    Node,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    SumPool,
+    Window,
+)
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -25,7 +41,8 @@ class _ProgramWriter:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._writer = OnnxWriter()
-        self._tensors = {"bytes": "bytes"}
+        self._tensors = {program.source.input: program.source.input}
+        self._row_tensors: dict[str, str] = {}
         self._real: dict[str, str] = {}
         self._windows = {node.output: node for node in program.nodes if isinstance(node, Window)}
         self._shapes = program.shapes()
@@ -33,10 +50,10 @@ class _ProgramWriter:
     def file(self) -> tuple[bytes, dict[str, int]]:
         program = self._program
         for node in program.nodes:
-            self._writer.owner = node.output if isinstance(node, Linear) else ""
+            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(
-            {"bytes": (INT32, [1, program.projection.max_bytes])},
+            {program.source.input: (UINT8 if isinstance(program.source, Image) else INT32, [1, *program.source.input_shape])},
             {program.nodes[-1].output: (FLOAT, [1, program.classes])},
         )
         return content, self._writer.stored_bytes
@@ -45,12 +62,16 @@ class _ProgramWriter:
         match node:
             case ProjectText():
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
+            case Image():  # pixels are the uint8 form of the int8 tensor already
+                return self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 3, 1, 2])
             case Linear():
                 return self._linear(node)
+            case Conv() | DepthwiseConv():
+                return self._conv(node)
             case Window():
                 return self._window(node)
             case MaxPool():
-                return self._writer.node("MaxPool", [self._tensors[node.input]], kernel_shape=[self._shapes[node.input][0]])
+                return self._writer.node("MaxPool", [self._rows(node.input)], kernel_shape=[self._row_count(node.input)])
             case SumPool():
                 return self._sum_pool(node)
             case Concat():
@@ -59,12 +80,13 @@ class _ProgramWriter:
                 flat = self._writer.node("Flatten", [self._dequantized(node.input)])
                 return self._writer.node("Softmax", [flat], output=node.output)
 
-    def _dequantized(self, name: str) -> str:
+    def _dequantized(self, name: str, *, rows: bool = False) -> str:
         """Return the float tensor of an int8 one."""
-        if name not in self._real:
-            inputs = [self._tensors[name], *self._quantization(self._program.quantization[name])]
-            self._real[name] = self._writer.node("DequantizeLinear", inputs)
-        return self._real[name]
+        tensor = self._rows(name) if rows else self._tensors[name]
+        if tensor not in self._real:
+            inputs = [tensor, *self._quantization(self._program.quantization[name])]
+            self._real[tensor] = self._writer.node("DequantizeLinear", inputs)
+        return self._real[tensor]
 
     def _quantized(self, x: str, name: str) -> str:
         return self._writer.node("QuantizeLinear", [x, *self._quantization(self._program.quantization[name])])
@@ -74,28 +96,44 @@ class _ProgramWriter:
 
     def _linear(self, node: Linear) -> str:
         """A convolution over the words; one that reads a window looks at several of them."""
-        assert node.weight_scale is not None
         writer, source = self._writer, node.input
         window = self._windows.get(source)
         if window is not None and self._tensors[source] != self._tensors[window.input]:
             window = None  # others read this window too, so it is a tensor of its own
         width = 1 if window is None else window.width
         kernel = node.weight.reshape(len(node.weight), width, -1).transpose(0, 2, 1)
+        if len(self._shapes[source]) == 3:
+            kernel = kernel[..., None]
         if node.bits == 4:
             weight = writer.node("Cast", [writer.constant(kernel, INT4)], to=INT8)
         else:
             weight = writer.constant(kernel, INT8)
+        pads: dict[str, Any] = {} if width == 1 else {"pads": [(width - 1) // 2, width - 1 - (width - 1) // 2]}
+        return self._convolved(node, source if window is None else window.input, weight, **pads)
+
+    def _conv(self, node: Conv | DepthwiseConv) -> str:
+        kernel = node.weight.transpose(0, 3, 1, 2) if isinstance(node, Conv) else node.weight[:, None]
+        attributes: dict[str, Any] = {"strides": [node.stride] * 2} if node.stride > 1 else {}
+        if any(node.padding):
+            attributes["pads"] = node.padding
+        if isinstance(node, DepthwiseConv):
+            attributes["group"] = len(kernel)
+        return self._convolved(node, node.input, self._writer.constant(kernel, INT8), **attributes)
+
+    def _convolved(self, node: Layer, source: str, weight: str, **attributes: Any) -> str:
+        """Append the convolution of ``source`` with a quantized ``weight``, which has the scales of ``node``."""
+        writer = self._writer
+        assert node.weight_scale is not None
         per_channel = len(node.weight_scale) > 1
         scale = writer.constant(node.weight_scale if per_channel else node.weight_scale[0], FLOAT)
         axis: dict[str, Any] = {"axis": 0} if per_channel else {}
-        inputs = [self._dequantized(source if window is None else window.input)]
+        inputs = [self._dequantized(source)]
         inputs.append(writer.node("DequantizeLinear", [weight, scale], **axis))
         if node.bias is not None:
             source_scale = writer.constant(self._program.quantization[source].scale, FLOAT)
             bias_scale = writer.node("Mul", [scale, source_scale])
             inputs.append(writer.node("DequantizeLinear", [writer.constant(node.bias, INT32), bias_scale], **axis))
-        pads: dict[str, Any] = {} if width == 1 else {"pads": [(width - 1) // 2, width - 1 - (width - 1) // 2]}
-        real = writer.node("Conv", inputs, **pads)
+        real = writer.node("Conv", inputs, **attributes)
         if node.relu and self._program.quantization[node.output].zero_point != -128:
             real = writer.node("Relu", [real])  # else the range of int8 begins at 0 and does the same
         return self._quantized(real, node.output)
@@ -119,6 +157,17 @@ class _ProgramWriter:
 
     def _sum_pool(self, node: SumPool) -> str:
         """A product with a matrix whose entries are all 1 and whose scale is the multiplier."""
-        ones = self._writer.constant(np.ones((self._shapes[node.input][0], 1)), INT8)
+        ones = self._writer.constant(np.ones((self._row_count(node.input), 1)), INT8)
         ones = self._writer.node("DequantizeLinear", [ones, self._writer.constant(node.multiplier, FLOAT)])
-        return self._quantized(self._writer.node("MatMul", [self._dequantized(node.input), ones]), node.output)
+        return self._quantized(self._writer.node("MatMul", [self._dequantized(node.input, rows=True), ones]), node.output)
+
+    def _row_count(self, name: str) -> int:
+        return math.prod(self._shapes[name][:-1])
+
+    def _rows(self, name: str) -> str:
+        """Return a tensor as rows ``[1, E, rows]``, which an image is not."""
+        tensor = self._tensors[name]
+        if len(self._shapes[name]) == 3 and name not in self._row_tensors:
+            rows = self._writer.constant([1, self._shapes[name][-1], self._row_count(name)], INT64)
+            self._row_tensors[name] = self._writer.node("Reshape", [tensor, rows])
+        return self._row_tensors.get(name, tensor)

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from understudy.export.protocol import Float32Array, Int32Array, Session
+from understudy.export.protocol import Float32Array, Inputs, Session
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
 
@@ -51,7 +51,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class LatencyUs:
-    """Microseconds for one text, batch 1, one thread, model load excluded."""
+    """Microseconds for one input, batch 1, one thread, model load excluded."""
 
     median: float
     p10: float
@@ -62,26 +62,26 @@ class LatencyUs:
 class TimesItself(Protocol):
     """A session that measures inside its own runtime, so that the caller's language costs nothing."""
 
-    def time_us(self, byte_ids: Int32Array, repeats: int) -> npt.ArrayLike:
-        """Return the microseconds of each of ``repeats`` passes over each row of ``byte_ids``, in any shape."""
+    def time_us(self, inputs: Inputs, repeats: int) -> npt.ArrayLike:
+        """Return the microseconds of each of ``repeats`` passes over each row of ``inputs``, in any shape."""
         ...
 
 
 def verify_file(
-    program: Program, session: Session, byte_ids: Int32Array, *, reference: Scores | None = None, exact: bool = True
+    program: Program, session: Session, inputs: Inputs, *, reference: Scores | None = None, exact: bool = True
 ) -> Verification:
-    """Return how ``session`` compares with the interpreter over ``byte_ids`` int32 ``[batch, max_bytes]``.
+    """Return how ``session`` compares with the interpreter over ``inputs`` ``[batch, ...]``.
 
     Args:
         program: the integer program that the file was exported from.
         session: the file in its own runtime.
-        byte_ids: encoded texts, at least one.
-        reference: the interpreter's answer for ``byte_ids``, when it is known already.
+        inputs: what both read, at least one row.
+        reference: the interpreter's answer for ``inputs``, when it is known already.
         exact: False for a kernel set that rounds otherwise; then labels may differ where the reference is undecided.
     """
-    known = run(program, byte_ids) if reference is None else reference
+    known = run(program, inputs) if reference is None else reference
     scale = program.quantization[program.logits].scale
-    return compare(session.predict(byte_ids), known, logit_scale=scale, exact=exact)
+    return compare(session.predict(inputs), known, logit_scale=scale, exact=exact)
 
 
 def compare(probabilities: Float32Array, reference: Scores, *, logit_scale: float, exact: bool = True) -> Verification:
@@ -139,26 +139,26 @@ def _undecided_only(labels_equal: BoolArray, reference: Scores) -> str | None:
 
 def measure_latency(
     session: Session,
-    byte_ids: Int32Array,
+    inputs: Inputs,
     *,
     seconds: float = 1.0,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> LatencyUs:
-    """Return the spread of single-text times over the rows of ``byte_ids``, in about ``seconds``, after a warm-up.
+    """Return the spread of single-input times over the rows of ``inputs``, in about ``seconds``, after a warm-up.
 
     Raises:
         ValueError: no rows.
     """
-    if not len(byte_ids):
+    if not len(inputs):
         raise ValueError("a latency needs at least one text: received rows=0")
     if isinstance(session, TimesItself):
-        return _spread(_timed_inside(session, byte_ids, seconds))
-    rows = [byte_ids[i : i + 1] for i in range(min(len(byte_ids), 256))]
+        return _spread(_timed_inside(session, inputs, seconds))
+    rows = [inputs[i : i + 1] for i in range(min(len(inputs), 256))]
     _timed_outside(session, rows, seconds * 0.1, clock_ns)
     return _spread(_timed_outside(session, rows, seconds * 0.9, clock_ns))
 
 
-def _timed_outside(session: Session, rows: list[Int32Array], seconds: float, clock_ns: Callable[[], int]) -> list[float]:
+def _timed_outside(session: Session, rows: list[Inputs], seconds: float, clock_ns: Callable[[], int]) -> list[float]:
     """Return microseconds of single calls, round after round over ``rows``, until ``seconds`` are over; at least five."""
     out: list[float] = []
     begin = clock_ns()
@@ -170,9 +170,9 @@ def _timed_outside(session: Session, rows: list[Int32Array], seconds: float, clo
     return out
 
 
-def _timed_inside(session: TimesItself, byte_ids: Int32Array, seconds: float) -> list[float]:
+def _timed_inside(session: TimesItself, inputs: Inputs, seconds: float) -> list[float]:
     """Return microseconds that the session measured itself; a first pass warms up and says how many passes fit."""
-    rows = byte_ids[:256]
+    rows = inputs[:256]
     first = np.asarray(session.time_us(rows, 1), np.float64)
     one_pass = max(float(first.mean()) * len(rows), 1.0)
     repeats = int(min(max(seconds * 0.9e6 / one_pass, 1), 1000))

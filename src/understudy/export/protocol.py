@@ -9,9 +9,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from understudy.program.interpreter import Inputs
 from understudy.program.ops import Program
 
-Int32Array = npt.NDArray[np.int32]
+__all__ = ["Exporter", "Float32Array", "Inputs", "Session"]
+
 Float32Array = npt.NDArray[np.float32]
 
 
@@ -21,8 +23,8 @@ class Session(Protocol):
     runtime: str
     """Name and version of what executes the file, for example ``onnxruntime 1.31.1``."""
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+    def predict(self, inputs: Inputs) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         ...
 
 

@@ -144,6 +144,8 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return f"np.concatenate([{', '.join(names[name] for name in node.inputs)}])"
         case Softmax():
             return f"softmax({names[node.input]}, {float(np.float32(scheme[node.input].scale))!r})"
+        case _:  # nodes of images, which require_text refuses
+            raise TypeError(type(node).__name__)
 
 
 def _probabilities(program: Program, names: dict[str, str]) -> str:

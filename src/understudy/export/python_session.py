@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from understudy.errors import BundleError
 from understudy.export.model_file import read_model_file
+from understudy.export.protocol import Float32Array, Inputs
 
-Int32Array = npt.NDArray[np.int32]
-Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 LAST_LINE = "    main()\n"
@@ -58,22 +57,22 @@ class PythonSession:
         self._path = path
         self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
 
-    def predict(self, byte_ids: Int32Array) -> Float32Array:
+    def predict(self, inputs: Inputs) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
-        answer = self._run(byte_ids, 0)
+        answer = self._run(inputs, 0)
         shape = np.frombuffer(answer[:16], np.int64)
         return np.frombuffer(answer[16:], np.float32).reshape(*shape)
 
-    def time_us(self, byte_ids: Int32Array, repeats: int) -> Float64Array:
+    def time_us(self, inputs: Inputs, repeats: int) -> Float64Array:
         """Return microseconds of single calls, float64 ``[repeats, batch]``, after one call that is not counted."""
-        return np.frombuffer(self._run(byte_ids, repeats), np.float64).reshape(repeats, len(byte_ids))
+        return np.frombuffer(self._run(inputs, repeats), np.float64).reshape(repeats, len(inputs))
 
-    def _run(self, byte_ids: Int32Array, repeats: int) -> bytes:
+    def _run(self, inputs: Inputs, repeats: int) -> bytes:
         # isolated: neither the folder nor the environment puts modules in front; no __pycache__ in the bundle; one thread
         command = [sys.executable, "-I", "-B", "-c", _DRIVER, str(self._path.resolve())]
         result = subprocess.run(
-            [*command, str(byte_ids.shape[1]), str(repeats)],
-            input=byte_ids.astype(np.uint8).tobytes(),
+            [*command, str(inputs.shape[1]), str(repeats)],
+            input=inputs.astype(np.uint8).tobytes(),
             capture_output=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             check=False,

@@ -11,10 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Quantization, Softmax, SumPool, Window
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Linear,
+    MaxPool,
+    Node,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    SumPool,
+    Window,
+)
 from understudy.projections.text import FeatureGroup, TextProjection
 
-_NODES: dict[str, type[Any]] = {cls.__name__: cls for cls in (ProjectText, Linear, Window, MaxPool, SumPool, Concat, Softmax)}
+_NODES: dict[str, type[Any]] = {
+    cls.__name__: cls for cls in (ProjectText, Image, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+}
+_TUPLES = ("inputs", "shape", "padding")
 
 
 def dumps(program: Program) -> bytes:
@@ -65,8 +82,9 @@ def _node(number: int, entry: dict[str, Any], archive: Any) -> Node:
         raw = values["projection"]
         groups = tuple(FeatureGroup(**group) for group in raw["groups"])
         values["projection"] = TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})
-    if "inputs" in values:
-        values["inputs"] = tuple(values["inputs"])
+    for key in _TUPLES:
+        if key in values:
+            values[key] = tuple(values[key])
     for key in archive.files:
         if key.startswith(f"{number}."):
             values[key.partition(".")[2]] = archive[key]

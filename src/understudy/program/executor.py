@@ -1,6 +1,6 @@
 """Runs a float program in torch, any batch, with gradients: what training and quantization-aware training use.
 
-The executor begins after the text projection: its input is the features, which carry no learned byte.
+The executor begins behind the source node: its input is features or real pixels, which carry no learned byte.
 With a ``Scheme`` it computes as the integer program will (fake quantization with learned scales: Esser et al. 2020,
 "Learned Step Size Quantization", equations 1, 3 and 5).
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.program.ops import WEIGHT_LIMIT, Concat, Linear, MaxPool, Program, ProjectText, Softmax, SumPool, Window
+from understudy.program.ops import (
+    WEIGHT_LIMIT,
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Layer,
+    Linear,
+    MaxPool,
+    Program,
+    ProjectText,
+    Softmax,
+    SumPool,
+    Window,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +39,7 @@ class Scheme:
     """Initial scales of a fake-quantized executor.
 
     Attributes:
-        weights: linear's output name to float32 ``[1]`` or ``[out]``.
+        weights: layer's output name to float32 ``[1]`` or ``[out]``.
         activations: name of a quantization group (see ``quantization_groups``) to its scale.
     """
 
@@ -68,19 +83,26 @@ class Executor(nn.Module):
         program: a float program.
         scheme: initial scales, or None to compute in float.
         dropout: share of values dropped after each hidden tensor while training.
+        normalized: put a batch norm (Ioffe & Szegedy 2015) behind each hidden layer over places, to learn faster in float.
+            It becomes part of the layer's weights in ``learned``, and for good in ``quantize``.
     """
 
-    def __init__(self, program: Program, *, scheme: Scheme | None = None, dropout: float = 0.0) -> None:
+    def __init__(
+        self, program: Program, *, scheme: Scheme | None = None, dropout: float = 0.0, normalized: bool = False
+    ) -> None:
         super().__init__()
         self.graph = program
         self.dropout = dropout
         self.groups = quantization_groups(program)
         self.weight = nn.ParameterDict()
         self.bias = nn.ParameterDict()
-        for node in program.linears:
+        for node in program.layers:
             self.weight[node.output] = nn.Parameter(torch.tensor(node.weight, dtype=torch.float32))
             if node.bias is not None:
                 self.bias[node.output] = nn.Parameter(torch.tensor(node.bias, dtype=torch.float32))
+        shapes = program.shapes()
+        over_places = [n for n in program.layers if n.relu and len(shapes[n.output]) == 3] if normalized else []
+        self.norm = nn.ModuleDict({node.output: nn.BatchNorm1d(len(node.weight)) for node in over_places})
         self.weight_scale = nn.ParameterDict()
         self.activation_scale = nn.ParameterDict()
         if scheme is not None:
@@ -92,14 +114,21 @@ class Executor(nn.Module):
         return len(self.weight_scale) > 0
 
     def quantize(self, scheme: Scheme) -> None:
-        """Turn fake quantization on, beginning from ``scheme``."""
+        """Turn fake quantization on, beginning from ``scheme``; batch norms become part of the weights."""
+        for name in list(self.norm):
+            weight, bias = self._folded(name)
+            self.weight[name], self.bias[name] = nn.Parameter(weight), nn.Parameter(bias)
+            del self.norm[name]
         for name, scale in scheme.weights.items():
             self.weight_scale[name] = nn.Parameter(torch.tensor(np.atleast_1d(scale), dtype=torch.float32))
         for name, value in scheme.activations.items():
             self.activation_scale[name] = nn.Parameter(torch.tensor([value], dtype=torch.float32))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits ``[batch, classes]`` for features ``[batch, W', P]`` (any W' up to W) or ``[batch, P]``."""
+        """Return logits ``[batch, classes]`` for what the source node gives, in real values.
+
+        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images.
+        """
         return self.trace(features)[self.graph.logits]
 
     def trace(self, features: Tensor) -> dict[str, Tensor]:
@@ -107,16 +136,16 @@ class Executor(nn.Module):
         values: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             match node:
-                case ProjectText():
+                case ProjectText() | Image():
                     values[node.output] = features
-                case Linear():
-                    values[node.output] = self._linear(node, values[node.input])
+                case Linear() | Conv() | DepthwiseConv():
+                    values[node.output] = self._layer(node, values[node.input])
                 case Window():
                     values[node.output] = _window(values[node.input], node.width)
                 case MaxPool():
-                    values[node.output] = values[node.input].amax(dim=1)
+                    values[node.output] = _rows(values[node.input]).amax(dim=1)
                 case SumPool():
-                    values[node.output] = self._fake(node.output, values[node.input].sum(dim=1) * node.multiplier)
+                    values[node.output] = self._fake(node.output, _rows(values[node.input]).sum(dim=1) * node.multiplier)
                 case Concat():
                     values[node.output] = torch.cat([values[name] for name in node.inputs], dim=1)
                     values[node.output] = functional.dropout(values[node.output], self.dropout, self.training)
@@ -124,20 +153,37 @@ class Executor(nn.Module):
                     pass
         return values
 
-    def _linear(self, node: Linear, x: Tensor) -> Tensor:
+    def _layer(self, node: Layer, x: Tensor) -> Tensor:
         weight: Tensor = self.weight[node.output]
         if node.output in self.weight_scale:
             limit = WEIGHT_LIMIT[node.bits]
-            weight = learned_step(weight, self.weight_scale[node.output].abs()[:, None] + 1e-9, -limit, limit)
-        y = functional.linear(x, weight, self._bias(node))
+            scale = self.weight_scale[node.output].abs().reshape(-1, *[1] * (weight.dim() - 1))
+            weight = learned_step(weight, scale + 1e-9, -limit, limit)
+        bias = self._bias(node)
+        y = functional.linear(x, weight, bias) if isinstance(node, Linear) else _conv(node, x, weight, bias)
+        if node.output in self.norm:
+            y = self.norm[node.output](y.flatten(0, -2)).reshape(y.shape)
         if not node.relu:
             return y
         y = functional.dropout(functional.relu(y), self.dropout, self.training)
         return self._fake(node.output, y)
 
-    def _bias(self, node: Linear) -> Tensor | None:
+    def _bias(self, node: Layer) -> Tensor | None:
         found: Tensor | None = self.bias[node.output] if node.output in self.bias else None  # noqa: SIM401 - no get()
         return found
+
+    def _folded(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the layer ``name`` with its batch norm, if it has one, multiplied in."""
+        weight = self.weight[name].detach()
+        bias = self.bias[name].detach() if name in self.bias else weight.new_zeros(len(weight))
+        if name not in self.norm:
+            return weight, bias
+        norm = cast(nn.BatchNorm1d, self.norm[name])
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        factor = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        shift = norm.bias.detach() + (bias - norm.running_mean) * factor
+        return weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), shift
 
     def _fake(self, name: str, x: Tensor) -> Tensor:
         """Return ``x >= 0`` rounded to the 256 steps of its group, when fake quantization is on."""
@@ -149,12 +195,12 @@ class Executor(nn.Module):
     def learned(self) -> tuple[Program, Scheme | None]:
         """Return the float program with the present weights, and the present scales if quantized."""
 
-        def linear(node: Linear) -> Linear:
-            weight = self.weight[node.output].detach().numpy().copy()
-            bias = self.bias[node.output].detach().numpy().copy() if node.output in self.bias else None
-            return replace(node, weight=weight, bias=bias)
+        def layer(node: Layer) -> Layer:
+            weight, bias = self._folded(node.output)
+            has_bias = node.output in self.bias or node.output in self.norm
+            return replace(node, weight=weight.numpy().copy(), bias=bias.numpy().copy() if has_bias else None)
 
-        nodes = tuple(linear(node) if isinstance(node, Linear) else node for node in self.graph.nodes)
+        nodes = tuple(layer(n) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in self.graph.nodes)
         scheme = None
         if self.quantized:
             scheme = Scheme(
@@ -162,6 +208,22 @@ class Executor(nn.Module):
                 activations={k: float(v.detach().abs()) + 1e-9 for k, v in self.activation_scale.items()},
             )
         return Program(nodes), scheme
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return ``[batch, ..., E]`` as ``[batch, rows, E]``."""
+    return x.flatten(1, -2)
+
+
+def _conv(node: Conv | DepthwiseConv, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the convolution of ``x`` ``[batch, H, W, I]``; torch's axes are exchanged without moving a value."""
+    top, left, bottom, right = node.padding
+    padded = functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom))
+    if isinstance(node, Conv):
+        y = functional.conv2d(padded, weight.permute(0, 3, 1, 2), bias, node.stride)
+    else:
+        y = functional.conv2d(padded, weight[:, None], bias, node.stride, groups=len(weight))
+    return y.permute(0, 2, 3, 1)
 
 
 def _window(x: Tensor, width: int) -> Tensor:

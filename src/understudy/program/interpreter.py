@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy.typing as npt
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
     Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
     Linear,
     MaxPool,
     Program,
@@ -21,10 +25,14 @@ from understudy.program.ops import (
 )
 from understudy.projections.text import project
 
+UInt8Array = npt.NDArray[np.uint8]
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Inputs = Int32Array | UInt8Array
+"""What programs read: bytes int32 ``[batch, max_bytes]``, or pixels uint8 ``[batch, H, W, C]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +72,42 @@ def _linear(node: Linear, x: Int8Array, source: Quantization, target: Quantizati
     return requantize(sums, requantize_scale(source.scale, node.weight_scale, target.scale), target, relu=node.relu)
 
 
+def _places(node: Conv | DepthwiseConv, x: Int8Array, zero_point: int) -> Iterator[tuple[int, int, Float64Array]]:
+    """Yield (row, column, inputs) for each place of the kernel: what it sees from every output, ``[batch, H', W', I]``."""
+    top, left, bottom, right = node.padding
+    centred = np.pad(x.astype(np.float64) - zero_point, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    height, width = node.weight.shape[1:3]
+    rows, columns = (centred.shape[1] - height) // node.stride + 1, (centred.shape[2] - width) // node.stride + 1
+    for i in range(height):
+        for j in range(width):
+            reach = centred[:, i : i + rows * node.stride : node.stride, j : j + columns * node.stride : node.stride]
+            yield i, j, reach[:, :rows, :columns]
+
+
+def _conv(node: Conv | DepthwiseConv, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
+    weight = node.weight.astype(np.float64)  # exact, see _linear
+    parts = (
+        seen @ weight[:, i, j].T if isinstance(node, Conv) else seen * weight[:, i, j]
+        for i, j, seen in _places(node, x, source.zero_point)
+    )
+    sums = sum(parts, np.zeros(1)).astype(np.int64) + (0 if node.bias is None else node.bias.astype(np.int64))
+    assert node.weight_scale is not None
+    return requantize(sums, requantize_scale(source.scale, node.weight_scale, target.scale), target, relu=node.relu)
+
+
 def _window(node: Window, x: Int8Array, zero_point: int) -> Int8Array:
     before = (node.width - 1) // 2
     padded = np.pad(x, ((0, 0), (before, node.width - 1 - before), (0, 0)), constant_values=zero_point)
     return np.concatenate([padded[:, i : i + x.shape[1]] for i in range(node.width)], axis=2)
 
 
+def _rows(x: Int8Array) -> Int8Array:
+    """Return ``[batch, ..., E]`` as ``[batch, rows, E]``."""
+    return x.reshape(len(x), -1, x.shape[-1])
+
+
 def _sum_pool(node: SumPool, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
-    sums = (x.astype(np.int64) - source.zero_point).sum(axis=1)
+    sums = (_rows(x).astype(np.int64) - source.zero_point).sum(axis=1)
     return requantize(sums, requantize_scale(source.scale, node.multiplier, target.scale), target, relu=False)
 
 
@@ -82,15 +118,15 @@ def softmax(logits: Float32Array) -> Float32Array:
     return probabilities
 
 
-def run(program: Program, byte_ids: Int32Array, *, batch_size: int = 256) -> Scores:
-    """Return the scores of ``byte_ids`` int32 ``[batch, max_bytes]`` under an integer ``program``.
+def run(program: Program, inputs: Inputs, *, batch_size: int = 256) -> Scores:
+    """Return the scores of ``inputs``, as ``program`` reads them, under an integer ``program``.
 
     Raises:
         ValueError: the program is not quantized.
     """
     if not program.quantization:
         raise ValueError("the interpreter runs integer programs: received a float one; quantize it first")
-    parts = [_run_batch(program, byte_ids[begin : begin + batch_size]) for begin in range(0, len(byte_ids), batch_size)]
+    parts = [_run_batch(program, inputs[begin : begin + batch_size]) for begin in range(0, len(inputs), batch_size)]
     if not parts:
         empty = np.zeros((0, program.classes))
         return Scores(empty.astype(np.int8), empty.astype(np.float32))
@@ -100,20 +136,24 @@ def run(program: Program, byte_ids: Int32Array, *, batch_size: int = 256) -> Sco
     return Scores(logits, softmax(real.astype(np.float32)))
 
 
-def tensors(program: Program, byte_ids: Int32Array) -> dict[str, Int8Array]:
-    """Return every int8 tensor ``[batch, ...]`` that ``program`` computes for ``byte_ids``, by name."""
+def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
+    """Return every int8 tensor ``[batch, ...]`` that ``program`` computes for ``inputs``, by name."""
     values: dict[str, Int8Array] = {}
     scheme = program.quantization
     for node in program.nodes:
         match node:
             case ProjectText():
-                values[node.output] = project(node.projection, byte_ids)
+                values[node.output] = project(node.projection, inputs.astype(np.int32, copy=False))
+            case Image():
+                values[node.output] = (inputs.astype(np.int16) - 128).astype(np.int8)
             case Linear():
                 values[node.output] = _linear(node, values[node.input], scheme[node.input], scheme[node.output])
+            case Conv() | DepthwiseConv():
+                values[node.output] = _conv(node, values[node.input], scheme[node.input], scheme[node.output])
             case Window():
                 values[node.output] = _window(node, values[node.input], scheme[node.input].zero_point)
             case MaxPool():
-                values[node.output] = values[node.input].max(axis=1)
+                values[node.output] = _rows(values[node.input]).max(axis=1)
             case SumPool():
                 values[node.output] = _sum_pool(node, values[node.input], scheme[node.input], scheme[node.output])
             case Concat():
@@ -123,5 +163,5 @@ def tensors(program: Program, byte_ids: Int32Array) -> dict[str, Int8Array]:
     return values
 
 
-def _run_batch(program: Program, byte_ids: Int32Array) -> Int8Array:
-    return tensors(program, byte_ids)[program.logits]
+def _run_batch(program: Program, inputs: Inputs) -> Int8Array:
+    return tensors(program, inputs)[program.logits]

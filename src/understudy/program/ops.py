@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +34,30 @@ class Quantization:
 class ProjectText:
     """int32 bytes ``[max_bytes]`` to int8 features; scale 1, zero point 0; spec/projection.md 2."""
 
+    quantization: ClassVar[Quantization] = Quantization(1.0, 0)
     input: str
     output: str
     projection: TextProjection
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(max_bytes,)``."""
+        return (self.projection.max_bytes,)
+
+
+@dataclass(frozen=True)
+class Image:
+    """uint8 pixels ``[H, W, C]`` to int8: ``q = pixel - 128``, so that real values are ``pixel / 255``; spec/program.md 9."""
+
+    quantization: ClassVar[Quantization] = Quantization(float(np.float32(1 / 255)), -128)
+    input: str
+    output: str
+    shape: tuple[int, int, int]
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(H, W, C)``."""
+        return self.shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +80,58 @@ class Linear:
     weight_scale: npt.NDArray[np.float32] | None = None
 
 
+Padding = tuple[int, int, int, int]
+"""Rows and columns of real zeros: top, left, bottom, right."""
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """``[H, W, I] -> [H', W', O]``: a layer over each place's neighbours, optionally followed by relu; spec/program.md 10.
+
+    Attributes:
+        weight: float32 or int8 ``[O, kernel height, kernel width, I]``.
+        bias: float32 or int32 ``[O]``, or None.
+        stride: rows, and columns, from one output to the next.
+        padding: see ``Padding``.
+        weight_scale: integer program only: float32 ``[1]`` (per tensor) or ``[O]`` (per channel).
+    """
+
+    bits: ClassVar[int] = 8  # LiteRT's convolutions with 4-bit weights do not follow spec/program.md 2
+    input: str
+    output: str
+    weight: npt.NDArray[np.float32] | npt.NDArray[np.int8]
+    bias: npt.NDArray[np.float32] | npt.NDArray[np.int32] | None
+    stride: int
+    padding: Padding
+    relu: bool
+    per_channel: bool = True
+    weight_scale: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DepthwiseConv:
+    """``[H, W, C] -> [H', W', C]``: as ``Conv``, each channel for itself; spec/program.md 11.
+
+    Attributes:
+        weight: float32 or int8 ``[C, kernel height, kernel width]``.
+        bias: float32 or int32 ``[C]``, or None.
+        stride: rows, and columns, from one output to the next.
+        padding: see ``Padding``.
+        weight_scale: integer program only: float32 ``[1]`` (per tensor) or ``[C]`` (per channel).
+    """
+
+    bits: ClassVar[int] = 8
+    input: str
+    output: str
+    weight: npt.NDArray[np.float32] | npt.NDArray[np.int8]
+    bias: npt.NDArray[np.float32] | npt.NDArray[np.int32] | None
+    stride: int
+    padding: Padding
+    relu: bool
+    per_channel: bool = True
+    weight_scale: npt.NDArray[np.float32] | None = None
+
+
 @dataclass(frozen=True)
 class Window:
     """``[W, E] -> [W, width * E]``: each row beside its neighbours, offset-major, real zeros past the ends; spec 4."""
@@ -69,7 +143,7 @@ class Window:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """``[W, E] -> [E]``: the largest value over rows; input and output share their quantization; spec 5."""
+    """``[..., E] -> [E]``: the largest value over rows or places; input and output share their quantization; spec 5."""
 
     input: str
     output: str
@@ -77,7 +151,7 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class SumPool:
-    """``[W, E] -> [E]``: ``multiplier`` times the sum over rows; spec 6."""
+    """``[..., E] -> [E]``: ``multiplier`` times the sum over rows or places; spec 6."""
 
     input: str
     output: str
@@ -100,15 +174,19 @@ class Softmax:
     output: str
 
 
-Node = ProjectText | Linear | Window | MaxPool | SumPool | Concat | Softmax
+Source = ProjectText | Image
+"""What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
+Layer = Linear | Conv | DepthwiseConv
+"""What learns. Axis 0 of every weight is the output channel."""
+Node = Source | Layer | Window | MaxPool | SumPool | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Nodes in execution order: the first reads ``bytes``, the last writes ``probabilities``.
+    """Nodes in execution order: the first reads ``bytes`` or ``pixels``, the last writes ``probabilities``.
 
     Attributes:
-        nodes: one ``ProjectText`` first, one ``Softmax`` last.
+        nodes: one ``Source`` first, one ``Softmax`` last.
         quantization: tensor name to ``Quantization``, for every tensor from features to logits; empty in a float program.
     """
 
@@ -116,8 +194,15 @@ class Program:
     quantization: Mapping[str, Quantization] = field(default_factory=dict)
 
     @property
+    def source(self) -> Source:
+        """The node that reads the input: its type says which kind of input this is."""
+        first = self.nodes[0]
+        assert isinstance(first, ProjectText | Image)
+        return first
+
+    @property
     def projection(self) -> TextProjection:
-        """The text projection that the program begins with."""
+        """The text projection that a program for texts begins with."""
         first = self.nodes[0]
         assert isinstance(first, ProjectText)
         return first.projection
@@ -130,8 +215,13 @@ class Program:
         return last.input
 
     @property
-    def linears(self) -> tuple[Linear, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """The nodes with learned weights, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, Linear | Conv | DepthwiseConv))
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """The linear layers, in order."""
         return tuple(node for node in self.nodes if isinstance(node, Linear))
 
     @property
@@ -142,7 +232,7 @@ class Program:
     @property
     def weight_count(self) -> int:
         """Learned numbers: weights and biases."""
-        return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in self.linears)
+        return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in self.layers)
 
     def shapes(self) -> dict[str, Shape]:
         """Return the shape of every tensor, without the batch axis.
@@ -150,10 +240,17 @@ class Program:
         Raises:
             ValueError: a node's input does not fit its weights.
         """
-        shapes: dict[str, Shape] = {"bytes": (self.projection.max_bytes,)}
+        shapes: dict[str, Shape] = {self.source.input: self.source.input_shape}
         for node in self.nodes:
             shapes[node.output] = _output_shape(node, shapes)
         return shapes
+
+
+def same_padding(size: tuple[int, int], *, kernel: tuple[int, int], stride: int) -> Padding:
+    """Return the padding with which ``[H, W]`` gives ``[ceil(H / stride), ceil(W / stride)]``; the odd zero comes last."""
+    pairs = zip(size, kernel, strict=True)
+    rows, columns = (max((-(-length // stride) - 1) * stride + reach - length, 0) for length, reach in pairs)
+    return (rows // 2, columns // 2, rows - rows // 2, columns - columns // 2)
 
 
 def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
@@ -161,16 +258,30 @@ def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     match node:
         case ProjectText():
             return node.projection.output_shape
+        case Image():
+            return node.shape
         case Linear():
             *lead, width = shapes[node.input]
             if width != node.weight.shape[1]:
                 raise ValueError(f"{node.output}: weights {node.weight.shape} cannot read {shapes[node.input]}")
             return (*lead, node.weight.shape[0])
+        case Conv() | DepthwiseConv():
+            height, width, channels = shapes[node.input]
+            if channels != (node.weight.shape[3] if isinstance(node, Conv) else node.weight.shape[0]):
+                raise ValueError(f"{node.output}: weights {node.weight.shape} cannot read {shapes[node.input]}")
+            top, left, bottom, right = node.padding
+            if max(top, bottom) >= node.weight.shape[1] or max(left, right) >= node.weight.shape[2]:
+                raise ValueError(f"{node.output}: padding {node.padding} leaves places that see zeros only")
+            rows = (height + top + bottom - node.weight.shape[1]) // node.stride + 1
+            columns = (width + left + right - node.weight.shape[2]) // node.stride + 1
+            if min(rows, columns) < 1:
+                raise ValueError(f"{node.output}: weights {node.weight.shape} are larger than {shapes[node.input]}")
+            return (rows, columns, node.weight.shape[0])
         case Window():
             words, width = shapes[node.input]
             return (words, width * node.width)
         case MaxPool() | SumPool():
-            return shapes[node.input][1:]
+            return shapes[node.input][-1:]
         case Concat():
             return (sum(shapes[name][0] for name in node.inputs),)
         case Softmax():

@@ -39,7 +39,7 @@ def _undelivered(family: Family) -> list[Finding]:
     found = [
         Finding(
             "bad",
-            f"{missed.budget} cannot be met: the smallest reachable {missed.format} file has "
+            f"{missed.budget} cannot be met: the smallest reachable {missed.binding} has "
             f"{format_bytes(missed.smallest_bytes)}.",
         )
         for missed in family.infeasible

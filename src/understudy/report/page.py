@@ -62,7 +62,9 @@ def render_report(family: Family) -> str:
             trials={m.path: trials_of(m) for m in family.members},
             byte_bars=byte_bars(family),
             balance=_balance(family),
+            measurements=[(m, each) for m in family.members for each in m.measurements],
             snippets=snippets(best) if best else (),
+            examples="images" if best and best.image_shape else "texts",
             command=shlex.join(family.command),
         )
     )

@@ -11,8 +11,12 @@ import optuna
 
 from understudy.students.recipe import Recipe, StudentName
 
+RAM = "ram"
+"""The limit that is no file: the RAM that a prediction in C takes."""
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format."""
+"""Recipe to bytes of each requested format, and of ``RAM`` where a device limits it."""
+Limits = Mapping[str, int]
+"""Format, or ``RAM``, to most bytes."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
@@ -21,6 +25,12 @@ WIDTH_STEP = 4
 """Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
 LEAST_GOOD_WIDTH = 8
 LEARNING_RATE = 3e-3
+IMAGE_RATE_FACTOR = 3.0
+"""Times the learning rate for images: batch norms allow more."""
+NO_FEATURES = 0
+"""Images are not hashed."""
+IMAGE_HIDDEN_FACTOR = 3
+"""Channels behind the last block for one behind the first convolution, times the hidden ratio."""
 _VARIATIONS: tuple[dict[str, Any], ...] = (
     {"steps_factor": 3.0},
     {"word_dropout_factor": 2.0},
@@ -37,6 +47,31 @@ INT4_UP_TO_BYTES = 1024 * 1024
 _TOKEN_FEATURES = ((8 * 1024, 96), (12 * 1024, 128), (24 * 1024, 192), (48 * 1024, 256), (float("inf"), 384))
 _UTTERANCE_FEATURES = ((8 * 1024, 192), (12 * 1024, 256), (24 * 1024, 384), (48 * 1024, 768), (float("inf"), 1152))
 """(Bytes below which, features): one token needs fewer than a whole utterance, where all n-grams share the columns."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one student must keep to, for a size that was asked for or for a device.
+
+    Attributes:
+        name: the size as typed or the name of the device; also the student's folder.
+        limits: format, or ``RAM``, to most bytes.
+        bits: 4 or 8 to fix the bits of weights, None to search them.
+    """
+
+    name: str
+    limits: Limits
+    bits: Literal[4, 8] | None = None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The files that are written."""
+        return tuple(name for name in self.limits if name != RAM)
+
+    @property
+    def file_bytes(self) -> int:
+        """Most bytes of every file."""
+        return min(self.limits[name] for name in self.formats)
 
 
 @dataclass(frozen=True)
@@ -85,9 +120,18 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
 
     One scale per layer: in LiteRT a scale per channel takes about as many bytes as it saves in lost accuracy.
     """
+    weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_UP_TO_BYTES else 8)
+    if student == "separable_cnn":
+        return Choice(
+            features=NO_FEATURES,
+            hidden_ratio=1.0,
+            weight_bits=weight_bits,
+            per_channel=False,
+            dropout=0.0,
+            learning_rate=LEARNING_RATE,
+        )
     table = _TOKEN_FEATURES if student == "projection_sequence" else _UTTERANCE_FEATURES
     features = next(count for limit_bytes, count in table if budget_bytes < limit_bytes)
-    weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_UP_TO_BYTES else 8)
     return Choice(
         features=features,
         hidden_ratio=1.0,
@@ -98,22 +142,28 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
     )
 
 
-def first_choice(base: Recipe, *, budget_bytes: int, size_of: SizeOf, bits: Literal[4, 8] | None) -> Choice:
+def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
     """Return ``seeded_choice``, with fewer features where it would leave no room for a layer."""
-    seed = seeded_choice(budget_bytes, student=base.student, bits=bits)
+    seed = seeded_choice(budget.file_bytes, student=base.student, bits=budget.bits)
+    if seed.features == NO_FEATURES:
+        return seed
     for features in reversed(FEATURES[: FEATURES.index(seed.features) + 1]):
         choice = replace(seed, features=features)
-        found = fit(choice, base, budget_bytes=budget_bytes, size_of=size_of)
+        found = fit(choice, base, limits=budget.limits, size_of=size_of)
         if found is not None and found.recipe.width >= LEAST_GOOD_WIDTH:
             return choice
-    return replace(SMALLEST, weight_bits=bits or 4)
+    return replace(SMALLEST, weight_bits=budget.bits or 4)
 
 
 def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
     """Yield good recipes near ``first``, the likeliest to be better first."""
     for change in _VARIATIONS:
-        if "word_dropout_factor" in change and student != "projection_sequence":
+        if "word_dropout_factor" in change and student not in ("projection_sequence", "separable_cnn"):
             continue  # the others see the whole text at once, so there are no words to drop
+        if first.features == NO_FEATURES:
+            if "larger" not in change:
+                yield replace(first, **change)
+            continue
         at = FEATURES.index(first.features) + change.get("larger", 0)
         if 0 <= at < len(FEATURES):
             changed = {name: value for name, value in change.items() if name != "larger"}
@@ -121,7 +171,9 @@ def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
 
 
 def near_features(first: Choice) -> tuple[int, ...]:
-    """Return the feature counts that a search beginning with ``first`` may choose."""
+    """Return the feature counts that a search beginning with ``first`` may choose; images have none to choose."""
+    if first.features == NO_FEATURES:
+        return (NO_FEATURES,)
     at = FEATURES.index(first.features)
     return FEATURES[max(0, at - 2) : at + 3]
 
@@ -157,22 +209,24 @@ def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None) 
 
 def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
     """Return ``base`` with ``choice`` and a first layer of ``width`` outputs."""
+    factor = IMAGE_HIDDEN_FACTOR if base.student == "separable_cnn" else 1
     return replace(
         base,
         features=choice.features,
         width=width,
-        hidden=max(1, int(width * choice.hidden_ratio) // WIDTH_STEP) * WIDTH_STEP,
+        hidden=max(1, int(width * choice.hidden_ratio * factor) // WIDTH_STEP) * WIDTH_STEP,
         weight_bits=choice.weight_bits,
         per_channel=choice.per_channel,
     )
 
 
-def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> Candidate | None:
-    """Return the widest candidate of ``choice`` whose every file fits ``budget_bytes``, or None when none does."""
+def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Candidate | None:
+    """Return the widest candidate of ``choice`` that keeps to ``limits``, or None when none does."""
 
     @cache
     def fits(steps: int) -> bool:
-        return max(size_of(recipe_of(choice, base, steps * WIDTH_STEP)).values()) <= budget_bytes
+        sizes = size_of(recipe_of(choice, base, steps * WIDTH_STEP))
+        return all(sizes[name] <= limit for name, limit in limits.items())
 
     low, high = 1, LARGEST_WIDTH // WIDTH_STEP
     if not fits(low):
@@ -181,14 +235,16 @@ def fit(choice: Choice, base: Recipe, *, budget_bytes: int, size_of: SizeOf) -> 
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    return Candidate(recipe, choice.dropout, choice.learning_rate, choice.word_dropout_factor, choice.steps_factor)
+    rate = choice.learning_rate * (IMAGE_RATE_FACTOR if base.student == "separable_cnn" else 1.0)
+    return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
 
-def smallest(base: Recipe, *, size_of: SizeOf) -> tuple[int, str]:
-    """Return the smallest reachable size in bytes of ``base``'s student and the format that binds it."""
-    recipe = recipe_of(SMALLEST, base, WIDTH_STEP)
-    if base.student != "projection_sequence":
-        recipe = replace(recipe, hidden=0)
-    sizes = size_of(recipe)
-    binding = max(sizes, key=lambda name: sizes[name])
-    return sizes[binding], binding
+def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:
+    """Return the recipe of ``base``'s student that takes the fewest bytes."""
+    recipe = recipe_of(replace(SMALLEST, weight_bits=bits or 4), base, WIDTH_STEP)
+    return replace(recipe, hidden=0) if base.student in ("projection_net", "sgnn") else recipe
+
+
+def binding_limit(sizes: Mapping[str, int], limits: Limits) -> str:
+    """Return the name in ``limits`` that ``sizes`` come closest to, or exceed most."""
+    return max(limits, key=lambda name: sizes[name] / limits[name])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import optuna
 
-from understudy.search.space import Candidate, SizeOf, first_choice, fit, parameters_of, sample_choice, variations
+from understudy.search.space import Budget, Candidate, SizeOf, first_choice, fit, parameters_of, sample_choice, variations
 from understudy.students.recipe import Recipe
 
 ATTEMPTS = 20
@@ -29,29 +28,28 @@ class Study:
     change one thing of it; they are answers enough for the estimator to go on from.
 
     Args:
-        budget_bytes: most bytes of each file.
+        budget: what every candidate keeps to.
         base: what the search does not choose (student, bytes and words read, seeds).
         size_of: recipe to bytes of each format.
         seed: of the sampler.
-        bits: 4 or 8 to fix the weights' bits, None to search them.
     """
 
-    def __init__(self, *, budget_bytes: int, base: Recipe, size_of: SizeOf, seed: int, bits: Literal[4, 8] | None) -> None:
+    def __init__(self, *, budget: Budget, base: Recipe, size_of: SizeOf, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._budget_bytes, self._base, self._size_of, self._bits = budget_bytes, base, size_of, bits
+        self._budget, self._base, self._size_of = budget, base, size_of
         self._trials: dict[int, optuna.Trial] = {}
-        self._first = first_choice(base, budget_bytes=budget_bytes, size_of=size_of, bits=bits)
+        self._first = first_choice(base, budget=budget, size_of=size_of)
         for choice in (self._first, *variations(self._first, student=base.student)):
-            self._study.enqueue_trial(parameters_of(choice, self._first, bits=bits))
+            self._study.enqueue_trial(parameters_of(choice, self._first, bits=budget.bits))
 
     def ask(self) -> Asked | None:
         """Return the next candidate that fits the budget, or None when none is found."""
         for _ in range(ATTEMPTS):
             trial = self._study.ask()
-            choice = sample_choice(trial, self._first, bits=self._bits)
-            candidate = fit(choice, self._base, budget_bytes=self._budget_bytes, size_of=self._size_of)
+            choice = sample_choice(trial, self._first, bits=self._budget.bits)
+            candidate = fit(choice, self._base, limits=self._budget.limits, size_of=self._size_of)
             if candidate is not None:
                 self._trials[trial.number] = trial
                 return Asked(trial.number, candidate)

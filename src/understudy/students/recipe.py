@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence"]
+StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Recipe:
         max_words: W, tokens that are read.
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
+        image_shape: height, width and channels of an image; None for texts.
     """
 
     student: StudentName = "projection_sequence"
@@ -35,7 +36,10 @@ class Recipe:
     max_words: int = 32
     values: Literal["count", "ternary", "binary"] = "ternary"
     projection_seed: int = 1
+    image_shape: tuple[int, int, int] | None = None
 
-    def as_dict(self) -> dict[str, str | int | bool]:
-        """Return plain values for JSON."""
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what only images have is missing for texts."""
+        values = asdict(self)
+        shape = values.pop("image_shape")
+        return values if shape is None else {**values, "image_shape": list(shape)}

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from understudy.errors import InputError
 from understudy.program.ops import Program
-from understudy.students import projection_net, projection_sequence, sgnn
+from understudy.students import projection_net, projection_sequence, separable_cnn, sgnn
 from understudy.students.recipe import Recipe
 
 _TABLE: dict[str, Callable[..., Program]] = {
     "projection_net": projection_net.build,
     "sgnn": sgnn.build,
     "projection_sequence": projection_sequence.build,
+    "separable_cnn": separable_cnn.build,
 }
 STUDENTS = tuple(_TABLE)
 

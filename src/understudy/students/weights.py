@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 
 from understudy.program.ops import Linear
 from understudy.students.recipe import Recipe
@@ -23,3 +26,9 @@ def linear(
         bits=recipe.weight_bits,
         per_channel=recipe.per_channel,
     )
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return weights ``[out, ...]`` of a layer before relu, drawn uniformly (He et al. 2015, equation 10)."""
+    bound = (6.0 / math.prod(shape[1:])) ** 0.5
+    return rng.uniform(-bound, bound, shape).astype(np.float32)

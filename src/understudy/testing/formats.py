@@ -13,7 +13,7 @@ import pytest
 from understudy.bundle import Bundle, write_bundle
 from understudy.errors import UnderstudyError
 from understudy.export.parity import verify_file
-from understudy.export.protocol import Exporter, Int32Array, Session
+from understudy.export.protocol import Exporter, Inputs, Session
 from understudy.program.interpreter import run
 from understudy.program.ops import Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
@@ -66,7 +66,7 @@ SHORT = ((1, 1), (2, 3), (7, 7), (33, 2))
 """(max_bytes, max_words) of texts that end early."""
 
 
-def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Int32Array:
+def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Inputs:
     """Return odd texts, random bytes, and texts full of short tokens, int32 ``[batch, max_bytes]``."""
     rng = np.random.default_rng(max_bytes)
     alphabet = np.frombuffer(b"abD~ C,.  1\xc3\x7f", np.uint8)

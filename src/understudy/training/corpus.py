@@ -1,8 +1,8 @@
-"""Texts as a student sees them: features computed once, because a projection learns nothing."""
+"""Examples as a student sees them: batches in real values, and how a batch is varied in training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
+from understudy.training.schedule import word_dropout_for
 
 EVALUATION_BATCH = 512
+SHIFT_SHARE = 1 / 14
 NEIGHBOURS = 1
 """Absent tokens that stay behind the longest text of a batch, because a window of three still sees the last token there."""
 
@@ -45,8 +47,16 @@ class Corpus:
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all texts in order, for evaluation."""
-        for begin in range(0, len(self), EVALUATION_BATCH):
-            yield self.batch(np.arange(begin, min(begin + EVALUATION_BATCH, len(self))))
+        return _batches(self)
+
+    def first(self, count: int) -> Corpus:
+        """Return the first ``count`` texts."""
+        return Corpus(self.rows[:count], self.table)
+
+    def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
+        """Return what drops words from a batch of features: ``factor`` times the share that ``word_dropout_for`` gives."""
+        fraction = factor * word_dropout_for(float(self.lengths().mean()))
+        return lambda features: _drop_words(features, fraction)
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return tokens per text ``[texts]``; ones with utterance pooling."""
@@ -54,6 +64,67 @@ class Corpus:
             return np.ones(len(self), np.int64)
         lengths: npt.NDArray[np.int64] = (self.rows != 0).sum(axis=1, dtype=np.int64)
         return lengths
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCorpus:
+    """Images.
+
+    Attributes:
+        pixels: uint8 ``[images, H, W, C]``.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
+        """Return real values ``[batch, H, W, C]`` from 0 to 1."""
+        return torch.from_numpy(self.pixels[index].astype(np.float32)) / 255
+
+    def batches(self) -> Iterator[Tensor]:
+        """Yield all images in order, for evaluation."""
+        return _batches(self)
+
+    def first(self, count: int) -> ImageCorpus:
+        """Return the first ``count`` images."""
+        return ImageCorpus(self.pixels[:count])
+
+    def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
+        """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels)."""
+        reach = round(factor * min(self.pixels.shape[1:3]) * SHIFT_SHARE)
+        return lambda images: _shift(images, reach)
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Return ones ``[images]``: all are alike."""
+        return np.ones(len(self), np.int64)
+
+
+Seen = Corpus | ImageCorpus
+"""Examples of either kind."""
+
+
+def _batches(corpus: Seen) -> Iterator[Tensor]:
+    for begin in range(0, len(corpus), EVALUATION_BATCH):
+        yield corpus.batch(np.arange(begin, min(begin + EVALUATION_BATCH, len(corpus))))
+
+
+def _drop_words(features: Tensor, fraction: float) -> Tensor:
+    if features.dim() == 2:
+        return features
+    return features * (torch.rand(features.shape[:2]) >= fraction).float()[..., None]
+
+
+def _shift(images: Tensor, reach: int) -> Tensor:
+    """Return ``images`` ``[batch, H, W, C]``, each moved by its own random numbers of pixels; edges are repeated."""
+    if not reach:
+        return images
+    count, height, width = images.shape[:3]
+    down, right = torch.randint(-reach, reach + 1, (2, count, 1))
+    rows = (torch.arange(height) + down).clamp(0, height - 1)
+    columns = (torch.arange(width) + right).clamp(0, width - 1)
+    return images[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 class TokenTable:

@@ -3,7 +3,10 @@
 ::
 
     lesson/
-      texts.json          views (each a list of texts; those held out stand last) and the validation texts
+      texts.json          views (each a list of texts; those held out stand last) and the validation texts; for images only
+                          how many are held out
+      pixels.npy          images: uint8 [images, H, W, C], those held out last
+      validation-pixels.npy  the same of the validation images
       labels.npy          int64 [texts], -1 for unlabelled
       validation.npy      int64 [validation texts]
       teacher.npy         float32 [views, texts, classes], only with a teacher
@@ -26,11 +29,14 @@ import numpy.typing as npt
 
 from understudy.errors import SetupError
 from understudy.files import write_bytes, write_text
-from understudy.projections.text import TextProjection
-from understudy.training.corpus import Corpus, build_corpora
+from understudy.program.interpreter import Inputs
+from understudy.program.ops import Image, Source
+from understudy.projections.text import TextProjection, encode
+from understudy.training.corpus import Corpus, ImageCorpus, Seen, build_corpora
 from understudy.training.loop import Lesson
 
 Int64Array = npt.NDArray[np.int64]
+UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
 
@@ -53,19 +59,24 @@ class LessonStore:
     def write(
         self,
         *,
-        views: list[list[str]],
+        views: list[list[str]] | list[UInt8Array],
         labels: Int64Array,
-        validation: list[str],
+        validation: list[str] | UInt8Array,
         validation_labels: Int64Array,
         teacher_logits: Float32Array | None,
         held_out: int = 0,
     ) -> None:
-        """Write the lesson; see ``training.loop.Lesson`` for the shapes.
+        """Write the lesson; see ``training.loop.Lesson`` for the shapes. Images are one view: each batch varies them anew.
 
         The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
         """
         # json keeps lone surrogates, which stand for bytes that are not UTF-8
-        raw = {"views": views, "validation": validation, "held_out": held_out}
+        raw: dict[str, Any] = {"views": views, "validation": validation, "held_out": held_out}
+        if isinstance(validation, np.ndarray):
+            [pixels] = views
+            write_bytes(self.folder / "pixels.npy", _npy(np.asarray(pixels)))
+            write_bytes(self.folder / "validation-pixels.npy", _npy(validation))
+            raw = {"held_out": held_out}
         write_text(self.folder / "texts.json", json.dumps(raw))
         write_bytes(self.folder / "labels.npy", _npy(labels))
         write_bytes(self.folder / "validation.npy", _npy(validation_labels))
@@ -73,16 +84,16 @@ class LessonStore:
             write_bytes(self.folder / "teacher.npy", _npy(teacher_logits.astype(np.float32)))
         write_text(self.folder / "complete", "")
 
-    def read(self, projection: TextProjection, *, taught: bool, refit: bool = False) -> Lesson:
-        """Return the lesson as a student with ``projection`` sees it.
+    def read(self, source: Source, *, taught: bool, refit: bool = False) -> Lesson:
+        """Return the lesson as a student that begins with ``source`` sees it.
 
         Teacher logits are part of it only when ``taught``, and the texts that are held out only for a ``refit``.
         """
-        *views, validation = self._corpora(projection)
+        *views, validation = self._images() if isinstance(source, Image) else self._corpora(source.projection)
         labels = np.load(self.folder / "labels.npy")
         count = len(labels) - (0 if refit else self.held_out)
         return Lesson(
-            views=[Corpus(view.rows[:count], view.table) for view in views],
+            views=[view.first(count) for view in views],
             labels=labels[:count],
             teacher_logits=np.load(self.folder / "teacher.npy", mmap_mode="r")[:, :count] if taught else None,
             validation=validation,
@@ -100,16 +111,22 @@ class LessonStore:
         views: list[list[str]] = self._texts()["views"]
         return views
 
-    def validation_texts(self) -> list[str]:
-        """Return the validation texts."""
-        texts: list[str] = self._texts()["validation"]
-        return texts
+    def validation_inputs(self, source: Source) -> Inputs:
+        """Return the validation examples as a program that begins with ``source`` reads them."""
+        if isinstance(source, Image):
+            pixels: UInt8Array = np.load(self.folder / "validation-pixels.npy")
+            return pixels
+        return encode(self._texts()["validation"], max_bytes=source.projection.max_bytes)
 
     def _texts(self) -> dict[str, Any]:
         raw: dict[str, Any] = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
         return raw
 
-    def _corpora(self, projection: TextProjection) -> list[Corpus]:
+    def _images(self) -> list[Seen]:
+        names = ("pixels.npy", "validation-pixels.npy")
+        return [ImageCorpus(np.load(self.folder / name, mmap_mode="r")) for name in names]
+
+    def _corpora(self, projection: TextProjection) -> list[Seen]:
         folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"
         if not folder.exists():
             texts = self._texts()

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
 from understudy.program.executor import Executor, Scheme, evaluate
-from understudy.program.ops import Program
+from understudy.program.ops import Image, Program
 from understudy.training.checkpoint import Checkpoint
-from understudy.training.corpus import Corpus
+from understudy.training.corpus import Seen
 from understudy.training.objective import Objective
-from understudy.training.schedule import Schedule, one_cycle, word_dropout_for
+from understudy.training.schedule import Schedule, one_cycle
 from understudy.training.trainer import Trainer
 
 Float32Array = npt.NDArray[np.float32]
@@ -39,10 +39,10 @@ class Lesson:
         validation_labels: class numbers, -1 counts as wrong.
     """
 
-    views: Sequence[Corpus]
+    views: Sequence[Seen]
     labels: Int64Array
     teacher_logits: Float32Array | None
-    validation: Corpus
+    validation: Seen
     validation_labels: Int64Array
 
 
@@ -128,10 +128,11 @@ class _Run:
         trainer: Trainer | None,
     ) -> None:
         self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
-        self.executor = Executor(program, dropout=schedule.dropout).train()
+        over_images = isinstance(program.source, Image)
+        self.executor = Executor(program, dropout=schedule.dropout, normalized=over_images).train()
         self.trainer = trainer
         self.optimizer = self._optimizer()
-        self.word_dropout = schedule.word_dropout_factor * word_dropout_for(float(lesson.views[0].lengths().mean()))
+        self.augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
         self.step, self.seconds = 0, 0.0
         self.sums: dict[str, float] = {}
         self.curve: list[Point] = []
@@ -145,7 +146,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * one_cycle(self.step / schedule.steps)
         view, index = self._batch()
-        features = _drop_words(lesson.views[view].batch(index), self.word_dropout)
+        features = self.augment(lesson.views[view].batch(index))
         teacher = None
         if self.trainer is not None:
             teacher = self.trainer(features, view, index)
@@ -257,12 +258,6 @@ def _epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[
         parts.extend(by_length[i : i + size] for i in range(0, len(by_length), size))
     views = rng.integers(0, len(lesson.views), len(parts))
     return [(int(views[number]), parts[number]) for number in rng.permutation(len(parts))]
-
-
-def _drop_words(features: Tensor, fraction: float) -> Tensor:
-    if features.dim() == 2:
-        return features
-    return features * (torch.rand(features.shape[:2]) >= fraction).float()[..., None]
 
 
 def _calibration(lesson: Lesson) -> list[Tensor]:

@@ -19,7 +19,6 @@ from understudy.files import write_bytes
 from understudy.program import archive
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
-from understudy.projections.text import encode
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
@@ -75,13 +74,13 @@ class TrainingTask:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> TrainingTask:
         """Return the task that ``to_json`` wrote."""
-        weights, brought = raw["class_weight"], raw["brought"]
+        weights, brought, shape = raw["class_weight"], raw["brought"], raw["recipe"]["image_shape"]
         if brought is not None:
             brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
         return TrainingTask(
             **{
                 **raw,
-                "recipe": Recipe(**raw["recipe"]),
+                "recipe": Recipe(**{**raw["recipe"], "image_shape": None if shape is None else tuple(shape)}),
                 "schedule": Schedule(**raw["schedule"]),
                 "class_weight": None if weights is None else tuple(weights),
                 "brought": brought,
@@ -144,7 +143,7 @@ def run_task(
         return load_result(path)
     store = LessonStore(lesson_folder)
     program = build_student(task.recipe, classes=task.classes, seed=task.seed)
-    lesson = store.read(program.projection, taught=task.taught and not task.joint, refit=task.refit)
+    lesson = store.read(program.source, taught=task.taught and not task.joint, refit=task.refit)
     trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
     checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
@@ -158,7 +157,7 @@ def run_task(
         checkpoint=checkpoint,
         trainer=trainer,
     )
-    scores = run(trained.integer, encode(store.validation_texts(), max_bytes=task.recipe.max_bytes))
+    scores = run(trained.integer, store.validation_inputs(trained.integer.source))
     score = accuracy(scores.logits.astype(np.float32), lesson.validation_labels)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:

@@ -8,7 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.program.executor import Scheme, quantization_groups
-from understudy.program.ops import ACCUMULATOR_LIMIT, WEIGHT_LIMIT, Linear, Program, ProjectText, Quantization, Softmax
+from understudy.program.ops import (
+    ACCUMULATOR_LIMIT,
+    WEIGHT_LIMIT,
+    Conv,
+    DepthwiseConv,
+    Layer,
+    Linear,
+    Program,
+    Quantization,
+    Softmax,
+)
 
 Float32Array = npt.NDArray[np.float32]
 LOGIT_CUT = 0.001
@@ -37,32 +47,33 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
         OverflowError: a sum could reach 2**24, where float32 stops being exact.
     """
     groups = quantization_groups(program)
-    quantization: dict[str, Quantization] = {}
-    for node in program.nodes:
-        if isinstance(node, ProjectText):
-            quantization[node.output] = Quantization(1.0, 0)
-        elif isinstance(node, Softmax):
+    quantization: dict[str, Quantization] = {program.source.output: program.source.quantization}
+    for node in program.nodes[1:]:
+        if isinstance(node, Softmax):
             continue
-        elif node.output == program.logits:
+        if node.output == program.logits:
             quantization[node.output] = logit_range(logits)
         else:
             quantization[node.output] = Quantization(float(np.float32(scheme.activations[groups[node.output]])), -128)
     nodes = tuple(
-        _integer_linear(n, scheme.weights[n.output], quantization[n.input]) if isinstance(n, Linear) else n
+        _integer_layer(n, scheme.weights[n.output], quantization[n.input])
+        if isinstance(n, Linear | Conv | DepthwiseConv)
+        else n
         for n in program.nodes
     )
     return Program(nodes, quantization)
 
 
-def _integer_linear(node: Linear, scale: npt.NDArray[np.float32], source: Quantization) -> Linear:
+def _integer_layer(node: Layer, scale: npt.NDArray[np.float32], source: Quantization) -> Layer:
     limit = WEIGHT_LIMIT[node.bits]
     scale = np.atleast_1d(scale).astype(np.float32)
-    weight = np.clip(np.rint(node.weight / scale[:, None]), -limit, limit).astype(np.int8)
+    steps = scale.reshape(-1, *[1] * (node.weight.ndim - 1))
+    weight = np.clip(np.rint(node.weight / steps), -limit, limit).astype(np.int8)
     bias = None
     if node.bias is not None:
         bias = np.rint(node.bias.astype(np.float64) / (scale.astype(np.float64) * source.scale)).astype(np.int32)
     largest_input = max(127 - source.zero_point, source.zero_point + 128)
-    worst = np.abs(weight.astype(np.int64)).sum(axis=1) * largest_input
+    worst = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1) * largest_input
     worst = worst + (0 if bias is None else np.abs(bias.astype(np.int64)))
     if int(worst.max()) >= ACCUMULATOR_LIMIT:
         raise OverflowError(

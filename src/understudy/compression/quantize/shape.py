@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from understudy.program.ops import WEIGHT_LIMIT, Linear, Program, ProjectText, Quantization, Softmax
+from understudy.program.ops import WEIGHT_LIMIT, Conv, DepthwiseConv, Layer, Linear, Program, Quantization, Softmax
 
 
 def quantized_shape(program: Program) -> Program:
@@ -16,17 +16,14 @@ def quantized_shape(program: Program) -> Program:
     """
     rng = np.random.default_rng(0)
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
-    quantization = {
-        node.output: Quantization(1.0, 0) if isinstance(node, ProjectText) else Quantization(0.05, -128)
-        for node in program.nodes
-        if not isinstance(node, Softmax)
-    }
+    quantization = {node.output: Quantization(0.05, -128) for node in program.nodes if not isinstance(node, Softmax)}
+    quantization[program.source.output] = program.source.quantization
     quantization[program.logits] = Quantization(next(scale), 3)
-    nodes = tuple(_random(node, rng) if isinstance(node, Linear) else node for node in program.nodes)
+    nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
     return Program(nodes, quantization)
 
 
-def _random(node: Linear, rng: np.random.Generator) -> Linear:
+def _random(node: Layer, rng: np.random.Generator) -> Layer:
     limit = WEIGHT_LIMIT[node.bits]
     rows = len(node.weight)
     return replace(

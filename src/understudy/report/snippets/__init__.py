@@ -45,6 +45,7 @@ class _Template:
 
 
 _COMPILE = "cc -std=c99 -O2 -I {{ folder | quote }} predict.c -o predict && ./predict"
+_COMPILE_IMAGE = _COMPILE.replace("predict.c", "predict_image.c") + " pixels.bin"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
 _BRIDGE = '// bridging header: #include "model.h"'
@@ -57,6 +58,12 @@ _TEMPLATES = (
     _Template("JavaScript, Node or browser", "onnx", "predict.mjs", _NODE, executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
+)
+
+_IMAGE_TEMPLATES = (
+    _Template("Python, ONNX Runtime", "onnx", "predict_image_onnx.py", "pip install numpy onnxruntime", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_image_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
 )
 
 
@@ -72,9 +79,9 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
     )
     environment.filters["quote"] = shlex.quote
     filled = []
-    for template in _TEMPLATES:
+    for template in _IMAGE_TEMPLATES if member.image_shape else _TEMPLATES:
         if template.format in files:
-            values = {"folder": member.path, "file": files[template.format], "name": member.name}
+            values = {"folder": member.path, "file": files[template.format], "name": member.name, "shape": member.image_shape}
             filled.append(
                 Snippet(
                     platform=template.platform,

@@ -1,0 +1,143 @@
+"""``understudy bench``: a bundle's files on this machine, on emulated devices and in browsers, in one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from understudy.cli.output import JsonFlag, as_microseconds, on_one_line, print_json, print_table
+from understudy.errors import UnderstudyError, VerificationError
+from understudy.units import format_bytes
+
+if TYPE_CHECKING:
+    from understudy.bundle import Bundle
+    from understudy.device_measurements import Measurement
+    from understudy.devices.runner import Examples
+
+_COLUMNS = ("target", "format", "latency", "instructions", "flash", "RAM", "exact", "runtime")
+_WORDS = ("target", "format", "exact", "runtime")
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET",
+            help="host, aarch64, armhf, riscv64, a device of 'understudy devices', or a device profile (.toml); repeat it. "
+            "Default: host.",
+        ),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Run these in place of the bundle's own examples: a table; NPZ or a folder."),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The text column of --test; guessed from its name.")
+    ] = None,
+    format_names: Annotated[
+        list[str] | None, typer.Option("--format", metavar="NAME", help="Files that the host runs; repeat it. Default: all.")
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Measure on the host with N threads too, where a runtime can use them.")
+    ] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a bundle's files on this machine and on devices.
+
+    Every answer is compared with the reference.
+    A time with ~ is an estimate: exactly counted instructions of an emulated core, divided by its clock.
+    Inside a family the measurements are added to family.json and to the report.
+    """
+    from understudy.bundle import Bundle
+    from understudy.cli.progress import open_progress
+    from understudy.devices.bench import bench as run_bench
+    from understudy.devices.bench import find_family, record
+
+    opened = Bundle.open(bundle)
+    examples = _examples(opened, test, text)
+    formats = tuple(format_names) if format_names else None
+    with open_progress(sys.stderr, silent=as_json) as progress:
+        found = run_bench(opened, on or ["host"], examples=examples, formats=formats, threads=threads, progress=progress)
+    family_folder = find_family(opened)
+    if family_folder is not None:
+        from understudy.report.page import write_report
+
+        write_report(record(family_folder, opened, found), family_folder)
+    failure = _failure(found, bundle)
+    if as_json:
+        error = failure and {"type": type(failure).__name__, "message": str(failure), "exit_code": failure.exit_code}
+        print_json(
+            {
+                "bundle": str(bundle),
+                "examples": len(examples.inputs),
+                "origin": examples.origin,
+                "measurements": [each.model_dump(mode="json") for each in found],
+                "recorded": None if family_folder is None else str(family_folder),
+                "error": error or None,
+            }
+        )
+        raise typer.Exit(failure.exit_code if failure else 0)
+    _print(found, examples)
+    if family_folder is not None:
+        typer.echo(f"added to {family_folder / 'report.html'}")
+    if failure is not None:
+        raise failure
+
+
+def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples:
+    from understudy.devices.bench import bundle_examples, own_examples
+
+    if test is None:
+        return bundle_examples(bundle)
+    shape = bundle.manifest.image_shape
+    if shape is not None:
+        from understudy.data.image import read_images
+
+        return own_examples(bundle, read_images(test, part="test", shape=shape).pixels, origin=test.name)
+    from understudy.data.read import read_table
+    from understudy.data.table import find_text_column, take_rows
+
+    table = read_table(test)
+    rows = take_rows(table, text=find_text_column(table, column), label=None)
+    return own_examples(bundle, rows.texts, origin=test.name)
+
+
+def _print(found: Sequence[Measurement], examples: Examples) -> None:
+    print_table(_COLUMNS, [_row(each) for each in found], words=_WORDS)
+    typer.echo(f"{len(examples.inputs)} examples: {on_one_line(examples.origin)}")
+    if any(each.clock_hz for each in found):
+        typer.echo("~ an estimate: instructions of the emulated core, one taken as one cycle of its clock; nothing was timed")
+    for each in found:
+        worst = f"{each.target} {each.format}: worst score difference {each.max_probability_difference:.1e}"
+        typer.echo(worst if each.exact else f"{worst}, not exact, {len(each.differing_labels)} labels differ")
+        for label in each.differing_labels:
+            typer.echo(f"  row {label.row}: {on_one_line(label.received)} where {on_one_line(label.expected)} is expected")
+
+
+def _row(each: Measurement) -> tuple[str, ...]:
+    time = as_microseconds(each.latency_us.median if each.latency_us else None)
+    return (
+        each.target if each.threads == 1 else f"{each.target}, {each.threads} threads",
+        each.format,
+        time if each.measured or each.latency_us is None else f"~{time}",
+        "-" if each.instructions is None else f"{each.instructions:,}",
+        "-" if each.flash_bytes is None else format_bytes(each.flash_bytes),
+        "-" if each.ram_bytes is None else format_bytes(each.ram_bytes),
+        "yes" if each.exact else "no",
+        each.runtime,
+    )
+
+
+def _failure(found: Sequence[Measurement], bundle: Path) -> UnderstudyError | None:
+    wrong = [f"{each.format} on {each.target}" for each in found if not each.exact]
+    if not wrong:
+        return None
+    return VerificationError(
+        f"every target reproduces the reference: received bundle={str(bundle)!r} where these do not: {', '.join(wrong)}; "
+        "do not use these files there, and report it"
+    )

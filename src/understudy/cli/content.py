@@ -1,0 +1,56 @@
+"""Labelled texts or images from the file of a command, as its bundle reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from understudy.cli.output import on_one_line
+from understudy.errors import InputError
+
+if TYPE_CHECKING:
+    from understudy.bundle.manifest import Manifest
+    from understudy.bundle.opened import Content
+
+
+def labelled_content(
+    manifest: Manifest, path: Path, *, text: str | None = None, label: str | None = None, skip_bad: bool = False
+) -> tuple[Content, tuple[str, ...]]:
+    """Return texts, or images ``[images, H, W, C]``, and one label for each; pictures that are left out are named.
+
+    Args:
+        manifest: says which of the two, and the images' shape.
+        path: a table; for images an NPZ file or a folder of class folders.
+        text: the text column; guessed from its name.
+        label: the label column; guessed from its name.
+        skip_bad: leave out pictures that cannot be used.
+
+    Raises:
+        InputError: a file, column, array or row that cannot be used.
+        SetupError: a file may not be read, or its format needs an extra.
+    """
+    if manifest.image_shape is None:
+        return _texts(path, text, label)
+    if text is not None or label is not None:
+        raise InputError(f"columns are of tables: received text={text!r}, label={label!r} for images; remove both")
+    return _images(path, manifest.image_shape, skip_bad=skip_bad)
+
+
+def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.read import read_table
+    from understudy.data.table import find_label_column, find_text_column, take_rows
+
+    table = read_table(path)
+    rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
+    return rows.texts, rows.labels or ()
+
+
+def _images(path: Path, shape: tuple[int, int, int], *, skip_bad: bool) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.image import read_images
+
+    images = read_images(path, part="test", shape=shape, skip_bad=skip_bad)
+    for name in images.left_out:
+        typer.echo(f"left out: {on_one_line(name)}", err=True)
+    return images.pixels, images.labels or ()

@@ -1,0 +1,201 @@
+"""Images and labels, split and counted: what training, search and measurement get to see of the user's files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.data.image_arrays import ENDING, Images, has_array, read_arrays
+from understudy.data.image_folder import read_folder
+from understudy.data.splits import stratified_split
+from understudy.data.statistics import ImageStatistics, image_statistics
+from understudy.data.text import UNSEEN, label_indices
+from understudy.errors import InputError
+from understudy.job import DataSettings
+
+if TYPE_CHECKING:
+    from understudy.program.ops import Program
+
+Int64Array = npt.NDArray[np.int64]
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageExamples:
+    """Images with labels.
+
+    Attributes:
+        content: uint8 ``[images, H, W, C]``.
+        labels: int64 ``[images]``, read-only; index into the class names, -1 for a label that train does not have.
+    """
+
+    content: UInt8Array
+    labels: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    @property
+    def nothing(self) -> ImageExamples:
+        """No images of the same shape."""
+        return ImageExamples(self.content[:0], self.labels[:0])
+
+    def inputs(self, program: Program) -> UInt8Array:  # noqa: ARG002 - every program for these images reads them as they are
+        """Return what ``program`` reads."""
+        return self.content
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """All images of a job; see ``TextDataset`` for the attributes."""
+
+    class_names: tuple[str, ...]
+    train: ImageExamples
+    validation: ImageExamples
+    test: ImageExamples
+    statistics: ImageStatistics
+    digest: str
+    test_digest: str
+    unlabelled: tuple[()] = ()
+    out_of_scope: tuple[()] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, channels = self.train.content.shape[1:]
+        return height, width, channels
+
+    @property
+    def labelled(self) -> ImageExamples:
+        """Train and validation, in this order: all that may be learned from once the choices are made."""
+        content = np.concatenate([self.train.content, self.validation.content])
+        return ImageExamples(content, np.concatenate([self.train.labels, self.validation.labels]))
+
+
+def is_image_source(path: Path) -> bool:
+    """Return whether ``path`` holds images: an ``.npz``, or a folder of class folders."""
+    return path.name.lower().endswith(ENDING) or path.is_dir()
+
+
+def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
+    """Return the images that ``settings`` names, split and counted.
+
+    Raises:
+        InputError: a file, array or picture that cannot be used, fewer than two classes, a part left empty.
+        SetupError: pictures need Pillow.
+    """
+    for name in ("unlabelled", "out_of_scope", "text", "label"):
+        if getattr(settings, name) is not None:
+            raise InputError(
+                f"data.{name} is for texts: received data.{name}={str(getattr(settings, name))!r} with images in "
+                f"{str(settings.train)!r}; remove it"
+            )
+    found = {"train": read_images(settings.train, part="train", skip_bad=settings.skip_bad)}
+    height, width, channels = found["train"].pixels.shape[1:]
+    for name in ("validation", "test"):
+        path: Path | None = getattr(settings, name)
+        if path is not None:
+            found[name] = read_images(path, part="test", shape=(height, width, channels), skip_bad=settings.skip_bad)
+        elif name == "test" and settings.train.is_file() and has_array(settings.train, "x_test"):
+            found[name] = read_images(settings.train, part="test")
+    for name, images in found.items():
+        if images.labels is None:
+            raise InputError(
+                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; add y_{name}"
+            )
+        if images.pixels.shape[1:] != found["train"].pixels.shape[1:]:
+            raise InputError(
+                f"all images have one shape: received {name} {images.pixels.shape[1:]} and train "
+                f"{found['train'].pixels.shape[1:]}; make them equal"
+            )
+    class_names = _class_names(found["train"], settings.train)
+    parts = {name: ImageExamples(part.pixels, label_indices(part.labels or (), class_names)) for name, part in found.items()}
+    for name, part in parts.items():
+        if not len(part) or (part.labels == UNSEEN).all():
+            raise InputError(
+                f"{name} has labels of train: received known_labels=0 in images={len(part)} of file={str(settings.train)!r}; "
+                "check its labels"
+            )
+    sources = {name: str(getattr(settings, name) or settings.train) for name in parts}
+    for name in ("validation", "test"):
+        sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
+    parts = _split(parts, settings, seed=seed)
+    digest, test_digest = _digest(class_names, parts["train"], parts["validation"]), _digest(class_names, parts["test"])
+    statistics = image_statistics(
+        class_names,
+        shape=found["train"].pixels.shape[1:],
+        labels={name: part.labels for name, part in parts.items()},
+        keys={name: [image.tobytes() for image in part.content] for name, part in parts.items()},
+        sources=sources,
+        found=dict(sum((Counter(images.counts) for images in found.values()), Counter())),
+        left_out=tuple(name for images in found.values() for name in images.left_out),
+    )
+    return ImageDataset(
+        class_names,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        statistics=statistics,
+        digest=digest,
+        test_digest=test_digest,
+    )
+
+
+def read_images(path: Path, *, part: str, shape: tuple[int, int, int] | None = None, skip_bad: bool = False) -> Images:
+    """Return the images of ``part`` (``train`` or ``test``) of an NPZ, or of a folder of class folders.
+
+    ``shape`` is what the pictures of a folder are brought to, found out where it is None.
+
+    Raises:
+        InputError: no such file, or images that cannot be used.
+        SetupError: pictures need Pillow.
+    """
+    if path.is_dir():
+        return read_folder(path, shape=shape, skip_bad=skip_bad)
+    return read_arrays(path, part=part)
+
+
+def _class_names(train: Images, path: Path) -> tuple[str, ...]:
+    """Return the labels of ``train`` in order, whole numbers by their value."""
+    names = set(train.labels or ())
+    if len(names) < 2:
+        raise InputError(
+            f"a classifier needs at least two classes: received label={next(iter(names), '')[:80]!r} in all "
+            f"images={len(train)} of file={str(path)!r}; check the labels"
+        )
+    if all(name.lstrip("-").isdecimal() for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def _split(parts: dict[str, ImageExamples], settings: DataSettings, *, seed: int) -> dict[str, ImageExamples]:
+    """Return train, validation and test; what is not in ``parts`` yet is split off train."""
+    train = parts["train"]
+    split = stratified_split(
+        train.labels,
+        validation_fraction=None if "validation" in parts else settings.validation_fraction,
+        test_fraction=None if "test" in parts else settings.test_fraction,
+        seed=seed,
+    )
+    return {
+        "train": ImageExamples(train.content[split.train], train.labels[split.train]),
+        "validation": parts.get("validation") or ImageExamples(train.content[split.validation], train.labels[split.validation]),
+        "test": parts.get("test") or ImageExamples(train.content[split.test], train.labels[split.test]),
+    }
+
+
+def _digest(class_names: Sequence[str], *parts: ImageExamples) -> str:
+    """Return the sha256 over class names, and shape, pixels and labels of ``parts``."""
+    digest = hashlib.sha256(repr(tuple(class_names)).encode())
+    for part in parts:
+        digest.update(np.asarray(part.content.shape, "<i8").tobytes())
+        digest.update(np.ascontiguousarray(part.content).tobytes())
+        digest.update(part.labels.astype("<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,115 @@
+"""Folders of class folders: ``photos/cat/1.jpg`` is an image with the label ``cat``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from understudy.data.image_arrays import Images
+from understudy.data.picture import ENDINGS, Look, look_at, pixels_of
+from understudy.errors import InputError
+
+SIDES = (8, 16, 24, 32, 48, 64)
+"""Sides of the square that pictures of different or large sizes are brought to."""
+_MOST_SHOWN = 5
+
+
+def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool) -> Images:
+    """Return the pictures of ``path``, whose folders are the classes, in the order of their names.
+
+    Args:
+        path: the folder. Hidden entries are passed over; other files than pictures are counted.
+        shape: height, width and channels; None finds them out: see ``suggest_shape``.
+        skip_bad: leave out pictures that cannot be used, in place of refusing the whole folder.
+
+    Raises:
+        InputError: no class folders, a class without pictures, or bad pictures.
+        SetupError: Pillow is not installed.
+    """
+    files, others = _listed(path)
+    bad: dict[Path, str] = {}
+    looks: dict[Path, Look] = {}
+    for file, _ in files:
+        try:
+            looks[file] = look_at(file)
+        except ValueError as error:
+            bad[file] = str(error)
+    shape = shape or suggest_shape(tuple(looks.values()))
+    pixels = np.zeros((len(looks), *shape), np.uint8)
+    labels: list[str] = []
+    for file, label in files:
+        if file not in looks:
+            continue
+        try:
+            pixels[len(labels)] = pixels_of(file, shape=shape)
+        except ValueError as error:
+            bad[file] = str(error)
+        else:
+            labels.append(label)
+    names = tuple(f"{file.relative_to(path).as_posix()} ({bad[file]})" for file, _ in files if file in bad)
+    if names and not skip_bad:
+        raise InputError(
+            f"every picture is a whole PNG, JPEG or WebP of 8 bits a channel, not animated: received bad={len(names)} of "
+            f"pictures={len(files)} in folder={str(path)!r}: {_shown(names)}; save them anew, or leave them out with --skip-bad"
+        )
+    counts = {
+        "picture_left_out": len(names),
+        "grey_among_colour": sum(look.grey for file, look in looks.items() if file not in bad) if shape[2] == 3 else 0,
+        "no_picture": others,
+    }
+    if counts["grey_among_colour"] == len(labels):
+        counts["grey_among_colour"] = 0
+    return Images(pixels[: len(labels)], tuple(labels), counts=counts, left_out=names)
+
+
+def suggest_shape(looks: Sequence[Look]) -> tuple[int, int, int]:
+    """Return the height, width and channels that pictures are brought to.
+
+    Pictures that all have one size of at most 64 pixels a side keep it. Others become squares: the largest of ``SIDES`` that
+    is at most the median of their shorter sides. Channels are 1 where every picture is grey, else 3.
+    """
+    channels = 1 if all(look.grey for look in looks) else 3
+    sizes = {(look.height, look.width) for look in looks}
+    if len(sizes) == 1:
+        [(height, width)] = sizes
+        if max(height, width) <= SIDES[-1] and min(height, width) >= SIDES[0]:
+            return height, width, channels
+    median = np.median([min(look.height, look.width) for look in looks]) if looks else SIDES[0]
+    side = max((side for side in SIDES if side <= median), default=SIDES[0])
+    return side, side, channels
+
+
+def _listed(path: Path) -> tuple[list[tuple[Path, str]], int]:
+    """Return (picture, label) of every picture, and the number of other files."""
+    folders = [entry for entry in _entries(path) if entry.is_dir()]
+    if not folders:
+        raise InputError(
+            f"a folder of images has a folder for each class: received folder={str(path)!r} without folders; "
+            "move the pictures into folders named by their labels"
+        )
+    files: list[tuple[Path, str]] = []
+    others = sum(not entry.is_dir() for entry in _entries(path))
+    for folder in folders:
+        entries = list(_entries(folder))
+        found = [(entry, folder.name) for entry in entries if entry.is_file() and entry.suffix.lower() in ENDINGS]
+        if not found:
+            inner = any(entry.is_dir() for entry in entries)
+            step = f"give {str(folder)!r} itself, with --test for a test folder" if inner else "add some or remove the folder"
+            raise InputError(
+                f"each class folder holds pictures ({', '.join(ENDINGS)}): received folder={str(folder)!r} without any; {step}"
+            )
+        files += found
+        others += len(entries) - len(found)
+    return files, others
+
+
+def _entries(path: Path) -> Iterator[Path]:
+    """Yield what is in the folder ``path`` by name, hidden entries left out."""
+    return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_SHOWN
+    return ", ".join(names[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")

@@ -1,0 +1,175 @@
+"""From the words behind ``--on`` to measurements: which runner, which examples, and the record that keeps the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from understudy.bundle import Bundle
+from understudy.bundle.opened import Content
+from understudy.bundle.vectors import unpack_vectors
+from understudy.bundle.write import VECTORS
+from understudy.device_measurements import Measurement
+from understudy.devices.android import AndroidRunner
+from understudy.devices.browser import BrowserRunner
+from understudy.devices.host import HostRunner
+from understudy.devices.linux import ARCHITECTURES, LinuxRunner
+from understudy.devices.microcontroller import MicrocontrollerRunner
+from understudy.devices.profile import DeviceProfile, device_names, load_profile
+from understudy.devices.runner import Examples, Runner
+from understudy.errors import BundleError, InputError, SetupError, VerificationError
+from understudy.family import FAMILY_FILENAME, Family
+from understudy.program.interpreter import Scores
+from understudy.progress import Progress, SilentProgress
+
+PLAIN_TARGETS = ("host", *ARCHITECTURES)
+"""Targets that are no device of ``profiles/``."""
+REFERENCE_FORMATS = ("c", "onnx", "litert")
+"""The order in which a file of the bundle is looked for that answers for the user's own examples."""
+
+
+def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: int = 1) -> Runner:
+    """Return what executes a bundle for ``target``.
+
+    Args:
+        target: ``host``, an architecture, the name of a device or the path of a device profile.
+        formats: files that the host runs; None for all.
+        threads: of the host, where a runtime can use several.
+
+    Raises:
+        InputError: no such target, or a device that nothing here can run.
+    """
+    if target == "host":
+        return HostRunner(formats, threads)
+    if target in ARCHITECTURES:
+        return LinuxRunner(target, target)
+    if not target.endswith(".toml") and target not in device_names():
+        raise InputError(
+            f"a target is one of {', '.join(PLAIN_TARGETS)}, {', '.join(device_names())}, or a profile file (.toml): "
+            f"received on={target!r}; choose one of them"
+        )
+    return _device_runner(load_profile(target))
+
+
+def _device_runner(profile: DeviceProfile) -> Runner:
+    if profile.runner == "microcontroller":
+        return MicrocontrollerRunner(profile)
+    if profile.runner in ARCHITECTURES:
+        return LinuxRunner(profile.name, profile.runner, profile.clock.hz if profile.clock else None)
+    if profile.runner == "browser":
+        return BrowserRunner()
+    if profile.runner == "android":
+        return AndroidRunner(profile.name)
+    raise InputError(
+        f"a device that is run has a runner: received on={profile.name!r}, which nothing here can run "
+        f"({profile.why_no_runner}); use it with compress --device, and run the files on the device itself"
+    )
+
+
+def bundle_examples(bundle: Bundle) -> Examples:
+    """Return the bundle's own synthetic texts or images with the reference's answers.
+
+    Raises:
+        BundleError: they are damaged.
+    """
+    try:
+        vectors = unpack_vectors((bundle.folder / VECTORS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"a bundle holds its vectors: received bundle={str(bundle.folder)!r} ({error}); copy the whole folder again"
+        ) from None
+    return Examples(vectors.inputs, vectors.scores, vectors.logit_scale, "the bundle's synthetic examples")
+
+
+def own_examples(bundle: Bundle, content: Content, *, origin: str) -> Examples:
+    """Return ``content`` with the answers of a file of the bundle that reproduces the bundle's vectors on this machine.
+
+    Raises:
+        SetupError: no file of the bundle runs here.
+        VerificationError: the file that runs here does not reproduce the vectors.
+    """
+    known = bundle_examples(bundle)
+    missing: list[str] = []
+    for format_name in (name for name in REFERENCE_FORMATS if name in bundle.formats):
+        try:
+            model = bundle.load(format_name)
+        except SetupError as error:
+            missing.append(str(error))
+            continue
+        check = bundle.verify(format_name)
+        if not check.verified:
+            raise VerificationError(
+                f"the {format_name} file reproduces the bundle's vectors: received {check.reason}; do not use it here"
+            )
+        inputs = model.inputs(content)
+        probabilities = model.session.predict(inputs)
+        return Examples(inputs, _scores(probabilities, known.logit_scale), known.logit_scale, origin)
+    raise SetupError(
+        f"answers to compare with come from a file that runs here: received formats={','.join(bundle.formats)!r}; "
+        f"{missing[0].rpartition('; ')[2] if missing else 'run: understudy doctor'}"
+    )
+
+
+def _scores(probabilities: np.ndarray[tuple[int, int], np.dtype[np.float32]], logit_scale: float) -> Scores:
+    """Return ``probabilities`` with the integer logits that follow from them, up to a constant: the best is 127."""
+    logarithm = np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float32).tiny))
+    steps = np.rint((logarithm - logarithm.max(axis=1, keepdims=True)) / logit_scale)
+    return Scores(np.clip(127 + steps, -128, 127).astype(np.int8), probabilities)
+
+
+def bench(
+    bundle: Bundle,
+    targets: Sequence[str],
+    *,
+    examples: Examples,
+    formats: tuple[str, ...] | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """Return the measurements of ``bundle`` on every one of ``targets``; nothing is run unless all of them can be.
+
+    Raises:
+        InputError: an unknown target or format, or one named twice.
+        SetupError: a tool is missing.
+        BudgetError: the model does not fit a device.
+        VerificationError: a program does not compile or run.
+    """
+    if len(set(targets)) < len(targets):
+        raise InputError(f"every target is named once: received on={', '.join(targets)}; remove the repeated one")
+    progress = progress or SilentProgress()
+    runners = {target: runner_for(target, formats=formats, threads=threads) for target in targets}
+    for runner in runners.values():
+        runner.check(bundle)
+    measurements: list[Measurement] = []
+    for target, runner in runners.items():
+        progress.stage(f"running on {target}")
+        measurements += runner.run(bundle, examples)
+    return measurements
+
+
+def find_family(bundle: Bundle) -> Path | None:
+    """Return the folder of the family that ``bundle`` is a member of, None where it stands alone."""
+    folder = bundle.folder.resolve().parent
+    if not (folder / FAMILY_FILENAME).is_file():
+        return None
+    members = {member.path for member in Family.load(folder).members}
+    return folder if bundle.folder.resolve().name in members else None
+
+
+def record(folder: Path, bundle: Bundle, measurements: Sequence[Measurement]) -> Family:
+    """Add ``measurements`` of ``bundle`` to the record of the family in ``folder``, in place of older ones of the same kind.
+
+    Raises:
+        SetupError: the record cannot be written.
+    """
+    family = Family.load(folder)
+    fresh = {(m.target, m.format, m.threads) for m in measurements}
+    members = []
+    for member in family.members:
+        if member.path == bundle.folder.resolve().name:
+            kept = tuple(m for m in member.measurements if (m.target, m.format, m.threads) not in fresh)
+            member = member.model_copy(update={"measurements": (*kept, *measurements)})  # noqa: PLW2901 - the new record
+        members.append(member)
+    return family.model_copy(update={"members": tuple(members)}).save(folder)

@@ -1,0 +1,103 @@
+"""This machine: every file in its own runtime, pinned to as many processor cores as it has threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from understudy.bundle import Bundle
+from understudy.device_measurements import Measurement
+from understudy.devices.runner import Examples, compared
+from understudy.errors import InputError
+from understudy.export.parity import measure_latency
+from understudy.export.protocol import Session
+from understudy.measurements import LatencyMicroseconds
+
+THREADED = ("onnx", "litert")
+"""Formats whose runtime can use several threads for one text."""
+
+
+@contextlib.contextmanager
+def pinned(cores: int) -> Iterator[bool]:
+    """Keep this process on ``cores`` cores, so that it is not moved while it is timed; yields whether the system can do that.
+
+    Threads that are started meanwhile stay on these cores too.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield False
+        return
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, sorted(before)[-cores:])
+        yield True
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open_threaded(bundle: Bundle, format_name: str, threads: int) -> Session:
+    """Return a session of a format in ``THREADED`` on ``threads`` threads."""
+    name = bundle.manifest.name
+    if format_name == "onnx":
+        from understudy.export.onnx import OnnxExporter
+
+        return OnnxExporter().open(bundle.folder, name=name, threads=threads)
+    from understudy.export.litert import LitertExporter
+
+    return LitertExporter().open(bundle.folder, name=name, threads=threads)
+
+
+@dataclass(frozen=True)
+class HostRunner:
+    """``--on host``: measured, pinned, after a warm-up.
+
+    Attributes:
+        formats: the files to run; None for every file of the bundle.
+        threads: with more than one, the formats in ``THREADED`` are measured with so many too.
+        seconds: how long each file is timed.
+    """
+
+    formats: tuple[str, ...] | None = None
+    threads: int = 1
+    seconds: float = 1.0
+
+    def check(self, bundle: Bundle) -> None:
+        """Raise where a runtime is missing, the bundle does not hold a format, or there are more threads than cores."""
+        if self.threads > _cores():
+            raise InputError(
+                f"threads are timed on a core each: received threads={self.threads} with {_cores()} cores; ask for fewer"
+            )
+        for name in self.formats or bundle.formats:
+            bundle.load(name)
+
+    def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
+        """Return a measurement of each file."""
+        found = []
+        for name in self.formats or bundle.formats:
+            found.append(self._measure(bundle, name, examples, threads=1))
+            if self.threads > 1 and name in THREADED:
+                found.append(self._measure(bundle, name, examples, threads=self.threads))
+        return found
+
+    def _measure(self, bundle: Bundle, format_name: str, examples: Examples, *, threads: int) -> Measurement:
+        with pinned(threads) as is_pinned:
+            session = bundle.load(format_name).session if threads == 1 else _open_threaded(bundle, format_name, threads)
+            fields = compared(session.predict(examples.inputs), examples, bundle)
+            latency = measure_latency(session, examples.inputs, seconds=self.seconds)
+        return Measurement.model_validate(
+            {
+                "target": "host",
+                "format": format_name,
+                "runtime": session.runtime,
+                "measured": True,
+                "latency_us": LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+                "threads": threads,
+                "note": f"pinned to as many cores as threads: {threads}" if is_pinned else "not pinned: no such call here",
+                **fields,
+            }
+        )

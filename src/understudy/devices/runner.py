@@ -1,0 +1,81 @@
+"""What a runner is given and must give back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.bundle import Bundle
+from understudy.device_measurements import DifferingLabel, Measurement
+from understudy.export.parity import compare
+from understudy.export.protocol import Float32Array, Inputs
+from understudy.measurements import LatencyMicroseconds
+from understudy.program.interpreter import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What a target is run on, and what it must answer.
+
+    Attributes:
+        inputs: texts int32 ``[examples, max_bytes]``, padded with zeros, or images uint8 ``[examples, H, W, C]``.
+        reference: the answers that every file must give.
+        logit_scale: width of one step of the integer logits.
+        origin: what these are, for people.
+    """
+
+    inputs: Inputs
+    reference: Scores
+    logit_scale: float
+    origin: str
+
+    def as_bytes(self) -> list[bytes]:
+        """Return them as a device would receive them: texts without their padding, images row by row."""
+        if self.inputs.dtype == np.uint8:
+            return [image.tobytes() for image in self.inputs]
+        return [row.tobytes().rstrip(b"\0") for row in self.inputs.astype(np.uint8)]
+
+
+class Runner(Protocol):
+    """Executes files of a bundle for one target.
+
+    Implementers: ``check`` raises before anything was run; ``run`` leaves nothing behind and changes no file of the bundle.
+    """
+
+    def check(self, bundle: Bundle) -> None:
+        """Raise SetupError where a tool is missing, InputError where the bundle holds no file for this target."""
+        ...
+
+    def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
+        """Return a measurement for each file that the target runs."""
+        ...
+
+
+def compared(probabilities: Float32Array, examples: Examples, bundle: Bundle) -> dict[str, object]:
+    """Return the fields of a measurement that say how ``probabilities`` ``[examples, classes]`` compare with the reference."""
+    found = compare(probabilities, examples.reference, logit_scale=examples.logit_scale)
+    logits = examples.reference.logits
+    answers = probabilities.argmax(axis=1)
+    best = logits.max(axis=1)
+    # among classes with equal logits a runtime's last digit may choose
+    differing = np.flatnonzero(np.take_along_axis(logits, answers[:, None], axis=1)[:, 0] != best)
+    return {
+        "exact": found.verified,
+        "examples": len(probabilities),
+        "max_probability_difference": min(found.max_probability_difference, 1.0),
+        "differing_labels": tuple(
+            DifferingLabel(
+                row=int(row), expected=bundle.labels[int(logits[row].argmax())], received=bundle.labels[int(answers[row])]
+            )
+            for row in differing
+        ),
+    }
+
+
+def spread_us(values_us: npt.ArrayLike) -> LatencyMicroseconds:
+    """Return median and tenths of ``values_us``."""
+    p10, median, p90 = np.percentile(np.asarray(values_us, np.float64), [10, 50, 90])
+    return LatencyMicroseconds(median=float(median), p10=float(p10), p90=float(p90))

@@ -1,0 +1,129 @@
+"""What differs between the headers of text and image classifiers: how the input is described, checked and read.
+
+Every text here is a template with ``{upper}`` and ``{identifier}``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from understudy.program.ops import Image, Program
+
+
+@dataclass(frozen=True)
+class CInput:
+    """One kind of input.
+
+    Attributes:
+        what: in the first line of the header.
+        argument: name of the pointer.
+        reading: lines of the comment that say what stands there.
+        first_call: what the comment says about the first prediction.
+        checks: the first lines of the predict function.
+        example: usage, declarations, and the lines that read the input of ``example.c``.
+    """
+
+    what: str
+    argument: str
+    reading: str
+    first_call: str
+    checks: str
+    example: tuple[str, str, str]
+
+
+TEXT = CInput(
+    what="a text",
+    argument="bytes",
+    reading="""\
+ * `bytes` is UTF-8 text (any bytes are valid) of `n` bytes, of which the first US_{upper}_MAX_BYTES are read.
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, or US_ERROR_NULL.""",
+    first_call=" The first one also expands the hash coefficients.",
+    checks="""\
+    us_tokens tokens = {{bytes, n, 0, 0, 0}};
+    size_t row;
+    if (scores == NULL || (bytes == NULL && n > 0)) {{
+        return US_ERROR_NULL;
+    }}
+    if (n > US_{upper}_MAX_BYTES) {{
+        tokens.length = US_{upper}_MAX_BYTES;
+    }}""",
+    example=(
+        """\
+/* cc -std=c99 -O2 -o example example.c && ./example "some text"
+ *
+ * Prints the scores of its argument, or of one line from standard input; the best label comes first.
+ */
+#include <stdio.h>
+#include <string.h>""",
+        """\
+    static char line[US_{upper}_MAX_BYTES + 2];
+    static float scores[US_{upper}_CLASSES];
+    const char *text = line;
+    size_t length;
+    int best;""",
+        """\
+    if (argc > 1) {{
+        text = argv[1];
+    }} else if (fgets(line, (int)sizeof line, stdin) == NULL) {{
+        line[0] = 0;
+    }}
+    length = strlen(text);
+    best = us_{identifier}_predict((const uint8_t *)text, length, scores);""",
+    ),
+)
+
+IMAGE = CInput(
+    what="an image",
+    argument="pixels",
+    reading="""\
+ * `pixels` is an image, row by row, the channels of a pixel beside each other; `n` must be US_{upper}_PIXELS.
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
+ * US_ERROR_SIZE.""",
+    first_call="",
+    checks="""\
+    if (scores == NULL || pixels == NULL) {{
+        return US_ERROR_NULL;
+    }}
+    if (n != US_{upper}_PIXELS) {{
+        return US_ERROR_SIZE;
+    }}""",
+    example=(
+        """\
+/* cc -std=c99 -O2 -o example example.c && ./example pixels.bin
+ *
+ * Prints the scores of the image in the file that is its argument, or in standard input: bytes, row by row, channels beside
+ * each other. The best label comes first.
+ */
+#include <stdio.h>""",
+        """\
+    static uint8_t pixels[US_{upper}_PIXELS + 1];
+    static float scores[US_{upper}_CLASSES];
+    FILE *file = stdin;
+    size_t length;
+    int best;""",
+        """\
+    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
+        return 2;
+    }}
+    length = fread(pixels, 1, sizeof pixels, file);
+    if (file != stdin) {{
+        fclose(file);
+    }}
+    best = us_{identifier}_predict(pixels, length, scores);""",
+    ),
+)
+
+
+def c_input(program: Program) -> CInput:
+    """Return what ``program`` reads."""
+    return IMAGE if isinstance(program.source, Image) else TEXT
+
+
+def size_lines(program: Program, upper: str) -> str:
+    """Return the header's definitions of how large an input is."""
+    source = program.source
+    if not isinstance(source, Image):
+        return f"#define US_{upper}_MAX_BYTES {source.projection.max_bytes}"
+    height, width, channels = source.shape
+    shape = f"#define US_{upper}_HEIGHT {height}\n#define US_{upper}_WIDTH {width}\n#define US_{upper}_CHANNELS {channels}"
+    return f"{shape}\n#define US_{upper}_PIXELS {height * width * channels} /* bytes of an image */"

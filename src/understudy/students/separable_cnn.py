@@ -1,0 +1,101 @@
+"""A convolution, separable blocks that grow deeper as the image shrinks, sum and maximum over places, classes.
+
+The lineage is MobileNet (Howard et al. 2017, section 3.1): each block looks at the neighbours of every channel alone, then
+mixes the channels. That second half is a linear layer over the channels, which keeps 4-bit weights.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    MaxPool,
+    Node,
+    Program,
+    Softmax,
+    SumPool,
+    same_padding,
+)
+from understudy.students.recipe import Recipe
+from understudy.students.weights import linear, uniform
+
+KERNEL = (3, 3)
+LEAST_BLOCKS = 3
+LAST_SIDE = 7
+"""The image is halved until its shorter side is about this long."""
+CHANNEL_STEP = 4
+
+
+def halvings(size: tuple[int, int]) -> int:
+    """Return how often an image of ``size`` is halved before its pooling."""
+    return max(0, round(math.log2(min(size) / LAST_SIDE)))
+
+
+def block_channels(recipe: Recipe, count: int) -> list[int]:
+    """Return the channels behind each of ``count`` blocks: from ``width`` to ``hidden`` in equal ratios."""
+    ratio = (recipe.hidden / recipe.width) ** (1 / count)
+    inner = [recipe.width * ratio**i for i in range(1, count)]
+    return [max(1, round(channels / CHANNEL_STEP)) * CHANNEL_STEP for channels in inner] + [recipe.hidden]
+
+
+def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
+    """Return a float program ``[H, W, C] pixels -> [classes]`` with initial weights."""
+    rng = np.random.default_rng(seed)
+    assert recipe.image_shape is not None
+    height, width, channels = recipe.image_shape
+    size, smaller = (height, width), halvings((height, width))
+    blocks = max(LEAST_BLOCKS, smaller)
+
+    def stride() -> int:
+        nonlocal smaller
+        smaller -= 1
+        return 2 if smaller >= 0 else 1
+
+    def halved(step: int) -> tuple[int, int]:
+        return (-(-size[0] // step), -(-size[1] // step))
+
+    step = stride()
+    nodes: list[Node] = [
+        Image("pixels", "image", recipe.image_shape),
+        Conv(
+            "image",
+            "stem",
+            weight=uniform(rng, (recipe.width, *KERNEL, channels)),
+            bias=np.zeros(recipe.width, np.float32),
+            stride=step,
+            padding=same_padding(size, kernel=KERNEL, stride=step),
+            relu=True,
+            per_channel=recipe.per_channel,
+        ),
+    ]
+    size, before = halved(step), recipe.width
+    for number, after in enumerate(block_channels(recipe, blocks), start=1):
+        step = stride() if number > 1 else 1
+        spread = DepthwiseConv(
+            nodes[-1].output,
+            f"spread{number}",
+            weight=uniform(rng, (before, *KERNEL)),
+            bias=np.zeros(before, np.float32),
+            stride=step,
+            padding=same_padding(size, kernel=KERNEL, stride=step),
+            relu=True,
+            per_channel=recipe.per_channel,
+        )
+        mixed = linear(rng, spread.output, f"mixed{number}", shape=(after, before), recipe=recipe, relu=True, bias=True)
+        nodes += [spread, mixed]
+        size, before = halved(step), after
+    last = nodes[-1].output
+    nodes += [
+        MaxPool(last, "largest"),
+        SumPool(last, "total", 1 / math.prod(size) ** 0.5),
+        Concat(("total", "largest"), "pooled"),
+        linear(rng, "pooled", "logits", shape=(classes, 2 * before), recipe=recipe, relu=False, bias=True),
+        Softmax("logits", "probabilities"),
+    ]
+    return Program(tuple(nodes))

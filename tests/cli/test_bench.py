@@ -1,0 +1,72 @@
+"""``understudy bench`` as users run it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from command import contents, understudy
+from emulators import need_microcontrollers
+from families import clinc_like_family
+from understudy.family import Family
+
+FIELDS = {"target", "runtime", "measured", "exact", "latency_us", "instructions", "flash_bytes", "ram_bytes"}
+
+
+def test_one_table_in_which_estimates_are_marked(written_bundle: Path) -> None:
+    need_microcontrollers()
+    before = contents(written_bundle)
+    outcome = understudy("bench", written_bundle, "--on", "host", "--on", "cortex-m4", "--format", "c")
+    assert outcome.exit_code == 0, outcome.err
+    head, host, core, *rest = outcome.out.splitlines()
+    columns = ["target", "format", "latency", "instructions", "flash", "RAM", "exact", "runtime"]
+    assert head.split() == columns
+    assert host.startswith("host")
+    assert "~" not in host
+    assert core.startswith("cortex-m4")
+    assert "~" in core
+    assert any(line.startswith("~ an estimate") and "nothing was timed" in line for line in rest)
+    assert any(line.startswith("cortex-m4 c: worst score difference") for line in rest)
+    assert contents(written_bundle) == before
+
+
+def test_json_has_the_list(written_bundle: Path) -> None:
+    need_microcontrollers()
+    outcome = understudy("bench", written_bundle, "--on", "host", "--on", "cortex-m0", "--json")
+    assert outcome.exit_code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert document["recorded"] is None
+    assert document["error"] is None
+    found = document["measurements"]
+    assert [(each["target"], each["measured"]) for each in found] == [("host", True)] * 3 + [("cortex-m0", False)]
+    assert all(set(each) >= FIELDS for each in found)
+    assert all(set(each["latency_us"]) == {"median", "p10", "p90"} for each in found)
+
+
+def test_inside_a_family_it_is_added_to_the_record_and_the_report(bundle: Path) -> None:
+    need_microcontrollers()
+    family = clinc_like_family()
+    for member in family.members[1:]:
+        (bundle.parent / member.path).mkdir()
+    family.save(bundle.parent)
+    for _ in range(2):  # the second replaces the first
+        outcome = understudy("bench", bundle, "--on", "cortex-m4", "--on", "host", "--format", "onnx")
+        assert outcome.exit_code == 0, outcome.err
+        assert f"added to {bundle.parent / 'report.html'}" in outcome.out
+    members = Family.load(bundle.parent).members
+    assert [(m.target, m.format) for m in members[0].measurements] == [("cortex-m4", "c"), ("host", "onnx")]
+    assert not members[1].measurements
+    page = (bundle.parent / "report.html").read_text("utf-8")
+    assert "Measured" in page
+    assert "Estimated" in page
+    assert "mps2-an386" in page
+
+
+def test_a_test_split_is_pushed_through(written_bundle: Path, tiny_csv: Path) -> None:
+    need_microcontrollers()
+    outcome = understudy("bench", written_bundle, "--on", "cortex-m3", "--test", tiny_csv, "--json")
+    assert outcome.exit_code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert document["origin"] == tiny_csv.name
+    assert document["examples"] == document["measurements"][0]["examples"] == len(tiny_csv.read_text().splitlines()) - 1
+    assert document["measurements"][0]["exact"]

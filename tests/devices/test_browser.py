@@ -1,0 +1,55 @@
+"""A page in a real browser runs the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bundles import make_bundle
+from emulators import need
+from understudy.devices import browser
+from understudy.devices.bench import bench, bundle_examples
+from understudy.errors import InputError, SetupError, VerificationError
+from understudy.program.interpreter import Scores
+
+
+def test_a_page_answers_exactly_and_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("chromium", "clang", "wasm-ld")
+    monkeypatch.setattr(browser, "BATCH_MILLISECONDS", 1)
+    bundle = make_bundle(tmp_path / "b", formats=("c",))
+    examples = bundle_examples(bundle)
+    (found,) = bench(bundle, ["browser"], examples=examples)
+    assert found.exact
+    assert found.measured
+    assert found.examples == 64
+    assert found.clock_hz is None
+    assert found.latency_us is not None
+    assert 0 < found.latency_us.p10 <= found.latency_us.median <= found.latency_us.p90
+    assert "Chromium" in found.runtime
+
+    wrong = Scores(examples.reference.logits[::-1], examples.reference.probabilities[::-1])
+    (other,) = bench(bundle, ["browser"], examples=replace(examples, reference=wrong))
+    assert not other.exact
+
+
+def test_a_browser_that_says_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("clang", "wasm-ld")
+    fake = tmp_path / "chromium"
+    fake.write_text("#!/bin/sh\necho broken >&2\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    bundle = make_bundle(tmp_path / "b", formats=("c",))
+    with pytest.raises(VerificationError, match="a page answers: received exit_code=0 and no answer from chromium 'broken'"):
+        bench(bundle, ["browser"], examples=bundle_examples(bundle))
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("chromium")
+    bundle = make_bundle(tmp_path / "b", formats=("onnx",))
+    with pytest.raises(InputError, match="browser runs the C format"):
+        bench(bundle, ["browser"], examples=bundle_examples(bundle))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError, match="running on browser needs Chromium: .* run: make devices"):
+        bench(bundle, ["browser"], examples=bundle_examples(bundle))

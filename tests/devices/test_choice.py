@@ -1,0 +1,76 @@
+"""What a device can hold: limits at design time, and the right member of a family."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from bundles import make_bundle
+from emulators import need_microcontrollers
+from families import clinc_like_family
+from programs import sequence_program
+from understudy.devices.bench import bench, bundle_examples
+from understudy.devices.choice import choose, need_operators, working_bytes
+from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, load_profile, parse_profile
+from understudy.errors import InputError
+from understudy.export.c import CExporter
+
+
+def profile(old: str, new: str) -> DeviceProfile:
+    text = resources.files("understudy.devices").joinpath("profiles", "cortex-m4.toml").read_text("utf-8")
+    assert old in text
+    return parse_profile(text.replace(old, new).encode(), where="board.toml")
+
+
+def test_the_best_that_fits_is_right() -> None:
+    members = clinc_like_family().members
+    on_board = choose(load_profile("cortex-m4"), members, classes=150)
+    assert on_board.member == "128KB"
+    assert on_board.format == "c"
+    assert on_board.sizes == {"c": members[2].largest_bytes(["c"]), "ram": (members[2].ram_bytes or 0) + 128 + 600 + 512}
+    assert choose(load_profile("cortex-m0"), members, classes=150).member == "32KB"
+    assert choose(load_profile("watch"), members, classes=150).member == "128KB"
+
+
+def test_ram_decides_too() -> None:
+    members = clinc_like_family().members
+    assert members[1].ram_bytes is not None
+    room = members[1].ram_bytes + 128 + 600 + MODEL_STACK_BYTES
+    assert choose(profile("model_bytes = 131_072", f"model_bytes = {room}"), members, classes=150).member == "32KB"
+    assert choose(profile("model_bytes = 131_072", f"model_bytes = {room - 1}"), members, classes=150).member == "16KB"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("model_bytes = 131_072", "model_bytes = 1000"), ("weight_bits = [4, 8]", "weight_bits = [8]")],
+)
+def test_a_device_for_which_nothing_is_right_says_why(old: str, new: str) -> None:
+    found = choose(profile(old, new), clinc_like_family().members, classes=150)
+    assert found.member is None
+    assert found.format is None
+    assert found.reason
+
+
+def test_an_operator_that_is_missing_is_named() -> None:
+    program = sequence_program()
+    need_operators(load_profile("cortex-m4"), program)
+    with pytest.raises(InputError, match="without operator='max_pool'"):
+        need_operators(profile('"max_pool", ', ""), program)
+
+
+def test_what_an_emulated_firmware_takes_was_foreseen(tmp_path: Path) -> None:
+    need_microcontrollers()
+    program = sequence_program()
+    bundle = make_bundle(tmp_path / "b", program=program, formats=("c",))
+    (found,) = bench(bundle, ["cortex-m0"], examples=bundle_examples(bundle))
+    assert found.ram_bytes is not None
+    static_bytes = CExporter().ram_bytes(program)
+    foreseen = working_bytes(static_bytes, input_bytes=program.projection.max_bytes, classes=program.classes)
+    assert static_bytes < found.ram_bytes <= foreseen
+
+
+def test_the_stack_is_what_the_header_promises() -> None:
+    header = CExporter().export(sequence_program(), name="demo")["model.h"].decode()
+    assert f"Stack: at most {MODEL_STACK_BYTES} bytes" in header

@@ -1,0 +1,237 @@
+"""Emulated cores: exact answers, instruction counts that repeat and add up, flash and RAM of a whole firmware."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundles import make_bundle
+from emulators import need, need_microcontrollers
+from image_programs import image_program
+from programs import TEXTS, utterance_program
+from understudy.bundle import Bundle
+from understudy.bundle.vectors import synthetic_images
+from understudy.device_measurements import Measurement
+from understudy.devices.bench import bench, bundle_examples, own_examples
+from understudy.devices.linux import ARCHITECTURES
+from understudy.devices.profile import MODEL_STACK_BYTES, device_names, load_profile
+from understudy.errors import BudgetError, InputError, SetupError, VerificationError
+from understudy.program.interpreter import Scores, run
+
+CORES = [name for name in device_names() if load_profile(name).emulator]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle with the C format."""
+    return make_bundle(tmp_path_factory.mktemp("a bundle") / "16KB", formats=("c",))
+
+
+def measure(bundle: Bundle, target: str) -> Measurement:
+    (found,) = bench(bundle, [target], examples=bundle_examples(bundle))
+    return found
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_every_core_answers_exactly(bundle: Bundle, core: str) -> None:
+    need_microcontrollers()
+    found = measure(bundle, core)
+    assert found.exact
+    assert found.examples == 64
+    assert found.max_probability_difference < 1e-6
+    assert found.format == "c"
+
+
+def test_a_firmware_is_measured_whole(bundle: Bundle) -> None:
+    need_microcontrollers()
+    found = measure(bundle, "cortex-m4")
+    budget = bundle.manifest.files["model.h"].budget_bytes
+    assert budget is not None
+    assert found.flash_bytes is not None
+    assert found.ram_bytes is not None
+    assert found.stack_bytes is not None
+    # start-up, vectors and the loop around the model are all that is added to what the budget counts
+    assert budget < found.flash_bytes < budget + 1024
+    static = re.search(r"#define US_TINY_RAM_BYTES (\d+)", (bundle.folder / "model.h").read_text())
+    assert static is not None
+    text_and_scores = bundle.manifest.max_bytes + 4 * len(bundle.labels)
+    assert 0 <= found.ram_bytes - int(static[1]) - text_and_scores - found.stack_bytes < 32
+    assert 64 < found.stack_bytes <= MODEL_STACK_BYTES
+
+
+def test_instructions_repeat_and_add_up(bundle: Bundle) -> None:
+    need_microcontrollers()
+    first, second = measure(bundle, "cortex-m0"), measure(bundle, "cortex-m0")
+    assert first == second
+    assert first.instructions is not None
+    assert sum(row.instructions for row in first.instruction_table) == first.instructions
+    steps = {row.where for row in first.instruction_table}
+    assert {"linear tokens", "linear logits", "softmax"} <= steps
+    assert all(row.instructions > 0 for row in first.instruction_table)
+
+
+def test_a_time_of_an_emulated_core_is_an_estimate(bundle: Bundle) -> None:
+    need_microcontrollers()
+    found = measure(bundle, "cortex-m4")
+    assert not found.measured
+    assert found.clock_hz == 64_000_000
+    assert found.latency_us is not None
+    assert found.instructions is not None
+    assert found.latency_us.median == pytest.approx(found.instructions / 64, rel=0.1)
+    assert "estimate" in found.note
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_architecture_of_student_runs_too(tmp_path: Path, seed: int) -> None:
+    need_microcontrollers()
+    made = make_bundle(tmp_path / "b", program=utterance_program(bits=4, per_channel=seed == 1), formats=("c",))
+    assert measure(made, "cortex-m0").exact
+
+
+@pytest.mark.parametrize(
+    "architecture", ["aarch64", pytest.param("armhf", marks=pytest.mark.slow), pytest.param("riscv64", marks=pytest.mark.slow)]
+)
+def test_another_linux_answers_exactly(bundle: Bundle, architecture: str) -> None:
+    tools = ARCHITECTURES[architecture]
+    need(f"{tools.toolchain}gcc", tools.qemu)
+    found = measure(bundle, architecture)
+    assert found.exact
+    assert not found.measured
+    assert found.latency_us is None
+    assert found.instructions is not None
+    assert sum(row.instructions for row in found.instruction_table) == found.instructions
+    assert measure(bundle, architecture).instruction_table == found.instruction_table
+
+
+def test_a_board_with_this_processor_has_an_estimate(bundle: Bundle) -> None:
+    need("aarch64-linux-gnu-gcc", "qemu-aarch64")
+    found = measure(bundle, "raspberry-pi")
+    assert found.exact
+    assert not found.measured
+    assert found.clock_hz == 1_500_000_000
+
+
+def test_a_wrong_answer_is_found_and_named(bundle: Bundle) -> None:
+    need_microcontrollers()
+    examples = bundle_examples(bundle)
+    logits = examples.reference.logits.copy()
+    best = int(logits[5].argmax())
+    logits[5, (best + 1) % 7], logits[5, best] = 127, -128
+    (found,) = bench(
+        bundle, ["cortex-m4"], examples=replace(examples, reference=Scores(logits, examples.reference.probabilities))
+    )
+    assert not found.exact
+    assert [(label.row, label.expected, label.received) for label in found.differing_labels] == [
+        (5, bundle.labels[(best + 1) % 7], bundle.labels[best])
+    ]
+
+
+def test_images_run_on_a_microcontroller(tmp_path: Path) -> None:
+    need_microcontrollers()
+    program = image_program()
+    made = make_bundle(tmp_path / "b", program=program, formats=("c", "onnx"))
+    found = measure(made, "cortex-m4")
+    assert found.exact
+    assert {"convolve stem", "convolve_depthwise spread_one", "linear mixed_one"} <= {
+        row.where for row in found.instruction_table
+    }
+    own = own_examples(made, synthetic_images(made.manifest.image_shape, count=5, seed=1), origin="these")
+    (again,) = bench(made, ["cortex-m0"], examples=own)
+    assert again.exact
+    assert again.examples == 5
+
+
+def test_own_texts_have_the_reference_answers(tmp_path: Path) -> None:
+    need_microcontrollers()
+    program = utterance_program()
+    made = make_bundle(tmp_path / "b", program=program, formats=("c", "onnx"))
+    examples = own_examples(made, TEXTS, origin="these")
+    expected = run(program, examples.inputs)
+    np.testing.assert_array_equal(examples.reference.logits.argmax(axis=1), expected.logits.argmax(axis=1))
+    relative = expected.logits.astype(int) - expected.logits.max(axis=1, keepdims=True)
+    visible = expected.probabilities > 1e-30
+    recovered = examples.reference.logits.astype(int) - examples.reference.logits.max(axis=1, keepdims=True)
+    np.testing.assert_array_equal(recovered[visible], relative[visible])
+    (found,) = bench(made, ["cortex-m0"], examples=examples)
+    assert found.exact
+    assert found.examples == len(TEXTS)
+
+
+def small_board(folder: Path, *, flash: int, ram: int) -> str:
+    text = resources.files("understudy.devices").joinpath("profiles", "cortex-m0.toml").read_text("utf-8")
+    for section, size in (("flash", flash), ("ram", ram)):
+        text = re.sub(rf"(\[{section}\]\nbytes = )\S+(\nmodel_bytes = )\S+", rf"\g<1>{size}\g<2>{size // 2}", text)
+    path = folder / "small.toml"
+    path.write_text(text.replace('name = "cortex-m0"', 'name = "small"'))
+    return str(path)
+
+
+@pytest.mark.parametrize(("flash", "ram", "short"), [(4096, 8192, "FLASH short by"), (65536, 1024, "RAM short by")])
+def test_a_firmware_that_does_not_fit_is_refused(bundle: Bundle, tmp_path: Path, flash: int, ram: int, short: str) -> None:
+    need_microcontrollers()
+    with pytest.raises(BudgetError, match=f"a model fits its device: received target=small .*{short} \\d+ bytes"):
+        measure(bundle, small_board(tmp_path, flash=flash, ram=ram))
+
+
+def test_the_room_for_the_stack_is_checked(bundle: Bundle, tmp_path: Path) -> None:
+    need_microcontrollers()
+    found = measure(bundle, "cortex-m0")
+    assert found.ram_bytes is not None
+    assert found.stack_bytes is not None
+    with pytest.raises(BudgetError, match="no room for the stack"):
+        measure(bundle, small_board(tmp_path, flash=65536, ram=found.ram_bytes - found.stack_bytes + 256))
+
+
+def test_a_missing_tool_is_one_line(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError, match=r"running on cortex-m4 needs arm-none-eabi-gcc: .* run: make devices"):
+        measure(bundle, "cortex-m4")
+
+
+@pytest.mark.parametrize(
+    ("says", "error", "message"),
+    [
+        ("qemu: unknown option 'plugin'", SetupError, "counting instructions needs a QEMU with plugins"),
+        (
+            "qemu: fault",
+            VerificationError,
+            "a model runs on cortex-m4: received exit_code=1 from qemu-system-arm 'qemu: fault'",
+        ),
+    ],
+)
+def test_an_emulator_that_fails_is_one_line(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, error: type[Exception], message: str
+) -> None:
+    need_microcontrollers()
+    fake = tmp_path / "qemu-system-arm"
+    fake.write_text(f'#!/bin/sh\necho "{says}" >&2\nexit 1\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(error, match=message):
+        measure(bundle, "cortex-m4")
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (["cortex-m4", "cortex-m4"], "every target is named once"),
+        (["toaster"], "a target is one of host"),
+        (["esp32-s3"], "which nothing here can run"),
+    ],
+)
+def test_bad_targets_are_refused(bundle: Bundle, targets: list[str], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        bench(bundle, targets, examples=bundle_examples(bundle))
+
+
+def test_a_bundle_without_c_is_refused(tmp_path: Path) -> None:
+    need_microcontrollers()
+    made = make_bundle(tmp_path / "b", formats=("onnx",))
+    with pytest.raises(InputError, match="cortex-m4 runs the C format: .* compress with --format c"):
+        measure(made, "cortex-m4")

@@ -1,0 +1,66 @@
+"""This machine as a target: every file in its own runtime, measured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bundles import make_bundle
+from understudy.bundle import Bundle
+from understudy.devices.bench import bundle_examples
+from understudy.devices.host import HostRunner, pinned
+from understudy.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle in all formats."""
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "16KB")
+
+
+def test_every_file_is_measured_and_exact(bundle: Bundle) -> None:
+    found = HostRunner(seconds=0.05).run(bundle, bundle_examples(bundle))
+    assert {each.format for each in found} == set(bundle.formats)
+    for each in found:
+        assert each.measured
+        assert each.exact
+        assert each.clock_hz is None
+        assert each.instructions is None
+        assert each.latency_us is not None
+        assert 0 < each.latency_us.p10 <= each.latency_us.median <= each.latency_us.p90
+
+
+def test_only_the_formats_that_were_asked_for(bundle: Bundle) -> None:
+    runner = HostRunner(("onnx",), seconds=0.02)
+    assert [each.format for each in runner.run(bundle, bundle_examples(bundle))] == ["onnx"]
+
+
+def test_a_format_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", formats=("c",))
+    with pytest.raises(InputError, match="a bundle runs in a format that it holds"):
+        HostRunner(("onnx",)).check(made)
+
+
+def test_pinning_is_undone() -> None:
+    before = os.sched_getaffinity(0)
+    with pinned(1) as is_pinned:
+        assert is_pinned
+        assert len(os.sched_getaffinity(0)) == 1
+    assert os.sched_getaffinity(0) == before
+
+
+def test_threads_are_measured_beside_a_single_one(bundle: Bundle) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one core")
+    found = HostRunner(threads=2, seconds=0.02).run(bundle, bundle_examples(bundle))
+    assert [(each.format, each.threads) for each in found if each.format == "c"] == [("c", 1)]
+    assert [each.threads for each in found if each.format == "onnx"] == [1, 2]
+    assert [each.threads for each in found if each.format == "litert"] == [1, 2]
+    assert all(each.exact for each in found)
+
+
+def test_more_threads_than_cores_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match="threads are timed on a core each: received threads=5000"):
+        HostRunner(threads=5000).check(bundle)

@@ -1,0 +1,168 @@
+"""From an NPZ of handwritten digits to verified files, as users do it: the commands in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from command import understudy
+from understudy.bundle import Bundle
+from understudy.errors import InputError
+from understudy.family import Family
+from understudy.report.snippets import snippets
+
+JOB = """
+budgets = ["6KB"]
+[data]
+train = "digits.npz"
+[training]
+epochs = 12
+refit = false
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with ``digits.npz`` and a finished job."""
+    folder = tmp_path_factory.mktemp("digits")
+    digits = load_digits()
+    np.savez(folder / "digits.npz", x=np.minimum(digits.images * 16, 255).astype(np.uint8), y=digits.target)
+    (folder / "digits.toml").write_text(JOB)
+    result = understudy("compress", "digits.toml", "--out", "out", folder=folder)
+    assert result.exit_code == 0, result.err
+    assert "no teacher for images was brought" in result.err
+    assert "separable_cnn" in result.out
+    return folder
+
+
+def test_every_file_is_verified_and_better_than_the_baseline(finished: Path) -> None:
+    family = Family.load(finished / "out")
+    [member] = family.members
+    assert [file.format for file in member.files] == ["onnx", "litert", "c"]
+    assert all(file.verified and file.agreement == 1.0 and file.size_bytes <= 6 * 1024 for file in member.files)
+    assert {baseline.name for baseline in family.baselines} == {"majority class", "pixels + logistic regression"}
+    assert member.accuracy > 0.9
+    assert member.input_bytes == 64
+    assert family.teacher is None
+    assert family.data.splits["test"].examples == 180
+
+
+def test_evaluate_measures_every_file(finished: Path) -> None:
+    result = understudy("evaluate", "out/6KB", "digits.npz", "--json", folder=finished)
+    assert result.exit_code == 0, result.err
+    document = json.loads(result.out)
+    assert len(document["files"]) == 3
+    assert all(file["verified"] and file["accuracy"] > 0.9 for file in document["files"])
+    assert len({file["accuracy"] for file in document["files"]}) == 1
+
+
+def test_predict_reads_archives_and_pictures(finished: Path) -> None:
+    with np.load(finished / "digits.npz") as archive:
+        pixels, labels = archive["x"][:3], archive["y"][:3]
+    Image.fromarray(pixels[0]).save(finished / "grey.png")
+    Image.fromarray(pixels[0]).convert("RGB").save(finished / "colour.png")
+    np.savez(finished / "three.npz", x=pixels)
+    result = understudy("predict", "out/6KB", "three.npz", "grey.png", "colour.png", "--json", folder=finished)
+    assert result.exit_code == 0, result.err
+    scores = [found["scores"] for found in json.loads(result.out)["predictions"]]
+    assert len(scores) == 5
+    assert scores[0] == scores[3] == scores[4]
+    best = [max(row, key=row.get) for row in scores[:3]]
+    assert sum(name == str(label) for name, label in zip(best, labels, strict=True)) >= 2
+
+
+def test_the_bundle_says_what_it_reads(finished: Path) -> None:
+    bundle = Bundle.open(finished / "out" / "6KB")
+    assert bundle.manifest.task == "image-classification"
+    assert bundle.manifest.image_shape == (8, 8, 1)
+    assert "max_bytes" not in json.loads((bundle.folder / "manifest.json").read_text())
+    for content in (np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 1), np.float32), ["a text"]):
+        with pytest.raises(InputError, match=r"this model reads uint8 images \[batch, 8, 8, 1\]: received"):
+            bundle.predict(content)
+
+
+def test_the_report_shows_the_student(finished: Path) -> None:
+    page = (finished / "out" / "report.html").read_text()
+    assert "separable_cnn" in page
+    assert "pixels + logistic regression" in page
+
+
+def test_the_programs_of_the_report_give_the_same_answers(finished: Path) -> None:
+    folder = finished / "out"
+    [member] = Family.load(folder).members
+    with np.load(finished / "digits.npz") as archive:
+        pixels = archive["x"][:1]
+    (folder / "pixels.bin").write_bytes(pixels.tobytes())
+    [expected] = Bundle.open(folder / "6KB").predict(pixels[..., None])
+    found = snippets(member)
+    assert [snippet.format for snippet in found] == ["onnx", "litert", "c"]
+    for snippet in found:
+        (folder / snippet.filename).write_text(snippet.code)
+        run = snippet.setup if snippet.format == "c" else f"{shlex.quote(sys.executable)} {snippet.filename} pixels.bin"
+        result = subprocess.run(run, shell=True, cwd=folder, capture_output=True, text=True, check=True)
+        label, score = result.stdout.split()
+        assert float(score) == pytest.approx(expected.score, abs=1e-5)
+        assert label == (str(np.argmax(expected.scores)) if snippet.format == "c" else expected.label or "none")
+
+
+def test_a_folder_of_class_folders_gives_the_same_model(finished: Path) -> None:
+    with np.load(finished / "digits.npz") as archive:
+        pixels, labels = archive["x"], archive["y"]
+    for number in np.argsort(labels, kind="stable")[::4]:
+        folder = finished / "pictures" / str(labels[number])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[number]).save(folder / f"{number:04}.png")
+    (finished / "pictures" / "3" / "broken.png").write_bytes(b"")
+    order = [int(path.stem) for path in sorted((finished / "pictures").glob("*/[0-9]*.png"))]
+    np.savez(finished / "pictures.npz", x=pixels[order], y=labels[order])
+    command = ("compress", "pictures", "--budget", "6KB", "--format", "onnx")
+    result = understudy(*command, "--dry-run", folder=finished)
+    assert result.exit_code == 2
+    assert "received bad=1 of pictures=451 in folder='pictures': 3/broken.png (the file is empty)" in result.err
+    result = understudy(*command, "--dry-run", "--skip-bad", "--json", folder=finished)
+    assert result.exit_code == 0, result.err
+    found = json.loads(result.out)
+    assert found["data"]["left_out"] == ["3/broken.png (the file is empty)"]
+    as_archive = understudy("compress", "pictures.npz", "--budget", "6KB", "--dry-run", "--json", folder=finished)
+    assert json.loads(as_archive.out)["data_digest"] == found["data_digest"]
+    evaluation = understudy("evaluate", "out/6KB", "pictures", "--json", folder=finished)
+    assert evaluation.exit_code == 2
+    evaluation = understudy("evaluate", "out/6KB", "pictures", "--skip-bad", "--json", folder=finished)
+    assert "left out: 3/broken.png (the file is empty)" in evaluation.err
+    assert evaluation.exit_code == 0, evaluation.err
+    assert all(file["accuracy"] > 0.9 for file in json.loads(evaluation.out)["files"])
+
+
+def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: Path) -> None:
+    before = (finished / "out" / "6KB" / "manifest.json").read_bytes()
+    result = understudy("compress", "digits.toml", "--out", "out", folder=finished)
+    assert result.exit_code == 0, result.err
+    assert (finished / "out" / "6KB" / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("predict", "out/6KB", "missing.png"), "a picture is a whole PNG"),
+        (("predict", "out/6KB"), "predict needs images: received files=0"),
+        (("evaluate", "out/6KB", "missing.npz"), "a data file exists and is a file"),
+        (("compress", "digits.npz", "--budget", "6KB", "--student", "sgnn"), "received student='sgnn'"),
+        (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "teachers are for texts so far"),
+        (("compress", "digits.npz", "--budget", "6KB", "--unlabelled", "digits.npz"), "is for texts"),
+        (("compress", "digits.npz", "--budget", "1KB"), "smallest reachable size"),
+        (("compress", "digits.npz", "--budget", "6KB", "--skip-bad"), "is for folders of pictures"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], message: str, finished: Path) -> None:
+    result = understudy(*arguments, folder=finished)
+    assert result.exit_code in (2, 3)
+    assert message in result.err
+    assert "Traceback" not in result.err
