@@ -36,7 +36,7 @@ _HEADER = """\
 #endif
 
 #define US_{upper}_CLASSES {classes}
-#define US_{upper}_RAM_BYTES {ram_bytes}
+#define US_{upper}_RAM_BYTES US_EITHER({vector_ram_bytes}, {ram_bytes})
 #define US_{upper}_MAX_BYTES {max_bytes}
 
 {memory}
@@ -45,7 +45,7 @@ typedef char us_{identifier}_ram_is_as_stated[sizeof(us_{identifier}_ram) == US_
 {constants}
 
 US_FUNCTION int us_{identifier}_predict(const uint8_t *bytes, size_t n, float scores[US_{upper}_CLASSES]) {{
-    us_tokens tokens = {{bytes, n, 0, 0, 0}};
+    us_tokens tokens = {{bytes, n, 0, 0, 0 US_VECTOR_FIELDS((const uint8_t *)us_{identifier}_ram.blocks)}};
     size_t row;
     if (scores == NULL || (bytes == NULL && n > 0)) {{
         return US_ERROR_NULL;
@@ -116,6 +116,7 @@ def _header(program: Program, identifier: str, source: Source, labels: Sequence[
         runtime=RUNTIME,
         classes=program.classes,
         ram_bytes=source.ram_bytes,
+        vector_ram_bytes=source.vector_ram_bytes,
         max_bytes=program.projection.max_bytes,
         memory=source.memory,
         constants="\n\n".join(constant.text for constant in source.constants),

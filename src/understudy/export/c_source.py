@@ -19,6 +19,7 @@ from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextPr
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
 """Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
 _FIRST_BLOCK, _SECOND_BLOCK, _DIGEST_BYTES = 8, 32, 4 * 8
+_BLOCK = 64
 _SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
 _WORD_STREAM = 32
 
@@ -39,7 +40,8 @@ class Source:
     Attributes:
         constants: every constant object, in order.
         memory: definition of the static RAM.
-        ram_bytes: its size, on every platform.
+        ram_bytes: its size on cores without vectors.
+        vector_ram_bytes: its size on others, whatever their vectors.
         calls: the runtime functions that the predict function calls, once for each call.
         predict: body of the predict function.
     """
@@ -47,6 +49,7 @@ class Source:
     constants: tuple[Constant, ...]
     memory: str
     ram_bytes: int
+    vector_ram_bytes: int
     calls: tuple[str, ...]
     predict: str
 
@@ -86,6 +89,7 @@ class _Writer:
         self.calls: list[str] = []
         self.lines: list[str] = []
         self.table_bytes = 0
+        self.blocks = 4  # of 64 bytes in the RAM of vectors; the first 256 bytes are the codes
         self.names = {node.output: f"{self.prefix}_{i}_{c_identifier(node.output)}" for i, node in enumerate(program.nodes)}
 
     def constant(self, where: str, size_bytes: int, text: str) -> None:
@@ -95,8 +99,21 @@ class _Writer:
         self.calls.append(function)
         self.lines.append(f"{'    ' * indent}{function}({arguments});")
 
+    def present(self, tensor: str) -> str:
+        """Return the expression for how many rows of ``tensor`` may hold something else than the zero point."""
+        if tensor not in self.place.reach:
+            shape = self.program.shapes()[tensor]
+            return str(shape[0] if len(shape) == 2 else 1)
+        reach = self.place.reach[tensor]
+        return f"tokens.count + {reach}" if reach else "tokens.count"
+
     def pointer(self, tensor: str) -> str:
         return f"{self.prefix}_ram.tensors + {self.place.offsets[tensor]}"
+
+    def vector_blocks(self, count: int) -> str:
+        """Return a pointer to ``count`` new 64-byte blocks of the RAM that only vectors have."""
+        self.blocks += count
+        return f"{self.prefix}_ram.blocks + {self.blocks - count}"
 
     def range(self, quantization: Quantization, *, relu: bool) -> str:
         return f"{{{quantization.zero_point}, {quantization.zero_point if relu else -128}}}"
@@ -137,7 +154,15 @@ class _Writer:
         )
         self.lines += [f"    if (!{self.prefix}_ram.ready) {{"]
         self.call("us_expand", f"{self.prefix}_tables, {len(tables)}, 0x{projection.seed & 0xFFFFFFFF:08X}u", indent=2)
-        self.lines += [f"        {self.prefix}_ram.ready = 1;", "    }"]
+        self.lines += [
+            "#if US_VECTOR",
+            f"        us_expand_rows({self.prefix}_groups, {len(groups)}, (uint8_t *){self.prefix}_ram.blocks);",
+            *(f"        us_unpack(&{self.names[node.output]});" for node in self.program.linears),
+            f"        us_expand_scores(&{self.prefix}_scores);",
+            "#endif",
+            f"        {self.prefix}_ram.ready = 1;",
+            "    }",
+        ]
         self._rows(projection)
 
     def _group(self, group: FeatureGroup, column: int, second: int, characters: list[int], word: int) -> str:
@@ -146,8 +171,13 @@ class _Writer:
         gap = int(group.kind.removeprefix("skip")) + 1 if group.kind.startswith("skip") else 0
         ram, tables = f"{self.prefix}_ram", f"{self.prefix}_tables"
         digests = "NULL" if group.kind == "character" else f"{ram}.digests"
+        inputs = 2 * DIGITS if gap else DIGITS
+        second_rows = self.vector_blocks(-(-group.features // _BLOCK) * inputs * 16)
+        first_rows = self.vector_blocks(2 + 32 * max(self.program.projection.orders)) if orders else "NULL"
+        vectors = f" US_VECTOR_FIELDS({second_rows}, {first_rows})"
         return (
-            f"{{{tables} + {second}, {tables} + {first}, {ram}.negative, {ram}.values + {column}, {digests}, {orders}, {gap}}}"
+            f"{{{tables} + {second}, {tables} + {first}, US_PLAIN_FIELD({ram}.negative) {ram}.values + {column}, {digests}, {orders}, {gap}"
+            f"{vectors}}}"
         )
 
     def _tokens(self, projection: TextProjection, indent: int) -> None:
@@ -166,38 +196,40 @@ class _Writer:
         values, features = f"{self.prefix}_ram.values", projection.features
         by_word = projection.pooling == "word"
         indent = 2 if by_word else 1
-        if by_word:
-            self.lines += [
-                f"    for (row = 0; row < {projection.max_words}; row++) {{",
-                "        const int found = us_next_token(&tokens);",
-            ]
-        self.call("us_clear", f"{values}, {features}", indent)
-        condition = "if (found)" if by_word else f"for (row = 0; row < {projection.max_words} && us_next_token(&tokens); row++)"
+        node = self.program.nodes[0].output
+        readers = [n.output for n in self.program.nodes if node in node_inputs(n)]
+        direct = self.place.direct_features
+        silent = by_word and direct and all(name in self.place.reach for name in readers)
+        loop = f"for (row = 0; row < {projection.max_words} && us_next_token(&tokens); row++) {{"
+        if silent:
+            self.lines.append(f"    {loop}")
+        elif by_word:
+            self.lines.append(f"    for (row = 0; row < {projection.max_words}; row++) {{")
         self.calls.append("us_next_token")
-        self.lines.append(f"{'    ' * indent}{condition} {{")
-        self._tokens(projection, indent + 1)
-        self.lines.append(f"{'    ' * indent}}}")
+        self.call("us_clear", f"{values}, {features}", indent)
+        if silent:
+            self._tokens(projection, indent)
+        else:
+            self.lines.append("    " * indent + ("if (us_next_token(&tokens)) {" if by_word else loop))
+            self._tokens(projection, indent + 1)
+            self.lines.append("    " * indent + "}")
         if projection.values == "binary":
             self.call("us_binary", f"{values}, {features}", indent)
         else:
             limits = "-128, 127" if projection.values == "count" else "-1, 1"
             self.call("us_clamp", f"{values}, {features}, {limits}", indent)
-        node = self.program.nodes[0].output
         row = "row" if by_word else "0"
-        if not self.place.direct_features:
+        if direct:
+            for name in readers:
+                self.call("us_linear_row", f"&{self.names[name]}, {row}", indent)
+        else:
             target = self.pointer(node) + (f" + row * {features}" if by_word else "")
             self.call("us_store", f"{values}, {target}, {features}", indent)
-        else:
-            readers = [self.names[n.output] for n in self.program.nodes if node in node_inputs(n)]
-            for name in readers:
-                self.call("us_linear_row", f"&{name}, {row}", indent)
-            if by_word:  # rows behind the last token are all alike
-                self.lines.append("        if (!found) {")
-                for name in readers:
-                    self.call("us_repeat", f"&{name}, row", indent + 1)
-                self.lines += ["            break;", "        }"]
         if by_word:
             self.lines.append("    }")
+        if silent:
+            for name in readers:
+                self.call("us_absent", f"&{self.names[name]}, row")
 
     # ---- the other nodes
 
@@ -234,7 +266,7 @@ class _Writer:
             f"(const uint8_t *){name}_weights",
             bias,
             f"{name}_scales",
-            f"us_dot{node.bits}",
+            f"US_EITHER(NULL, us_dot{node.bits})",
             inputs,
             outputs,
             stored.shape[1],
@@ -245,11 +277,14 @@ class _Writer:
             int(len(words) > 1),
             8 if node.bits == 4 else 0,
         ]
-        text = ", ".join(str(field) for field in fields)
+        padded = _rounded(outputs, 16)
+        unpacked = self.vector_blocks((8 * padded + padded * _rounded(inputs, 8)) // _BLOCK)
+        vectors = f" US_VECTOR_FIELDS({unpacked}, {self.prefix}_ram.activations)"
+        text = ", ".join(str(field) for field in fields) + vectors
         self.constant(where, LAYER_BYTES, f"static const us_layer {name} = {{\n    {text}\n}};")
         self.calls.append(f"us_dot{node.bits}")
         if not direct:
-            self.call("us_linear", f"&{name}")
+            self.call("us_linear", f"&{name}, {self.present(node.output)}")
 
     def rows(self, node: MaxPool | SumPool | Window) -> None:
         """Write a node that works on rows."""
@@ -275,7 +310,7 @@ class _Writer:
             ROWS_BYTES,
             f"static const us_rows {name} = {{{fields}, {ends}}};",
         )
-        self.call(function, f"&{name}")
+        self.call(function, f"&{name}" if function == "us_window" else f"&{name}, {self.present(node.input)}")
 
     def concat(self, node: Concat) -> None:
         """Write copies of the parts that are not in their place already."""
@@ -298,28 +333,49 @@ class _Writer:
         self.constant(
             "softmax",
             SCORES_BYTES,
-            f"static const us_scores {name} = {{{self.pointer(node.input)}, {name}_powers, {self.program.classes}}};",
+            f"static const us_scores {name} = {{{self.pointer(node.input)}, {name}_powers, {self.program.classes}"
+            f" US_VECTOR_FIELDS({self.vector_blocks(2)})}};",
         )
         self.calls.append("us_softmax")
         self.lines.append(f"    return us_softmax(&{name}, scores);")
 
     # ---- memory
 
-    def memory(self) -> tuple[str, int]:
-        """Return the definition of the static RAM, and its size: the largest types first, so that nothing is padded."""
+    def memory(self) -> tuple[str, int, int]:
+        """Return the definition of the static RAM, and its sizes without and with vectors.
+
+        The largest types come first, so that nothing is padded.
+        """
         projection = self.program.projection
         negative = max(_rounded(group.features, _SECOND_BLOCK) for group in projection.groups)
         digests = _DIGEST_BYTES if any(group.kind != "character" for group in projection.groups) else 0
         longest = max(projection.features, *(node.weight.shape[1] for node in self.program.linears))
         values = longest + 1  # us_dot4 reads one value past an odd row
         area = self.place.tensor_bytes
-        before = self.table_bytes + negative + digests + 2 * values
-        area += -(before + area + 1) % 4
-        members = [f"us_lane table[US_LANES({self.table_bytes})];", f"us_lane negative[US_LANES({negative})];"]
-        members += [f"us_lane digests[US_LANES({digests})];"] if digests else []
-        members += [f"int16_t values[{values}];", f"int8_t tensors[{area}];", "uint8_t ready;"]
-        body = "\n".join(f"    {member}" for member in members)
-        return f"static struct {{\n{body}\n}} {self.prefix}_ram;", before + area + 1
+        shared = self.table_bytes + digests + 2 * values + 1
+        area += -(shared + negative + area) % 4
+        # vectors are read and written whole, so that up to a block behind the last value is touched
+        activations = _rounded(longest, 4) + _BLOCK
+        vector_area = area + _BLOCK
+        vector_shared = _BLOCK * self.blocks + activations + shared
+        vector_area += -(vector_shared + vector_area) % _BLOCK
+        members = [
+            "#if US_VECTOR",
+            f"    us_block blocks[{self.blocks}];",
+            f"    uint8_t activations[{activations}];",
+            "#else",
+            f"    us_lane negative[US_LANES({negative})];",
+            "#endif",
+            f"    us_lane table[US_LANES({self.table_bytes})];",
+        ]
+        members += [f"    us_lane digests[US_LANES({digests})];"] if digests else []
+        members += [
+            f"    int16_t values[{values}];",
+            f"    int8_t tensors[US_EITHER({vector_area}, {area})];",
+            "    uint8_t ready;",
+        ]
+        body = "\n".join(members)
+        return f"static struct {{\n{body}\n}} {self.prefix}_ram;", shared + negative + area, vector_shared + vector_area
 
 
 def _check(program: Program) -> None:
@@ -355,8 +411,8 @@ def write_source(program: Program, identifier: str) -> Source:
     writer.projection()
     for node in program.nodes[1:]:
         _write_node(writer, node)
-    memory, ram_bytes = writer.memory()
-    return Source(tuple(writer.constants), memory, ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
+    memory, ram_bytes, vector_ram_bytes = writer.memory()
+    return Source(tuple(writer.constants), memory, ram_bytes, vector_ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
 
 
 def _write_node(writer: _Writer, node: Node) -> None:
