@@ -12,16 +12,17 @@ from understudy.program.ops import Concat, Linear, MaxPool, Program, ProjectText
 from understudy.projections.text import FeatureGroup, TextProjection
 
 
-def _benchmark() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "c_code_size.py"
-    spec = importlib.util.spec_from_file_location("c_code_size", path)
+def _benchmark(name: str) -> ModuleType:
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-code_size = _benchmark()
+code_size = _benchmark("c_code_size")
+fuzz_c = _benchmark("fuzz_c")
 random_program = code_size.random_program
 
 

@@ -1,10 +1,14 @@
 /* understudy.h: the portable runtime under every generated model.h.
  *
- * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm (at most the memset that
- * compilers make of a loop), and no floating-point instruction: the sums, the requantization and the softmax are integer arithmetic, so -ffast-math,
- * -ffp-contract and the missing FPU of a small core change nothing. (Whoever writes a float version must round each
- * float32 product on its own: -ffp-contract=off and no -ffast-math.)
+ * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm: at most memset and memcpy.
  * Definitions, to the bit: spec/projection.md section 2 and spec/program.md. Numbers in comments cite them ("projection 2.4").
+ *
+ * There are two ways to the same integers, chosen by the compiler's target (US_VECTOR):
+ * - Plain C for small cores: little code, little RAM, and no floating-point instruction. The sums, the requantization and the
+ *   softmax are integer arithmetic, so -ffast-math, -ffp-contract and a missing FPU change nothing.
+ * - Vectors, where the target has them (SSE2 and up, AVX2, AVX-512 with VNNI, NEON with dot products): tables of every multiple
+ *   of a coefficient, unpacked weights, words that are remembered. Requantization rounds as the vector unit does by default,
+ *   to nearest even. Compile with the flags of the processor (-O2 -march=native); docs/adr/0012 has what each gains.
  *
  * All state is static RAM that the generated header declares. Predictions therefore must not run at the same time
  * (interrupts, threads) on one model, and model.h belongs into one source file.
@@ -108,6 +112,8 @@ enum {
     US_FIRST_BLOCK = 8,         /* bytes in a row of a first-level table: one digest */
     US_SECOND_BLOCK = 32,       /* features that are hashed together */
     US_BLOCK = 64,              /* bytes of a us_block */
+    US_WORDS = 1024,            /* words whose rows are remembered: a power of two */
+    US_WORD_BYTES = 16,         /* longest of them */
     US_DIGESTS = 4              /* word digests that are remembered, for pairs with up to two tokens between */
 };
 
@@ -212,7 +218,8 @@ typedef struct {
     uint8_t gap;           /* pairs: distance of the two tokens */
 #if US_VECTOR
     us_block *second_rows; /* [features / 64, inputs, 16]: 16 * coefficient * digit for every digit, bias in input 0 */
-    us_block *first_rows;  /* character n-grams: [2 + 32 * widest order], all orders side by side */
+    us_block *first_rows;  /* character n-grams: [2 + 32 * widest], all orders side by side */
+    uint8_t widest;        /* character n-grams: the largest order */
 #endif
 } us_group;
 
@@ -240,7 +247,7 @@ US_FUNCTION void us_digest(us_lane *digest, const us_table *table, const us_toke
         digits[order + i] = (uint8_t)(code & 15u);
     }
     digits[2 * order] = at == tokens->begin;
-    us_hash(digest, table->lanes, digits, table->inputs, US_LANES(US_FIRST_BLOCK));
+    us_hash(digest, table->lanes, digits, 2 * order + 1, US_LANES(US_FIRST_BLOCK));
 }
 
 #if US_VECTOR
@@ -372,12 +379,11 @@ US_FUNCTION void us_count(const us_group *group, const uint8_t *digits, size_t d
 }
 
 US_FUNCTION void us_characters(const us_group *group, const us_tokens *tokens) {
-    const size_t widest = group->first[group->orders - 1].inputs / 2u;
     uint8_t digits[12 * US_BLOCK];
     uint8_t *next = digits;
     for (size_t at = tokens->begin; at < tokens->end; at++) {
         us_block digest = group->first_rows[at == tokens->begin];
-        for (size_t i = 0; i < widest && at + i < tokens->end; i++) {
+        for (size_t i = 0; i < group->widest && at + i < tokens->end; i++) {
             const unsigned code = us_code_at(tokens, at + i);
             const us_block *rows = &group->first_rows[2 + 32 * i];
             US_UNROLL
@@ -682,7 +688,7 @@ US_INLINE us_sums us_dot_quads(us_sums sums, us_bytes inputs, us_bytes weights) 
 }
 
 US_INLINE us_floats us_broadcast_real(float value) {
-    us_floats values;
+    us_floats values = {0};
     for (size_t i = 0; i < US_VECTOR / 4; i++) {
         values[i] = value;
     }
@@ -850,18 +856,55 @@ US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
     const size_t columns = (size_t)layer->inputs / layer->width;
     size_t row = 0;
     for (; row < layer->rows && row < present; row++) {
-        for (size_t offset = 0; offset < layer->width; offset++) {
-            const size_t source = row + offset - (layer->width - 1u) / 2; /* wraps below zero, past every row */
-            uint8_t *values = layer->activations + offset * columns;
-            if (source < layer->rows) {
-                us_gather(values, layer->input + source * columns, columns);
-            } else {
-                __builtin_memset(values, layer->input_zero + US_UNSIGNED, columns);
+        const size_t before = (layer->width - 1u) / 2;
+        if (row >= before && row - before + layer->width <= layer->rows) { /* all inside, beside each other */
+            us_gather(layer->activations, layer->input + (row - before) * columns, layer->inputs);
+        } else {
+            for (size_t offset = 0; offset < layer->width; offset++) {
+                const size_t source = row + offset - before; /* wraps below zero, past every row */
+                uint8_t *values = layer->activations + offset * columns;
+                if (source < layer->rows) {
+                    us_gather(values, layer->input + source * columns, columns);
+                } else {
+                    __builtin_memset(values, layer->input_zero + US_UNSIGNED, columns);
+                }
             }
         }
         us_layer_row(layer, row);
     }
     us_absent(layer, row);
+}
+
+/* ---- words that were met lately ---- */
+
+/* A row of the first layer depends on its token alone, and texts repeat their words. `words` holds US_WORDS times the codes of
+ * a word and its row. Returns NULL if the row was there and is written; else the place where us_remember shall put it. */
+US_FUNCTION uint8_t *us_recall(const us_layer *layer, const us_tokens *tokens, size_t row, uint8_t *words) {
+    const size_t length = tokens->end - tokens->begin;
+    const size_t stride = US_WORD_BYTES + ((layer->outputs + 15u) & ~(size_t)15);
+    uint8_t codes[US_WORD_BYTES] = {0}; /* no code of a token is 0 */
+    uint64_t key[2];
+    uint64_t known[2];
+    uint8_t *word;
+    if (length > US_WORD_BYTES) {
+        return words + US_WORDS * stride;
+    }
+    for (size_t i = 0; i < length; i++) {
+        codes[i] = (uint8_t)us_code_at(tokens, tokens->begin + i);
+    }
+    __builtin_memcpy(key, codes, sizeof key);
+    word = words + (((key[0] ^ (key[1] * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u) >> 32) % US_WORDS * stride;
+    __builtin_memcpy(known, word, sizeof known);
+    if (known[0] == key[0] && known[1] == key[1]) {
+        __builtin_memcpy(layer->output + row * layer->outputs, word + US_WORD_BYTES, layer->outputs);
+        return NULL;
+    }
+    __builtin_memcpy(word, key, sizeof key);
+    return word;
+}
+
+US_FUNCTION void us_remember(const us_layer *layer, size_t row, uint8_t *word) {
+    __builtin_memcpy(word + US_WORD_BYTES, layer->output + row * layer->outputs, layer->outputs);
 }
 
 #else
@@ -989,8 +1032,11 @@ US_FUNCTION void us_sum_pool(const us_rows *rows, size_t present) {
         for (size_t row = 0; row < count; row++) {
             const int8_t *input = rows->input + row * rows->columns + column;
             for (size_t i = 0; i < 16; i++) {
-                sum[i] += input[i] - rows->input_zero;
+                sum[i] += input[i];
             }
+        }
+        for (size_t i = 0; i < 16; i++) {
+            sum[i] -= rows->input_zero * (int32_t)count;
         }
         __builtin_memcpy(&sums, sum, sizeof sums);
         for (size_t i = 0; i < US_PARTS; i++) {

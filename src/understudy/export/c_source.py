@@ -19,7 +19,7 @@ from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextPr
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
 """Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
 _FIRST_BLOCK, _SECOND_BLOCK, _DIGEST_BYTES = 8, 32, 4 * 8
-_BLOCK = 64
+_BLOCK, _WORDS, _WORD_BYTES = 64, 1024, 16
 _SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
 _WORD_STREAM = 32
 
@@ -172,9 +172,10 @@ class _Writer:
         ram, tables = f"{self.prefix}_ram", f"{self.prefix}_tables"
         digests = "NULL" if group.kind == "character" else f"{ram}.digests"
         inputs = 2 * DIGITS if gap else DIGITS
+        widest = max(self.program.projection.orders) if orders else 0
         second_rows = self.vector_blocks(-(-group.features // _BLOCK) * inputs * 16)
-        first_rows = self.vector_blocks(2 + 32 * max(self.program.projection.orders)) if orders else "NULL"
-        vectors = f" US_VECTOR_FIELDS({second_rows}, {first_rows})"
+        first_rows = self.vector_blocks(2 + 32 * widest) if orders else "NULL"
+        vectors = f" US_VECTOR_FIELDS({second_rows}, {first_rows}, {widest})"
         return (
             f"{{{tables} + {second}, {tables} + {first}, US_PLAIN_FIELD({ram}.negative) {ram}.values + {column}, {digests}, {orders}, {gap}"
             f"{vectors}}}"
@@ -206,6 +207,18 @@ class _Writer:
         elif by_word:
             self.lines.append(f"    for (row = 0; row < {projection.max_words}; row++) {{")
         self.calls.append("us_next_token")
+        remembered = silent and len(readers) == 1
+        if remembered:
+            layer = f"&{self.names[readers[0]]}"
+            words = f"(uint8_t *)({self._words(readers[0])})"
+            self.lines += [
+                "#if US_VECTOR",
+                f"        uint8_t *const word = us_recall({layer}, &tokens, row, {words});",
+                "        if (word == NULL) {",
+                "            continue;",
+                "        }",
+                "#endif",
+            ]
         self.call("us_clear", f"{values}, {features}", indent)
         if silent:
             self._tokens(projection, indent)
@@ -222,6 +235,8 @@ class _Writer:
         if direct:
             for name in readers:
                 self.call("us_linear_row", f"&{self.names[name]}, {row}", indent)
+            if remembered:
+                self.lines += ["#if US_VECTOR", f"        us_remember({layer}, row, word);", "#endif"]
         else:
             target = self.pointer(node) + (f" + row * {features}" if by_word else "")
             self.call("us_store", f"{values}, {target}, {features}", indent)
@@ -230,6 +245,11 @@ class _Writer:
         if silent:
             for name in readers:
                 self.call("us_absent", f"&{self.names[name]}, row")
+
+    def _words(self, layer: str) -> str:
+        """Return a pointer to new memory for words and their rows of ``layer``, and for one that is not kept."""
+        row_bytes = _rounded(self.program.shapes()[layer][-1], 16)
+        return self.vector_blocks(-(-(_WORDS + 1) * (_WORD_BYTES + row_bytes) // _BLOCK))
 
     # ---- the other nodes
 
