@@ -3,10 +3,10 @@
     python benchmarks/fuzz_c.py                      # ten million texts of the smallest model, about an hour
     python benchmarks/fuzz_c.py --texts 20000        # what the tests run
 
-One driver is compiled once for each build: plain C, and every vector unit that this machine has. It makes texts from a seed (random
-bytes, words, long words, and mutations of the text before), each in memory of exactly its length, so that a read past the end is
-seen. Address and undefined-behaviour sanitizers stop it at the first fault. Its last line is a checksum of every logit:
-builds that differ in one logit of one text differ in it. Exit code 1 names the build that failed or differs.
+One driver is compiled once for each build: plain C, and every vector unit that this machine has. It makes texts from a seed
+(random bytes, words, long words, and mutations of the text before), each in memory of exactly its length, so that a read past
+the end is seen. Address and undefined-behaviour sanitizers stop it at the first fault. Its last line is a checksum of every
+logit: builds that differ in one logit of one text differ in it. Exit code 1 names the build that failed or differs.
 """
 
 from __future__ import annotations

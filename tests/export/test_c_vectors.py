@@ -1,4 +1,4 @@
-"""The vector builds of ``understudy.h`` against the interpreter, logit for logit: x86-64 units as this machine has them, NEON in qemu."""
+"""The vector builds of ``understudy.h`` against the interpreter, logit for logit: what this machine has, and NEON in qemu."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "sequence, 4 bits": lambda: sequence_program(bits=4),
     "crooked, 8 bits": lambda: crooked_program(bits=8),
     "utterance, 4 bits": lambda: utterance_program(bits=4, per_channel=True),
-    "wide": lambda: wide_program(),
+    "wide": lambda: wide_program(),  # noqa: PLW0108
 }
 NEON_COMPILER, NEON_RUNNER = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 

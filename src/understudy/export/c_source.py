@@ -176,10 +176,8 @@ class _Writer:
         second_rows = self.vector_blocks(-(-group.features // _BLOCK) * inputs * 16)
         first_rows = self.vector_blocks(2 + 32 * widest) if orders else "NULL"
         vectors = f" US_VECTOR_FIELDS({second_rows}, {first_rows}, {widest})"
-        return (
-            f"{{{tables} + {second}, {tables} + {first}, US_PLAIN_FIELD({ram}.negative) {ram}.values + {column}, {digests}, {orders}, {gap}"
-            f"{vectors}}}"
-        )
+        plain = f"{tables} + {second}, {tables} + {first}, US_PLAIN_FIELD({ram}.negative) {ram}.values + {column}"
+        return f"{{{plain}, {digests}, {orders}, {gap}{vectors}}}"
 
     def _tokens(self, projection: TextProjection, indent: int) -> None:
         """Write what is done with one token."""
