@@ -260,7 +260,7 @@ def measure(name: str, bundle: Bundle, *, seed: int, rounds: int, autotune_secon
     for format_name in bundle.formats:
         for build, flags in builds.items() if format_name == "c" else [("", ())]:
             with compiled_with(flags):
-                session = bundle.load(format_name).session
+                session = Bundle.open(bundle.folder).load(format_name).session  # a bundle opens each format once
             runtimes[format_name] = session.runtime
             if isinstance(session, TimesItself):
                 timers[format_name + build] = timer_inside(session, byte_ids, passes=10)
