@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.errors import InputError
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
+from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import Placement, node_inputs, place_tensors
+from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, Quantization, Softmax, SumPool, Window
 from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextProjection
 
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
 """Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
-_FIRST_BLOCK, _SECOND_BLOCK, _DIGEST_BYTES = 8, 32, 4 * 8
-_BLOCK, _WORDS, _WORD_BYTES = 64, 1024, 16
+_FIRST_BLOCK, _WORDS, _WORD_BYTES = 8, 1024, 16
 _SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
 _WORD_STREAM = 32
 
@@ -74,10 +74,6 @@ def _array(kind: str, name: str, values: Iterable[object]) -> str:
     return f"static const {kind} {name}[{len(items)}] = {{\n{body}\n}};"
 
 
-def _rounded(size: int, multiple: int = 4) -> int:
-    return -(-size // multiple) * multiple
-
-
 class _Writer:
     """Collects the pieces of one program's source; used once."""
 
@@ -93,7 +89,7 @@ class _Writer:
         self.names = {node.output: f"{self.prefix}_{i}_{c_identifier(node.output)}" for i, node in enumerate(program.nodes)}
 
     def constant(self, where: str, size_bytes: int, text: str) -> None:
-        self.constants.append(Constant(where, _rounded(size_bytes), text))
+        self.constants.append(Constant(where, rounded(size_bytes), text))
 
     def call(self, function: str, arguments: str, indent: int = 1) -> None:
         self.calls.append(function)
@@ -127,7 +123,7 @@ class _Writer:
 
         def table(outputs: int, inputs: int, stream: int, block: int) -> int:
             tables.append(f"{{{self.prefix}_ram.table + US_LANES({self.table_bytes}), {outputs}, {inputs}, {stream}}}")
-            self.table_bytes += _rounded(outputs, block) * (inputs + 1)
+            self.table_bytes += rounded(outputs, block) * (inputs + 1)
             return len(tables) - 1
 
         kinds = {group.kind for group in projection.groups}
@@ -137,7 +133,7 @@ class _Writer:
         column = 0
         for group in projection.groups:
             inputs = 2 * DIGITS if group.kind.startswith("skip") else DIGITS
-            second = table(group.features, inputs, _SECOND_STREAM[group.kind], _SECOND_BLOCK)
+            second = table(group.features, inputs, _SECOND_STREAM[group.kind], SECOND_BLOCK)
             groups.append(self._group(group, column, second, characters, word))
             column += group.features
         rows = ",\n    ".join(tables)
@@ -173,7 +169,7 @@ class _Writer:
         digests = "NULL" if group.kind == "character" else f"{ram}.digests"
         inputs = 2 * DIGITS if gap else DIGITS
         widest = max(self.program.projection.orders) if orders else 0
-        second_rows = self.vector_blocks(-(-group.features // _BLOCK) * inputs * 16)
+        second_rows = self.vector_blocks(-(-group.features // BLOCK) * inputs * 16)
         first_rows = self.vector_blocks(2 + 32 * widest) if orders else "NULL"
         vectors = f" US_VECTOR_FIELDS({second_rows}, {first_rows}, {widest})"
         plain = f"{tables} + {second}, {tables} + {first}, US_PLAIN_FIELD({ram}.negative) {ram}.values + {column}"
@@ -246,8 +242,8 @@ class _Writer:
 
     def _words(self, layer: str) -> str:
         """Return a pointer to new memory for words and their rows of ``layer``, and for one that is not kept."""
-        row_bytes = _rounded(self.program.shapes()[layer][-1], 16)
-        return self.vector_blocks(-(-(_WORDS + 1) * (_WORD_BYTES + row_bytes) // _BLOCK))
+        row_bytes = rounded(self.program.shapes()[layer][-1], 16)
+        return self.vector_blocks(-(-(_WORDS + 1) * (_WORD_BYTES + row_bytes) // BLOCK))
 
     # ---- the other nodes
 
@@ -295,8 +291,8 @@ class _Writer:
             int(len(words) > 1),
             8 if node.bits == 4 else 0,
         ]
-        padded = _rounded(outputs, 16)
-        unpacked = self.vector_blocks((8 * padded + padded * _rounded(inputs, 8)) // _BLOCK)
+        padded = rounded(outputs, 16)
+        unpacked = self.vector_blocks((8 * padded + padded * rounded(inputs, 8)) // BLOCK)
         vectors = f" US_VECTOR_FIELDS({unpacked}, {self.prefix}_ram.activations)"
         text = ", ".join(str(field) for field in fields) + vectors
         self.constant(where, LAYER_BYTES, f"static const us_layer {name} = {{\n    {text}\n}};")
@@ -359,64 +355,6 @@ class _Writer:
 
     # ---- memory
 
-    def memory(self) -> tuple[str, int, int]:
-        """Return the definition of the static RAM, and its sizes without and with vectors.
-
-        The largest types come first, so that nothing is padded.
-        """
-        projection = self.program.projection
-        negative = max(_rounded(group.features, _SECOND_BLOCK) for group in projection.groups)
-        digests = _DIGEST_BYTES if any(group.kind != "character" for group in projection.groups) else 0
-        longest = max(projection.features, *(node.weight.shape[1] for node in self.program.linears))
-        values = longest + 1  # us_dot4 reads one value past an odd row
-        area = self.place.tensor_bytes
-        shared = self.table_bytes + digests + 2 * values + 1
-        area += -(shared + negative + area) % 4
-        # vectors are read and written whole, so that up to a block behind the last value is touched
-        activations = _rounded(longest, 4) + _BLOCK
-        vector_area = area + _BLOCK
-        vector_shared = _BLOCK * self.blocks + activations + shared
-        vector_area += -(vector_shared + vector_area) % _BLOCK
-        members = [
-            "#if US_VECTOR",
-            f"    us_block blocks[{self.blocks}];",
-            f"    uint8_t activations[{activations}];",
-            "#else",
-            f"    us_lane negative[US_LANES({negative})];",
-            "#endif",
-            f"    us_lane table[US_LANES({self.table_bytes})];",
-        ]
-        members += [f"    us_lane digests[US_LANES({digests})];"] if digests else []
-        members += [
-            f"    int16_t values[{values}];",
-            f"    int8_t tensors[US_EITHER({vector_area}, {area})];",
-            "    uint8_t ready;",
-        ]
-        body = "\n".join(members)
-        return f"static struct {{\n{body}\n}} {self.prefix}_ram;", shared + negative + area, vector_shared + vector_area
-
-
-def _check(program: Program) -> None:
-    """Refuse what the runtime's integer types cannot hold.
-
-    Raises:
-        InputError: naming the first limit that is exceeded.
-    """
-    if not program.quantization:
-        raise InputError("the C format holds integer programs: received quantization={}; quantize the program first")
-    projection = program.projection
-    limits: Sequence[tuple[str, int, int]] = (
-        ("max_bytes * orders", projection.max_bytes * max(1, len(projection.orders)), 32767),
-        ("features", projection.features, 65535),
-        ("max_words", projection.max_words, 32767),
-        ("order", max(projection.orders, default=1), 8),
-        ("layer inputs", max((node.weight.shape[1] for node in program.linears), default=0), 65534),
-        ("layer outputs", max((node.weight.shape[0] for node in program.linears), default=0), 65535),
-    )
-    for what, value, limit in limits:
-        if value > limit:
-            raise InputError(f"{what} in the C format is at most {limit}: received {what}={value}; choose a smaller model")
-
 
 def write_source(program: Program, identifier: str) -> Source:
     """Return an integer ``program`` as C, every name beginning with ``us_<identifier>_``.
@@ -424,12 +362,18 @@ def write_source(program: Program, identifier: str) -> Source:
     Raises:
         InputError: a float program, or one that exceeds the runtime's integer types.
     """
-    _check(program)
+    check_limits(program)
     writer = _Writer(program, identifier)
     writer.projection()
     for node in program.nodes[1:]:
         _write_node(writer, node)
-    memory, ram_bytes, vector_ram_bytes = writer.memory()
+    memory, ram_bytes, vector_ram_bytes = static_ram(
+        program,
+        writer.prefix,
+        tensor_bytes=writer.place.tensor_bytes,
+        table_bytes=writer.table_bytes,
+        blocks=writer.blocks,
+    )
     return Source(tuple(writer.constants), memory, ram_bytes, vector_ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
 
 
