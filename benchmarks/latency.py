@@ -3,14 +3,17 @@
     python benchmarks/latency.py                             # a quick model of SNIPS at 16 KB: how good it is does not matter
     python benchmarks/latency.py --bundle runs/snips/16KB    # a finished bundle of a model for that set
 
-Each run appends one JSON line to benchmarks/results/latency.jsonl. Everything is timed in turn, round after round, on the set's
-test texts; a figure is the mean over the texts in one round, of which the row holds median, least and most.
+Each run appends one JSON line to benchmarks/results/latency.jsonl. Everything is timed in turn, round after round; a figure is
+the mean over the texts in one round, of which the row holds median, least and most.
 
-- ``c``: the clock stands in C around each call. ``onnx`` and ``litert``: the clock stands in Python around each call.
+- ``c``, ``onnx``, ``litert``: the test texts. The clock stands around each call: for ``c`` in C, for the others in Python.
 - ``c lines``, ``fasttext ...``: a program that reads one text a line and prints a label; the difference between two files, one
   ten times as long as the other, so that starting and loading the model cancel out. These may be compared with each other.
-- Instructions, where valgrind is installed: of the same programs, also as the difference of two files. They do not depend on
-  what else the machine does.
+  The files hold the test texts and the training texts, so that hardly a text comes twice within what C remembers of words.
+- Instructions, where valgrind is installed: of the same programs on the test texts, after training texts that do not count.
+  They do not depend on what else the machine does. valgrind does not know AVX-512, so ``-march=native`` has none.
+
+C is compiled with the flags of ``COMPILE_FLAGS`` and those that stand behind its name: none is plain x86-64 with SSE2.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +54,15 @@ ROWS = RESULTS / "latency.jsonl"
 SHORT_LINES = 20_000
 """Lines of the shorter file; the longer one has ``LONGER`` times as many."""
 LONGER = 10
+WARM_LINES = 2000
+"""Training texts before the test texts whose instructions are counted."""
+C_BUILDS: dict[str, tuple[str, ...]] = {
+    "": (),
+    " -mavx2": ("-mavx2",),
+    " -march=native": ("-march=native",),
+    " -DUS_VECTOR=0": ("-DUS_VECTOR=0",),
+}
+"""Compiler flags by what they add to the name of a way."""
 REFERENCE = "fasttext default"
 """What the ratios are to: default parameters are fastText's fastest, words alone."""
 
@@ -102,10 +116,31 @@ def quick_bundle(name: str, folder: Path, *, seed: int) -> Bundle:
     return find_bundle(folder)
 
 
-def compile_lines(bundle: Bundle, folder: Path) -> Path:
+def builds_here() -> dict[str, tuple[str, ...]]:
+    """Return the builds that this machine can run."""
+    path = Path("/proc/cpuinfo")
+    avx2 = path.exists() and " avx2 " in path.read_text(encoding="utf-8")
+    return {name: flags for name, flags in C_BUILDS.items() if avx2 or "-mavx2" not in flags}
+
+
+@contextmanager
+def compiled_with(flags: Sequence[str]) -> Iterator[None]:
+    """Add ``flags`` to the C compiler of everything inside."""
+    before = os.environ.get("CC")
+    os.environ["CC"] = shlex.join([*c_compiler(), *flags])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CC"]
+        else:
+            os.environ["CC"] = before
+
+
+def compile_lines(bundle: Bundle, program: Path) -> Path:
     """Return a program that reads texts from a file and prints the label of each, built from the bundle's header."""
     identifier = c_identifier(bundle.manifest.name)
-    source, program = folder / "lines.c", folder / "lines"
+    source = program.with_suffix(".c")
     source.write_text(_LINES.format(identifier=identifier, upper=identifier.upper()), encoding="utf-8")
     flags = [flag for flag in COMPILE_FLAGS if flag not in ("-shared", "-fPIC")]
     subprocess.run([*c_compiler(), *flags, "-I", str(bundle.folder.resolve()), "-o", str(program), str(source)], check=True)
@@ -141,12 +176,15 @@ def timer_of_lines(call: Sequence[str | Path], short: Path, long: Path) -> Timer
     return lambda: (seconds(long) - seconds(short)) * 1e6 / (SHORT_LINES * (LONGER - 1))
 
 
-def instructions_of_lines(call: Sequence[str | Path], once: Path, twice: Path, *, texts: int) -> float | None:
-    """Return instructions for one text, counted by callgrind, or None where valgrind is missing."""
+def instructions_of_lines(call: Sequence[str | Path], warm: Path, more: Path, *, texts: int) -> float | None:
+    """Return instructions for one of the ``texts`` texts that ``more`` has behind those of ``warm``, counted by callgrind.
+
+    None where valgrind is missing.
+    """
     if shutil.which("valgrind") is None:
         return None
     counts = []
-    for path in (once, twice):
+    for path in (warm, more):
         counting = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}", *call, path]
         done = subprocess.run(counting, capture_output=True, text=True, check=True)
         found = re.search(r"Collected : (\d+)", done.stderr)
@@ -200,26 +238,34 @@ def measure(name: str, bundle: Bundle, *, seed: int, rounds: int, autotune_secon
         raise SystemExit(f"the bundle answers for the set it is timed on: received other labels than {name} has; give --set")
     texts = [as_is(text) for text in dataset.test.texts]
     byte_ids = encode(texts, max_bytes=bundle.manifest.max_bytes)
-    repeated = (texts * (SHORT_LINES * LONGER // len(texts) + 1))[: SHORT_LINES * LONGER]
+    training = [as_is(text) for text in dataset.train.texts]
+    stream = [*texts, *training]
+    repeated = (stream * (SHORT_LINES * LONGER // len(stream) + 1))[: SHORT_LINES * LONGER]
     files = {
-        "once": write_texts(folder / "once.txt", texts),
-        "twice": write_texts(folder / "twice.txt", texts * 2),
+        "warm": write_texts(folder / "warm.txt", training[-WARM_LINES:]),
+        "more": write_texts(folder / "more.txt", [*training[-WARM_LINES:], *texts]),
         "short": write_texts(folder / "short.txt", repeated[:SHORT_LINES]),
         "long": write_texts(folder / "long.txt", repeated),
     }
     models = peer_models(name, dataset, folder, autotune_seconds=autotune_seconds)
-    calls: dict[str, list[str | Path]] = {"c lines": [compile_lines(bundle, folder)]}
+    builds = builds_here()
+    calls: dict[str, list[str | Path]] = {}
+    for number, (build, flags) in enumerate(builds.items()):
+        with compiled_with(flags):
+            calls[f"c lines{build}"] = [compile_lines(bundle, folder / f"lines{number}")]
     calls |= {way: ["fasttext", "predict", model] for way, model in models.items()}
 
     timers: dict[str, Timer] = {}
     runtimes = {"fasttext": version()}
     for format_name in bundle.formats:
-        session = bundle.load(format_name).session
-        runtimes[format_name] = session.runtime
-        if isinstance(session, TimesItself):
-            timers[format_name] = timer_inside(session, byte_ids, passes=10)
-        else:
-            timers[format_name] = timer_outside(session, byte_ids)
+        for build, flags in builds.items() if format_name == "c" else [("", ())]:
+            with compiled_with(flags):
+                session = Bundle.open(bundle.folder).load(format_name).session  # a bundle opens each format once
+            runtimes[format_name] = session.runtime
+            if isinstance(session, TimesItself):
+                timers[format_name + build] = timer_inside(session, byte_ids, passes=10)
+            else:
+                timers[format_name] = timer_outside(session, byte_ids)
     timers |= {way: timer_of_lines(call, files["short"], files["long"]) for way, call in calls.items()}
     load_before = os.getloadavg()[0]
     taken = in_turn(timers, rounds)
@@ -238,9 +284,18 @@ def measure(name: str, bundle: Bundle, *, seed: int, rounds: int, autotune_secon
         "rounds": rounds,
         "us": {way: spread(us) for way, us in taken.items()},
         "ratio": {way: spread(values) for way, values in ratios.items()},
-        "instructions": {
-            way: instructions_of_lines(call, files["once"], files["twice"], texts=len(texts)) for way, call in calls.items()
+        "ratio_to_c": {
+            f"{way} / {c}": spread([theirs / mine for theirs, mine in zip(taken[way], taken[c], strict=True)])
+            for way in ("onnx", "litert")
+            for c in (f"c{build}" for build in builds)
+            if way in taken and c in taken
         },
+        "instructions": {
+            way: instructions_of_lines(call, files["warm"], files["more"], texts=len(texts))
+            for way, call in calls.items()
+            if "native" not in way
+        },
+        "compile_flags": list(COMPILE_FLAGS),
         "size_bytes": _sizes(bundle) | {way: model.stat().st_size for way, model in models.items()},
         "runtime": runtimes,
         "load_average": {"before": round(load_before, 2), "after": round(load_after, 2)},

@@ -335,6 +335,9 @@ def latency(results: Results) -> str:
             table(["what", "µs per text", "ratio to fasttext default", "instructions per text", "size"], body),
             f"Runtimes: {runtimes}.",
         ]
+        if row.get("ratio_to_c"):  # rows from before the C runtime had more than one build have none
+            parts.append(table(["time", "ratio"], [[way, spread_of(us, 2)] for way, us in row["ratio_to_c"].items()]))
+            parts.append(f"C is compiled with `{' '.join(row['compile_flags'])}` and the flags behind its name.")
     return "\n\n".join(parts) or "Not measured yet."
 
 

@@ -11,14 +11,15 @@ from programs import crooked_program
 __all__ = ["code_size", "crooked_program", "random_program"]
 
 
-def _benchmark() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "c_code_size.py"
-    spec = importlib.util.spec_from_file_location("c_code_size", path)
+def _benchmark(name: str) -> ModuleType:
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-code_size = _benchmark()
+code_size = _benchmark("c_code_size")
+fuzz_c = _benchmark("fuzz_c")
 random_program = code_size.random_program

@@ -1,10 +1,14 @@
 /* understudy.h: the portable runtime under every generated model.h.
  *
- * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm (at most the memset that
- * compilers make of a loop), and no floating-point instruction: the sums, the requantization and the softmax are integer arithmetic, so -ffast-math,
- * -ffp-contract and the missing FPU of a small core change nothing. (Whoever writes a float version must round each
- * float32 product on its own: -ffp-contract=off and no -ffast-math.)
+ * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm: at most memset and memcpy.
  * Definitions, to the bit: spec/projection.md section 2 and spec/program.md. Numbers in comments cite them ("projection 2.4").
+ *
+ * There are two ways to the same integers, chosen by the compiler's target (US_VECTOR):
+ * - Plain C for small cores: little code, little RAM, and no floating-point instruction. The sums, the requantization and the
+ *   softmax are integer arithmetic, so -ffast-math, -ffp-contract and a missing FPU change nothing.
+ * - Vectors, where the target has them (SSE2 and up, AVX2, AVX-512 with VNNI, NEON with dot products): tables of every multiple
+ *   of a coefficient, unpacked weights, words that are remembered. Requantization rounds as the vector unit does by default,
+ *   to nearest even. Compile with the flags of the processor (-O2 -march=native); docs/adr/0012 has what each gains.
  *
  * All state is static RAM that the generated header declares. Predictions therefore must not run at the same time
  * (interrupts, threads) on one model, and model.h belongs into one source file.
@@ -30,19 +34,74 @@
 #define US_FUNCTION static inline
 #endif
 
-/* Hash sums count modulo 16, one byte each, several bytes in a lane: (sum + table * digit) never leaves its byte, because
- * 15 + 15 * 15 < 256. Vector units multiply 16-bit lanes, the others work on 32 bits. Byte order does not matter. */
-#if defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(_M_X64) || defined(_M_ARM64)
-typedef uint16_t us_lane;
-#define US_LANE_NIBBLES 0x0F0Fu
-#define US_LANE_SUMS 0x3F3Fu
-#define US_LANE_ONES 0x0101u
+/* Bytes of a vector, 0 for none: then the code is plain C and the static RAM smallest. Define US_VECTOR 0 to ask for that.
+ * Vectors trade RAM for time: hash tables and weights are unpacked once, into US_<NAME>_RAM_BYTES of static RAM. */
+#if !defined(US_VECTOR)
+#if !defined(__GNUC__) || defined(__OPTIMIZE_SIZE__)
+#define US_VECTOR 0
+#elif defined(__AVX512BW__) && defined(__AVX512VL__)
+#define US_VECTOR 64
+#elif defined(__AVX2__)
+#define US_VECTOR 32
+#elif defined(__SSE2__) || defined(__aarch64__)
+#define US_VECTOR 16
 #else
+#define US_VECTOR 0
+#endif
+#endif
+
+#if US_VECTOR
+#define US_EITHER(vector, plain) vector
+#define US_VECTOR_FIELDS(...) , __VA_ARGS__
+#define US_PLAIN_FIELD(field)
+#if defined(__SSE2__)
+#include <immintrin.h>
+#else
+#include <arm_neon.h>
+#endif
+typedef uint8_t us_bytes __attribute__((vector_size(US_VECTOR), may_alias));
+typedef int8_t us_signs __attribute__((vector_size(US_VECTOR)));
+typedef uint8_t us_half __attribute__((vector_size(US_VECTOR / 2)));
+typedef int16_t us_shorts __attribute__((vector_size(US_VECTOR)));
+typedef int32_t us_sums __attribute__((vector_size(US_VECTOR), may_alias));
+typedef float us_floats __attribute__((vector_size(US_VECTOR), may_alias));
+#define US_INLINE static inline __attribute__((always_inline))
+#if US_VECTOR == 16
+#define US_COUNTED 2
+#else
+#define US_COUNTED 4
+#endif
+/* US_COUNTED: blocks of features whose negative signs are counted in registers */
+#define US_PARTS (64 / US_VECTOR)
+#define US_ACCUMULATORS 8 /* vectors of outputs that are summed together; 16 registers hold them and what they read */
+/* Before a loop of at most 16 trips, as many as the compiler knows: sums stay in registers. */
+#if defined(__clang__)
+#define US_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define US_UNROLL _Pragma("GCC unroll 16")
+#endif
+/* What is added to an activation, so that its sign is the one that the machine's dot product takes. */
+#if defined(__SSE2__)
+#define US_UNSIGNED 128
+#else
+#define US_UNSIGNED 0
+#endif
+/* 64 bytes, whatever the vectors: what tables and weights are laid out in. */
+typedef struct {
+    us_bytes part[US_PARTS];
+} us_block;
+#else
+#define US_EITHER(vector, plain) plain
+#define US_VECTOR_FIELDS(...)
+#define US_PLAIN_FIELD(field) field,
+#endif
+
+/* Without vectors, hash sums count modulo 16, one byte each, four bytes in a lane: (sum + table * digit) never leaves its
+ * byte, because 15 + 15 * 15 < 256. Byte order does not matter. */
 typedef uint32_t us_lane;
 #define US_LANE_NIBBLES 0x0F0F0F0Fu
 #define US_LANE_SUMS 0x3F3F3F3Fu
 #define US_LANE_ONES 0x01010101u
-#endif
 #define US_LANES(bytes) ((bytes) / sizeof(us_lane))
 
 enum {
@@ -52,6 +111,9 @@ enum {
     US_SECOND_LEVEL = 64,       /* first stream of the second level */
     US_FIRST_BLOCK = 8,         /* bytes in a row of a first-level table: one digest */
     US_SECOND_BLOCK = 32,       /* features that are hashed together */
+    US_BLOCK = 64,              /* bytes of a us_block */
+    US_WORDS = 1024,            /* words whose rows are remembered: a power of two */
+    US_WORD_BYTES = 16,         /* longest of them */
     US_DIGESTS = 4              /* word digests that are remembered, for pairs with up to two tokens between */
 };
 
@@ -98,6 +160,9 @@ typedef struct {
     size_t begin; /* the current token */
     size_t end;
     size_t count; /* tokens so far, the current one included */
+#if US_VECTOR
+    const uint8_t *codes; /* [256] */
+#endif
 } us_tokens;
 
 US_FUNCTION unsigned us_code(unsigned byte) {
@@ -117,20 +182,24 @@ US_FUNCTION unsigned us_code(unsigned byte) {
     return byte - (byte < '0' ? 32u : byte < 'A' ? 42u : byte < 'a' ? 68u : 94u);
 }
 
+static inline unsigned us_code_at(const us_tokens *tokens, size_t at) {
+    return US_EITHER(tokens->codes[tokens->bytes[at]], us_code(tokens->bytes[at]));
+}
+
 US_FUNCTION int us_next_token(us_tokens *tokens) {
     size_t end = tokens->end;
-    while (end < tokens->length && us_code(tokens->bytes[end]) == 0) {
+    while (end < tokens->length && us_code_at(tokens, end) == 0) {
         end++;
     }
     tokens->begin = end;
-    while (end < tokens->length && us_code(tokens->bytes[end]) > US_LAST_PUNCTUATION) {
+    while (end < tokens->length && us_code_at(tokens, end) > US_LAST_PUNCTUATION) {
         end++;
     }
     if (end == tokens->begin && end < tokens->length) {
         end++;
     }
     tokens->end = end;
-    tokens->count++;
+    tokens->count += end > tokens->begin;
     return end > tokens->begin;
 }
 
@@ -140,11 +209,18 @@ US_FUNCTION int us_next_token(us_tokens *tokens) {
 typedef struct {
     const us_table *second;
     const us_table *first; /* character n-grams: one table for each order; words: the table of their digest */
+#if !US_VECTOR
     us_lane *negative;     /* scratch: how often each sign was negative; all zero between calls */
+#endif
     int16_t *sums;         /* sums of signs */
     us_lane *digests;      /* words and pairs: the last US_DIGESTS words */
     uint8_t orders;        /* character n-grams: how many orders */
     uint8_t gap;           /* pairs: distance of the two tokens */
+#if US_VECTOR
+    us_block *second_rows; /* [features / 64, inputs, 16]: 16 * coefficient * digit for every digit, bias in input 0 */
+    us_block *first_rows;  /* character n-grams: [2 + 32 * widest], all orders side by side */
+    uint8_t widest;        /* character n-grams: the largest order */
+#endif
 } us_group;
 
 /* sum = bias + table * digits, modulo 16 in each byte. Callers give `lanes` as a constant so that compilers vectorise. */
@@ -166,13 +242,165 @@ US_FUNCTION void us_digest(us_lane *digest, const us_table *table, const us_toke
     uint8_t digits[2 * US_MAX_ORDER + 1];
     const size_t order = table->inputs / 2u;
     for (size_t i = 0; i < order; i++) {
-        const unsigned code = at + i < tokens->end ? us_code(tokens->bytes[at + i]) : 0;
+        const unsigned code = at + i < tokens->end ? us_code_at(tokens, at + i) : 0;
         digits[i] = (uint8_t)(code >> 4);
         digits[order + i] = (uint8_t)(code & 15u);
     }
     digits[2 * order] = at == tokens->begin;
-    us_hash(digest, table->lanes, digits, table->inputs, US_LANES(US_FIRST_BLOCK));
+    us_hash(digest, table->lanes, digits, 2 * order + 1, US_LANES(US_FIRST_BLOCK));
 }
+
+#if US_VECTOR
+
+/* Digits and coefficients stand in the high half of a byte, so that wrapping sums count modulo 16 and the sign bit is the sign.
+ * Tables hold every multiple of a coefficient: a digit chooses a row, and hashing is adding rows. */
+US_FUNCTION void us_expand_second(const us_group *group) {
+    const size_t inputs = group->second->inputs;
+    for (size_t p = 0; p < group->second->outputs; p++) {
+        const size_t block = p - p % US_SECOND_BLOCK;
+        const uint8_t *column = (const uint8_t *)group->second->lanes + block * (inputs + 1) + p % US_SECOND_BLOCK;
+        uint8_t *row = (uint8_t *)(group->second_rows + p / US_BLOCK * inputs * 16) + p % US_BLOCK;
+        for (size_t i = 0; i < inputs * 16; i++) {
+            const unsigned bias = i < 16 ? column[0] : 0u;
+            row[i * US_BLOCK] = (uint8_t)((bias + column[(i / 16 + 1) * US_SECOND_BLOCK] * (unsigned)(i % 16)) << 4);
+        }
+    }
+}
+
+US_FUNCTION void us_expand_first(const us_group *group) {
+    for (size_t order = 0; order < group->orders; order++) {
+        const us_table *first = &group->first[order];
+        const size_t width = first->inputs / 2u;
+        for (size_t j = 0; j < US_DIGITS; j++) {
+            const uint8_t *column = (const uint8_t *)first->lanes + j;
+            uint8_t *row = (uint8_t *)group->first_rows + order * US_DIGITS + j;
+            row[0] = (uint8_t)(column[0] << 4);
+            row[US_BLOCK] = (uint8_t)((column[0] + column[(2 * width + 1) * US_FIRST_BLOCK]) << 4);
+            for (size_t i = 0; i < width * 32; i++) {
+                const unsigned coefficient = column[(1 + i / 32 + (i & 16 ? width : 0)) * US_FIRST_BLOCK];
+                row[(2 + i) * US_BLOCK] = (uint8_t)((coefficient * (unsigned)(i % 16)) << 4);
+            }
+        }
+    }
+}
+
+/* The codes of all bytes, and the rows of all groups. */
+US_FUNCTION void us_expand_rows(const us_group *groups, size_t count, uint8_t *codes) {
+    for (unsigned byte = 0; byte < 256; byte++) {
+        codes[byte] = (uint8_t)us_code(byte);
+    }
+    for (size_t group = 0; group < count; group++) {
+        us_expand_second(&groups[group]);
+        us_expand_first(&groups[group]);
+    }
+}
+
+US_INLINE const us_block *us_row(const us_block *rows, size_t digit_times_16) {
+    return (const us_block *)(const void *)((const uint8_t *)rows + US_BLOCK / 16 * digit_times_16);
+}
+
+/* Add the signs of `blocks` * 64 features for some digests (at most 255), whose digits are times 16: projection 2.4.
+ * Callers give `inputs` and `blocks` as constants, so that the counts stay in registers. */
+US_INLINE void us_add_signs(
+    int16_t *sums, size_t features, const us_block *rows, const uint8_t *digits, size_t digests, const size_t inputs, const size_t blocks
+) {
+    us_block negative[US_COUNTED];
+    US_UNROLL
+    for (size_t b = 0; b < blocks; b++) {
+        negative[b] = (us_block){{{0}}};
+    }
+    for (size_t d = 0; d < digests; d++) {
+        const us_block *row[2 * US_DIGITS];
+        US_UNROLL
+        for (size_t k = 0; k < inputs; k++) {
+            row[k] = (const us_block *)(const void *)((const uint8_t *)(rows + 16 * k) + US_BLOCK / 16 * (size_t)*digits++);
+        }
+        US_UNROLL
+        for (size_t b = 0; b < blocks; b++) {
+            US_UNROLL
+            for (size_t i = 0; i < US_PARTS; i++) {
+                us_bytes sum = row[0][b * inputs * 16].part[i];
+                US_UNROLL
+                for (size_t k = 1; k < inputs; k++) {
+                    sum += row[k][b * inputs * 16].part[i];
+                }
+                negative[b].part[i] -= (us_bytes)((us_signs)sum < 0);
+            }
+        }
+    }
+    size_t i = 0;
+    for (; i + US_VECTOR / 2 <= features; i += US_VECTOR / 2) {
+        us_shorts sum;
+        us_half count;
+        __builtin_memcpy(&sum, sums + i, sizeof sum);
+        __builtin_memcpy(&count, (const uint8_t *)negative + i, sizeof count);
+        sum += (int16_t)digests - 2 * __builtin_convertvector(count, us_shorts);
+        __builtin_memcpy(sums + i, &sum, sizeof sum);
+    }
+    for (size_t left = features % (US_VECTOR / 2); left > 0; left--, i++) {
+        sums[i] = (int16_t)(sums[i] + (int)digests - 2 * ((const uint8_t *)negative)[i]);
+    }
+}
+
+/* Add the signs of some digests to the sums of a group. */
+US_FUNCTION void us_count(const us_group *group, const uint8_t *digits, size_t digests) {
+    const us_block *rows = group->second_rows;
+    int16_t *sums = group->sums;
+    size_t left = group->second->outputs;
+    if (group->second->inputs != US_DIGITS) {
+        for (; left > US_BLOCK; left -= US_BLOCK) {
+            us_add_signs(sums, US_BLOCK, rows, digits, digests, 2 * US_DIGITS, 1);
+            sums += US_BLOCK;
+            rows += 2 * US_DIGITS * 16;
+        }
+        us_add_signs(sums, left, rows, digits, digests, 2 * US_DIGITS, 1);
+        return;
+    }
+    for (; left > US_COUNTED * US_BLOCK; left -= US_COUNTED * US_BLOCK) {
+        us_add_signs(sums, US_COUNTED * US_BLOCK, rows, digits, digests, US_DIGITS, US_COUNTED);
+        sums += US_COUNTED * US_BLOCK;
+        rows += US_COUNTED * US_DIGITS * 16;
+    }
+    switch ((left + US_BLOCK - 1) / US_BLOCK) {
+    case 1:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 1);
+        break;
+    case 2:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 2);
+        break;
+#if US_COUNTED > 2
+    case 3:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 3);
+        break;
+    default:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 4);
+#endif
+    }
+}
+
+US_FUNCTION void us_characters(const us_group *group, const us_tokens *tokens) {
+    uint8_t digits[12 * US_BLOCK];
+    uint8_t *next = digits;
+    for (size_t at = tokens->begin; at < tokens->end; at++) {
+        us_block digest = group->first_rows[at == tokens->begin];
+        for (size_t i = 0; i < group->widest && at + i < tokens->end; i++) {
+            const unsigned code = us_code_at(tokens, at + i);
+            const us_block *rows = &group->first_rows[2 + 32 * i];
+            US_UNROLL
+            for (size_t k = 0; k < US_PARTS; k++) {
+                digest.part[k] += rows[code >> 4].part[k] + rows[16 + (code & 15)].part[k];
+            }
+        }
+        __builtin_memcpy(next, &digest, US_BLOCK);
+        next += group->orders * US_DIGITS;
+        if (next > digits + sizeof digits - US_BLOCK || at + 1 == tokens->end) {
+            us_count(group, digits, (size_t)(next - digits) / US_DIGITS);
+            next = digits;
+        }
+    }
+}
+
+#else
 
 /* Count the negative signs of one digest: projection 2.4. */
 US_FUNCTION void us_count(const us_group *group, const uint8_t *digits) {
@@ -219,6 +447,8 @@ US_FUNCTION void us_characters(const us_group *group, const us_tokens *tokens) {
     us_flush(group, counted);
 }
 
+#endif
+
 /* Remember the digest of the current token: projection 2.5. */
 US_FUNCTION void us_word_digest(const us_group *group, const us_tokens *tokens) {
     us_lane *word = group->digests + tokens->count % US_DIGESTS * US_LANES(US_FIRST_BLOCK);
@@ -235,24 +465,33 @@ US_FUNCTION void us_word_digest(const us_group *group, const us_tokens *tokens) 
     }
 }
 
-US_FUNCTION void us_words(const us_group *group, const us_tokens *tokens) {
-    us_count(group, (const uint8_t *)(group->digests + tokens->count % US_DIGESTS * US_LANES(US_FIRST_BLOCK)));
+/* Count one digest or two beside each other. */
+US_FUNCTION void us_count_words(const us_group *group, const uint8_t *first, const uint8_t *second) {
+    uint8_t digits[2 * US_DIGITS];
+    for (size_t i = 0; i < US_DIGITS; i++) {
+        digits[i] = US_EITHER((uint8_t)(first[i] << 4), first[i]);
+        digits[US_DIGITS + i] = US_EITHER((uint8_t)(second[i] << 4), second[i]);
+    }
+#if US_VECTOR
+    us_count(group, digits, 1);
+#else
+    us_count(group, digits);
     us_flush(group, 1);
+#endif
+}
+
+US_FUNCTION void us_words(const us_group *group, const us_tokens *tokens) {
+    const uint8_t *word = (const uint8_t *)group->digests + tokens->count % US_DIGESTS * US_FIRST_BLOCK;
+    us_count_words(group, word, word);
 }
 
 /* Projection 2.6. */
 US_FUNCTION void us_pairs(const us_group *group, const us_tokens *tokens) {
     const uint8_t *digests = (const uint8_t *)group->digests;
-    uint8_t digits[2 * US_DIGITS];
-    if (tokens->count <= group->gap) {
-        return;
+    if (tokens->count > group->gap) {
+        const uint8_t *first = digests + (tokens->count - group->gap) % US_DIGESTS * US_FIRST_BLOCK;
+        us_count_words(group, first, digests + tokens->count % US_DIGESTS * US_FIRST_BLOCK);
     }
-    for (size_t i = 0; i < US_DIGITS; i++) {
-        digits[i] = digests[(tokens->count - group->gap) % US_DIGESTS * US_FIRST_BLOCK + i];
-        digits[US_DIGITS + i] = digests[tokens->count % US_DIGESTS * US_FIRST_BLOCK + i];
-    }
-    us_count(group, digits);
-    us_flush(group, 1);
 }
 
 US_FUNCTION void us_clear(int16_t *values, size_t count) {
@@ -316,6 +555,9 @@ US_FUNCTION int8_t us_requantize(int32_t accumulator, uint32_t scale, us_range r
 
 /* ---- linear, and a window before it: program 3 and 4 ---- */
 
+/* Rows that only absent tokens decide hold the zero point, as long as no layer before them has a bias: `present` is the number
+ * of the others, or more. */
+
 typedef int32_t (*us_dot)(const uint8_t *weights, const int16_t *values, size_t inputs);
 
 typedef struct {
@@ -335,7 +577,337 @@ typedef struct {
     uint8_t width;       /* rows of the input that are read side by side */
     uint8_t per_channel; /* 1: a scale for every output */
     uint8_t offset;      /* what was added to the stored weights: 8 in 4 bits */
+#if US_VECTOR
+    us_block *unpacked;    /* us_unpack */
+    uint8_t *activations;  /* [inputs + 64]: one input row plus US_UNSIGNED */
+#endif
 } us_layer;
+
+/* The rows from `row` on, which hold the zero point. */
+US_FUNCTION void us_absent(const us_layer *layer, size_t row) {
+    const size_t end = (size_t)layer->rows * layer->outputs;
+#if US_VECTOR
+    __builtin_memset(layer->output + row * layer->outputs, layer->range.zero, end - row * layer->outputs);
+#else
+    for (size_t i = row * layer->outputs; i < end; i++) {
+        layer->output[i] = layer->range.zero;
+    }
+#endif
+}
+
+#if US_VECTOR
+
+/* One unpacked layer, outputs filled up to a multiple of 16: int32 [outputs], bias less what the offsets of the activations
+ * add to every sum; float32 [outputs], scales; int8 [inputs / 4, outputs, 4], weights. */
+US_FUNCTION size_t us_padded_outputs(const us_layer *layer) {
+    return (layer->outputs + 15u) & ~(size_t)15;
+}
+
+US_FUNCTION size_t us_padded_inputs(const us_layer *layer) {
+    return (layer->inputs + 7u) & ~(size_t)7;
+}
+
+US_FUNCTION float us_scale(uint32_t scale) {
+    union {
+        uint32_t bits;
+        float real;
+    } power;
+    power.bits = (127u - (scale >> 24)) << 23;
+    return (float)(scale & 0xFFFFFFu) * power.real; /* exact */
+}
+
+US_FUNCTION void us_unpack(const us_layer *layer) {
+    const size_t half = (layer->inputs + 1u) / 2;
+    const size_t padded = us_padded_outputs(layer);
+    int32_t *corrections = (int32_t *)(void *)layer->unpacked;
+    float *scales = (float *)(void *)(layer->unpacked + padded * 4 / US_BLOCK);
+    int8_t *weights = (int8_t *)(layer->unpacked + padded * 8 / US_BLOCK);
+    for (size_t o = 0; o < layer->outputs; o++) {
+        const uint8_t *row = layer->weights + o * layer->row_bytes;
+        int32_t sum = 0;
+        for (size_t i = 0; i < layer->inputs; i++) {
+            const int nibble = i < half ? row[i % half] & 15 : row[i % half] >> 4;
+            const int weight = layer->offset ? nibble - layer->offset : ((const int8_t *)row)[i];
+            weights[(i / 4 * padded + o) * 4 + i % 4] = (int8_t)weight;
+            sum += weight;
+        }
+        scales[o] = us_scale(layer->scales[layer->per_channel ? o : 0]);
+        corrections[o] = (layer->bias != NULL ? layer->bias[o] : 0) - (layer->input_zero + US_UNSIGNED) * sum;
+    }
+}
+
+#if defined(__SSE2__)
+#if US_VECTOR == 64
+#define US_MM(operation) _mm512_##operation
+typedef __m512i us_register;
+typedef __m512 us_float_register;
+#elif US_VECTOR == 32
+#define US_MM(operation) _mm256_##operation
+typedef __m256i us_register;
+typedef __m256 us_float_register;
+#else
+#define US_MM(operation) _mm_##operation
+typedef __m128i us_register;
+typedef __m128 us_float_register;
+#endif
+#endif
+
+#if defined(__SSSE3__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+#define US_SHORT_DOTS
+US_INLINE us_shorts us_dot_pairs(us_bytes inputs, us_bytes weights) {
+    return (us_shorts)US_MM(maddubs_epi16)((us_register)inputs, (us_register)weights);
+}
+
+US_INLINE us_sums us_add_pairs(us_shorts pairs) {
+    return (us_sums)US_MM(madd_epi16)((us_register)pairs, US_MM(set1_epi16)(1));
+}
+#endif
+
+/* sums[o] += inputs[0] * weights[o][0] + ... + inputs[3] * weights[o][3]. */
+US_INLINE us_sums us_dot_quads(us_sums sums, us_bytes inputs, us_bytes weights) {
+#if defined(__AVX512VNNI__) && (US_VECTOR == 64 || defined(__AVX512VL__))
+    return (us_sums)US_MM(dpbusd_epi32)((us_register)sums, (us_register)inputs, (us_register)weights);
+#elif defined(__AVXVNNI__) && US_VECTOR == 32
+    return (us_sums)_mm256_dpbusd_avx_epi32((us_register)sums, (us_register)inputs, (us_register)weights);
+#elif defined(__SSE2__)
+    const us_register even = US_MM(madd_epi16)(
+        US_MM(srli_epi16)(US_MM(slli_epi16)((us_register)inputs, 8), 8), US_MM(srai_epi16)(US_MM(slli_epi16)((us_register)weights, 8), 8));
+    const us_register odd =
+        US_MM(madd_epi16)(US_MM(srli_epi16)((us_register)inputs, 8), US_MM(srai_epi16)((us_register)weights, 8));
+    return sums + (us_sums)even + (us_sums)odd;
+#else
+    const int8x16_t activations = (int8x16_t)inputs;
+#if defined(__ARM_FEATURE_DOTPROD)
+    return (us_sums)vdotq_s32((int32x4_t)sums, activations, (int8x16_t)weights);
+#else
+    const int16x8_t low = vmull_s8(vget_low_s8(activations), vget_low_s8((int8x16_t)weights));
+    const int16x8_t high = vmull_high_s8(activations, (int8x16_t)weights);
+    return sums + (us_sums)vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+#endif
+#endif
+}
+
+US_INLINE us_floats us_broadcast_real(float value) {
+    us_floats values = {0};
+    for (size_t i = 0; i < US_VECTOR / 4; i++) {
+        values[i] = value;
+    }
+    return values;
+}
+
+/* clamp(zero + rint(float32(sum) * scale)) for a vector of outputs, by the rounding of the vector unit: to nearest even. */
+US_INLINE void us_store_sums(int8_t *output, us_sums sums, us_floats scales, us_range range) {
+    const float low = (float)(range.low - range.zero);
+    const float high = (float)(127 - range.zero);
+#if defined(__SSE2__)
+    us_float_register real = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums), (us_float_register)scales);
+    us_sums rounded;
+    real = US_MM(min_ps)(US_MM(max_ps)(real, US_MM(set1_ps)(low)), US_MM(set1_ps)(high));
+    rounded = (us_sums)US_MM(cvtps_epi32)(real) + range.zero;
+#if US_VECTOR == 64
+    _mm_storeu_si128((__m128i *)(void *)output, _mm512_cvtepi32_epi8((us_register)rounded));
+#else
+#if US_VECTOR == 32
+    __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128((us_register)rounded), _mm256_extracti128_si256((us_register)rounded, 1));
+#else
+    __m128i bytes = _mm_packs_epi32((us_register)rounded, (us_register)rounded);
+#endif
+    bytes = _mm_packs_epi16(bytes, bytes);
+    __builtin_memcpy(output, &bytes, US_VECTOR / 4);
+#endif
+#else
+    float32x4_t real = vmulq_f32(vcvtq_f32_s32((int32x4_t)sums), (float32x4_t)scales);
+    real = vminq_f32(vmaxq_f32(real, vdupq_n_f32(low)), vdupq_n_f32(high));
+    const int16x4_t shorts = vmovn_s32(vaddq_s32(vcvtnq_s32_f32(real), vdupq_n_s32(range.zero)));
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(shorts, shorts));
+    __builtin_memcpy(output, &bytes, US_VECTOR / 4);
+#endif
+}
+
+/* The same four activations for every output. */
+US_INLINE us_bytes us_broadcast(const uint8_t *input) {
+    int32_t quad;
+    __builtin_memcpy(&quad, input, 4);
+    return (us_bytes)(quad - (us_sums){0});
+}
+
+/* `parts` vectors of outputs from `output` on. Callers give `parts` as a constant, so that the sums stay in registers. */
+US_INLINE void us_layer_outputs(const us_layer *layer, int8_t *output, size_t first, const size_t parts) {
+    const size_t stride = us_padded_outputs(layer) * 4;
+    const uint8_t *corrections = (const uint8_t *)layer->unpacked + 4 * first;
+    const uint8_t *scales = corrections + stride;
+    const uint8_t *weights = scales + stride;
+    const uint8_t *input = layer->activations;
+    const uint8_t *end = input + us_padded_inputs(layer);
+    us_sums sums[US_ACCUMULATORS];
+    us_sums others[US_ACCUMULATORS]; /* two chains of additions, which do not wait for each other */
+    US_UNROLL
+    for (size_t i = 0; i < parts; i++) {
+        sums[i] = *(const us_sums *)(const void *)(corrections + i * US_VECTOR);
+        others[i] = (us_sums){0};
+    }
+#if defined(US_SHORT_DOTS)
+    while (layer->offset && input < end) { /* 4 bits: eight products of two, 2 * 255 * 8, fit 16 bits */
+        const uint8_t *stop = end - input > 32 ? input + 32 : end;
+        us_shorts shorts[US_ACCUMULATORS];
+        US_UNROLL
+        for (size_t i = 0; i < parts; i++) {
+            shorts[i] = (us_shorts){0};
+        }
+        for (; input < stop; input += 8) {
+            const us_bytes here = us_broadcast(input);
+            const us_bytes there = us_broadcast(input + 4);
+            US_UNROLL
+            for (size_t i = 0; i < parts; i++) {
+                shorts[i] += us_dot_pairs(here, *(const us_bytes *)(const void *)(weights + i * US_VECTOR));
+                shorts[i] += us_dot_pairs(there, *(const us_bytes *)(const void *)(weights + stride + i * US_VECTOR));
+            }
+            weights += 2 * stride;
+        }
+        US_UNROLL
+        for (size_t i = 0; i < parts; i++) {
+            sums[i] += us_add_pairs(shorts[i]);
+        }
+    }
+#endif
+    for (; input < end; input += 8) {
+        const us_bytes here = us_broadcast(input);
+        const us_bytes there = us_broadcast(input + 4);
+        US_UNROLL
+        for (size_t i = 0; i < parts; i++) {
+            sums[i] = us_dot_quads(sums[i], here, *(const us_bytes *)(const void *)(weights + i * US_VECTOR));
+            others[i] = us_dot_quads(others[i], there, *(const us_bytes *)(const void *)(weights + stride + i * US_VECTOR));
+        }
+        weights += 2 * stride;
+    }
+    US_UNROLL
+    for (size_t i = 0; i < parts; i++) {
+        const us_floats scale = *(const us_floats *)(const void *)(scales + i * US_VECTOR);
+        us_store_sums(output + i * US_VECTOR / 4, sums[i] + others[i], scale, layer->range);
+    }
+}
+
+/* One output row from the row that stands in layer->activations. */
+US_FUNCTION void us_layer_row(const us_layer *layer, size_t row) {
+    enum { EACH = US_VECTOR / 4, ALL = US_ACCUMULATORS * EACH };
+    int8_t *output = layer->output + row * layer->outputs;
+    for (size_t first = 0; first < layer->outputs; first += ALL) {
+        const size_t left = layer->outputs - first;
+        int8_t whole[ALL];
+        int8_t *target = left < ALL ? whole : output + first;
+        switch ((left + EACH - 1) / EACH) {
+        case 1:
+            us_layer_outputs(layer, target, first, 1);
+            break;
+        case 2:
+            us_layer_outputs(layer, target, first, 2);
+            break;
+        case 3:
+            us_layer_outputs(layer, target, first, 3);
+            break;
+        case 4:
+            us_layer_outputs(layer, target, first, 4);
+            break;
+        case 5:
+            us_layer_outputs(layer, target, first, 5);
+            break;
+        case 6:
+            us_layer_outputs(layer, target, first, 6);
+            break;
+        case 7:
+            us_layer_outputs(layer, target, first, 7);
+            break;
+        default:
+            us_layer_outputs(layer, target, first, 8);
+        }
+        if (left < ALL) {
+            __builtin_memcpy(output + first, whole, left);
+        }
+    }
+}
+
+/* One output row from the row that stands in layer->values. */
+US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
+    const size_t whole = layer->inputs & ~(size_t)15;
+    for (size_t first = 0; first < whole; first += 16) {
+        uint8_t activations[16]; /* a loop that compilers make a vector of: what it writes is nothing that it reads */
+        for (size_t i = 0; i < 16; i++) {
+            activations[i] = (uint8_t)(layer->values[first + i] + US_UNSIGNED);
+        }
+        __builtin_memcpy(layer->activations + first, activations, 16);
+    }
+    for (size_t i = whole; i < layer->inputs; i++) {
+        layer->activations[i] = (uint8_t)(layer->values[i] + US_UNSIGNED);
+    }
+    us_layer_row(layer, row);
+}
+
+/* values[0..columns) = input plus US_UNSIGNED, in whole vectors: up to a vector more is read and written. */
+US_INLINE void us_gather(uint8_t *values, const int8_t *input, size_t columns) {
+    for (size_t i = 0; i < columns; i += US_VECTOR) {
+        us_bytes bytes;
+        __builtin_memcpy(&bytes, input + i, US_VECTOR);
+        bytes ^= US_UNSIGNED;
+        __builtin_memcpy(values + i, &bytes, US_VECTOR);
+    }
+}
+
+US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
+    const size_t columns = (size_t)layer->inputs / layer->width;
+    size_t row = 0;
+    for (; row < layer->rows && row < present; row++) {
+        const size_t before = (layer->width - 1u) / 2;
+        if (row >= before && row - before + layer->width <= layer->rows) { /* all inside, beside each other */
+            us_gather(layer->activations, layer->input + (row - before) * columns, layer->inputs);
+        } else {
+            for (size_t offset = 0; offset < layer->width; offset++) {
+                const size_t source = row + offset - before; /* wraps below zero, past every row */
+                uint8_t *values = layer->activations + offset * columns;
+                if (source < layer->rows) {
+                    us_gather(values, layer->input + source * columns, columns);
+                } else {
+                    __builtin_memset(values, layer->input_zero + US_UNSIGNED, columns);
+                }
+            }
+        }
+        us_layer_row(layer, row);
+    }
+    us_absent(layer, row);
+}
+
+/* ---- words that were met lately ---- */
+
+/* A row of the first layer depends on its token alone, and texts repeat their words. `words` holds US_WORDS times the codes of
+ * a word and its row. Returns NULL if the row was there and is written; else the place where us_remember shall put it. */
+US_FUNCTION uint8_t *us_recall(const us_layer *layer, const us_tokens *tokens, size_t row, uint8_t *words) {
+    const size_t length = tokens->end - tokens->begin;
+    const size_t stride = US_WORD_BYTES + ((layer->outputs + 15u) & ~(size_t)15);
+    uint8_t codes[US_WORD_BYTES] = {0}; /* no code of a token is 0 */
+    uint64_t key[2];
+    uint64_t known[2];
+    uint8_t *word;
+    if (length > US_WORD_BYTES) {
+        return words + US_WORDS * stride;
+    }
+    for (size_t i = 0; i < length; i++) {
+        codes[i] = (uint8_t)us_code_at(tokens, tokens->begin + i);
+    }
+    __builtin_memcpy(key, codes, sizeof key);
+    word = words + (((key[0] ^ (key[1] * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u) >> 32) % US_WORDS * stride;
+    __builtin_memcpy(known, word, sizeof known);
+    if (known[0] == key[0] && known[1] == key[1]) {
+        __builtin_memcpy(layer->output + row * layer->outputs, word + US_WORD_BYTES, layer->outputs);
+        return NULL;
+    }
+    __builtin_memcpy(word, key, sizeof key);
+    return word;
+}
+
+US_FUNCTION void us_remember(const us_layer *layer, size_t row, uint8_t *word) {
+    __builtin_memcpy(word + US_WORD_BYTES, layer->output + row * layer->outputs, layer->outputs);
+}
+
+#else
 
 US_FUNCTION int32_t us_dot8(const uint8_t *weights, const int16_t *values, size_t inputs) {
     const int8_t *signed_weights = (const int8_t *)weights;
@@ -398,37 +970,24 @@ US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
     }
 }
 
-US_FUNCTION void us_repeat(const us_layer *layer, size_t row) {
-    const size_t end = (size_t)layer->rows * layer->outputs;
-    for (size_t i = (row + 1) * layer->outputs; i < end; i++) {
-        layer->output[i] = layer->output[i - layer->outputs];
-    }
-}
-
-/* All rows. A row whose input equals the one before (the rows behind a text's end) is copied, not computed. */
-US_FUNCTION void us_linear(const us_layer *layer) {
+US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
     const size_t columns = (size_t)layer->inputs / layer->width;
-    for (size_t row = 0; row < layer->rows; row++) {
-        int changed = row == 0;
+    size_t row = 0;
+    for (; row < layer->rows && row < present; row++) {
         int16_t *value = layer->values;
         for (size_t offset = 0; offset < layer->width; offset++) {
             const size_t source = row + offset - (layer->width - 1u) / 2; /* wraps below zero, past every row */
             for (size_t column = 0; column < columns; column++) {
                 const int inside = source < layer->rows;
-                const int16_t next = (int16_t)(inside ? layer->input[source * columns + column] - layer->input_zero : 0);
-                changed |= *value ^ next;
-                *value++ = next;
+                *value++ = (int16_t)(inside ? layer->input[source * columns + column] - layer->input_zero : 0);
             }
         }
-        if (changed) {
-            us_linear_row(layer, row);
-        } else {
-            for (size_t o = row * layer->outputs; o < (row + 1) * layer->outputs; o++) {
-                layer->output[o] = layer->output[o - layer->outputs];
-            }
-        }
+        us_linear_row(layer, row);
     }
+    us_absent(layer, row);
 }
+
+#endif
 
 /* ---- rows: program 4 to 7 ---- */
 
@@ -443,10 +1002,57 @@ typedef struct {
     uint8_t width; /* window */
 } us_rows;
 
-US_FUNCTION void us_max_pool(const us_rows *rows) {
+#if US_VECTOR
+
+US_FUNCTION void us_max_pool(const us_rows *rows, size_t present) {
+    const size_t count = present < rows->rows ? present + 1 : rows->rows; /* with one of the absent ones */
+    for (size_t column = 0; column < rows->columns; column += US_VECTOR) {
+        const size_t left = rows->columns - column;
+        us_signs best;
+        __builtin_memcpy(&best, rows->input + column, US_VECTOR);
+        for (size_t row = 1; row < count; row++) {
+            us_signs value;
+            us_signs larger;
+            __builtin_memcpy(&value, rows->input + row * rows->columns + column, US_VECTOR);
+            larger = value > best;
+            best = (value & larger) | (best & ~larger);
+        }
+        __builtin_memcpy(rows->output + column, &best, left < US_VECTOR ? left : US_VECTOR);
+    }
+}
+
+US_FUNCTION void us_sum_pool(const us_rows *rows, size_t present) {
+    const size_t count = present < rows->rows ? present : rows->rows;
+    const us_floats scale = us_broadcast_real(us_scale(rows->scale));
+    for (size_t column = 0; column < rows->columns; column += 16) {
+        const size_t left = rows->columns - column;
+        us_block sums = {{{0}}};
+        int8_t pooled[16];
+        int32_t sum[16] = {0};
+        for (size_t row = 0; row < count; row++) {
+            const int8_t *input = rows->input + row * rows->columns + column;
+            for (size_t i = 0; i < 16; i++) {
+                sum[i] += input[i];
+            }
+        }
+        for (size_t i = 0; i < 16; i++) {
+            sum[i] -= rows->input_zero * (int32_t)count;
+        }
+        __builtin_memcpy(&sums, sum, sizeof sums);
+        for (size_t i = 0; i < US_PARTS; i++) {
+            us_store_sums(pooled + i * US_VECTOR / 4, (us_sums)sums.part[i], scale, rows->range);
+        }
+        __builtin_memcpy(rows->output + column, pooled, left < 16 ? left : 16);
+    }
+}
+
+#else
+
+US_FUNCTION void us_max_pool(const us_rows *rows, size_t present) {
+    const size_t count = present < rows->rows ? present + 1 : rows->rows; /* with one of the absent ones */
     for (size_t column = 0; column < rows->columns; column++) {
         int8_t best = rows->input[column];
-        for (size_t row = 1; row < rows->rows; row++) {
+        for (size_t row = 1; row < count; row++) {
             const int8_t value = rows->input[row * rows->columns + column];
             best = value > best ? value : best;
         }
@@ -454,15 +1060,18 @@ US_FUNCTION void us_max_pool(const us_rows *rows) {
     }
 }
 
-US_FUNCTION void us_sum_pool(const us_rows *rows) {
+US_FUNCTION void us_sum_pool(const us_rows *rows, size_t present) {
+    const size_t count = present < rows->rows ? present : rows->rows;
     for (size_t column = 0; column < rows->columns; column++) {
         int32_t sum = 0;
-        for (size_t row = 0; row < rows->rows; row++) {
+        for (size_t row = 0; row < count; row++) {
             sum += rows->input[row * rows->columns + column] - rows->input_zero;
         }
         rows->output[column] = us_requantize(sum, rows->scale, rows->range);
     }
 }
+
+#endif
 
 /* A window that something else than a linear layer reads. */
 US_FUNCTION void us_window(const us_rows *rows) {
@@ -490,6 +1099,9 @@ typedef struct {
     const int8_t *logits;
     const uint32_t *powers; /* [8]: exp(-scale * 2^k) = mantissa * 2^-(24 + shift), stored as shift << 24 | mantissa */
     uint16_t classes;
+#if US_VECTOR
+    us_block *exponentials; /* float32 [32]: exp(-scale * steps) for steps in 0..15, then for 0, 16, 32 ... 240 */
+#endif
 } us_scores;
 
 /* exp(-scale * steps) = result * 2^-(32 + shift) for steps in 0..255: a product of stored powers, relative error below 1e-6. */
@@ -506,6 +1118,48 @@ US_FUNCTION uint32_t us_exp(const us_scores *scores, unsigned steps, unsigned *s
     }
     return result;
 }
+
+#if US_VECTOR
+
+US_FUNCTION float us_real(uint32_t bits) {
+    union {
+        uint32_t bits;
+        float real;
+    } value;
+    value.bits = bits;
+    return value.real;
+}
+
+US_FUNCTION void us_expand_scores(const us_scores *scores) {
+    float *exponentials = (float *)(void *)scores->exponentials;
+    for (unsigned i = 0; i < 32; i++) {
+        unsigned shift;
+        const uint32_t power = us_exp(scores, i < 16 ? i : (i - 16) * 16, &shift);
+        exponentials[i] = shift > 125 ? 0 : (float)power * 0x1p-32f * us_real((127 - shift) << 23);
+    }
+}
+
+/* Write the probabilities and return the first largest logit's index. */
+US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
+    const float *exponentials = (const float *)(const void *)scores->exponentials;
+    size_t best = 0;
+    float sum = 0;
+    for (size_t i = 1; i < scores->classes; i++) {
+        best = scores->logits[i] > scores->logits[best] ? i : best;
+    }
+    for (size_t i = 0; i < scores->classes; i++) {
+        const unsigned steps = (unsigned)(scores->logits[best] - scores->logits[i]);
+        probabilities[i] = exponentials[steps & 15] * exponentials[16 + (steps >> 4)];
+        sum += probabilities[i];
+    }
+    sum = 1 / sum;
+    for (size_t i = 0; i < scores->classes; i++) {
+        probabilities[i] *= sum;
+    }
+    return (int)best;
+}
+
+#else
 
 /* Write the probabilities (0 below 2^-126) and return the first largest logit's index. */
 US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
@@ -551,6 +1205,8 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
     }
     return (int)best;
 }
+
+#endif
 
 /* ---- images: program 9 to 11 ---- */
 

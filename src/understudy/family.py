@@ -110,7 +110,7 @@ class Member(Record):
     distillation_gain: float | None = None
     """``taught_accuracy`` minus the twin's; negative where the teacher did harm."""
     ram_bytes: Count | None = None
-    """Static RAM of the C code; null where neither C nor the Arduino library was asked for."""
+    """Static RAM of the C code on cores without vectors; null where neither C nor the Arduino library was asked for."""
     byte_table: dict[str, tuple[ByteRow, ...]] = Field(default_factory=dict)
     """Format to rows that add up to ``size_bytes``."""
     learning_curve: tuple[LearningPoint, ...] = ()

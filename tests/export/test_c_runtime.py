@@ -91,13 +91,13 @@ def test_ram_is_as_stated(tmp_path: Path, program: Program) -> None:
         '#include "model.h"\nint f(const uint8_t *b, size_t n, float *s);\n'
         "int f(const uint8_t *b, size_t n, float *s) { return us_demo_predict(b, n, s); }\n"
     )
-    stated = CExporter().ram_bytes(program)
-    for compiler, size in ((ARM, "arm-none-eabi-size"), ("gcc", "size")):
+    plain, vector = CExporter().ram_bytes(program), write_source(program, "demo").vector_ram_bytes
+    for compiler, size, stated in ((ARM, "arm-none-eabi-size", plain), ("gcc", "size", vector)):
         compiled(tmp_path, compiler, "-std=c99", "-O2", "-c", "user.c")
         fields = compiled(tmp_path, size, "user.o").splitlines()[1].split()
         relocated = 0 if compiler == ARM else int(fields[1])  # position-independent code relocates its tables in .data
         assert int(fields[1]) + int(fields[2]) - relocated == stated
-    assert f"_RAM_BYTES {stated}\n" in (tmp_path / "model.h").read_text()
+    assert f"_RAM_BYTES US_EITHER({vector}, {plain})\n" in (tmp_path / "model.h").read_text()
 
 
 @needs_arm
@@ -140,7 +140,8 @@ def test_measured_functions_are_up_to_date(tmp_path: Path) -> None:
         _, symbols = code_size.link(CExporter().export(program, name="probe"), tmp_path)
         for name, size in symbols.items():
             if not name.startswith("us_probe_"):
-                assert size <= table[name] <= size + 16, f"{name}: run benchmarks/c_code_size.py"
+                # a function whose callers agree on an argument may be smaller than the largest that was measured
+                assert size <= table[name] <= size + 32, f"{name}: run benchmarks/c_code_size.py"
 
 
 FUZZ = """\

@@ -36,7 +36,7 @@ _HEADER = """\
 #endif
 
 #define US_{upper}_CLASSES {classes}
-#define US_{upper}_RAM_BYTES {ram_bytes}
+#define US_{upper}_RAM_BYTES US_EITHER({vector_ram_bytes}, {ram_bytes})
 {sizes}
 
 {memory}
@@ -97,10 +97,11 @@ def _header(program: Program, identifier: str, source: Source, labels: Sequence[
         argument=reads.argument,
         reading=reads.reading.format(upper=upper),
         first_call=reads.first_call,
-        checks=reads.checks.format(upper=upper),
+        checks=reads.checks.format(upper=upper, identifier=identifier),
         runtime=RUNTIME,
         classes=program.classes,
         ram_bytes=source.ram_bytes,
+        vector_ram_bytes=source.vector_ram_bytes,
         sizes=size_lines(program, upper),
         memory=source.memory,
         constants="\n\n".join(constant.text for constant in source.constants),

@@ -1,4 +1,4 @@
-"""Images in the C format: pixels to the first tensor, and convolutions."""
+"""Convolutions in the C format."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ import numpy as np
 
 from understudy.export.c_constants import scale_word
 from understudy.program.interpreter import requantize_scale
-from understudy.program.ops import Conv, DepthwiseConv, Image
+from understudy.program.ops import Conv, DepthwiseConv
 
 if TYPE_CHECKING:
     from understudy.export.c_source import Writer
 
 CONV_BYTES = 48
 """Size of the runtime's ``us_conv`` on a 32-bit core; a test compares it with the compiler's."""
-
-
-def write_pixels(writer: Writer, node: Image) -> None:
-    """Write the call that reads the pixels."""
-    writer.call("us_pixels", f"pixels, {writer.pointer(node.output)}, n")
 
 
 def write_conv(writer: Writer, node: Conv | DepthwiseConv) -> None:

@@ -39,7 +39,7 @@ TEXT = CInput(
  * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, or US_ERROR_NULL.""",
     first_call=" The first one also expands the hash coefficients.",
     checks="""\
-    us_tokens tokens = {{bytes, n, 0, 0, 0}};
+    us_tokens tokens = {{bytes, n, 0, 0, 0 US_VECTOR_FIELDS((const uint8_t *)us_{identifier}_ram.blocks)}};
     size_t row;
     if (scores == NULL || (bytes == NULL && n > 0)) {{
         return US_ERROR_NULL;
@@ -79,7 +79,7 @@ IMAGE = CInput(
  * `pixels` is an image, row by row, the channels of a pixel beside each other; `n` must be US_{upper}_PIXELS.
  * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
  * US_ERROR_SIZE.""",
-    first_call="",
+    first_call=" The first one also lays out the weights for vectors.",
     checks="""\
     if (scores == NULL || pixels == NULL) {{
         return US_ERROR_NULL;

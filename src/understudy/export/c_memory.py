@@ -19,6 +19,8 @@ class Placement:
         direct_features: the features are read row by row by linear layers, so that only one row ever exists.
         gathered_windows: names of windows that the linear layer behind them reads straight from the rows.
         written_in_place: (concat output, input) pairs that need no copy.
+        reach: tensors whose rows of absent tokens hold the zero point, to how many rows before its own a row depends on:
+            up to that many rows more than there are tokens hold something else.
     """
 
     offsets: dict[str, int]
@@ -26,6 +28,7 @@ class Placement:
     direct_features: bool
     gathered_windows: frozenset[str]
     written_in_place: frozenset[tuple[str, str]]
+    reach: dict[str, int]
 
 
 def node_inputs(node: Node) -> tuple[str, ...]:
@@ -76,7 +79,20 @@ def place_tensors(program: Program) -> Placement:
         direct_features=direct,
         gathered_windows=gathered,
         written_in_place=frozenset((whole, name) for name, (whole, _) in part_of.items()),
+        reach=_reach(program),
     )
+
+
+def _reach(program: Program) -> dict[str, int]:
+    first = program.source
+    if not isinstance(first, ProjectText):
+        return {}
+    by_word = first.projection.pooling == "word" and first.projection.values != "binary"
+    reach = {first.output: 0} if by_word else {}
+    for node in program.nodes[1:]:
+        if isinstance(node, Linear | Window) and node.input in reach and getattr(node, "bias", None) is None:
+            reach[node.output] = reach[node.input] + ((node.width - 1) // 2 if isinstance(node, Window) else 0)
+    return reach
 
 
 def _concatenated(program: Program, sizes: dict[str, int]) -> dict[str, tuple[str, int]]:

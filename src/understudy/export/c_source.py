@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
-from understudy.export.c_image import write_conv, write_pixels
+from understudy.export.c_image import write_conv
 from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import Placement, node_inputs, place_tensors
+from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Concat,
@@ -33,7 +34,7 @@ from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextPr
 
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
 """Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
-_FIRST_BLOCK, _SECOND_BLOCK, _DIGEST_BYTES = 8, 32, 4 * 8
+_FIRST_BLOCK, _WORDS, _WORD_BYTES = 8, 1024, 16
 _SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
 _WORD_STREAM = 32
 
@@ -54,7 +55,8 @@ class Source:
     Attributes:
         constants: every constant object, in order.
         memory: definition of the static RAM.
-        ram_bytes: its size, on every platform.
+        ram_bytes: its size on cores without vectors.
+        vector_ram_bytes: its size on others, whatever their vectors.
         calls: the runtime functions that the predict function calls, once for each call.
         predict: body of the predict function.
     """
@@ -62,6 +64,7 @@ class Source:
     constants: tuple[Constant, ...]
     memory: str
     ram_bytes: int
+    vector_ram_bytes: int
     calls: tuple[str, ...]
     predict: str
 
@@ -86,10 +89,6 @@ def _array(kind: str, name: str, values: Iterable[object]) -> str:
     return f"static const {kind} {name}[{len(items)}] = {{\n{body}\n}};"
 
 
-def _rounded(size: int, multiple: int = 4) -> int:
-    return -(-size // multiple) * multiple
-
-
 _ITEM_BYTES = {"int8_t": 1, "uint8_t": 1, "int32_t": 4, "uint32_t": 4}
 
 
@@ -104,11 +103,13 @@ class Writer:
         self.calls: list[str] = []
         self.lines: list[str] = []
         self.table_bytes = 0
+        # of 64 bytes in the RAM of vectors; for texts the first 256 bytes are the codes
+        self.blocks = 4 if isinstance(program.source, ProjectText) else 0
         self.names = {node.output: f"{self.prefix}_{i}_{c_identifier(node.output)}" for i, node in enumerate(program.nodes)}
 
     def constant(self, where: str, size_bytes: int, text: str) -> None:
         """Add a constant object."""
-        self.constants.append(Constant(where, _rounded(size_bytes), text))
+        self.constants.append(Constant(where, rounded(size_bytes), text))
 
     def array(self, where: str, kind: str, name: str, values: Sequence[object]) -> None:
         """Add a constant array of ``kind``."""
@@ -119,9 +120,21 @@ class Writer:
         self.calls.append(function)
         self.lines.append(f"{'    ' * indent}{function}({arguments});")
 
+    def present(self, tensor: str) -> str:
+        """Return the expression for how many rows of ``tensor`` may hold something else than the zero point."""
+        if tensor not in self.place.reach:
+            return str(math.prod(self.program.shapes()[tensor][:-1]))
+        reach = self.place.reach[tensor]
+        return f"tokens.count + {reach}" if reach else "tokens.count"
+
     def pointer(self, tensor: str) -> str:
         """Return the C expression for where ``tensor`` stands."""
         return f"{self.prefix}_ram.tensors + {self.place.offsets[tensor]}"
+
+    def vector_blocks(self, count: int) -> str:
+        """Return a pointer to ``count`` new 64-byte blocks of the RAM that only vectors have."""
+        self.blocks += count
+        return f"{self.prefix}_ram.blocks + {self.blocks - count}"
 
     def range(self, quantization: Quantization, *, relu: bool) -> str:
         """Return a ``us_range``."""
@@ -135,7 +148,7 @@ class Writer:
 
         def table(outputs: int, inputs: int, stream: int, block: int) -> int:
             tables.append(f"{{{self.prefix}_ram.table + US_LANES({self.table_bytes}), {outputs}, {inputs}, {stream}}}")
-            self.table_bytes += _rounded(outputs, block) * (inputs + 1)
+            self.table_bytes += rounded(outputs, block) * (inputs + 1)
             return len(tables) - 1
 
         kinds = {group.kind for group in projection.groups}
@@ -145,7 +158,7 @@ class Writer:
         column = 0
         for group in projection.groups:
             inputs = 2 * DIGITS if group.kind.startswith("skip") else DIGITS
-            second = table(group.features, inputs, _SECOND_STREAM[group.kind], _SECOND_BLOCK)
+            second = table(group.features, inputs, _SECOND_STREAM[group.kind], SECOND_BLOCK)
             groups.append(self._group(group, column, second, characters, word))
             column += group.features
         rows = ",\n    ".join(tables)
@@ -162,8 +175,34 @@ class Writer:
         )
         self.lines += [f"    if (!{self.prefix}_ram.ready) {{"]
         self.call("us_expand", f"{self.prefix}_tables, {len(tables)}, 0x{projection.seed & 0xFFFFFFFF:08X}u", indent=2)
-        self.lines += [f"        {self.prefix}_ram.ready = 1;", "    }"]
+        self.lines += [
+            "#if US_VECTOR",
+            f"        us_expand_rows({self.prefix}_groups, {len(groups)}, (uint8_t *){self.prefix}_ram.blocks);",
+            *self._unpacking(),
+            "#endif",
+            f"        {self.prefix}_ram.ready = 1;",
+            "    }",
+        ]
         self._rows(projection)
+
+    def _unpacking(self) -> list[str]:
+        """Return the lines that lay out for vectors what does not depend on the input."""
+        return [
+            *(f"        us_unpack(&{self.names[node.output]});" for node in self.program.linears),
+            f"        us_expand_scores(&{self.prefix}_scores);",
+        ]
+
+    def pixels(self, node: Image) -> None:
+        """Write the call that reads the pixels."""
+        self.lines += [
+            "#if US_VECTOR",
+            f"    if (!{self.prefix}_ram.ready) {{",
+            *self._unpacking(),
+            f"        {self.prefix}_ram.ready = 1;",
+            "    }",
+            "#endif",
+        ]
+        self.call("us_pixels", f"pixels, {self.pointer(node.output)}, n")
 
     def _group(self, group: FeatureGroup, column: int, second: int, characters: list[int], word: int) -> str:
         first = characters[0] if group.kind == "character" else word
@@ -171,9 +210,13 @@ class Writer:
         gap = int(group.kind.removeprefix("skip")) + 1 if group.kind.startswith("skip") else 0
         ram, tables = f"{self.prefix}_ram", f"{self.prefix}_tables"
         digests = "NULL" if group.kind == "character" else f"{ram}.digests"
-        return (
-            f"{{{tables} + {second}, {tables} + {first}, {ram}.negative, {ram}.values + {column}, {digests}, {orders}, {gap}}}"
-        )
+        inputs = 2 * DIGITS if gap else DIGITS
+        widest = max(self.program.projection.orders) if orders else 0
+        second_rows = self.vector_blocks(-(-group.features // BLOCK) * inputs * 16)
+        first_rows = self.vector_blocks(2 + 32 * widest) if orders else "NULL"
+        vectors = f" US_VECTOR_FIELDS({second_rows}, {first_rows}, {widest})"
+        plain = f"{tables} + {second}, {tables} + {first}, US_PLAIN_FIELD({ram}.negative) {ram}.values + {column}"
+        return f"{{{plain}, {digests}, {orders}, {gap}{vectors}}}"
 
     def _tokens(self, projection: TextProjection, indent: int) -> None:
         """Write what is done with one token."""
@@ -191,38 +234,59 @@ class Writer:
         values, features = f"{self.prefix}_ram.values", projection.features
         by_word = projection.pooling == "word"
         indent = 2 if by_word else 1
-        if by_word:
+        node = self.program.nodes[0].output
+        readers = [n.output for n in self.program.nodes if node in node_inputs(n)]
+        direct = self.place.direct_features
+        silent = by_word and direct and all(name in self.place.reach for name in readers)
+        loop = f"for (row = 0; row < {projection.max_words} && us_next_token(&tokens); row++) {{"
+        if silent:
+            self.lines.append(f"    {loop}")
+        elif by_word:
+            self.lines.append(f"    for (row = 0; row < {projection.max_words}; row++) {{")
+        self.calls.append("us_next_token")
+        remembered = silent and len(readers) == 1
+        if remembered:
+            layer = f"&{self.names[readers[0]]}"
+            words = f"(uint8_t *)({self._words(readers[0])})"
             self.lines += [
-                f"    for (row = 0; row < {projection.max_words}; row++) {{",
-                "        const int found = us_next_token(&tokens);",
+                "#if US_VECTOR",
+                f"        uint8_t *const word = us_recall({layer}, &tokens, row, {words});",
+                "        if (word == NULL) {",
+                "            continue;",
+                "        }",
+                "#endif",
             ]
         self.call("us_clear", f"{values}, {features}", indent)
-        condition = "if (found)" if by_word else f"for (row = 0; row < {projection.max_words} && us_next_token(&tokens); row++)"
-        self.calls.append("us_next_token")
-        self.lines.append(f"{'    ' * indent}{condition} {{")
-        self._tokens(projection, indent + 1)
-        self.lines.append(f"{'    ' * indent}}}")
+        if silent:
+            self._tokens(projection, indent)
+        else:
+            self.lines.append("    " * indent + ("if (us_next_token(&tokens)) {" if by_word else loop))
+            self._tokens(projection, indent + 1)
+            self.lines.append("    " * indent + "}")
         if projection.values == "binary":
             self.call("us_binary", f"{values}, {features}", indent)
         else:
             limits = "-128, 127" if projection.values == "count" else "-1, 1"
             self.call("us_clamp", f"{values}, {features}, {limits}", indent)
-        node = self.program.nodes[0].output
         row = "row" if by_word else "0"
-        if not self.place.direct_features:
+        if direct:
+            for name in readers:
+                self.call("us_linear_row", f"&{self.names[name]}, {row}", indent)
+            if remembered:
+                self.lines += ["#if US_VECTOR", f"        us_remember({layer}, row, word);", "#endif"]
+        else:
             target = self.pointer(node) + (f" + row * {features}" if by_word else "")
             self.call("us_store", f"{values}, {target}, {features}", indent)
-        else:
-            readers = [self.names[n.output] for n in self.program.nodes if node in node_inputs(n)]
-            for name in readers:
-                self.call("us_linear_row", f"&{name}, {row}", indent)
-            if by_word:  # rows behind the last token are all alike
-                self.lines.append("        if (!found) {")
-                for name in readers:
-                    self.call("us_repeat", f"&{name}, row", indent + 1)
-                self.lines += ["            break;", "        }"]
         if by_word:
             self.lines.append("    }")
+        if silent:
+            for name in readers:
+                self.call("us_absent", f"&{self.names[name]}, row")
+
+    def _words(self, layer: str) -> str:
+        """Return a pointer to new memory for words and their rows of ``layer``, and for one that is not kept."""
+        row_bytes = rounded(self.program.shapes()[layer][-1], 16)
+        return self.vector_blocks(-(-(_WORDS + 1) * (_WORD_BYTES + row_bytes) // BLOCK))
 
     # ---- the other nodes
 
@@ -259,7 +323,7 @@ class Writer:
             f"(const uint8_t *){name}_weights",
             bias,
             f"{name}_scales",
-            f"us_dot{node.bits}",
+            f"US_EITHER(NULL, us_dot{node.bits})",
             inputs,
             outputs,
             stored.shape[1],
@@ -270,11 +334,14 @@ class Writer:
             int(len(words) > 1),
             8 if node.bits == 4 else 0,
         ]
-        text = ", ".join(str(field) for field in fields)
+        padded = rounded(outputs, 16)
+        unpacked = self.vector_blocks((8 * padded + padded * rounded(inputs, 8)) // BLOCK)
+        vectors = f" US_VECTOR_FIELDS({unpacked}, {self.prefix}_ram.activations)"
+        text = ", ".join(str(field) for field in fields) + vectors
         self.constant(where, LAYER_BYTES, f"static const us_layer {name} = {{\n    {text}\n}};")
         self.calls.append(f"us_dot{node.bits}")
         if not direct:
-            self.call("us_linear", f"&{name}")
+            self.call("us_linear", f"&{name}, {self.present(node.output)}")
 
     def rows(self, node: MaxPool | SumPool | Window) -> None:
         """Write a node that works on rows."""
@@ -300,7 +367,7 @@ class Writer:
             ROWS_BYTES,
             f"static const us_rows {name} = {{{fields}, {ends}}};",
         )
-        self.call(function, f"&{name}")
+        self.call(function, f"&{name}" if function == "us_window" else f"&{name}, {self.present(node.input)}")
 
     def concat(self, node: Concat) -> None:
         """Write copies of the parts that are not in their place already."""
@@ -323,36 +390,13 @@ class Writer:
         self.constant(
             "softmax",
             SCORES_BYTES,
-            f"static const us_scores {name} = {{{self.pointer(node.input)}, {name}_powers, {self.program.classes}}};",
+            f"static const us_scores {name} = {{{self.pointer(node.input)}, {name}_powers, {self.program.classes}"
+            f" US_VECTOR_FIELDS({self.vector_blocks(2)})}};",
         )
         self.calls.append("us_softmax")
         self.lines.append(f"    return us_softmax(&{name}, scores);")
 
     # ---- memory
-
-    def memory(self) -> tuple[str, int]:
-        """Return the definition of the static RAM, and its size: the largest types first, so that nothing is padded."""
-        source = self.program.source
-        members, before = self._projection_memory(source.projection) if isinstance(source, ProjectText) else ([], 0)
-        features = source.projection.features if isinstance(source, ProjectText) else 0
-        reads = [node.weight[0].size for node in self.program.layers if not isinstance(node, DepthwiseConv)]
-        values = max(features, *reads) + 1  # us_dot4 reads one value past an odd row
-        ready = isinstance(source, ProjectText)
-        before += 2 * values
-        area = self.place.tensor_bytes
-        area += -(before + area + ready) % 4
-        members += [f"int16_t values[{values}];", f"int8_t tensors[{area}];"]
-        members += ["uint8_t ready;"] if ready else []
-        body = "\n".join(f"    {member}" for member in members)
-        return f"static struct {{\n{body}\n}} {self.prefix}_ram;", before + area + ready
-
-    def _projection_memory(self, projection: TextProjection) -> tuple[list[str], int]:
-        """Return what the projection keeps in RAM, and its bytes."""
-        negative = max(_rounded(group.features, _SECOND_BLOCK) for group in projection.groups)
-        digests = _DIGEST_BYTES if any(group.kind != "character" for group in projection.groups) else 0
-        members = [f"us_lane table[US_LANES({self.table_bytes})];", f"us_lane negative[US_LANES({negative})];"]
-        members += [f"us_lane digests[US_LANES({digests})];"] if digests else []
-        return members, self.table_bytes + negative + digests
 
 
 def write_source(program: Program, identifier: str) -> Source:
@@ -365,8 +409,14 @@ def write_source(program: Program, identifier: str) -> Source:
     writer = Writer(program, identifier)
     for node in program.nodes:
         _write_node(writer, node)
-    memory, ram_bytes = writer.memory()
-    return Source(tuple(writer.constants), memory, ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
+    memory, ram_bytes, vector_ram_bytes = static_ram(
+        program,
+        writer.prefix,
+        tensor_bytes=writer.place.tensor_bytes,
+        table_bytes=writer.table_bytes,
+        blocks=writer.blocks,
+    )
+    return Source(tuple(writer.constants), memory, ram_bytes, vector_ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
 
 
 def _write_node(writer: Writer, node: Node) -> None:
@@ -374,7 +424,7 @@ def _write_node(writer: Writer, node: Node) -> None:
         case ProjectText():
             writer.projection(node.projection)
         case Image():
-            write_pixels(writer, node)
+            writer.pixels(node)
         case Linear():
             writer.linear(node)
         case Conv() | DepthwiseConv():

@@ -1,0 +1,47 @@
+"""The static RAM of a program in the C format, without and with vectors."""
+
+from __future__ import annotations
+
+from understudy.program.ops import DepthwiseConv, Program, ProjectText
+
+SECOND_BLOCK, DIGEST_BYTES = 32, 4 * 8
+BLOCK = 64
+"""Bytes that vectors are laid out in."""
+
+
+def rounded(size: int, multiple: int = 4) -> int:
+    """Return ``size`` rounded up to a multiple of ``multiple``."""
+    return -(-size // multiple) * multiple
+
+
+def static_ram(program: Program, prefix: str, *, tensor_bytes: int, table_bytes: int, blocks: int) -> tuple[str, int, int]:
+    """Return the definition of the static RAM, and its sizes without and with vectors.
+
+    The largest types come first, so that nothing is padded.
+    """
+    hashes = isinstance(program.source, ProjectText)
+    groups = program.projection.groups if hashes else ()
+    features = program.projection.features if hashes else 0
+    negative = max((rounded(group.features, SECOND_BLOCK) for group in groups), default=0)
+    digests = DIGEST_BYTES if any(group.kind != "character" for group in groups) else 0
+    reads = max(features, *(node.weight[0].size for node in program.layers if not isinstance(node, DepthwiseConv)))
+    values = reads + 1  # us_dot4 reads one value past an odd row
+    shared = table_bytes + digests + 2 * values
+    area = tensor_bytes
+    area += -(shared + negative + area + hashes) % 4
+    # vectors are read and written whole, so that up to a block behind the last value is touched
+    activations = rounded(reads, 4) + BLOCK
+    vector_area = tensor_bytes + BLOCK
+    vector_shared = BLOCK * blocks + activations + shared + 1
+    vector_area += -(vector_shared + vector_area) % BLOCK
+    members = ["#if US_VECTOR", f"    us_block blocks[{blocks}];", f"    uint8_t activations[{activations}];"]
+    if hashes:
+        members += ["#else", f"    us_lane negative[US_LANES({negative})];"]
+    members += ["#endif"]
+    members += [f"    us_lane table[US_LANES({table_bytes})];"] if table_bytes else []
+    members += [f"    us_lane digests[US_LANES({digests})];"] if digests else []
+    members += [f"    int16_t values[{values}];", f"    int8_t tensors[US_EITHER({vector_area}, {area})];"]
+    # without a hash there is nothing to make ready where there are no vectors
+    members += ["    uint8_t ready;"] if hashes else ["#if US_VECTOR", "    uint8_t ready;", "#endif"]
+    body = "\n".join(members)
+    return f"static struct {{\n{body}\n}} {prefix}_ram;", shared + negative + area + hashes, vector_shared + vector_area
