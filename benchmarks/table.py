@@ -21,7 +21,7 @@ from typing import Any
 from records import REPOSITORY, RESULTS
 from text import SETS
 
-from understudy.pipeline import DEFAULT_STUDENT
+from understudy.feasibility import DEFAULT_STUDENT
 from understudy.units import format_bytes, parse_bytes
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
