@@ -46,7 +46,7 @@ from understudy.data.text import TextDataset
 from understudy.export.c_session import COMPILE_FLAGS, c_compiler
 from understudy.export.c_source import c_identifier
 from understudy.export.parity import TimesItself
-from understudy.export.protocol import Int32Array, Session
+from understudy.export.protocol import Inputs, Session
 from understudy.projections.text import encode
 from understudy.units import parse_bytes
 
@@ -147,14 +147,14 @@ def compile_lines(bundle: Bundle, program: Path) -> Path:
     return program
 
 
-def timer_inside(session: TimesItself, byte_ids: Int32Array, *, passes: int) -> Timer:
+def timer_inside(session: TimesItself, inputs: Inputs, *, passes: int) -> Timer:
     """Return the timer of a session that measures inside its own runtime."""
-    return lambda: float(np.mean(np.asarray(session.time_us(byte_ids, passes))))
+    return lambda: float(np.mean(np.asarray(session.time_us(inputs, passes))))
 
 
-def timer_outside(session: Session, byte_ids: Int32Array) -> Timer:
+def timer_outside(session: Session, inputs: Inputs) -> Timer:
     """Return the timer of a session that is called text by text from Python."""
-    texts = [byte_ids[i : i + 1] for i in range(len(byte_ids))]
+    texts = [inputs[i : i + 1] for i in range(len(inputs))]
 
     def measure() -> float:
         begin = time.perf_counter()
@@ -237,7 +237,7 @@ def measure(name: str, bundle: Bundle, *, seed: int, rounds: int, autotune_secon
     if set(bundle.labels) != set(dataset.class_names):
         raise SystemExit(f"the bundle answers for the set it is timed on: received other labels than {name} has; give --set")
     texts = [as_is(text) for text in dataset.test.texts]
-    byte_ids = encode(texts, max_bytes=bundle.manifest.max_bytes)
+    inputs = encode(texts, max_bytes=bundle.manifest.max_bytes)
     training = [as_is(text) for text in dataset.train.texts]
     stream = [*texts, *training]
     repeated = (stream * (SHORT_LINES * LONGER // len(stream) + 1))[: SHORT_LINES * LONGER]
@@ -263,9 +263,9 @@ def measure(name: str, bundle: Bundle, *, seed: int, rounds: int, autotune_secon
                 session = Bundle.open(bundle.folder).load(format_name).session  # a bundle opens each format once
             runtimes[format_name] = session.runtime
             if isinstance(session, TimesItself):
-                timers[format_name + build] = timer_inside(session, byte_ids, passes=10)
+                timers[format_name + build] = timer_inside(session, inputs, passes=10)
             else:
-                timers[format_name] = timer_outside(session, byte_ids)
+                timers[format_name] = timer_outside(session, inputs)
     timers |= {way: timer_of_lines(call, files["short"], files["long"]) for way, call in calls.items()}
     load_before = os.getloadavg()[0]
     taken = in_turn(timers, rounds)
