@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -15,13 +16,27 @@ from understudy.errors import InputError, SetupError
 from understudy.export.python import PythonExporter
 from understudy.export.registry import exporter
 from understudy.job import job_from_arguments
+from understudy.program.ops import Program, ProjectText
+from understudy.testing import FEATURES, IMAGE_CASES, TEXT_CASES, FormatSuite
 
 
 class OtherExporter(PythonExporter):
-    """A format as another package would bring it."""
+    """A format as another package would bring it, for texts alone."""
 
     format = "other"
     filename = "other.py"
+
+    def export(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> dict[str, bytes]:
+        return super().export(_text(program), name=name, labels=labels)
+
+    def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
+        return super().byte_table(_text(program), name=name, labels=labels)
+
+
+def _text(program: Program) -> Program:
+    if not isinstance(program.source, ProjectText):
+        raise InputError("the other format holds text models: received an image model; choose another format")
+    return program
 
 
 @pytest.fixture
@@ -30,6 +45,16 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [EntryPoint(name, f"{__name__}:OtherExporter", formats.ENTRY_POINTS) for name in ("other", "c")]
     monkeypatch.setattr(EntryPoint, "load", lambda _: OtherExporter)
     monkeypatch.setattr(formats, "entry_points", lambda *, group: points if group == "understudy.formats" else [])
+
+
+@pytest.mark.usefixtures("installed")
+class TestOther(FormatSuite):
+    """A format that says what it reads is tested with nothing else."""
+
+    exporter = OtherExporter()
+    reads = ("text",)
+    cases = (TEXT_CASES[0], IMAGE_CASES[0])
+    features = FEATURES[:1]
 
 
 @pytest.mark.usefixtures("installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bundles import LABELS
+from image_programs import image_program, pictures
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.export.arduino import ArduinoExporter
 from understudy.export.c import CExporter
@@ -33,7 +35,7 @@ struct Port {
 };
 static Port Serial;
 """
-MAIN = "int main() { setup(); while (Serial.available()) loop(); return 0; }\n"
+MAIN = "int main() {\n    setup();\n    while (Serial.available()) loop();\n    return 0;\n}\n"
 
 
 @pytest.fixture
@@ -90,6 +92,33 @@ def test_the_example_sketch_answers_each_line(library: Path, tmp_path: Path) -> 
     command = [tool("g++"), "-std=gnu++11", "-Wall", "-Wextra", "-Werror", "-I", library / "src", "-I", tmp_path]
     output([*command, tmp_path / "sketch.cpp", library / "l.o", "-o", tmp_path / "sketch"])
     assert output([tmp_path / "sketch"], stdin="".join(text + "\n" for text in texts)) == expected(texts)
+
+
+def test_the_example_sketch_answers_each_image(tmp_path: Path) -> None:
+    program = image_program()
+    images = pictures(program, 6)
+    [content] = ArduinoExporter().export(program, name="kitchen", labels=LABELS).values()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(tmp_path)
+    library = tmp_path / "us_kitchen"
+    (tmp_path / "Arduino.h").write_text(ARDUINO_H)
+    sketch = (library / "examples" / "Classify" / "Classify.ino").read_text()
+    check = (
+        "if (us_kitchen_classify(pixels, US_KITCHEN_PIXELS - 1, scores) != -2) return 1;\n"
+        "if (us_kitchen_classify(NULL, US_KITCHEN_PIXELS, scores) != -1) return 1;\n"
+        "if (US_KITCHEN_HEIGHT * US_KITCHEN_WIDTH * US_KITCHEN_CHANNELS != US_KITCHEN_PIXELS) return 1;"
+    )
+    main = MAIN.replace("setup();", f"setup();\n{check}")
+    (tmp_path / "sketch.cpp").write_text(f'#include "Arduino.h"\n{sketch}{main}')
+    compiler = [tool("gcc"), "-c", "-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "src/us_kitchen.c", "-o", "l.o"]
+    output(compiler, folder=library)
+    command = [tool("g++"), "-std=gnu++11", "-Wall", "-Wextra", "-Werror", "-I", library / "src", "-I", tmp_path]
+    output([*command, tmp_path / "sketch.cpp", library / "l.o", "-o", tmp_path / "sketch"])
+    (tmp_path / "pixels.bin").write_bytes(images.tobytes())
+    with (tmp_path / "pixels.bin").open("rb") as stdin:
+        answer = subprocess.run([tmp_path / "sketch"], stdin=stdin, capture_output=True, text=True, check=True).stdout
+    rows = run(program, images).probabilities
+    assert answer == "".join(f"{LABELS[row.argmax()]}\t{row.max():.4f}\n" for row in rows)
 
 
 def test_cmake_builds_it_into_a_program(library: Path, tmp_path: Path) -> None:

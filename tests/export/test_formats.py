@@ -9,7 +9,7 @@ import pytest
 
 from c_programs import random_program
 from programs import sequence_program
-from understudy.errors import BundleError, InputError
+from understudy.errors import BundleError
 from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
 from understudy.program.ops import Linear, Program, ProjectText, Quantization, Softmax
@@ -18,6 +18,13 @@ from understudy.testing import CASES, FEATURES, Case, FormatSuite
 from wasm_tools import needs_wasm
 
 GRAPH_FORMATS = ("onnx", "litert")
+FEW = tuple(
+    case
+    for case in CASES
+    if case.name
+    in ("crooked-4", "sequence-4-tensor", "short-2-3", "window-read-twice", "image-4-channel", "image-uneven-padding")
+)
+"""For formats that are compiled: every node, both widths of weights and both kinds of scales."""
 RANDOM = tuple(Case(f"random-{seed}", random_program(seed)) for seed in range(12))
 
 
@@ -32,10 +39,10 @@ class TestLitert(FormatSuite):
 
 
 class TestC(FormatSuite):
-    """tests/export/test_c_runtime.py has the random programs, many in one compilation."""
+    """tests/export/test_c_runtime.py has the random programs, many in one compilation; test_images.py has every image case."""
 
     exporter = exporter("c")
-    cases = CASES[:3]
+    cases = FEW
     features = FEATURES[-1:]
     counts_files = False
 
@@ -48,7 +55,7 @@ class TestPython(FormatSuite):
 @needs_wasm
 class TestWasm(FormatSuite):
     exporter = exporter("wasm")
-    cases = CASES[1:3]
+    cases = FEW
     features = FEATURES[-1:]
 
 
@@ -61,19 +68,15 @@ class TestEveryWasm(FormatSuite):
 
 class TestArduino(FormatSuite):
     exporter = exporter("arduino")
-    cases = CASES[:3]
+    cases = FEW
     features = FEATURES[-1:]
     counts_files = False
 
 
-@pytest.mark.parametrize("name", ["python", "wasm", "arduino"])
-def test_a_program_that_reads_no_text_is_refused(name: str) -> None:
-    program = Program(sequence_program().nodes[1:], sequence_program().quantization)
-    for refuse in (exporter(name).export, exporter(name).byte_table):
-        with pytest.raises(
-            InputError, match=f"the {name} format holds text models: received a program that begins with Linear"
-        ):
-            refuse(program, name="x")
+@pytest.mark.slow
+class TestEveryArduino(FormatSuite):
+    exporter = exporter("arduino")
+    counts_files = False
 
 
 @pytest.fixture(params=GRAPH_FORMATS)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bundles import LABELS
+from image_programs import image_program, pictures
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.errors import BundleError, InputError
 from understudy.export.python import PythonExporter
 from understudy.program.interpreter import run
-from understudy.program.ops import Program
+from understudy.program.ops import Program, Quantization
 from understudy.projections.text import encode
 
 PROGRAM = sequence_program(bits=4)
@@ -61,7 +64,39 @@ print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"understudy"
     assert loaded == "[]"
 
 
+def test_a_file_for_images_is_a_command_and_a_module(tmp_path: Path) -> None:
+    program = image_program(shape=(9, 7, 1))
+    (tmp_path / "model.py").write_bytes(PythonExporter().export(program, name="kitchen", labels=LABELS)["model.py"])
+    images = pictures(program, 4)
+    rows = run(program, images).probabilities
+    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "grey.npy", images[1, :, :, 0])
+    lines = [f"{LABELS[row.argmax()]}\t{row.max():.4f}\n" for row in rows]
+    assert python(tmp_path, "model.py", "images.npy", "grey.npy").stdout == "".join([*lines, lines[1]])
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import model, numpy
+for image in numpy.load("images.npy"):
+    print(repr(model.predict(image)[0][1]), model.predict(image[..., 0]) == model.predict(image), model.SHAPE)
+for bad in (numpy.zeros((9, 7, 1)), numpy.zeros((7, 9), numpy.uint8)):
+    try:
+        model.predict(bad)
+    except ValueError as error:
+        print(error)
+"""
+    *answers, other_type, other_shape = python(tmp_path, "-c", code).stdout.splitlines()
+    assert answers == [f"{float(row.max())!r} True (9, 7, 1)" for row in rows]
+    assert other_type == "an image is uint8 (9, 7, 1): received float64 (9, 7, 1)"
+    assert other_shape == "an image is uint8 (9, 7, 1): received uint8 (7, 9)"
+
+
 def test_functions_that_a_program_does_not_call_are_left_out() -> None:
+    image = PythonExporter().export(image_program(), name="x")["model.py"].decode()
+    assert set(re.findall(r"^def (\w+)", image, re.MULTILINE)) == {
+        "unpack", "image", "requantize", "linear", "depthwise", "places", "softmax", "probabilities", "predict", "main",
+    }  # fmt: skip
+    assert "import re\n" not in image
     sequence = PythonExporter().export(PROGRAM, name="x")["model.py"].decode()
     utterance = PythonExporter().export(utterance_program(), name="x")["model.py"].decode()
     assert "def window(" in sequence
@@ -79,6 +114,15 @@ def test_a_file_that_does_not_run_says_why(folder: Path) -> None:
     (folder / "model.py").write_text(source.replace("import re\n", "import not_a_package\n"), encoding="utf-8")
     with pytest.raises(BundleError, match="No module named 'not_a_package'"):
         PythonExporter().open(folder, name="x")
+
+
+@pytest.mark.parametrize("zero_point", [-128, 3, 127])
+def test_its_size_depends_on_shapes_alone(zero_point: int) -> None:
+    for program in (PROGRAM, image_program()):
+        scheme = {name: Quantization(value.scale * 1.1, value.zero_point) for name, value in program.quantization.items()}
+        scheme[program.logits] = Quantization(0.1, zero_point)
+        other = PythonExporter().byte_table(Program(program.nodes, scheme), name="x")
+        assert other == PythonExporter().byte_table(program, name="x")
 
 
 def test_a_float_program_is_refused() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bundles import LABELS
+from image_programs import image_program, pictures
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.errors import SetupError
 from understudy.export.wasm import WasmExporter, wasm_compiler
@@ -69,12 +70,37 @@ const module = new WebAssembly.Module(readFileSync("model.wasm"));
 const names = WebAssembly.Module.exports(module).map((entry) => entry.name).sort();
 console.log(JSON.stringify([WebAssembly.Module.imports(module), names]));
 """
-    assert json.loads(node(tmp_path, code)) == [[], ["memory", "predict", "scores", "text"]]
+    assert json.loads(node(tmp_path, code)) == [[], ["input", "memory", "predict", "scores"]]
 
 
-@pytest.mark.parametrize("zero_point", [-128, 0, 3, 127])
-def test_its_size_depends_on_shapes_alone(zero_point: int) -> None:
-    program = utterance_program()
+def test_the_loader_for_images_takes_their_bytes(tmp_path: Path) -> None:
+    program = image_program()
+    write(program, tmp_path)
+    images = pictures(program, 5)
+    (tmp_path / "pixels.bin").write_bytes(images.tobytes())
+    code = f"""
+import {{ readFileSync }} from "node:fs";
+import {{ load }} from {json.dumps((tmp_path / "model.mjs").as_uri())};
+const model = await load();
+const content = readFileSync("pixels.bin");
+const size = model.shape.reduce((a, b) => a * b);
+const answers = [];
+for (let i = 0; i < content.length; i += size) answers.push(model.predict(content.subarray(i, i + size)));
+let refused;
+try {{ model.predict(content.subarray(1, size)); }} catch (error) {{ refused = String(error); }}
+console.log(JSON.stringify([model.name, model.shape, model.labels, answers, refused]));
+"""
+    name, shape, labels, answers, refused = json.loads(node(tmp_path, code))
+    assert (name, shape, labels) == ("kitchen", [13, 10, 3], list(LABELS))
+    assert refused == "RangeError: an image has 390 bytes: received 389"
+    for answer, row in zip(answers, run(program, images).probabilities, strict=True):
+        assert [pair["score"] for pair in answer] == pytest.approx(sorted(row.tolist(), reverse=True), abs=1e-6)
+        assert answer[0]["label"] == LABELS[row.argmax()]
+
+
+@pytest.mark.parametrize("zero_point", [-128, 3, 127])
+@pytest.mark.parametrize("program", [utterance_program(), image_program()], ids=["text", "image"])
+def test_its_size_depends_on_shapes_alone(zero_point: int, program: Program) -> None:
     quantization = {
         **program.quantization,
         program.logits: replace(program.quantization[program.logits], zero_point=zero_point),

@@ -10,7 +10,7 @@ import jinja2
 from understudy.bundle import Bundle
 from understudy.errors import InputError, SetupError
 from understudy.export.registry import exporter
-from understudy.export.wasm_session import LOADER
+from understudy.export.wasm_loader import LOADER
 from understudy.files import write_bytes
 from understudy.units import format_bytes
 

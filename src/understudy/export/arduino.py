@@ -7,30 +7,30 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from understudy.export.arduino_input import arduino_input
 from understudy.export.arduino_session import ArduinoSession
 from understudy.export.c import RUNTIME, CExporter
+from understudy.export.c_input import size_lines
 from understudy.export.c_source import c_identifier
-from understudy.export.text_only import require_text
 from understudy.program.ops import Program
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _HEADER = """\
-/* {library}: a text classifier that understudy wrote, for C and C++. Static RAM: {ram_bytes} bytes; no heap. Do not edit. */
+/* {library}: {what} classifier that understudy wrote, for C and C++. Static RAM: {ram_bytes} bytes; no heap. Do not edit. */
 #ifndef {upper}_LIBRARY_H
 #define {upper}_LIBRARY_H
 
 #include <stddef.h>
 
 #define {upper}_CLASSES {classes}
-#define {upper}_MAX_BYTES {max_bytes}
+{sizes}
 
 #ifdef __cplusplus
 extern "C" {{
 #endif
 
-/* Write the probability of each class to `scores` and return the best class's index, or -1 where a pointer is null.
- * `text` is UTF-8, `length` bytes; the first {upper}_MAX_BYTES are read. Not reentrant. */
-int {library}_classify(const char *text, size_t length, float *scores);
+{comment}
+int {library}_classify({parameter}, size_t length, float *scores);
 
 /* Return the name of a class, or null for an index that is none. The names take flash only where this is called. */
 const char *{library}_label(int index);
@@ -46,41 +46,12 @@ _SOURCE = """\
 #define {upper}_LABELS
 #include "internal/model.h"
 
-int {library}_classify(const char *text, size_t length, float *scores) {{
-    return {library}_predict((const uint8_t *)text, length, scores);
+int {library}_classify({parameter}, size_t length, float *scores) {{
+    return {library}_predict({call}, length, scores);
 }}
 
 const char *{library}_label(int index) {{
     return index >= 0 && index < {upper}_CLASSES ? {library}_labels[index] : NULL;
-}}
-"""
-_SKETCH = """\
-// Type a line into the serial monitor; the board answers with the best class and its probability.
-#include <{library}.h>
-
-static char line[{upper}_MAX_BYTES + 1];
-static float scores[{upper}_CLASSES];
-static size_t length = 0;
-
-void setup() {{
-    Serial.begin(115200);
-}}
-
-void loop() {{
-    while (Serial.available() > 0) {{
-        const char letter = (char)Serial.read();
-        if (letter != '\\n') {{
-            if (length < {upper}_MAX_BYTES) {{
-                line[length++] = letter;
-            }}
-            continue;
-        }}
-        const int best = {library}_classify(line, length, scores);
-        Serial.print({library}_label(best));
-        Serial.print('\\t');
-        Serial.println(scores[best], 4);
-        length = 0;
-    }}
 }}
 """
 _PROPERTIES = """\
@@ -88,8 +59,8 @@ name={library}
 version=1.0.0
 author=understudy
 maintainer=understudy
-sentence=A text classifier with {classes} classes.
-paragraph=Raw UTF-8 text in, probabilities out; no heap, {ram_bytes} bytes of static RAM.
+sentence={title} classifier with {classes} classes.
+paragraph={reads} in, probabilities out; no heap, {ram_bytes} bytes of static RAM.
 category=Data Processing
 url=
 architectures=*
@@ -117,12 +88,12 @@ endif()
 """
 _ZEPHYR_CONFIG = """\
 config {upper}
-\tbool "{library}: a text classifier with {classes} classes"
+\tbool "{library}: {what} classifier with {classes} classes"
 """
 _README = """\
 # {library}
 
-A text classifier that understudy wrote: {classes} classes, {ram_bytes} bytes of static RAM, no heap, C99.
+{title} classifier that understudy wrote: {classes} classes, {ram_bytes} bytes of static RAM, no heap, C99.
 
 - Arduino: Sketch, Include Library, Add .ZIP Library; then File, Examples, {library}, Classify.
   For 32-bit boards: an AVR would copy the weights into its RAM.
@@ -133,7 +104,7 @@ A text classifier that understudy wrote: {classes} classes, {ram_bytes} bytes of
 #include "{library}.h"
 
 static float scores[{upper}_CLASSES];
-int best = {library}_classify(text, length, scores);
+int best = {library}_classify({argument}, length, scores);
 printf("%s %f\\n", {library}_label(best), scores[best]);
 ```
 """
@@ -144,7 +115,6 @@ _TEMPLATES = {
     "zephyr/module.yml": _ZEPHYR_MODULE,
     "zephyr/CMakeLists.txt": _ZEPHYR_CMAKE,
     "zephyr/Kconfig": _ZEPHYR_CONFIG,
-    "examples/Classify/Classify.ino": _SKETCH,
     "src/{library}.h": _HEADER,
     "src/{library}.c": _SOURCE,
 }
@@ -167,17 +137,25 @@ class ArduinoExporter:
         Raises:
             InputError: a float program, or one beyond the C runtime.
         """
-        require_text(program, format_name=self.format)
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         library = library_name(name)
+        reads = arduino_input(program)
+        names = {"library": library, "upper": library.upper()}
         values = {
-            "library": library,
-            "upper": library.upper(),
+            **names,
             "classes": program.classes,
-            "max_bytes": program.projection.max_bytes,
+            "sizes": size_lines(program, c_identifier(name).upper()),
             "ram_bytes": CExporter().ram_bytes(program),
+            "what": reads.what,
+            "title": reads.what.capitalize(),
+            "reads": reads.reads,
+            "parameter": reads.parameter,
+            "argument": reads.argument,
+            "comment": reads.comment.format_map(names),
+            "call": reads.call,
         }
         files = {path.format_map(values): template.format_map(values).encode() for path, template in _TEMPLATES.items()}
+        files["examples/Classify/Classify.ino"] = reads.sketch.format_map(names).encode()
         c_files = CExporter().export(program, name=name, labels=shown)
         for filename in (CExporter.filename, RUNTIME):
             files[f"src/internal/{filename}"] = c_files[filename]
@@ -185,7 +163,6 @@ class ArduinoExporter:
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return the rows of the C format: the flash that the model takes."""
-        require_text(program, format_name=self.format)
         return CExporter().byte_table(program, name=name, labels=labels)
 
     def open(self, folder: Path, *, name: str) -> ArduinoSession:

@@ -53,11 +53,13 @@ class ArduinoSession:
         self._classify.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
         scores = np.empty((len(inputs), self._classes), np.float32)
         for row, out in zip(inputs.astype(np.uint8), scores, strict=True):
-            text = row.tobytes().rstrip(b"\0")
-            self._classify(text, len(text), out.ctypes.data)
+            content = row.tobytes()
+            if inputs.dtype != np.uint8:  # a text, which zeros fill up
+                content = content.rstrip(b"\0")
+            self._classify(content, len(content), out.ctypes.data)
         return scores
 
 

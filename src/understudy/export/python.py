@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,29 +14,38 @@ from understudy.errors import InputError
 from understudy.export import python_runtime
 from understudy.export.c_source import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
-from understudy.export.text_only import require_text
 from understudy.program.interpreter import requantize_scale
-from understudy.program.ops import Concat, Linear, MaxPool, Node, Program, ProjectText, Softmax, SumPool, Window
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Layer,
+    Linear,
+    MaxPool,
+    Node,
+    Program,
+    ProjectText,
+    Softmax,
+    SumPool,
+    Window,
+)
 
 _LINE = 120
 _LIMITS = {"count": "-128, 127", "ternary": "-1, 1"}
 
 _HEAD = '''\
-"""{name}: a text classifier that understudy wrote, {classes} classes. It needs Python 3.9 or newer and NumPy.
+"""{name}: {what} classifier that understudy wrote, {classes} classes. It needs Python 3.9 or newer and NumPy.
 
-    python {filename} "some text"      prints the best label and its probability; without a text it reads lines
+    python {filename} {usage}
 
     import {module}
-    {module}.predict("some text")      [(label, probability), ...], the best first
+    {module}.predict({example}      [(label, probability), ...], the best first
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import re
-import string
-import sys
+{imports}
 from typing import Any
 
 import numpy as np
@@ -43,39 +53,96 @@ import numpy as np
 Array = Any
 
 '''
-_TAIL = '''
+_PREDICT = '''
 
-def predict(text: str | bytes) -> list[tuple[str, float]]:
+def predict({argument}: {kind}) -> list[tuple[str, float]]:
     """Return (label, probability) pairs, the best first."""
-    scores = probabilities(text)
+    scores = probabilities({argument})
     return [(LABELS[i], float(scores[i])) for i in np.argsort(-scores, kind="stable")]
 
+'''
 
+
+@dataclass(frozen=True)
+class _Input:
+    """What differs between files for texts and for images: pieces of the file, and the functions that read an example."""
+
+    what: str
+    usage: str
+    example: str
+    imports: str
+    argument: str
+    kind: str
+    read: str
+    main: str
+    functions: tuple[Callable[..., object], ...]
+
+
+_TEXT = _Input(
+    what="a text",
+    usage='"some text"      prints the best label and its probability; without a text it reads lines',
+    example='"some text")',
+    imports="import base64\nimport functools\nimport re\nimport string\nimport sys",
+    argument="text",
+    kind="str | bytes",
+    read='    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")\n',
+    main="""
 def main() -> None:
     for text in sys.argv[1:] or (line.rstrip("\\r\\n") for line in sys.stdin):
         print("%s\\t%.4f" % predict(text)[0])
 
 
 if __name__ == "__main__":
-'''
-_ALWAYS: tuple[Callable[..., object], ...] = (
-    python_runtime.unpack,
-    python_runtime.mix,
-    python_runtime.coefficients,
-    python_runtime.byte_codes,
-    python_runtime.split,
-    python_runtime.digests,
-    python_runtime.signs,
-    python_runtime.project,
-    python_runtime.requantize,
-    python_runtime.linear,
+""",
+    functions=(
+        python_runtime.mix,
+        python_runtime.coefficients,
+        python_runtime.byte_codes,
+        python_runtime.split,
+        python_runtime.digests,
+        python_runtime.signs,
+        python_runtime.project,
+    ),
 )
+_IMAGE = _Input(
+    what="an image",
+    usage="images.npy       prints the best label and its probability of each image in NumPy's files",
+    example="pixels)     ",
+    imports="import base64\nimport sys",
+    argument="pixels",
+    kind="Array",
+    read="    data = image(pixels, SHAPE)\n",
+    main="""
+def main() -> None:
+    for name in sys.argv[1:]:
+        for pixels in np.load(name).reshape(-1, *SHAPE):
+            print("%s\\t%.4f" % predict(pixels)[0])
+
+
+if __name__ == "__main__":
+""",
+    functions=(python_runtime.image,),
+)
+_LAYER: tuple[Callable[..., object], ...] = (python_runtime.unpack, python_runtime.requantize)
+_CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
+    Linear: (*_LAYER, python_runtime.linear),
+    Conv: (*_LAYER, python_runtime.linear, python_runtime.places),
+    DepthwiseConv: (*_LAYER, python_runtime.depthwise, python_runtime.places),
+    Window: (python_runtime.window,),
+    SumPool: (python_runtime.requantize,),
+    Softmax: (python_runtime.softmax,),
+}
+"""The functions that a node calls, beside those that read an example."""
+
+
+def _input(program: Program) -> _Input:
+    return _IMAGE if isinstance(program.source, Image) else _TEXT
 
 
 def _functions(program: Program) -> Iterator[str]:
-    """Yield the source of every function that ``program`` calls."""
-    windows = (python_runtime.window,) if any(isinstance(node, Window) for node in program.nodes) else ()
-    for function in (*_ALWAYS, *windows, python_runtime.softmax):
+    """Yield the source of every function that ``program`` calls, in the order of ``python_runtime``."""
+    called = {*_input(program).functions, *(function for node in program.nodes for function in _CALLS.get(type(node), ()))}
+    for function in sorted(called, key=lambda function: inspect.getsourcelines(function)[1]):
         yield inspect.getsource(function)
         if function is python_runtime.byte_codes:
             yield "CODES = byte_codes()\n"
@@ -92,7 +159,7 @@ def _wrapped(items: Iterable[str]) -> str:
     return "\n".join([*lines, line])
 
 
-def _layer(program: Program, node: Linear, name: str) -> str:
+def _layer(program: Program, node: Layer, name: str) -> str:
     """Return the constant that holds one layer: weights, biases and requantization scales, in base 85."""
     scheme = program.quantization
     assert node.weight_scale is not None
@@ -104,7 +171,7 @@ def _layer(program: Program, node: Linear, name: str) -> str:
     scale = requantize_scale(scheme[node.input].scale, node.weight_scale, scheme[node.output].scale)
     text = base64.b85encode(weight.tobytes() + bias + scale.astype("<f4").tobytes()).decode()
     lines = "\n".join(text[begin : begin + _LINE] for begin in range(0, len(text), _LINE))
-    rows, columns = node.weight.shape
+    rows, columns = len(node.weight), node.weight[0].size
     return f'{name} = unpack("""\n{lines}\n""", {rows}, {columns}, {node.bits})\n'
 
 
@@ -121,40 +188,57 @@ def _projection(node: ProjectText) -> str:
     return f"np.clip({sums}, {_LIMITS[projection.values]})"
 
 
+def _requantized(program: Program, node: Layer) -> str:
+    """Return the last arguments of a layer's function: zero points of input and output, and the least value."""
+    source, target = program.quantization[node.input].zero_point, program.quantization[node.output].zero_point
+    return f"({source:4d}, {target:4d}), {target if node.relu else -128:4d}"
+
+
 def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
-    """Return the expression that computes ``node``; ``names`` has the variables of the tensors before it."""
+    """Return the expression that computes ``node``; ``names`` has the variables of the tensors before it.
+
+    Its length depends on shapes alone, so numbers that a training decides have one width.
+    """
     scheme = program.quantization
     match node:
         case ProjectText():
             return _projection(node)
+        case Image():
+            return "data - 128"
         case Linear():
-            source, target = scheme[node.input].zero_point, scheme[node.output].zero_point
-            low = f", {target}" if node.relu and target > -128 else ""
-            return f"linear({names[node.input]}, {names[node.output].upper()}, ({source}, {target}){low})"
+            return f"linear({names[node.input]}, {names[node.output].upper()}, {_requantized(program, node)})"
+        case Conv() | DepthwiseConv():
+            kernel = node.weight.shape[1:3]
+            seen = f"places({names[node.input]}, {kernel}, {node.stride}, {node.padding}, {scheme[node.input].zero_point:4d})"
+            function = "linear" if isinstance(node, Conv) else "depthwise"
+            return f"{function}({seen}, {names[node.output].upper()}, {_requantized(program, node)})"
         case Window():
-            return f"window({names[node.input]}, {node.width}, {scheme[node.input].zero_point})"
+            return f"window({names[node.input]}, {node.width}, {scheme[node.input].zero_point:4d})"
         case MaxPool():
-            return f"{names[node.input]}.max(0)"
+            return f"{names[node.input]}.max({_axes(program, node)})"
         case SumPool():
             source, target = scheme[node.input].zero_point, scheme[node.output].zero_point
             scale = float(requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale).item())
-            total = names[node.input] + (f" - {source}" if source >= 0 else f" + {-source}")
-            return f"requantize(({total}).sum(0), {scale!r}, {target})"
+            total = f"({names[node.input]} - {source:4d}).sum({_axes(program, node)})"
+            return f"requantize({total}, {scale:.8e}, {target:4d}, -128)"
         case Concat():
             return f"np.concatenate([{', '.join(names[name] for name in node.inputs)}])"
         case Softmax():
-            return f"softmax({names[node.input]}, {float(np.float32(scheme[node.input].scale))!r})"
-        case _:  # nodes of images, which require_text refuses
-            raise TypeError(type(node).__name__)
+            return f"softmax({names[node.input]}, {scheme[node.input].scale:.8e})"
+
+
+def _axes(program: Program, node: MaxPool | SumPool) -> str:
+    """Return the axes of the rows or places of what ``node`` reads."""
+    return "(0, 1)" if len(program.shapes()[node.input]) == 3 else "0"
 
 
 def _probabilities(program: Program, names: dict[str, str]) -> str:
     lines = [f"    {names[node.output]} = {_expression(program, node, names)}\n" for node in program.nodes[:-1]]
+    reads = _input(program)
     return (
-        "\n\ndef probabilities(text: str | bytes) -> Array:\n"
+        f"\n\ndef probabilities({reads.argument}: {reads.kind}) -> Array:\n"
         '    """Return the probability of each class, float32 [classes], in the order of LABELS."""\n'
-        '    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")\n'
-        f"{''.join(lines)}    return {_expression(program, program.nodes[-1], names)}\n"
+        f"{reads.read}{''.join(lines)}    return {_expression(program, program.nodes[-1], names)}\n"
     )
 
 
@@ -168,12 +252,12 @@ class PythonExporter:
         """Return the file.
 
         Raises:
-            InputError: a float program, or one that does not read text.
+            InputError: a float program.
         """
         return {self.filename: "".join(text for _, text in self._parts(program, name, labels)).encode()}
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
-        """Return rows for each linear, the labels and the code; they add up to the file's length."""
+        """Return rows for each layer, the labels and the code; they add up to the file's length."""
         sizes: dict[str, int] = {}
         for where, text in self._parts(program, name, labels):
             sizes[where] = sizes.get(where, 0) + len(text.encode())
@@ -189,15 +273,18 @@ class PythonExporter:
 
     def _parts(self, program: Program, name: str, labels: Sequence[str] | None) -> Iterator[tuple[str, str]]:
         """Yield (row of the byte table, text) in the order of the file."""
-        require_text(program, format_name=self.format)
         if not program.quantization:
             raise InputError("the python format holds integer programs: received quantization={}; quantize the program first")
         names = {node.output: f"{c_identifier(node.output)}_{i}" for i, node in enumerate(program.nodes)}
         module = self.filename.removesuffix(".py")
-        yield "code", _HEAD.format(name=name, classes=program.classes, filename=self.filename, module=module)
+        reads, head = _input(program), {"name": name, "classes": program.classes, "filename": self.filename, "module": module}
+        yield "code", _HEAD.format(**head, what=reads.what, usage=reads.usage, example=reads.example, imports=reads.imports)
         yield "code", "\n\n".join(_functions(program)) + "\n\n"
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         yield "labels", f"LABELS = (\n{_wrapped(map(repr, shown))}\n)\n"
-        for node in program.linears:
+        if isinstance(program.source, Image):
+            yield "code", f"SHAPE = {program.source.shape}\n"
+        for node in program.layers:
             yield node.output, _layer(program, node, names[node.output].upper())
-        yield "code", _probabilities(program, names) + _TAIL + LAST_LINE
+        yield "code", _probabilities(program, names)
+        yield "code", _PREDICT.format(argument=reads.argument, kind=reads.kind) + reads.main + LAST_LINE

@@ -1,6 +1,7 @@
 """The functions that a Python model is made of: ``export/python.py`` copies those that a program needs into its file.
 
-They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text at a time.
+They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text or image at a
+time.
 """
 
 from __future__ import annotations
@@ -108,16 +109,40 @@ def project(text: bytes, groups: Any, orders: Any, words: int, seed: int) -> Arr
     return sums
 
 
-def requantize(total: Array, scale: Any, zero: int, low: int = -128) -> Array:
+def image(pixels: Array, shape: tuple[int, int, int]) -> Array:
+    """Return an image as integers [height, width, channels]; a grey one may come without channels (program 9)."""
+    data = np.asarray(pixels)
+    if data.dtype != np.uint8 or data.shape not in (shape, shape[:2] if shape[2] == 1 else shape):
+        raise ValueError(f"an image is uint8 {shape}: received {data.dtype} {data.shape}")
+    return data.reshape(shape).astype(int)
+
+
+def requantize(total: Array, scale: Any, zero: int, low: int) -> Array:
     """Return the int8 value of a sum (program 2)."""
     value: Array = np.clip(np.rint(total.astype(np.float32) * np.float32(scale)) + zero, low, 127)
     return value
 
 
-def linear(x: Array, layer: tuple[Array, Any, Array], zeros: tuple[int, int], low: int = -128) -> Array:
+def linear(x: Array, layer: tuple[Array, Any, Array], zeros: tuple[int, int], low: int) -> Array:
     """Return a layer's output; zeros are the zero points of input and output (program 3)."""
     weight, bias, scale = layer
     return requantize((x - zeros[0]) @ weight + bias, scale, zeros[1], low)
+
+
+def depthwise(x: Array, layer: tuple[Array, Any, Array], zeros: tuple[int, int], low: int) -> Array:
+    """Return the output of a layer that keeps channels apart, of what ``places`` gives (program 11)."""
+    weight, bias, scale = layer
+    seen = (x - zeros[0]).reshape(*x.shape[:2], *weight.shape)
+    return requantize((seen * weight).sum(2) + bias, scale, zeros[1], low)
+
+
+def places(x: Array, kernel: tuple[int, int], stride: int, padding: tuple[int, int, int, int], zero: int) -> Array:
+    """Return what each output of a convolution sees, [height, width, kernel places * channels] (program 10)."""
+    top, left, bottom, right = padding
+    padded = np.pad(x, ((top, bottom), (left, right), (0, 0)), constant_values=zero)
+    height, width = ((padded.shape[axis] - kernel[axis]) // stride * stride + 1 for axis in (0, 1))
+    seen = [padded[i : i + height : stride, j : j + width : stride] for i in range(kernel[0]) for j in range(kernel[1])]
+    return np.concatenate(seen, axis=2)
 
 
 def window(x: Array, width: int, zero: int) -> Array:
@@ -129,6 +154,6 @@ def window(x: Array, width: int, zero: int) -> Array:
 
 def softmax(logits: Array, scale: float) -> Array:
     """Return probabilities (program 8)."""
-    powers = np.exp((logits - logits.max()).astype(float) * scale)
+    powers = np.exp((logits - logits.max()).astype(float) * float(np.float32(scale)))
     probabilities: Array = (powers / powers.sum()).astype(np.float32)
     return probabilities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -19,7 +20,8 @@ Float64Array = npt.NDArray[np.float64]
 LAST_LINE = "    main()\n"
 """How a complete file ends."""
 
-# texts come as rows of bytes on standard input; with repeats the answer is microseconds in place of probabilities
+# texts or images come as rows of bytes on standard input, texts padded with zeros; with repeats the answer is microseconds
+# in place of probabilities
 _DRIVER = """\
 import importlib.util, sys, time
 import numpy as np
@@ -28,17 +30,21 @@ model = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(model)
 length, repeats = int(sys.argv[2]), int(sys.argv[3])
 content = sys.stdin.buffer.read()
-texts = [content[i : i + length].rstrip(b"\\0") for i in range(0, len(content), length)]
+examples = [content[i : i + length] for i in range(0, len(content), length)]
+if hasattr(model, "SHAPE"):
+    examples = [np.frombuffer(example, np.uint8).reshape(model.SHAPE) for example in examples]
+else:
+    examples = [example.rstrip(b"\\0") for example in examples]
 if not repeats:
-    rows = [model.probabilities(text) for text in texts]
+    rows = [model.probabilities(example) for example in examples]
     answer = np.array(rows, np.float32).reshape(len(rows), len(model.LABELS))
     sys.stdout.buffer.write(np.array(answer.shape, np.int64).tobytes() + answer.tobytes())
-for text in texts[:1]:
-    model.probabilities(text)
+for example in examples[:1]:
+    model.probabilities(example)
 for _ in range(repeats):
-    for text in texts:
+    for example in examples:
         begin = time.perf_counter_ns()
-        model.probabilities(text)
+        model.probabilities(example)
         sys.stdout.buffer.write(np.float64((time.perf_counter_ns() - begin) / 1e3).tobytes())
 """
 
@@ -58,7 +64,7 @@ class PythonSession:
         self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
         answer = self._run(inputs, 0)
         shape = np.frombuffer(answer[:16], np.int64)
         return np.frombuffer(answer[16:], np.float32).reshape(*shape)
@@ -71,7 +77,7 @@ class PythonSession:
         # isolated: neither the folder nor the environment puts modules in front; no __pycache__ in the bundle; one thread
         command = [sys.executable, "-I", "-B", "-c", _DRIVER, str(self._path.resolve())]
         result = subprocess.run(
-            [*command, str(inputs.shape[1]), str(repeats)],
+            [*command, str(math.prod(inputs.shape[1:])), str(repeats)],
             input=inputs.astype(np.uint8).tobytes(),
             capture_output=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},

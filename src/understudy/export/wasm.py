@@ -6,34 +6,34 @@ Needs clang and lld to write. The module imports nothing; what is not code stand
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 
 from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.c_source import c_identifier
-from understudy.export.text_only import require_text
-from understudy.export.wasm_session import LOADER, WasmSession
-from understudy.program.ops import Program
+from understudy.export.wasm_loader import LOADER, wasm_loader
+from understudy.export.wasm_session import WasmSession
+from understudy.program.ops import Image, Program
 
 COMPILER = "clang"
 # bytes count more than microseconds here: the vector instructions would halve the time and add a tenth to the file
 FLAGS = ("--target=wasm32", "-std=c99", "-Os", "-ffreestanding", "-nostdlib", "-fvisibility=hidden")
 _STACK_BYTES = 4096
-LINKER_FLAGS = f"-Wl,--no-entry,--strip-all,--export=text,--export=scores,-z,stack-size={_STACK_BYTES}"
+LINKER_FLAGS = f"-Wl,--no-entry,--strip-all,--export=input,--export=scores,-z,stack-size={_STACK_BYTES}"
 _PADDING_BYTES = 8
 _LARGEST_NUMBER = 100
 """A zero point whose code is as long as that of any other."""
 
 _SOURCE = """\
 #include "model.h"
-uint8_t text[US_{upper}_MAX_BYTES];
+uint8_t input[{input_bytes}];
 float scores[US_{upper}_CLASSES];
 /* compilers make calls of these out of loops and copies; what is not called is left out */
 void *memset(void *target, int value, size_t n) {{
@@ -47,7 +47,7 @@ void *memcpy(void *restrict target, const void *restrict source, size_t n) {{
     while (n--) *byte++ = *from++;
     return target;
 }}
-__attribute__((export_name("predict"))) int predict(size_t n) {{ return us_{identifier}_predict(text, n, scores); }}
+__attribute__((export_name("predict"))) int predict(size_t n) {{ return us_{identifier}_predict(input, n, scores); }}
 """
 
 
@@ -79,7 +79,10 @@ def _compiled(program: Program, name: str) -> bytes:
         folder = Path(build)
         for filename, content in CExporter().export(program, name=name).items():
             (folder / filename).write_bytes(content)
-        (folder / "module.c").write_text(_SOURCE.format(identifier=identifier, upper=identifier.upper()), encoding="utf-8")
+        source = _SOURCE.format(
+            identifier=identifier, upper=identifier.upper(), input_bytes=math.prod(program.source.input_shape)
+        )
+        (folder / "module.c").write_text(source, encoding="utf-8")
         # a relative path, so that no name of this machine can reach the file
         files = ("-o", "module.wasm", "module.c")
         result = subprocess.run(
@@ -112,7 +115,9 @@ def _section(name: str, content: bytes) -> bytes:
 def _about(program: Program, name: str, labels: Sequence[str] | None) -> bytes:
     """Return the custom section that tells a loader what it has to know."""
     shown = [str(i) for i in range(program.classes)] if labels is None else list(labels)
-    about = {"name": name, "labels": shown, "max_bytes": program.projection.max_bytes}
+    source = program.source
+    size = {"shape": source.shape} if isinstance(source, Image) else {"max_bytes": source.projection.max_bytes}
+    about = {"name": name, "labels": shown, **size}
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
     # half a surrogate pair becomes its own JSON escape
     return _section("understudy", text.encode("utf-8", "backslashreplace"))
@@ -142,7 +147,6 @@ class WasmExporter:
             InputError: a float program, or one beyond the C runtime.
             SetupError: clang or lld is missing.
         """
-        require_text(program, format_name=self.format)
         module = _compiled(program, name)
         padding = _module_bytes(program, name) - len(module)
         if not 3 <= padding <= 64:
@@ -150,14 +154,18 @@ class WasmExporter:
                 f"a module is as long as its shapes say: received padding={padding}; please report this with clang's version"
             )
         module += _section("", bytes(padding - 3)) + _about(program, name, labels)
-        return {self.filename: module, LOADER: _loader()}
+        return {self.filename: module, LOADER: wasm_loader(program)}
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return rows for the constants, labels, loader and code; they add up to the two files."""
-        require_text(program, format_name=self.format)
         constants = [row for row in CExporter().byte_table(program, name=name) if not row[0].startswith("code")]
         code = _module_bytes(program, name) - sum(size for _, size in constants)
-        return [*constants, ("labels", len(_about(program, name, labels))), ("loader", len(_loader())), ("code", code)]
+        return [
+            *constants,
+            ("labels", len(_about(program, name, labels))),
+            ("loader", len(wasm_loader(program))),
+            ("code", code),
+        ]
 
     def open(self, folder: Path, *, name: str) -> WasmSession:  # noqa: ARG002 - the files' names are fixed
         """Return a session on the module, which Node runs through its loader.
@@ -167,7 +175,3 @@ class WasmExporter:
             BundleError: a file is missing or damaged.
         """
         return WasmSession(folder)
-
-
-def _loader() -> bytes:
-    return resources.files(__package__).joinpath(LOADER).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,32 +15,31 @@ from understudy.export.protocol import Float32Array, Inputs
 
 Float64Array = npt.NDArray[np.float64]
 
-LOADER = "model.mjs"
-
-# texts come as rows of bytes on standard input; with repeats the answer is microseconds in place of probabilities
+# texts or images come as rows of bytes on standard input, texts padded with zeros; with repeats the answer is microseconds
+# in place of probabilities
 _DRIVER = """\
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-const [folder, length, repeats] = process.argv.slice(1);
+const [folder, length, repeats, padded] = process.argv.slice(1);
 const { load } = await import(pathToFileURL(folder + "/model.mjs"));
 const model = await load();
 const content = readFileSync(0);
-const texts = [];
+const examples = [];
 for (let i = 0; i < content.length; i += +length) {
   let end = i + +length;
-  while (end > i && content[end - 1] === 0) end--;
-  texts.push(content.subarray(i, end));
+  while (+padded && end > i && content[end - 1] === 0) end--;
+  examples.push(content.subarray(i, end));
 }
 const answer = [];
 if (!+repeats) {
-  answer.push(new BigInt64Array([BigInt(texts.length), BigInt(model.labels.length)]));
-  for (const text of texts) answer.push(model.probabilities(text));
+  answer.push(new BigInt64Array([BigInt(examples.length), BigInt(model.labels.length)]));
+  for (const example of examples) answer.push(model.probabilities(example));
 } else {
-  model.probabilities(texts[0] ?? new Uint8Array());
+  if (examples.length) model.probabilities(examples[0]);
   for (let repeat = 0; repeat < +repeats; repeat++) {
-    answer.push(Float64Array.from(texts, (text) => {
+    answer.push(Float64Array.from(examples, (example) => {
       const begin = process.hrtime.bigint();
-      model.probabilities(text);
+      model.probabilities(example);
       return Number(process.hrtime.bigint() - begin) / 1e3;
     }));
   }
@@ -76,7 +76,7 @@ class WasmSession:
         self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 ``[batch, max_bytes]``."""
+        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
         answer = self._run(inputs, 0)
         shape = np.frombuffer(answer[:16], np.int64)
         return np.frombuffer(answer[16:], np.float32).reshape(*shape)
@@ -86,7 +86,8 @@ class WasmSession:
         return np.frombuffer(self._run(inputs, repeats), np.float64).reshape(repeats, len(inputs))
 
     def _run(self, inputs: Inputs, repeats: int) -> bytes:
-        arguments = (str(self._folder.resolve()), str(inputs.shape[1]), str(repeats))
+        length = math.prod(inputs.shape[1:])
+        arguments = (str(self._folder.resolve()), str(length), str(repeats), str(int(inputs.dtype != np.uint8)))
         result = subprocess.run(
             ["node", "--input-type=module", "--eval", _DRIVER, "--", *arguments],
             input=inputs.astype(np.uint8).tobytes(),

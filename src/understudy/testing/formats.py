@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from understudy.bundle import Bundle, write_bundle
-from understudy.errors import UnderstudyError
+from understudy.errors import InputError, UnderstudyError
 from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, Inputs, Session
 from understudy.program.interpreter import run
-from understudy.program.ops import Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
+from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
-from understudy.testing.programs import SEQUENCE, TEXTS, UTTERANCE, crooked_program, sequence_program, utterance_program
+from understudy.testing.image_programs import image_program, pictures
+from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
 
 NAME = "tiny"
 LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "größe 中文", "</script>")
 """A label for each class of ``sequence_program``; whatever a file does with them, they must come out as they are."""
+
+
+Reads = Literal["text", "image"]
+READS: tuple[Reads, ...] = ("text", "image")
+
+
+def reads(program: Program) -> Reads:
+    """Return what goes into ``program``."""
+    return "image" if isinstance(program.source, Image) else "text"
 
 
 @dataclass(frozen=True)
@@ -32,17 +42,50 @@ class Case:
     program: Program
 
 
-def _cases() -> tuple[Case, ...]:
+def _short(max_bytes: int, max_words: int) -> Program:
+    """Return a program for texts that end early, in bytes or in words."""
+    program = sequence_program()
+    projection = replace(SEQUENCE, max_bytes=max_bytes, max_words=max_words)
+    return replace(program, nodes=(ProjectText("bytes", "features", projection), *program.nodes[1:]))
+
+
+def _twice_read_window() -> Program:
+    """Return a program with layers of different bits on one window."""
+    wide, narrow = sequence_program(bits=8), sequence_program(bits=4, seed=1)
+    nodes = list(wide.nodes)
+    at = next(i for i, node in enumerate(nodes) if isinstance(node, Window))
+    other = next(node for node in narrow.linears if node.input == nodes[at].output)
+    nodes.insert(at + 1, replace(other, output="context4"))
+    pool = nodes[at + 3]
+    assert isinstance(pool, MaxPool)
+    nodes[at + 3] = replace(pool, input="context4")
+    return Program(tuple(nodes), {**wide.quantization, "context4": wide.quantization["context"]})
+
+
+def _text_cases() -> tuple[Case, ...]:
     found = [Case(f"crooked-{bits}", crooked_program(bits=bits)) for bits in (4, 8)]
     for bits in (4, 8):
         for per_channel in (False, True):
             how = f"{bits}-{'channel' if per_channel else 'tensor'}"
             found.append(Case(f"sequence-{how}", sequence_program(bits=bits, per_channel=per_channel)))
             found.append(Case(f"utterance-{how}", utterance_program(bits=bits, per_channel=per_channel)))
-    return tuple(found)
+    found += [Case(f"short-{size}-{words}", _short(size, words)) for size, words in ((1, 1), (2, 3), (7, 7), (33, 2))]
+    return (*found, Case("window-read-twice", _twice_read_window()))
 
 
-CASES = _cases()
+TEXT_CASES = _text_cases()
+IMAGE_CASES = (
+    Case("image-channel", image_program()),
+    Case("image-4-tensor", image_program(bits=4, per_channel=False)),
+    Case("image-tensor", image_program(per_channel=False)),
+    Case("image-4-channel", image_program(bits=4)),
+    Case("image-digits", image_program(shape=(28, 28, 1), channels=16)),
+    Case("image-uneven-padding", image_program(padding=(2, 0, 1, 2))),
+    Case("image-no-padding", image_program(padding=(0, 0, 0, 0), shape=(30, 30, 1))),
+    Case("image-tall-kernel", image_program(kernel=(5, 3), stride=1)),
+    Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
+)
+CASES = (*TEXT_CASES, *IMAGE_CASES)
 """Programs that together have every node, both widths of weights and both kinds of scales."""
 
 
@@ -62,8 +105,6 @@ FEATURES = (
     Features("pairs", ("skip2",), (2,)),
     Features("all", ("skip0", "character", "skip1", "word"), (1, 5)),
 )
-SHORT = ((1, 1), (2, 3), (7, 7), (33, 2))
-"""(max_bytes, max_words) of texts that end early."""
 
 
 def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Inputs:
@@ -79,11 +120,24 @@ def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Inputs:
     )
 
 
+def examples(program: Program) -> Inputs:
+    """Return odd examples of what ``program`` reads."""
+    source = program.source
+    return pictures(program, 100) if isinstance(source, Image) else texts_as_bytes(source.projection.max_bytes)
+
+
 def opened(exporter: Exporter, program: Program, folder: Path, *, labels: Sequence[str] | None = None) -> Session:
     """Write the files of ``program`` to ``folder`` and return a session on them."""
     for filename, content in exporter.export(program, name=NAME, labels=labels).items():
         (folder / filename).write_bytes(content)
     return exporter.open(folder, name=NAME)
+
+
+def small_program(kind: Reads, *, bits: int = 8, width: int = 12, seed: int = 0) -> Program:
+    """Return a program with seven classes that reads texts or images."""
+    if kind == "image":
+        return image_program(bits=bits, channels=width, seed=seed)
+    return sequence_program(bits=bits, width=width, seed=seed)
 
 
 def feature_program(projection: TextProjection) -> Program:
@@ -95,48 +149,43 @@ def feature_program(projection: TextProjection) -> Program:
     return Program(nodes, {"features": Quantization(1.0, 0), "logits": Quantization(1.0, 0)})
 
 
-def _twice_read_window() -> Program:
-    """Return a program with layers of different bits on one window."""
-    wide, narrow = sequence_program(bits=8), sequence_program(bits=4, seed=1)
-    nodes = list(wide.nodes)
-    at = next(i for i, node in enumerate(nodes) if isinstance(node, Window))
-    other = next(node for node in narrow.linears if node.input == nodes[at].output)
-    nodes.insert(at + 1, replace(other, output="context4"))
-    pool = nodes[at + 3]
-    assert isinstance(pool, MaxPool)
-    nodes[at + 3] = replace(pool, input="context4")
-    return Program(tuple(nodes), {**wide.quantization, "context4": wide.quantization["context"]})
-
-
 class FormatSuite:
     """Every test that a format must pass.
 
-    Implementers: give ``exporter``; take fewer ``cases`` and ``features`` only where a file takes long to build.
+    Implementers: give ``exporter``; say what it ``reads`` where it cannot hold both; take fewer ``cases`` and ``features`` only
+    where a file takes long to build.
 
     Attributes:
         exporter: the format.
+        reads: what its models may read; others it refuses.
         cases: programs whose integer logits must be right.
         features: projections that must be right.
         counts_files: what counts against a budget is the length of all files; False where it is something else.
     """
 
     exporter: Exporter
+    reads: Sequence[Reads] = ("text", "image")
     cases: Sequence[Case] = CASES
     features: Sequence[Features] = FEATURES
     counts_files = True
 
     @classmethod
     def pytest_generate_tests(cls, metafunc: Any) -> None:
-        """Give each test that asks for one a case, or a projection."""
-        if "case" in metafunc.fixturenames:
-            metafunc.parametrize("case", cls.cases, ids=[case.name for case in cls.cases])
-        if "features_case" in metafunc.fixturenames:
-            metafunc.parametrize("features_case", cls.features, ids=[features.name for features in cls.features])
+        """Give each test that asks for one a case, a projection, or what is read."""
+        kinds = [kind for kind in READS if kind in cls.reads]
+        cases = [case for case in cls.cases if reads(case.program) in cls.reads]
+        given: dict[str, tuple[Sequence[object], list[str]]] = {
+            "case": (cases, [case.name for case in cases]),
+            "features_case": (cls.features, [features.name for features in cls.features]),
+            "kind": (kinds, list(kinds)),
+        }
+        for name, (values, ids) in given.items():
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, values, ids=ids)
 
     def test_integer_logits_equal_the_interpreters(self, case: Case, tmp_path: Path) -> None:
-        """Labels and integer logits are equal on odd texts and random bytes."""
-        byte_ids = texts_as_bytes(case.program.projection.max_bytes)
-        result = verify_file(case.program, opened(self.exporter, case.program, tmp_path), byte_ids)
+        """Labels and integer logits are equal on odd texts and random bytes, or on odd images."""
+        result = verify_file(case.program, opened(self.exporter, case.program, tmp_path), examples(case.program))
         assert result.reason is None
         assert result.agreement == 1.0
         assert result.max_probability_difference < 1e-6
@@ -154,55 +203,52 @@ class FormatSuite:
         # sums over a text may differ so much that float32 probabilities cannot show all of them; the small ones are compared
         assert result.reason is None
 
-    @pytest.mark.parametrize(("max_bytes", "max_words"), SHORT)
-    def test_short_texts_and_few_words(self, max_bytes: int, max_words: int, tmp_path: Path) -> None:
-        """A window of bytes or words that is cut early changes nothing."""
-        program = sequence_program()
-        projection = replace(SEQUENCE, max_bytes=max_bytes, max_words=max_words)
-        program = replace(program, nodes=(ProjectText("bytes", "features", projection), *program.nodes[1:]))
-        result = verify_file(program, opened(self.exporter, program, tmp_path), texts_as_bytes(max_bytes))
-        assert result.reason is None
-        assert result.agreement == 1.0
+    def test_it_holds_what_it_says_and_refuses_the_rest(self) -> None:
+        """What a format cannot hold is refused with one line, before anything is written."""
+        for kind in READS:
+            program = small_program(kind)
+            if kind in self.reads:
+                assert self.exporter.byte_table(program, name=NAME)
+                continue
+            for refuse in (self.exporter.export, self.exporter.byte_table):
+                with pytest.raises(InputError, match="received ") as caught:
+                    refuse(program, name=NAME)
+                assert "\n" not in str(caught.value)
 
-    def test_a_window_that_is_read_twice(self, tmp_path: Path) -> None:
-        """Layers of different bits on one window, and a pool on it."""
-        program = _twice_read_window()
-        assert verify_file(program, opened(self.exporter, program, tmp_path), texts_as_bytes(64)).reason is None
-
-    def test_bytes_are_a_function_of_the_arguments_and_the_table_adds_up(self) -> None:
+    def test_bytes_are_a_function_of_the_arguments_and_the_table_adds_up(self, kind: Reads) -> None:
         """The same program gives the same bytes, and what counts against a budget depends on shapes alone."""
-        for program in (sequence_program(), utterance_program(bits=4)):
-            files = self.exporter.export(program, name=NAME, labels=LABELS)
-            assert self.exporter.filename in files
-            assert files == self.exporter.export(program, name=NAME, labels=LABELS)
-            rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)
-            assert all(size >= 0 for _, size in rows)
-            if self.counts_files:
-                assert sum(size for _, size in rows) == sum(map(len, files.values()))
-        tables = [self.exporter.byte_table(sequence_program(seed=seed), name=NAME, labels=LABELS) for seed in (0, 1)]
-        assert tables[0] == tables[1]
+        program = small_program(kind, bits=4)
+        files = self.exporter.export(program, name=NAME, labels=LABELS)
+        assert self.exporter.filename in files
+        assert files == self.exporter.export(program, name=NAME, labels=LABELS)
+        rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)
+        assert all(size >= 0 for _, size in rows)
+        if self.counts_files:
+            assert sum(size for _, size in rows) == sum(map(len, files.values()))
+        assert rows == self.exporter.byte_table(small_program(kind, bits=4, seed=1), name=NAME, labels=LABELS)
 
-    def test_four_bits_save_half_of_the_weights(self) -> None:
+    def test_four_bits_save_half_of_the_weights(self, kind: Reads) -> None:
         """A 4-bit layer costs about half of an 8-bit one."""
         eight, four = (
-            sum(size for _, size in self.exporter.byte_table(sequence_program(bits=bits, width=32), name=NAME))
+            sum(size for _, size in self.exporter.byte_table(small_program(kind, bits=bits, width=32), name=NAME))
             for bits in (8, 4)
         )
-        assert eight - four >= 0.45 * sum(linear.weight.size for linear in sequence_program(width=32).linears)
+        assert eight - four >= 0.45 * sum(linear.weight.size for linear in small_program(kind, width=32).linears)
 
-    def test_shapes_and_types_of_a_session(self, tmp_path: Path) -> None:
-        """Float32 probabilities that add up to one, also for no texts."""
-        session = opened(self.exporter, utterance_program(), tmp_path)
-        answer = session.predict(encode(["one", "two", "three"], max_bytes=UTTERANCE.max_bytes))
+    def test_shapes_and_types_of_a_session(self, kind: Reads, tmp_path: Path) -> None:
+        """Float32 probabilities that add up to one, also for no examples."""
+        program = small_program(kind)
+        session = opened(self.exporter, program, tmp_path)
+        answer = session.predict(examples(program)[:3])
         assert answer.dtype == np.float32
         assert answer.shape == (3, 7)
         assert np.allclose(answer.sum(axis=1), 1)
-        assert session.predict(np.zeros((0, 64), np.int32)).shape == (0, 7)
+        assert session.predict(examples(program)[:0]).shape == (0, 7)
         assert session.runtime
 
-    def test_a_bundle_holds_it(self, tmp_path: Path) -> None:
+    def test_a_bundle_holds_it(self, kind: Reads, tmp_path: Path) -> None:
         """A bundle with this format opens, verifies itself and predicts."""
-        program = sequence_program()
+        program = small_program(kind)
         exports = {self.exporter.format: self.exporter.export(program, name=NAME, labels=LABELS)}
         digest = "0" * 64
         write_bundle(
@@ -218,8 +264,9 @@ class FormatSuite:
         bundle = Bundle.open(tmp_path / "b")
         assert bundle.formats == (self.exporter.format,)
         assert bundle.verify(self.exporter.format).verified
-        expected = run(program, encode(TEXTS, max_bytes=64)).probabilities
-        predictions = bundle.predict(TEXTS)
+        images = isinstance(program.source, Image)
+        expected = run(program, examples(program) if images else encode(TEXTS, max_bytes=64)).probabilities
+        predictions = bundle.predict(pictures(program, 100) if images else TEXTS)
         assert [p.label for p in predictions] == [LABELS[i] for i in expected.argmax(axis=1)]
         (entry,) = [entry for entry in bundle.manifest.files.values() if entry.format]
         rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)
@@ -228,7 +275,7 @@ class FormatSuite:
 
     def test_damaged_files_are_refused(self, tmp_path: Path) -> None:
         """A file that ends early, or is something else, gives one line and no wrong answers."""
-        files = self.exporter.export(sequence_program(), name=NAME, labels=LABELS)
+        files = self.exporter.export(small_program(self.reads[0]), name=NAME, labels=LABELS)
         content = files[self.exporter.filename]
         for filename, intact in files.items():
             (tmp_path / filename).write_bytes(intact)

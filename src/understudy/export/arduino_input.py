@@ -1,0 +1,120 @@
+"""What differs between the Arduino libraries of text and image classifiers.
+
+Every text here is a template with ``{library}`` and ``{upper}``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from understudy.export.c_input import TEXT as C_TEXT
+from understudy.export.c_input import c_input
+from understudy.program.ops import Program
+
+
+@dataclass(frozen=True)
+class ArduinoInput:
+    """One kind of input.
+
+    Attributes:
+        what: in every file's first line.
+        reads: what goes in, for the library manager.
+        parameter: the first one of the classify function.
+        argument: its name.
+        comment: lines of the header that say what stands there, and what the function returns.
+        call: that parameter as the C model takes it.
+        sketch: the example.
+    """
+
+    what: str
+    reads: str
+    parameter: str
+    argument: str
+    comment: str
+    call: str
+    sketch: str
+
+
+_TEXT = ArduinoInput(
+    what="a text",
+    reads="Raw UTF-8 text",
+    parameter="const char *text",
+    argument="text",
+    comment="""\
+/* Write the probability of each class to `scores` and return the best class's index, or -1 where a pointer is null.
+ * `text` is UTF-8, `length` bytes; the first {upper}_MAX_BYTES are read. Not reentrant. */""",
+    call="(const uint8_t *)text",
+    sketch="""\
+// Type a line into the serial monitor; the board answers with the best class and its probability.
+#include <{library}.h>
+
+static char line[{upper}_MAX_BYTES + 1];
+static float scores[{upper}_CLASSES];
+static size_t length = 0;
+
+void setup() {{
+    Serial.begin(115200);
+}}
+
+void loop() {{
+    while (Serial.available() > 0) {{
+        const char letter = (char)Serial.read();
+        if (letter != '\\n') {{
+            if (length < {upper}_MAX_BYTES) {{
+                line[length++] = letter;
+            }}
+            continue;
+        }}
+        const int best = {library}_classify(line, length, scores);
+        Serial.print({library}_label(best));
+        Serial.print('\\t');
+        Serial.println(scores[best], 4);
+        length = 0;
+    }}
+}}
+""",
+)
+
+_IMAGE = ArduinoInput(
+    what="an image",
+    reads="Raw pixels",
+    parameter="const unsigned char *pixels",
+    argument="pixels",
+    comment="""\
+/* Write the probability of each class to `scores` and return the best class's index, -1 where a pointer is null, or -2 where
+ * `length` is not {upper}_PIXELS. `pixels` is an image, row by row, the channels of a pixel beside each other.
+ * Not reentrant. */""",
+    call="pixels",
+    sketch="""\
+// Send images over the serial port, {upper}_PIXELS bytes each: row by row, the channels of a pixel beside each other. The board
+// answers with the best class and its probability. With a camera, fill `pixels` from its frame instead.
+#include <{library}.h>
+
+static unsigned char pixels[{upper}_PIXELS];
+static float scores[{upper}_CLASSES];
+static size_t length = 0;
+
+void setup() {{
+    Serial.begin(115200);
+}}
+
+void loop() {{
+    while (Serial.available() > 0) {{
+        pixels[length++] = (unsigned char)Serial.read();
+        if (length < {upper}_PIXELS) {{
+            continue;
+        }}
+        const int best = {library}_classify(pixels, length, scores);
+        Serial.print({library}_label(best));
+        Serial.print('\\t');
+        Serial.println(scores[best], 4);
+        length = 0;
+    }}
+}}
+""",
+)
+
+
+def arduino_input(program: Program) -> ArduinoInput:
+    """Return what ``program`` reads."""
+    return _TEXT if c_input(program) is C_TEXT else _IMAGE

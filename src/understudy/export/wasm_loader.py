@@ -1,0 +1,57 @@
+"""The JavaScript beside a WebAssembly module: one loader for texts, one for images, of the template ``model.mjs.in``."""
+
+from __future__ import annotations
+
+import string
+from importlib import resources
+
+from understudy.program.ops import Image, Program
+
+LOADER = "model.mjs"
+
+_TEXT = {
+    "what": "text",
+    "argument": "text",
+    "size": "maxBytes",
+    "usage": ' *   model.predict("some text");      // [{ label, score }, ...], the best first',
+    "opening": """\
+  const { name, labels, max_bytes: maxBytes } = JSON.parse(new TextDecoder().decode(about));
+  const input = new Uint8Array(exports.memory.buffer, exports.input.value, maxBytes);
+  const encoder = new TextEncoder();""",
+    "probabilities": """\
+  /** A probability for each label, of a string or of UTF-8 bytes; only the first maxBytes bytes are read. */
+  function probabilities(text) {
+    const bytes = (typeof text === "string" ? encoder.encode(text) : text).subarray(0, maxBytes);
+    input.set(bytes);""",
+}
+_IMAGE = {
+    "what": "image",
+    "argument": "bytes",
+    "size": "shape",
+    "usage": """\
+ *   model.shape;                     // [height, width, channels]
+ *   model.predict(pixels);           // [{ label, score }, ...], the best first
+ *
+ * Pixels are a Uint8Array, row by row, the channels of a pixel beside each other.""",
+    "opening": """\
+  const { name, labels, shape } = JSON.parse(new TextDecoder().decode(about));
+  const size = shape[0] * shape[1] * shape[2];
+  const input = new Uint8Array(exports.memory.buffer, exports.input.value, size);""",
+    "probabilities": """\
+  /** A probability for each label, of the bytes of an image. */
+  function probabilities(bytes) {
+    if (bytes.length !== size) throw new RangeError(`an image has ${size} bytes: received ${bytes.length}`);
+    input.set(bytes);""",
+}
+
+
+class _Template(string.Template):
+    """Text with ``@name`` where something is filled in, because JavaScript has its own use for the dollar."""
+
+    delimiter = "@"
+
+
+def wasm_loader(program: Program) -> bytes:
+    """Return the loader for modules that read what ``program`` reads."""
+    template = _Template(resources.files(__package__).joinpath(f"{LOADER}.in").read_text(encoding="utf-8"))
+    return template.substitute(_IMAGE if isinstance(program.source, Image) else _TEXT).encode()
