@@ -1,6 +1,9 @@
 // Drives Chromium over its debugging pipe: node browser.mjs URL STEPS, where STEPS is JSON. A step is {"wait": expression that
-// becomes true}, {"type": text}, {"key": name}, {"evaluate": expression} or {"dark": true}. Prints what the evaluations gave.
+// becomes true}, {"type": text}, {"key": name, "shift": true}, {"drag": [[x, y], ...]} in fractions of the element "on",
+// {"file": path, "on": selector}, {"evaluate": expression}, {"do": expression}, {"screenshot": path}, {"dark": true} or {"width": pixels}.
+// Prints what the evaluations gave.
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 
 const [url, steps] = process.argv.slice(2);
 const arguments_ = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "about:blank"];
@@ -39,6 +42,10 @@ try {
   if (JSON.parse(steps).some((step) => step.dark)) {
     await inPage("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });
   }
+  const { width } = JSON.parse(steps).find((step) => step.width) ?? {};
+  if (width) {
+    await inPage("Emulation.setDeviceMetricsOverride", { width, height: 900, deviceScaleFactor: 1, mobile: false });
+  }
   await inPage("Page.navigate", { url });
   const answers = [];
   for (const step of JSON.parse(steps)) {
@@ -50,9 +57,25 @@ try {
     } else if (step.type) {
       await inPage("Input.insertText", { text: step.type });
     } else if (step.key) {
-      const enter = step.key === "Enter" ? { text: "\r", windowsVirtualKeyCode: 13 } : { windowsVirtualKeyCode: 9 };
-      await inPage("Input.dispatchKeyEvent", { type: "keyDown", key: step.key, code: step.key, ...enter });
-      await inPage("Input.dispatchKeyEvent", { type: "keyUp", key: step.key, code: step.key, ...enter });
+      const codes = { Enter: 13, Tab: 9, ArrowLeft: 37, ArrowUp: 38, ArrowRight: 39, ArrowDown: 40, Delete: 46 };
+      const key = { key: step.key, code: step.key, modifiers: step.shift ? 8 : 0, windowsVirtualKeyCode: codes[step.key] };
+      await inPage("Input.dispatchKeyEvent", { type: "keyDown", ...key, ...(step.key === "Enter" && { text: "\r" }) });
+      await inPage("Input.dispatchKeyEvent", { type: "keyUp", ...key });
+    } else if (step.drag) {
+      const box = await evaluate(`document.querySelector("${step.on}").getBoundingClientRect().toJSON()`);
+      const points = step.drag.map(([x, y]) => ({ x: box.x + x * box.width, y: box.y + y * box.height }));
+      const mouse = (type, point) => inPage("Input.dispatchMouseEvent", { type, ...point, button: "left", buttons: 1, clickCount: 1 });
+      await mouse("mousePressed", points[0]);
+      for (const point of points.slice(1)) await mouse("mouseMoved", point);
+      await mouse("mouseReleased", points.at(-1));
+    } else if (step.file) {
+      const { result } = await inPage("Runtime.evaluate", { expression: `document.querySelector("${step.on}")` });
+      await inPage("DOM.setFileInputFiles", { files: [step.file], objectId: result.objectId });
+    } else if (step.screenshot) {
+      const { data } = await inPage("Page.captureScreenshot", { captureBeyondViewport: true });
+      writeFileSync(step.screenshot, Buffer.from(data, "base64"));
+    } else if (step.do) {
+      await evaluate(step.do);
     } else if (step.evaluate) {
       answers.push(await evaluate(step.evaluate));
     }

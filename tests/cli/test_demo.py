@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from bundles import LABELS, make_bundle
 from command import COMMAND, contents, understudy
+from pages import READY, in_browser
 from programs import sequence_program
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
@@ -25,8 +24,6 @@ from wasm_tools import needs_wasm
 
 pytestmark = needs_wasm
 THRESHOLD = 0.45
-BROWSER = Path(__file__).resolve().parents[1] / "browser.mjs"
-READY = {"wait": "document.getElementById('first')?.textContent.includes('ms')"}
 BEST = "document.getElementById('best').textContent"
 
 
@@ -50,17 +47,6 @@ def url(bundle: Path) -> Iterator[str]:
         yield json.loads(printed)["url"]
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
-
-
-def in_browser(url: str, *steps: dict[str, Any]) -> list[Any]:
-    for needed in ("node", "chromium"):
-        if shutil.which(needed) is None:
-            pytest.skip(f"this test needs {needed}")
-    command = ["node", str(BROWSER), url, json.dumps(steps)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 0, result.stderr
-    answers: list[Any] = json.loads(result.stdout)
-    return answers
 
 
 def expected(text: str) -> tuple[str, list[tuple[str, float]]]:

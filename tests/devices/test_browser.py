@@ -9,10 +9,17 @@ import pytest
 
 from bundles import make_bundle
 from emulators import need
+from image_programs import image_program
+from programs import sequence_program
+from understudy.data.dataset import load_dataset
 from understudy.devices import browser
 from understudy.devices.bench import bench, bundle_examples
+from understudy.devices.profile import load_profile
 from understudy.errors import InputError, SetupError, VerificationError
+from understudy.feasibility import check_budgets
+from understudy.job import job_from_arguments
 from understudy.program.interpreter import Scores
+from understudy.program.ops import Program
 
 
 def test_a_page_answers_exactly_and_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +39,26 @@ def test_a_page_answers_exactly_and_is_timed(tmp_path: Path, monkeypatch: pytest
     wrong = Scores(examples.reference.logits[::-1], examples.reference.probabilities[::-1])
     (other,) = bench(bundle, ["browser"], examples=replace(examples, reference=wrong))
     assert not other.exact
+
+
+@pytest.mark.parametrize("program", [sequence_program(), image_program()], ids=["text", "image"])
+def test_a_bundles_own_webassembly_is_what_runs(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("chromium", "clang", "wasm-ld", "node")
+    monkeypatch.setattr(browser, "BATCH_MILLISECONDS", 1)
+    bundle = make_bundle(tmp_path / "b", program=program, formats=("wasm",))
+    monkeypatch.setattr(browser, "compile_c", None)
+    (found,) = bench(bundle, ["browser"], examples=bundle_examples(bundle))
+    assert found.exact
+    assert found.format == "wasm"
+    assert found.runtime.endswith(", WebAssembly")
+
+
+def test_device_browser_writes_webassembly_and_says_what_that_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_profile("browser").formats.names == ("wasm", "onnx")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    job = job_from_arguments("tests/data/tiny.csv", devices=("browser",))
+    with pytest.raises(SetupError, match="writing WebAssembly needs clang and lld: received clang not found; install both"):
+        check_budgets(job, load_dataset(job))
 
 
 def test_a_browser_that_says_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

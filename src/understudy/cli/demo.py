@@ -1,4 +1,4 @@
-"""``understudy demo``: one static page that runs a bundle's WebAssembly model as you type."""
+"""``understudy demo``: one static page that runs a bundle's WebAssembly model as you type or draw."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def demo(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a bundle in a page that runs it as you type.
+    """Show a bundle in a page that runs it as you type, or on what you draw or drop.
 
     The page works offline and sends nothing. Where the bundle holds no WebAssembly model, one is made for the page.
     """

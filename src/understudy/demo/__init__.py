@@ -1,1 +1,1 @@
-"""One static page that runs a bundle's WebAssembly model as you type."""
+"""One static page that runs a bundle's WebAssembly model as you type or draw."""

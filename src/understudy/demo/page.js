@@ -1,12 +1,11 @@
 import { load } from "./model.mjs";
 
 const SHOWN = 5;
+const NOTHING = "nothing yet";
 const MOST_CALLS = 4096; // a clock that stands still must not hold the page up
 const element = (id) => document.getElementById(id);
 const { threshold } = JSON.parse(element("about").textContent);
-const input = element("text");
 const more = element("more");
-const encoder = new TextEncoder();
 let showAll = false;
 let timer;
 
@@ -35,27 +34,28 @@ function row({ label, score }) {
   return item;
 }
 
-function answer(model) {
-  const text = input.value;
-  const length = encoder.encode(text).length;
-  const scores = model.predict(text);
-  const known = threshold === null || scores[0].score >= threshold;
-  element("best").textContent = known ? visible(scores[0].label) : "none of these";
+/** Show what the model says about `example`; null is none. */
+function answer(model, example) {
+  const scores = example ? model.predict(example) : [];
+  const known = scores.length && (threshold === null || scores[0].score >= threshold);
+  element("best").textContent = known ? visible(scores[0].label) : scores.length ? "none of these" : NOTHING;
   element("best").classList.toggle("none", !known);
   element("scores").replaceChildren(...scores.slice(0, showAll ? scores.length : SHOWN).map(row));
   more.hidden = scores.length <= SHOWN;
   more.textContent = showAll ? `Show the best ${SHOWN}` : `Show all ${scores.length} classes`;
   more.setAttribute("aria-expanded", String(showAll));
-  const cut = length > model.maxBytes ? `, the first ${model.maxBytes} are read` : ` of ${model.maxBytes} that are read`;
-  element("read").textContent = `${length} bytes${cut}`;
+}
+
+function complain(problem) {
+  element("problem").hidden = !problem;
+  element("problem").textContent = problem;
 }
 
 /** Show the time for one answer: of as many calls as fill ten milliseconds, because a browser's clock is coarse. */
-function measure(model) {
-  const bytes = encoder.encode(input.value);
+function measure(model, example) {
   for (let calls = 1; calls <= MOST_CALLS; calls *= 2) {
     const begin = performance.now();
-    for (let i = 0; i < calls; i++) model.probabilities(bytes);
+    for (let i = 0; i < calls; i++) model.probabilities(example);
     const spent = performance.now() - begin;
     if (spent >= 10) {
       const time = (1000 * spent) / calls;
@@ -67,21 +67,19 @@ function measure(model) {
 
 try {
   const model = await load();
-  input.value ||= decodeURIComponent(location.hash.slice(1));
-  answer(model);
+  let example = null;
+  connect(model, (given) => {
+    example = given;
+    answer(model, example);
+    clearTimeout(timer);
+    if (example) timer = setTimeout(measure, 150, model, example);
+  });
   const [arrived] = performance.getEntriesByType("navigation");
   element("first").textContent = `${(performance.now() - arrived.responseEnd).toFixed(0)} ms`;
-  input.addEventListener("input", () => {
-    answer(model);
-    clearTimeout(timer);
-    timer = setTimeout(measure, 150, model);
-  });
   more.addEventListener("click", () => {
     showAll = !showAll;
-    answer(model);
+    answer(model, example);
   });
-  timer = setTimeout(measure, 150, model);
 } catch (error) {
-  element("problem").hidden = false;
-  element("problem").textContent = `The model could not be loaded: ${error.message}`;
+  complain(`The model could not be loaded: ${error.message}`);
 }

@@ -15,6 +15,8 @@ from understudy.files import write_bytes
 from understudy.units import format_bytes
 
 PAGE, MODULE = "index.html", "model.wasm"
+DRAWABLE_SIDE = 64
+"""Larger images, and colour ones, are pictures, not drawings."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class About:
 
     name: str
     classes: int
+    shape: tuple[int, int, int] | None
     threshold: float | None
     wasm_bytes: int
     loader_bytes: int
@@ -32,9 +35,16 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
     """Return file name to content of a page for ``bundle``: its own WebAssembly model, or one that is made for the page.
 
     Raises:
+        InputError: the model reads images of which a browser has none.
         SetupError: the bundle holds no WebAssembly model, and what writes one is not installed.
         BundleError: the bundle holds neither a WebAssembly model nor its program.
     """
+    shape = bundle.manifest.image_shape
+    if shape is not None and shape[2] not in (1, 3):
+        raise InputError(
+            f"a page has grey or colour pictures: received bundle={str(bundle.folder)!r} with channels={shape[2]}; "
+            "use understudy predict with an .npz"
+        )
     if "wasm" in bundle.formats:
         files = {name: (bundle.folder / name).read_bytes() for name in (MODULE, LOADER)}
     else:
@@ -42,6 +52,7 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
     about = About(
         name=bundle.manifest.name,
         classes=len(bundle.labels),
+        shape=shape,
         threshold=bundle.manifest.threshold,
         wasm_bytes=len(files[MODULE]),
         loader_bytes=len(files[LOADER]),
@@ -81,4 +92,6 @@ def _render(about: About) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["size"] = format_bytes
-    return environment.get_template("page.html.j2").render(about=asdict(about))
+    drawable = about.shape is not None and about.shape[2] == 1 and max(about.shape) <= DRAWABLE_SIDE
+    scripts = (*(("resize.js", "image_input.js") if about.shape else ("text_input.js",)), "page.js")
+    return environment.get_template("page.html.j2").render(about=asdict(about), drawable=drawable, scripts=scripts)
