@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
+import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from c_programs import random_program
+from image_programs import image_program
 from programs import sequence_program
 from understudy.errors import BundleError
 from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
-from understudy.program.ops import Linear, Program, ProjectText, Quantization, Softmax
+from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax
 from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.testing import CASES, FEATURES, Case, FormatSuite
 from wasm_tools import needs_wasm
@@ -127,3 +132,62 @@ def test_damaged_files_are_refused(format_name: str, tmp_path: Path, capfd: pyte
             found.open(tmp_path, name="x")
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().out == ""
+
+
+def test_a_file_without_operators_takes_at_most_500_bytes(format_name: str, found: Exporter) -> None:
+    """What is left of a real file when every stored number, tensor and operator is taken out but input and output."""
+    content = found.export(image_program(), name="x")[found.filename]
+    rest = (_onnx_rest if format_name == "onnx" else _litert_rest)(content)
+    assert 50 < len(rest) <= 500
+
+
+def _onnx_rest(content: bytes) -> bytes:
+    model = onnx.load_model_from_string(content)
+    for records in (model.graph.node, model.graph.initializer, model.graph.value_info):
+        del records[:]
+    return bytes(model.SerializeToString())
+
+
+def _litert_rest(content: bytes) -> bytes:
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    [graph] = model.subgraphs
+    graph.tensors = [graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]]
+    graph.inputs, graph.outputs, graph.operators, model.operatorCodes = [0], [1], [], []
+    model.buffers = model.buffers[:1]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
+@pytest.mark.parametrize(
+    ("name", "channel_bytes", "factor"), [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25)]
+)
+def test_a_further_layer_costs_its_numbers_and_a_short_record(
+    name: str, channel_bytes: int, factor: float, image: bool
+) -> None:
+    """A chain of equal layers: no layer may cost more because there are others.
+
+    A channel has a bias and a scale; in graphs it has scale and zero point twice, of weights and of biases. In base 85 a byte
+    takes 1.25.
+    """
+    sizes = [sum(size for _, size in exporter(name).byte_table(_chain(count, image=image), name="x")) for count in (3, 4, 5)]
+    numbers = 16 * 16 + 16 * channel_bytes
+    for before, after in itertools.pairwise(sizes):
+        assert after - before <= numbers * factor + 120
+
+
+def _chain(count: int, *, image: bool) -> Program:
+    """Return a program of ``count`` layers of the same shape."""
+    rng = np.random.default_rng(0)
+    projection = TextProjection((FeatureGroup("character", 16),), max_bytes=32, max_words=8, pooling="utterance")
+    begin = (
+        (Image("pixels", "image", (2, 2, 16)), MaxPool("image", "l0")) if image else (ProjectText("bytes", "l0", projection),)
+    )
+    scheme = {"image": Image.quantization, "l0": begin[0].quantization}
+    layers = []
+    for i in range(count):
+        weight, scale = rng.integers(-127, 128, (16, 16)).astype(np.int8), rng.uniform(0.01, 0.02, 16).astype(np.float32)
+        layers.append(Linear(f"l{i}", f"l{i + 1}", weight, rng.integers(0, 99, 16).astype(np.int32), True, weight_scale=scale))
+        scheme[f"l{i + 1}"] = Quantization(float(np.float32(0.01 + 0.001 * i)), -128)
+    return Program((*begin, *layers, Softmax(f"l{count}", "probabilities")), scheme)

@@ -15,6 +15,7 @@ from markupsafe import escape
 
 from bundles import LABELS, NAME, make_bundle
 from families import clinc_like_family
+from image_programs import image_program, pictures
 from programs import sequence_program
 from understudy.family import Member
 from understudy.program.interpreter import run
@@ -112,6 +113,28 @@ def test_programs_of_the_other_formats_answer_as_the_reference_does(
     (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")
     for text in TEXTS:
         check_labelled(output([command, snippet.filename, text], tmp_path), text, threshold=threshold)
+
+
+@pytest.mark.parametrize("threshold", [None, THRESHOLD], ids=["no threshold", "threshold"])
+@pytest.mark.parametrize(
+    ("platform", "command"),
+    [("Python, NumPy", sys.executable), pytest.param("WebAssembly", "node", marks=needs_wasm)],
+)
+def test_programs_for_images_answer_as_the_reference_does(
+    tmp_path: Path, platform: str, command: str, threshold: float | None
+) -> None:
+    program = image_program()
+    files = tuple(file for file in EVERY_FORMAT.files if file.format in ("python", "wasm"))
+    recipe = {**MEMBER.recipe, "image_shape": program.source.input_shape}
+    snippet = of_platform(platform, EVERY_FORMAT.model_copy(update={"files": files, "recipe": recipe}))
+    make_bundle(tmp_path / BUDGET, program=program, formats=[snippet.format], threshold=threshold)
+    (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")
+    images = pictures(program, 3)
+    for image, scores in zip(images, run(program, images).probabilities, strict=True):
+        (tmp_path / "pixels.bin").write_bytes(image.tobytes())
+        printed = output([command, snippet.filename, "pixels.bin"], tmp_path)
+        accepted = threshold is None or scores.max() >= np.float32(threshold)
+        assert printed == f"{LABELS[scores.argmax()] if accepted else 'none of these'} {scores.max():.6f}\n"
 
 
 def _node() -> str:

@@ -64,6 +64,8 @@ _IMAGE_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_image_onnx.py", "pip install numpy onnxruntime", executed=True),
     _Template("Python, LiteRT", "litert", "predict_image_litert.py", "pip install numpy ai-edge-litert", executed=True),
     _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
+    _Template("Python, NumPy only", "python", "predict_image_numpy.py", "pip install numpy", executed=True),
+    _Template("WebAssembly, Node or browser", "wasm", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
 )
 
 
