@@ -170,7 +170,13 @@ def test_a_chosen_picture_becomes_what_predict_reads(name: str, program: Program
     expected = pixels_of(good, shape=program.source.input_shape)
     (tmp_path / "letter.png").write_text("no picture")
     wait = {"wait": f"document.getElementById('best').textContent === {json.dumps(label(program, expected))}"}
-    shown, read, problem, drawable = in_browser(
+    small = picture(tmp_path, (30, 21))
+    file = f"new File([new Uint8Array({list(small.read_bytes())})], 'small.png')"
+    dropped = (
+        f"const given = new DataTransfer(); given.items.add({file});"
+        "dispatchEvent(new DragEvent('drop', { dataTransfer: given }))"
+    )
+    shown, read, problem, drawable, again = in_browser(
         urls[name],
         READY,
         {"file": str(good), "on": "#file"},
@@ -181,8 +187,12 @@ def test_a_chosen_picture_becomes_what_predict_reads(name: str, program: Program
         {"wait": "!document.getElementById('problem').hidden"},
         {"evaluate": "document.getElementById('problem').textContent"},
         {"evaluate": "document.getElementById('pad').tabIndex === 0"},
+        {"do": dropped},
+        {"wait": "document.getElementById('read').textContent.includes('30 × 21')"},
+        PIXELS,
     )
     assert (seen(shown, channels) == expected).all()
+    assert (seen(again, channels) == pixels_of(small, shape=program.source.input_shape)).all()
     height, width, _ = program.source.input_shape
     assert read == f"cut and scaled from 131 × 90 to {width} × {height} pixels, {name}"
     assert problem == "This browser reads no picture in letter.png."
