@@ -30,7 +30,7 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, folder of class folders) or a job file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders) or a job file.",
         ),
     ],
     budget: Annotated[
