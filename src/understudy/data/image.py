@@ -15,6 +15,7 @@ import numpy.typing as npt
 from understudy.data.idx import has_part, is_idx, read_idx
 from understudy.data.image_arrays import ENDING, Images, has_array, read_arrays
 from understudy.data.image_folder import read_folder
+from understudy.data.mirror import mirror_test
 from understudy.data.splits import stratified_split
 from understudy.data.statistics import ImageStatistics, image_statistics
 from understudy.data.text import UNSEEN, label_indices
@@ -138,6 +139,7 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
     statistics = image_statistics(
         class_names,
         shape=found["train"].pixels.shape[1:],
+        mirror=mirror_test(parts["train"].content, parts["train"].labels),
         labels={name: part.labels for name, part in parts.items()},
         keys={name: [image.tobytes() for image in part.content] for name, part in parts.items()},
         sources=sources,
