@@ -13,7 +13,7 @@ from understudy.search.space import Budget, Candidate, SizeOf
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
-from understudy.training.schedule import Schedule, image_steps_for, steps_for
+from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, steps_for
 from understudy.training.task import TaskResult, TrainingTask
 from understudy.training.trainer import Brought
 from understudy.training.workers import Workers, train_all
@@ -157,6 +157,7 @@ class Plan:
         schedule = Schedule(
             dropout=candidate.dropout,
             learning_rate=candidate.learning_rate,
+            weight_decay=Schedule.weight_decay if candidate.recipe.image_shape is None else IMAGE_WEIGHT_DECAY,
             word_dropout_factor=candidate.word_dropout_factor,
         )
         texts = self.texts + (self.held_out if refit else 0)
