@@ -137,6 +137,8 @@ class Plan:
         brought: joint mode: the module that the user brought, None for a wide network made here.
         teacher_is_optional: it was trained here, and no one asked for it.
         seed: of the search and of every training.
+        epochs: passes over the texts or images, None for what their number suggests.
+        budgets: how many there are; the trainings of images share a fixed amount of work.
     """
 
     base: Recipe
@@ -151,6 +153,7 @@ class Plan:
     teacher_is_optional: bool
     seed: int
     epochs: int | None
+    budgets: int
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one."""
@@ -184,7 +187,8 @@ class Plan:
         if recipe.image_shape is None:
             return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
         work = training_work(build_student(recipe, classes=self.classes, seed=0))
-        return image_steps_for(examples, work=work, batch_size=batch_size, epochs=self.epochs)
+        students = self.budgets * (2 if self.taught else 1)
+        return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)
 
 
 class Searches:

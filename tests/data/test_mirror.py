@@ -1,11 +1,13 @@
-"""Whether images may be mirrored: yes where left and right are alike, no for digits, no where it would change the class."""
+"""Which images are mirrored: those where left and right are alike, not digits, and none where it would change the class."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from understudy.data.image import read_images
@@ -61,12 +63,20 @@ def test_few_images_of_any_shape_give_an_answer(shape: tuple[int, ...], rng: np.
     assert found.safe is (len(pixels) >= 50)
 
 
-@pytest.mark.parametrize(("name", "safe"), [("mnist", False), ("fashion_mnist", True)])
-def test_public_sets(name: str, safe: bool, shared_data: Path) -> None:
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_digits_and_clothes_know_left_from_right(name: str, shared_data: Path) -> None:
     images = read_images(shared_data / name / "t10k-images-idx3-ubyte.xz", part="test")
     assert images.labels is not None
     labels = np.array(images.labels).astype(np.int64)
-    for count in (200, 1000, 10_000):
-        for seed in range(3):
+    for count in (200, 2000):
+        for seed in range(2):
             rows = np.random.default_rng(seed).permutation(10_000)[:count]
-            assert mirror_test(images.pixels[rows], labels[rows]).safe is safe, (count, seed)
+            assert not mirror_test(images.pixels[rows], labels[rows]).safe, (count, seed)
+
+
+def test_photographs_do_not(shared_data: Path) -> None:
+    tests = np.load(shared_data / "cifar10" / "test_jpeg10000.npz")
+    packed = [tests["jpeg"][a:b].tobytes() for a, b in zip(tests["offset"][:1000], tests["offset"][1:1001], strict=True)]
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) for content in packed])
+    for count in (200, 1000):
+        assert mirror_test(pixels[:count], tests["y"][:count].astype(np.int64)).safe

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from understudy.training.corpus import ImageCorpus
-from understudy.training.schedule import MOST_EPOCHS, WORK_IN_A_TRAINING, image_steps_for
+from understudy.training.schedule import MOST_EPOCHS, WORK_IN_A_JOB, image_steps_for
 
 PIXELS = np.random.default_rng(8).integers(0, 256, (200, 14, 10, 3)).astype(np.uint8)
 
@@ -36,12 +36,13 @@ def test_images_are_moved_by_up_to_a_fourteenth_and_not_mirrored_elsewhere() -> 
 
 
 def test_a_training_of_images_ends_in_time() -> None:
-    def steps(images: int, work: int, epochs: int | None = None) -> int:
-        return image_steps_for(images, work=work, batch_size=64, epochs=epochs)
+    def steps(images: int, work: int, epochs: int | None = None, students: int = 1) -> int:
+        return image_steps_for(images, work=work, students=students, batch_size=64, epochs=epochs)
 
     assert steps(6400, 1_000_000) == MOST_EPOCHS * 100
     for work in (8_000_000, 80_000_000):
-        assert steps(50_000, work) * 64 * work <= WORK_IN_A_TRAINING < (steps(50_000, work) + 1) * 64 * work
+        assert steps(50_000, work) * 64 * work <= WORK_IN_A_JOB < (steps(50_000, work) + 1) * 64 * work
+    assert 3 * steps(50_000, 8_000_000, students=3) * 64 * 8_000_000 <= WORK_IN_A_JOB
     assert steps(10**9, 8_000_000) == steps(50_000, 8_000_000)
     assert steps(640, 10**9, epochs=7) == 70
     assert steps(10, 10**12) == 1
