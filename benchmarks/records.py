@@ -30,7 +30,7 @@ def machine() -> str:
 def command() -> str:
     """Return the command that is running; of paths only the last part, because folders of one machine say nothing."""
     given = sys.argv[1:]
-    for option in ("--results", "--work"):  # where files are kept decides no figure
+    for option in ("--results", "--work", "--out"):  # where files are kept decides no figure
         if option in given:
             at = given.index(option)
             del given[at : at + 2]

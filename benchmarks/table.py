@@ -27,6 +27,7 @@ from understudy.units import format_bytes, parse_bytes
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BASELINE = "TF-IDF + logistic regression"
 MAJORITY = "majority class"
+PIXELS = "pixels + logistic regression"
 AUROC_TARGET = 0.90
 BUSY_LOAD = 1.5
 """A load average above which times are marked: the measurement itself makes 1."""
@@ -111,6 +112,7 @@ class Results:
         )
         self.search = latest(read(folder, "search.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
+        self.images = latest(read(folder, "images.jsonl"), lambda row: (_image_configuration(row), row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}
 
@@ -397,6 +399,39 @@ def import_time(results: Results) -> str:
     return table(["command", "seconds, median", "spread"], body)
 
 
+def _image_configuration(row: Row) -> tuple[Any, ...]:
+    return (row["set"], parse_bytes(row["budget"]), row["trials"], row["epochs"] or 0, row["teacher"] is not None)
+
+
+def images(results: Results) -> str:
+    """Return what image students reached, every format by itself, beside their baselines."""
+    body = []
+    for rows in grouped(results.images, _image_configuration).values():
+        reached = statistics.median(min(row["accuracy"].values()) for row in rows)
+        target = rows[0]["target"]
+        plain = [row["plain"] for row in rows]
+        for name in rows[0]["accuracy"]:
+            sized = [row["size_bytes"][name] for row in rows]
+            body.append(
+                [
+                    rows[0]["set"],
+                    rows[0]["budget"],
+                    name,
+                    str(len(rows)),
+                    percent(row["accuracy"][name] for row in rows),
+                    NONE if target is None else f"{100 * target:.1f}",
+                    NONE if target is None else yes(reached >= target),
+                    sizes(sized),
+                    f"{100 * min(row['agreement'][name] for row in rows):.2f}",
+                    f"{round(statistics.median(row['macs'] for row in rows)):,}",
+                    percent(row["baselines"][PIXELS] for row in rows),
+                    f"{percent(found['accuracy'] for found in plain)} at {sizes(found['size_bytes'] for found in plain)}",
+                ]
+            )
+    head = ["data", "budget", "format", "seeds", "accuracy, %", "target", "met", "size", "least agreement, %", "MACs", PIXELS]
+    return table([*head, "plain network, float"], body)
+
+
 def provenance(results: Results) -> str:
     """Return where each figure comes from: the commands and the machines."""
     made = {
@@ -405,6 +440,7 @@ def provenance(results: Results) -> str:
         "latency.jsonl": (results.latency, [row["command"] for row in results.latency]),
         "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
+        "images.jsonl": (results.images, [row["command"] for row in results.images]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
     }
     body = [
@@ -446,6 +482,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "latency": latency,
     "devices": devices,
     "raw_text": raw_text,
+    "images": images,
     "import_time": import_time,
     "provenance": provenance,
 }

@@ -21,6 +21,7 @@ from understudy.report.snippets import snippets
 
 JOB = """
 budgets = ["6KB"]
+max_macs = "40k"
 [data]
 train = "digits.npz"
 [training]
@@ -51,6 +52,9 @@ def test_every_file_is_verified_and_better_than_the_baseline(finished: Path) -> 
     assert {baseline.name for baseline in family.baselines} == {"majority class", "pixels + logistic regression"}
     assert member.accuracy > 0.9
     assert member.input_bytes == 64
+    assert member.macs is not None
+    assert member.macs <= 40_000
+    assert family.data.variations == ("moved",)
     assert family.teacher is None
     assert family.data.splits["test"].examples == 180
 
@@ -158,6 +162,8 @@ def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: 
         (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "teachers are for texts so far"),
         (("compress", "digits.npz", "--budget", "6KB", "--unlabelled", "digits.npz"), "is for texts"),
         (("compress", "digits.npz", "--budget", "1KB"), "smallest reachable size"),
+        (("compress", "digits.npz", "--budget", "6KB", "--max-macs", "2k"), "received max_macs=2k, where it takes"),
+        (("compress", "digits.npz", "--budget", "6KB", "--max-macs", "lots"), "received max_macs='lots'"),
         (("compress", "digits.npz", "--budget", "6KB", "--skip-bad"), "is for folders of pictures"),
     ],
 )

@@ -290,6 +290,7 @@ COVERED: dict[str, object] = {
     "seed": 2,
     "max_bytes": 64,
     "max_words": 8,
+    "max_macs": "10M",
     "weight_bits": 4,
     "teacher": "none",
     "teacher.minimum_gain": 0.0,

@@ -4,6 +4,7 @@ import csv
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from understudy.errors import InputError, SetupError
@@ -122,3 +123,16 @@ def test_data_that_cannot_be_used_leaves_no_job_file(tmp_path: Path) -> None:
 )
 def test_budgets_grow_with_the_classes(classes: int, budgets: tuple[str, ...]) -> None:
     assert suggest_budgets(classes) == budgets
+
+
+def test_images_have_their_own_suggestions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    np.savez(tmp_path / "grey.npz", x=rng.integers(0, 256, (40, 8, 8)), y=np.arange(40) % 4)
+    np.savez(tmp_path / "colour.npz", x=rng.integers(0, 256, (40, 8, 8, 3)), y=np.arange(40) % 4)
+    job = load_job(write_job_template(tmp_path / "grey.npz", tmp_path / "grey.toml"))
+    assert (job.budgets, job.data.text, job.max_bytes) == (("8KB", "16KB", "64KB"), None, "auto")
+    assert "# height, width, channels: 8, 8, 1" in (tmp_path / "grey.toml").read_text()
+    job = load_job(write_job_template(tmp_path / "colour.npz", tmp_path / "colour.toml"))
+    assert job.budgets == ("32KB", "64KB", "256KB")
+    with pytest.raises(InputError, match=r"data\.label is for texts"):
+        render_job_template(tmp_path / "grey.npz", folder=tmp_path, label="y")

@@ -91,6 +91,8 @@ class Member(Record):
     """Bits of a learned weight."""
     weight_count: Count
     """Learned weights."""
+    macs: Count | None = None
+    """Multiply-accumulates of one prediction: those of the layers with weights."""
     input_bytes: Annotated[int, Field(gt=0)]
     """L: bytes of text that are read."""
     accuracy: Fraction

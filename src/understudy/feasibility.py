@@ -17,8 +17,9 @@ from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
 from understudy.job import Job
+from understudy.program.cost import macs
 from understudy.program.ops import Program
-from understudy.search.space import RAM, Budget, SizeOf, binding_limit, smallest
+from understudy.search.space import MACS, RAM, Budget, SizeOf, binding_limit, smallest
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
 from understudy.units import format_bytes
@@ -35,7 +36,7 @@ class Budgets:
         reachable: those that some student fits; devices with the same limits share one.
         infeasible: the others, each with the smallest reachable size and what binds.
         profiles: the devices that were asked for.
-        size_of: recipe to bytes of each format, and of RAM where a device limits it.
+        size_of: recipe to bytes of each format, of RAM where a device limits it, and to multiply-accumulates.
     """
 
     reachable: tuple[Budget, ...]
@@ -63,11 +64,16 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
         program = quantized_shape(build_student(recipe, classes=classes, seed=0))
         tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
         sizes = {name: sum(count for _, count in table) for name, table in tables.items()}
-        return {**sizes, RAM: _working_bytes(program)} if counts_ram else sizes
+        return {**sizes, **({RAM: _working_bytes(program)} if counts_ram else {}), MACS: macs(program)}
 
     program = quantized_shape(build_student(smallest(base), classes=classes, seed=0))
     for profile in profiles:
         need_operators(profile, program)
+    if job.most_macs is not None and macs(program) > job.most_macs:
+        raise BudgetError(
+            f"max_macs must hold the smallest student: received max_macs={job.max_macs}, where it takes {macs(program)} "
+            "multiply-accumulates; allow at least that"
+        )
     reachable, infeasible = [], []
     for budget in budgets:
         sizes = size_of(smallest(base, bits=budget.bits))
@@ -86,8 +92,10 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
 def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
     """Return what each student of ``job`` must keep to: one for each budget, one for all devices with the same limits."""
     bits = _bits(job)
+    most = {} if job.most_macs is None else {MACS: job.most_macs}
     budgets = [
-        Budget(text, dict.fromkeys(job.formats, size), bits) for text, size in zip(job.budgets, job.budget_bytes, strict=True)
+        Budget(text, {**dict.fromkeys(job.formats, size), **most}, bits)
+        for text, size in zip(job.budgets, job.budget_bytes, strict=True)
     ]
     for profile in profiles:
         if [each.name for each in profiles].count(profile.name) > 1:
@@ -99,8 +107,9 @@ def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
                 f"which has {' and '.join(map(str, known))}; leave weight_bits or the device out"
             )
         fixed = bits or (known[0] if len(known) == 1 else None)
-        if not any(budget.limits == profile.limits() and budget.bits == fixed for budget in budgets):
-            budgets.append(Budget(profile.name, profile.limits(), fixed))
+        limits = {**profile.limits(), **most}
+        if not any(budget.limits == limits and budget.bits == fixed for budget in budgets):
+            budgets.append(Budget(profile.name, limits, fixed))
     return budgets
 
 

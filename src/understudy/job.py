@@ -18,7 +18,7 @@ from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
 from understudy.job_errors import explain
 from understudy.settings import DataSettings, LossWeights, Settings, TeacherSettings, TrainingSettings
-from understudy.units import parse_bytes, parse_seconds
+from understudy.units import parse_bytes, parse_macs, parse_seconds
 
 __all__ = [
     "DataSettings",
@@ -110,6 +110,9 @@ class Job(Settings):
         description="Largest loss of validation accuracy against the teacher that is accepted (0.01 is one point).",
         examples=[0.01],
     )
+    max_macs: Typed | None = Field(
+        None, description="Most multiply-accumulates of one prediction, as 10M or 500k, for every student.", examples=["10M"]
+    )
     max_bytes: Literal["auto"] | Annotated[int, Field(ge=8, le=1024)] = Field(
         "auto", description="L, bytes of a text that are read; 'auto' cuts at most 1 % of the training texts."
     )
@@ -157,6 +160,13 @@ class Job(Settings):
             raise InputError(f"every format is named once: received formats={list(formats)}; remove the repeated one")
         return formats
 
+    @field_validator("max_macs")
+    @classmethod
+    def _macs_are_a_number(cls, max_macs: str | None) -> str | None:
+        if max_macs is not None:
+            parse_macs(max_macs)
+        return max_macs
+
     @field_validator("time")
     @classmethod
     def _time_is_a_duration(cls, time: str | None) -> str | None:
@@ -187,6 +197,11 @@ class Job(Settings):
     def budget_bytes(self) -> tuple[int, ...]:
         """Budgets in bytes, in the order of ``budgets``."""
         return tuple(parse_bytes(budget) for budget in self.budgets)
+
+    @property
+    def most_macs(self) -> int | None:
+        """``max_macs`` as a number."""
+        return None if self.max_macs is None else parse_macs(self.max_macs)
 
     @property
     def time_seconds(self) -> float | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from understudy.data.image import is_image_source, load_image_dataset
 from understudy.data.read import read_table
-from understudy.data.statistics import DataStatistics
 from understudy.data.table import find_label_column, find_text_column, is_unicode
 from understudy.data.text import load_text_dataset
 from understudy.errors import InputError
@@ -20,7 +20,9 @@ from understudy.job import DataSettings, Job, name_from
 from understudy.job_errors import tables
 
 _COMMENT_WIDTH = 100
-_BUDGETS_KB = (16, 32, 64, 128, 256, 512)
+_BUDGETS_KB = (8, 16, 32, 64, 128, 256, 512)
+_TEXT_KB, _GREY_KB, _COLOUR_KB = 8, 4, 24
+"""What everything before the last layer takes, file format included: a projection and first layers, or convolutions."""
 
 
 def write_job_template(
@@ -62,43 +64,61 @@ def render_job_template(
         label: column with the labels, guessed when None.
 
     Raises:
-        InputError: the data cannot be used; see ``load_text_dataset``.
+        InputError: the data cannot be used; see ``load_text_dataset`` and ``load_image_dataset``.
     """
-    table = read_table(data_path)
-    settings = DataSettings(train=Path(data_path), text=find_text_column(table, text), label=find_label_column(table, label))
-    statistics = load_text_dataset(settings, seed=1).statistics
-    values: dict[str, object] = {
-        "name": name_from(data_path),
-        "budgets": suggest_budgets(len(statistics.class_names)),
-        "max_bytes": statistics.max_bytes,
-        "max_words": statistics.max_words,
-        "data.train": _relative(Path(data_path), folder),
-        "data.text": settings.text,
-        "data.label": settings.label,
-    }
+    values: dict[str, object] = {"name": name_from(data_path), "data.train": _relative(Path(data_path), folder)}
+    if is_image_source(Path(data_path)):
+        found = _look_at_images(Path(data_path), values, text=text, label=label)
+    else:
+        found = _look_at_texts(data_path, values, text=text, label=label)
     lines = [
         f"# A job for understudy, written from {Path(data_path).name!r}.",
         "# Run it with: understudy compress <this file> --out <folder>",
         "# A line that begins with '# name =' is a setting that is not used; remove the '#' to use it.",
         "#",
-        *_findings(statistics, table.columns),
+        *(line for sentence in found for line in _comment(sentence)),
     ]
     for name, model in tables(Job).items():
         lines += ["", *([f"[{name}]"] if name else []), *_settings(name, model, values)]
     return "\n".join(lines) + "\n"
 
 
-def suggest_budgets(class_count: int) -> tuple[str, ...]:
-    """Return three budgets, b, 2b and 8b, for ``class_count`` classes; b is the smallest where the last layer leaves room."""
-    # about 8 KB for projection, first layers and file format, and 48 bytes of last layer a class
-    needed_kb = 8 + 48 * class_count / 1024
+def _look_at_texts(
+    data_path: str | os.PathLike[str], values: dict[str, object], *, text: str | None, label: str | None
+) -> list[str]:
+    """Put what the texts suggest into ``values`` and return what was found."""
+    table = read_table(data_path)
+    settings = DataSettings(train=Path(data_path), text=find_text_column(table, text), label=find_label_column(table, label))
+    statistics = load_text_dataset(settings, seed=1).statistics
+    values.update(
+        {
+            "budgets": suggest_budgets(len(statistics.class_names)),
+            "max_bytes": statistics.max_bytes,
+            "max_words": statistics.max_words,
+            "data.text": settings.text,
+            "data.label": settings.label,
+        }
+    )
+    return [f"columns found: {', '.join(repr(column) for column in table.columns)}", *statistics.lines()]
+
+
+def _look_at_images(path: Path, values: dict[str, object], *, text: str | None, label: str | None) -> list[str]:
+    """Put what the images suggest into ``values`` and return what was found."""
+    dataset = load_image_dataset(DataSettings(train=path, text=text, label=label), seed=1)
+    room_kb = _GREY_KB if dataset.shape[2] == 1 else _COLOUR_KB
+    values["budgets"] = suggest_budgets(len(dataset.class_names), room_kb=room_kb)
+    return dataset.statistics.lines()
+
+
+def suggest_budgets(class_count: int, *, room_kb: int = _TEXT_KB) -> tuple[str, ...]:
+    """Return three budgets, b, 2b and 8b, for ``class_count`` classes; b is the smallest where the last layer leaves room.
+
+    ``room_kb`` is what everything else takes.
+    """
+    # 48 bytes of last layer a class
+    needed_kb = room_kb + 48 * class_count / 1024
     smallest = next((size for size in _BUDGETS_KB if size >= needed_kb), _BUDGETS_KB[-1])
     return tuple(f"{smallest * factor}KB" for factor in (1, 2, 8))
-
-
-def _findings(statistics: DataStatistics, columns: tuple[str, ...]) -> list[str]:
-    found = [f"columns found: {', '.join(repr(column) for column in columns)}", *statistics.lines()]
-    return [line for sentence in found for line in _comment(sentence)]
 
 
 def _settings(table: str, model: type[BaseModel], values: Mapping[str, object]) -> list[str]:

@@ -99,6 +99,8 @@ class Data(Record):
     """``train``, ``validation``, ``test`` and, where given, ``unlabelled`` and ``out_of_scope``."""
     warnings: dict[str, Count] = Field(default_factory=dict)
     """What was odd in the data to how often it occurred; only what did occur."""
+    variations: tuple[str, ...] = ()
+    """How each batch of training images was varied: ``moved``, ``mirrored``; empty for texts."""
     digest: str
     """SHA-256 over the content of train and validation."""
     test_digest: str | None = None

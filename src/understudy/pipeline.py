@@ -115,7 +115,7 @@ def _run(
     teacher = teacher_record(teaching, dataset)
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
 
-    plan = _plan(job, dataset, teaching, brought, held_out=store.held_out)
+    plan = _plan(job, dataset, teaching, brought, held_out=store.held_out, budgets=len(budgets.reachable))
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
@@ -157,7 +157,7 @@ def _run(
     )
 
 
-def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher | None, *, held_out: int) -> Plan:
+def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher | None, *, held_out: int, budgets: int) -> Plan:
     settings = job.training
     class_weight = None
     if settings.class_weights == "balanced":
@@ -185,6 +185,7 @@ def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher | Non
         teacher_is_optional=taught and isinstance(teaching.teacher, TrainedTeacher),
         seed=job.seed,
         epochs=settings.epochs,
+        budgets=budgets,
     )
 
 

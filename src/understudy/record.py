@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from understudy import family as records
 from understudy.data.image import ImageDataset
+from understudy.data.statistics import ImageStatistics
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
 from understudy.teachers.protocol import checked_logits
@@ -61,6 +62,7 @@ def data_record(dataset: Dataset) -> records.Data:
             for name, split in statistics.splits.items()
         },
         warnings={name: count for name, count in statistics.warnings.items() if count},
+        variations=statistics.variations if isinstance(statistics, ImageStatistics) else (),
         digest=dataset.digest,
         test_digest=dataset.test_digest,
     )

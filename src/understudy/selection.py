@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from understudy.job_folder import Searched
+from understudy.program.cost import training_work
 from understudy.search.space import Budget, Candidate, SizeOf
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
-from understudy.training.schedule import Schedule, steps_for
+from understudy.students.registry import build_student
+from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, steps_for
 from understudy.training.task import TaskResult, TrainingTask
 from understudy.training.trainer import Brought
 from understudy.training.workers import Workers, train_all
@@ -135,6 +137,8 @@ class Plan:
         brought: joint mode: the module that the user brought, None for a wide network made here.
         teacher_is_optional: it was trained here, and no one asked for it.
         seed: of the search and of every training.
+        epochs: passes over the texts or images, None for what their number suggests.
+        budgets: how many there are; the trainings of images share a fixed amount of work.
     """
 
     base: Recipe
@@ -149,16 +153,18 @@ class Plan:
     teacher_is_optional: bool
     seed: int
     epochs: int | None
+    budgets: int
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one."""
         schedule = Schedule(
             dropout=candidate.dropout,
             learning_rate=candidate.learning_rate,
+            weight_decay=Schedule.weight_decay if candidate.recipe.image_shape is None else IMAGE_WEIGHT_DECAY,
             word_dropout_factor=candidate.word_dropout_factor,
         )
         texts = self.texts + (self.held_out if refit else 0)
-        steps = int(steps_for(texts, batch_size=schedule.batch_size, epochs=self.epochs) * candidate.steps_factor * share)
+        steps = int(self._steps(texts, candidate.recipe, schedule.batch_size) * candidate.steps_factor * share)
         return TrainingTask(
             recipe=candidate.recipe,
             schedule=replace(schedule, steps=steps),
@@ -171,6 +177,18 @@ class Plan:
             brought=self.brought if taught else None,
             refit=refit,
         )
+
+    def refits(self, candidate: Candidate, twin: Candidate | None) -> list[TrainingTask]:
+        """Return the trainings of ``candidate`` and, with a teacher, of the best ``twin`` with the validation texts added."""
+        student = self.task(candidate, taught=self.taught, refit=True)
+        return [student] if twin is None else [student, self.task(twin, taught=False, refit=True)]
+
+    def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
+        if recipe.image_shape is None:
+            return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
+        work = training_work(build_student(recipe, classes=self.classes, seed=0))
+        students = self.budgets * (2 if self.taught else 1)
+        return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)
 
 
 class Searches:
@@ -217,7 +235,7 @@ class Searches:
         def train(tasks: list[TrainingTask], title: str) -> list[TaskResult]:
             return train_all(tasks, workers, progress=progress, title=title, on_point=record)
 
-        self._finish(self._ask(1), train, workers=workers, title="training")
+        self._finish(self._ask(1), train, workers=workers, title="training", refit_too=planned == 1)
         while planned is None or asked < planned:
             used_up = job.time_seconds is not None and time.monotonic() - begin >= job.time_seconds
             # what an earlier run began belongs to the result: without it, the same command would find less the second time
@@ -240,9 +258,8 @@ class Searches:
             return
         tasks: dict[str, list[TrainingTask]] = {}
         for found in self.selections():
-            tasks[found.budget] = [self.plan.task(found.best.candidate, taught=self.plan.taught, refit=True)]
-            if found.best_twin:
-                tasks[found.budget].append(self.plan.task(found.best_twin.candidate, taught=False, refit=True))
+            best_twin = found.best_twin
+            tasks[found.budget] = self.plan.refits(found.best.candidate, best_twin.candidate if best_twin else None)
         train_all([task for pair in tasks.values() for task in pair], workers, progress=progress, title="training on all texts")
         for text, pair in tasks.items():
             student, *twin = (workers.result(task) for task in pair)
@@ -280,11 +297,21 @@ class Searches:
             self.tried[text] += [self._tried(text, a, results[text, a.number]) for a in found if a is not best]
         return promoted
 
-    def _finish(self, asked: dict[str, list[Asked]], train: Train, *, workers: Workers, title: str) -> None:
-        """Train candidates to their last step, each beside its twin without the teacher."""
+    def _finish(
+        self, asked: dict[str, list[Asked]], train: Train, *, workers: Workers, title: str, refit_too: bool = False
+    ) -> None:
+        """Train candidates to their last step, each beside its twin without the teacher.
+
+        Where nothing is left to choose, ``refit_too`` trains them on all texts at the same time, in processes that would
+        stand idle.
+        """
         pairs = [(text, a, self._pair(a)) for text, found in asked.items() for a in found]
+        tasks = [task for _, _, pair in pairs for task in pair]
+        if refit_too and self.plan.held_out and len(tasks) < workers.count:
+            for _, a, _ in pairs:
+                tasks += self.plan.refits(a.candidate, a.candidate if self.plan.taught else None)
         try:
-            train([task for _, _, pair in pairs for task in pair], title)
+            train(tasks, title)
         finally:
             # when it was interrupted, the trials that are whole count
             for text, a, pair in pairs:

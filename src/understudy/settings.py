@@ -32,7 +32,7 @@ class DataSettings(Settings):
 
     train: DataFile = Field(
         description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet; "
-        "for images an .npz or a folder of class folders."
+        "for images an .npz, IDX files or a folder of class folders."
     )
     validation: DataFile | None = Field(
         None,

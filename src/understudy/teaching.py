@@ -184,6 +184,7 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
             validation_labels=dataset.validation.labels,
             teacher_logits=None,
             held_out=len(kept),
+            mirrored=dataset.statistics.mirror.safe,
         )
         return store
     taught = teaching.used and job.training_mode == "distill"

@@ -7,6 +7,7 @@ import re
 from understudy.errors import InputError
 
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2}
+_COUNTS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -25,6 +26,21 @@ def parse_bytes(text: str | int) -> int:
     return size
 
 
+def parse_macs(text: str | int) -> int:
+    """Return the multiply-accumulates that ``text`` names: ``10M``, ``500k``, ``1.5G`` or a plain integer.
+
+    Raises:
+        InputError: not a number of them, or not positive.
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMG])?\s*", str(text), flags=re.IGNORECASE)
+    count = int(float(match[1]) * _COUNTS[(match[2] or "").upper()]) if match else 0
+    if count <= 0:
+        raise InputError(
+            f"a number of multiply-accumulates is positive, as 10M, 500k or 1.5G: received max_macs={text!r}; write it so"
+        )
+    return count
+
+
 def parse_seconds(text: str | float) -> float:
     """Return the seconds that ``text`` names: ``90s``, ``5m``, ``1h`` or a plain number of seconds.
 
@@ -38,6 +54,15 @@ def parse_seconds(text: str | float) -> float:
             f"a time is a positive duration such as 90s, 5m or 1h: received time={text!r}; write the duration with a unit"
         )
     return seconds
+
+
+def format_macs(count: int) -> str:
+    """Return multiply-accumulates for people: ``'812'``, ``'29.1k'``, ``'4.16M'``."""
+    if count < 1000:
+        return str(count)
+    if count < 1000**2:
+        return f"{count / 1000:.1f}k"
+    return f"{count / 1000**2:.2f}M"
 
 
 def format_bytes(size_bytes: int) -> str:

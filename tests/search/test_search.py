@@ -10,6 +10,7 @@ import pytest
 from understudy.search.space import (
     FEATURES,
     LARGEST_WIDTH,
+    MACS,
     RAM,
     WIDTH_STEP,
     Budget,
@@ -142,3 +143,19 @@ def test_what_binds_is_what_is_exceeded_most() -> None:
     assert binding_limit({"c": 900, RAM: 500}, {"c": 1000, RAM: 400}) == RAM
     assert binding_limit({"c": 900, RAM: 500}, {"c": 600, RAM: 400}) == "c"
     assert binding_limit({"c": 900, "onnx": 9000}, {"c": 1000}) == "c"
+
+
+def test_multiply_accumulates_are_a_limit_beside_bytes() -> None:
+    def size_of(recipe: Recipe) -> dict[str, int]:
+        return {**_size(recipe), MACS: 100 * recipe.width * recipe.width}
+
+    choice = seeded_choice(32_768, student="projection_sequence", bits=4)
+    free = fit(choice, BASE, limits=_budget(32_768).limits, size_of=size_of)
+    assert free is not None
+    most = size_of(free.recipe)[MACS] // 4
+    budget = Budget("32KB", {**_budget(32_768).limits, MACS: most})
+    assert budget.formats == ("small", "large")
+    assert budget.file_bytes == 32_768
+    found = fit(choice, BASE, limits=budget.limits, size_of=size_of)
+    assert found is not None
+    assert size_of(found.recipe)[MACS] <= most < size_of(recipe_of(choice, BASE, found.recipe.width + WIDTH_STEP))[MACS]

@@ -30,7 +30,7 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, folder of class folders) or a job file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders) or a job file.",
         ),
     ],
     budget: Annotated[
@@ -74,6 +74,9 @@ def compress(
     max_drop: Annotated[
         float | None, typer.Option(metavar="FRACTION", help="Largest loss of accuracy against the teacher, as 0.01.")
     ] = None,
+    max_macs: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Most multiply-accumulates of one prediction, as 10M.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
@@ -101,6 +104,7 @@ def compress(
         trials=trials,
         seed=seed,
         max_drop=max_drop,
+        max_macs=max_macs,
     )
     folder = out or Path("runs") / job.name
     if dry_run:

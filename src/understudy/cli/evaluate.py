@@ -22,7 +22,7 @@ _COLUMNS = ("format", "size", "accuracy", "macro F1", "agree", "latency", "verif
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     data: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; for images an NPZ or a folder.")
+        Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; for images NPZ, IDX or a folder.")
     ],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,

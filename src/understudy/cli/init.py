@@ -1,4 +1,4 @@
-"""``understudy init``: a commented job file for a data file."""
+"""``understudy init``: a commented job file for a data file or a folder of images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from understudy.cli.output import JsonFlag, print_json
 
 
 def init(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A data file: CSV, TSV, JSONL or Parquet.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A table (CSV, TSV, JSONL, Parquet) or images (NPZ, IDX, folder).")
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The job file to write; it must not exist.")] = Path("job.toml"),
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a commented job file for a data file.
+    """Write a commented job file for texts or images.
 
     It holds every setting, with what the data suggests for it.
     """

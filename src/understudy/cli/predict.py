@@ -22,7 +22,7 @@ def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts; or pictures and NPZ files; without any, texts from standard input."),
+        typer.Argument(metavar="TEXT", help="Texts; or pictures, NPZ and IDX files; without any, texts from standard input."),
     ] = None,
     input_file: Annotated[
         Path | None,
@@ -98,15 +98,16 @@ def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, in
     """Return the images of all files, uint8 ``[images, H, W, C]``."""
     import numpy as np
 
+    from understudy.data.idx import is_idx
     from understudy.data.image import read_images
     from understudy.data.picture import read_picture
 
     paths = [*map(Path, given), *([] if input_file is None else [input_file])]
     if not paths:
-        raise InputError("predict needs images: received files=0; add pictures or NPZ files to the command")
+        raise InputError("predict needs images: received files=0; add pictures, NPZ or IDX files to the command")
     parts = []
     for path in paths:
-        if path.suffix.lower() != ".npz":
+        if path.suffix.lower() != ".npz" and not is_idx(path):
             parts.append(read_picture(path, shape=shape)[None])
             continue
         pixels = read_images(path, part="test").pixels

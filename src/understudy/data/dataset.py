@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from understudy.data.image import ImageDataset, ImageExamples, is_image_source, load_image_dataset
+from understudy.data.image import ImageDataset, ImageExamples, is_image_source, is_picture_folder, load_image_dataset
 from understudy.data.text import Examples, TextDataset, load_text_dataset
 from understudy.errors import InputError
 from understudy.job import Job
@@ -12,13 +12,13 @@ AnyExamples = Examples | ImageExamples
 
 
 def load_dataset(job: Job) -> Dataset:
-    """Return the data of ``job``: images where train is an ``.npz`` or a folder, else texts.
+    """Return the data of ``job``: images where train is an ``.npz``, an IDX file or a folder, else texts.
 
     Raises:
         InputError: a file, column, array or row that cannot be used, fewer than two classes, a class or part left empty.
         SetupError: a file may not be read, or its format needs an extra.
     """
-    if job.data.skip_bad and not job.data.train.is_dir():
+    if job.data.skip_bad and not is_picture_folder(job.data.train):
         raise InputError(
             "data.skip_bad is for folders of pictures: received data.skip_bad=true with "
             f"file={str(job.data.train)!r}; remove it"

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.idx import has_part, is_idx, read_idx
 from understudy.data.image_arrays import ENDING, Images, has_array, read_arrays
 from understudy.data.image_folder import read_folder
+from understudy.data.mirror import mirror_test
 from understudy.data.splits import stratified_split
 from understudy.data.statistics import ImageStatistics, image_statistics
 from understudy.data.text import UNSEEN, label_indices
@@ -80,8 +82,13 @@ class ImageDataset:
 
 
 def is_image_source(path: Path) -> bool:
-    """Return whether ``path`` holds images: an ``.npz``, or a folder of class folders."""
-    return path.name.lower().endswith(ENDING) or path.is_dir()
+    """Return whether ``path`` holds images: an ``.npz``, an IDX file, or a folder of IDX files or of class folders."""
+    return path.name.lower().endswith(ENDING) or path.is_dir() or is_idx(path)
+
+
+def is_picture_folder(path: Path) -> bool:
+    """Return whether ``path`` is a folder of class folders."""
+    return path.is_dir() and not is_idx(path)
 
 
 def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
@@ -103,12 +110,13 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
         path: Path | None = getattr(settings, name)
         if path is not None:
             found[name] = read_images(path, part="test", shape=(height, width, channels), skip_bad=settings.skip_bad)
-        elif name == "test" and settings.train.is_file() and has_array(settings.train, "x_test"):
+        elif name == "test" and _has_test(settings.train):
             found[name] = read_images(settings.train, part="test")
     for name, images in found.items():
         if images.labels is None:
             raise InputError(
-                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; add y_{name}"
+                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; "
+                f"add y_{name}, or the labels' IDX file beside the images"
             )
         if images.pixels.shape[1:] != found["train"].pixels.shape[1:]:
             raise InputError(
@@ -131,6 +139,7 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
     statistics = image_statistics(
         class_names,
         shape=found["train"].pixels.shape[1:],
+        mirror=mirror_test(parts["train"].content, parts["train"].labels),
         labels={name: part.labels for name, part in parts.items()},
         keys={name: [image.tobytes() for image in part.content] for name, part in parts.items()},
         sources=sources,
@@ -149,7 +158,7 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
 
 
 def read_images(path: Path, *, part: str, shape: tuple[int, int, int] | None = None, skip_bad: bool = False) -> Images:
-    """Return the images of ``part`` (``train`` or ``test``) of an NPZ, or of a folder of class folders.
+    """Return the images of ``part`` (``train`` or ``test``) of an NPZ or of IDX files, or of a folder of class folders.
 
     ``shape`` is what the pictures of a folder are brought to, found out where it is None.
 
@@ -157,9 +166,18 @@ def read_images(path: Path, *, part: str, shape: tuple[int, int, int] | None = N
         InputError: no such file, or images that cannot be used.
         SetupError: pictures need Pillow.
     """
-    if path.is_dir():
+    if is_picture_folder(path):
         return read_folder(path, shape=shape, skip_bad=skip_bad)
+    if is_idx(path):
+        return read_idx(path, part=part)
     return read_arrays(path, part=part)
+
+
+def _has_test(path: Path) -> bool:
+    """Return whether ``path`` has test images beside those to train on."""
+    if path.name.lower().endswith(ENDING):
+        return has_array(path, "x_test")
+    return has_part(path, "test")
 
 
 def _class_names(train: Images, path: Path) -> tuple[str, ...]:

@@ -53,11 +53,11 @@ def read_arrays(path: Path, *, part: str) -> Images:
             f"an NPZ of images has x_{part} and y_{part}, or x and y: received arrays={sorted(arrays)[:_MOST_SHOWN]} in "
             f"file={str(path)!r}; name them so"
         )
-    pixels = _pixels(arrays[name], f"{name} in file={str(path)!r}")
+    pixels = as_pixels(arrays[name], f"{name} in file={str(path)!r}")
     labels = arrays.get(name.replace("x", "y", 1))
     if labels is None:
         return Images(pixels, None)
-    return Images(pixels, _labels(labels, count=len(pixels), where=f"{name.replace('x', 'y', 1)} in file={str(path)!r}"))
+    return Images(pixels, as_labels(labels, count=len(pixels), where=f"{name.replace('x', 'y', 1)} in file={str(path)!r}"))
 
 
 def has_array(path: Path, name: str) -> bool:
@@ -81,8 +81,12 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         ) from error
 
 
-def _pixels(array: npt.NDArray[Any], where: str) -> UInt8Array:
-    """Return ``array`` as uint8 ``[images, H, W, C]``."""
+def as_pixels(array: npt.NDArray[Any], where: str) -> UInt8Array:
+    """Return ``array`` as uint8 ``[images, H, W, C]``.
+
+    Raises:
+        InputError: another shape, kind or range; ``where`` says what it is.
+    """
     if array.ndim not in (3, 4) or not len(array):
         raise InputError(
             f"images are [images, H, W] or [images, H, W, C]: received shape={array.shape} as {where}; reshape them, "
@@ -113,7 +117,12 @@ def _pixels(array: npt.NDArray[Any], where: str) -> UInt8Array:
     return images.astype(np.uint8)
 
 
-def _labels(array: npt.NDArray[Any], *, count: int, where: str) -> tuple[str, ...]:
+def as_labels(array: npt.NDArray[Any], *, count: int, where: str) -> tuple[str, ...]:
+    """Return ``array`` ``[count]`` as strings.
+
+    Raises:
+        InputError: another number of them, or neither names nor whole numbers; ``where`` says what they are.
+    """
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if flat.ndim != 1 or len(flat) != count:
         raise InputError(f"each image has one label: received shape={array.shape} for images={count} as {where}; check them")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.mirror import MirrorTest
 from understudy.data.table import is_unicode
 from understudy.projections.text import BYTE_CODES, LAST_PUNCTUATION_CODE
 
@@ -103,26 +104,42 @@ class DataStatistics:
 class ImageStatistics:
     """A data set of images, counted; see ``DataStatistics`` for the attributes.
 
-    ``shape`` is height, width and channels; ``left_out`` names the pictures that could not be used, each with the reason.
+    ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training;
+    ``left_out`` names the pictures that could not be used, each with the reason.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, SplitStatistics]
     sources: dict[str, str]
     shape: tuple[int, ...]
+    mirror: MirrorTest
     duplicates: dict[str, int]
     warnings: dict[str, int]
     left_out: tuple[str, ...] = ()
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        """How each batch of training images is varied."""
+        return ("moved", "mirrored") if self.mirror.safe else ("moved",)
 
     def lines(self) -> list[str]:
         """Return the statistics as lines of plain text, warnings last."""
         return [
             *_counted(self, "images"),
             "height, width, channels: " + ", ".join(map(str, self.shape)),
+            f"varied in training: {', '.join(self.variations)}; {_mirror_line(self.mirror)}",
             *(f"left out: {name}" for name in self.left_out),
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
             *(f"warning: {line}" for line in warning_lines(self.warnings)),
         ]
+
+
+def _mirror_line(mirror: MirrorTest) -> str:
+    """Return why images are mirrored or not."""
+    return (
+        f"of {mirror.images} images {mirror.share:.1%} are nearest to a mirrored one (50% where left and right are alike), and "
+        f"with mirrored ones {mirror.gained:.1%} are nearest to their class that were not, {mirror.lost:.1%} no longer"
+    )
 
 
 def _counted(statistics: DataStatistics | ImageStatistics, examples: str) -> list[str]:
@@ -231,6 +248,7 @@ def image_statistics(
     class_names: Sequence[str],
     *,
     shape: tuple[int, ...],
+    mirror: MirrorTest,
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
     sources: Mapping[str, str],
@@ -242,6 +260,7 @@ def image_statistics(
     Args:
         class_names: labels of train, in order.
         shape: height, width and channels.
+        mirror: what the training images say about mirroring.
         labels: ``train``, ``validation`` and ``test`` to int64 ``[images]``, -1 for a label that train does not have.
         keys: split to something that is equal for equal images.
         sources: split to where its rows came from, for people.
@@ -267,6 +286,7 @@ def image_statistics(
         splits=splits,
         sources={name: sources[name] for name in labels},
         shape=tuple(shape),
+        mirror=mirror,
         duplicates=duplicates,
         warnings={name: count for name, count in warnings.items() if count},
         left_out=left_out,

@@ -13,10 +13,12 @@ from understudy.students.recipe import Recipe, StudentName
 
 RAM = "ram"
 """The limit that is no file: the RAM that a prediction in C takes."""
+MACS = "macs"
+"""The other limit that is no file: the multiply-accumulates of one prediction."""
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format, and of ``RAM`` where a device limits it."""
+"""Recipe to bytes of each requested format, and to ``RAM`` and ``MACS`` where these are limited."""
 Limits = Mapping[str, int]
-"""Format, or ``RAM``, to most bytes."""
+"""Format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
@@ -55,7 +57,7 @@ class Budget:
 
     Attributes:
         name: the size as typed or the name of the device; also the student's folder.
-        limits: format, or ``RAM``, to most bytes.
+        limits: format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates.
         bits: 4 or 8 to fix the bits of weights, None to search them.
     """
 
@@ -66,7 +68,7 @@ class Budget:
     @property
     def formats(self) -> tuple[str, ...]:
         """The files that are written."""
-        return tuple(name for name in self.limits if name != RAM)
+        return tuple(name for name in self.limits if name not in (RAM, MACS))
 
     @property
     def file_bytes(self) -> int:

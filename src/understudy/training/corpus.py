@@ -72,9 +72,11 @@ class ImageCorpus:
 
     Attributes:
         pixels: uint8 ``[images, H, W, C]``.
+        mirrored: a mirrored image is one of its class too.
     """
 
     pixels: npt.NDArray[np.uint8]
+    mirrored: bool = False
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -89,12 +91,15 @@ class ImageCorpus:
 
     def first(self, count: int) -> ImageCorpus:
         """Return the first ``count`` images."""
-        return ImageCorpus(self.pixels[:count])
+        return ImageCorpus(self.pixels[:count], self.mirrored)
 
     def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
-        """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels)."""
+        """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels).
+
+        Where images may be mirrored, half of them are.
+        """
         reach = round(factor * min(self.pixels.shape[1:3]) * SHIFT_SHARE)
-        return lambda images: _shift(images, reach)
+        return lambda images: _shift(_mirror(images) if self.mirrored else images, reach)
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return ones ``[images]``: all are alike."""
@@ -114,6 +119,12 @@ def _drop_words(features: Tensor, fraction: float) -> Tensor:
     if features.dim() == 2:
         return features
     return features * (torch.rand(features.shape[:2]) >= fraction).float()[..., None]
+
+
+def _mirror(images: Tensor) -> Tensor:
+    """Return ``images`` ``[batch, H, W, C]``, about half of them with left and right exchanged."""
+    turned = torch.rand(len(images), 1, 1, 1) < 0.5
+    return torch.where(turned, images.flip(2), images)
 
 
 def _shift(images: Tensor, reach: int) -> Tensor:

@@ -4,7 +4,7 @@
 
     lesson/
       texts.json          views (each a list of texts; those held out stand last) and the validation texts; for images only
-                          how many are held out
+                          how many are held out, and whether they may be mirrored
       pixels.npy          images: uint8 [images, H, W, C], those held out last
       validation-pixels.npy  the same of the validation images
       labels.npy          int64 [texts], -1 for unlabelled
@@ -65,10 +65,12 @@ class LessonStore:
         validation_labels: Int64Array,
         teacher_logits: Float32Array | None,
         held_out: int = 0,
+        mirrored: bool = False,
     ) -> None:
         """Write the lesson; see ``training.loop.Lesson`` for the shapes. Images are one view: each batch varies them anew.
 
         The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
+        Images may be ``mirrored``.
         """
         # json keeps lone surrogates, which stand for bytes that are not UTF-8
         raw: dict[str, Any] = {"views": views, "validation": validation, "held_out": held_out}
@@ -76,7 +78,7 @@ class LessonStore:
             [pixels] = views
             write_bytes(self.folder / "pixels.npy", _npy(np.asarray(pixels)))
             write_bytes(self.folder / "validation-pixels.npy", _npy(validation))
-            raw = {"held_out": held_out}
+            raw = {"held_out": held_out, "mirrored": mirrored}
         write_text(self.folder / "texts.json", json.dumps(raw))
         write_bytes(self.folder / "labels.npy", _npy(labels))
         write_bytes(self.folder / "validation.npy", _npy(validation_labels))
@@ -124,7 +126,8 @@ class LessonStore:
 
     def _images(self) -> list[Seen]:
         names = ("pixels.npy", "validation-pixels.npy")
-        return [ImageCorpus(np.load(self.folder / name, mmap_mode="r")) for name in names]
+        mirrored: bool = self._texts()["mirrored"]
+        return [ImageCorpus(np.load(self.folder / name, mmap_mode="r"), mirrored) for name in names]
 
     def _corpora(self, projection: TextProjection) -> list[Seen]:
         folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"

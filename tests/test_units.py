@@ -1,0 +1,25 @@
+"""Sizes and numbers as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from understudy.errors import InputError
+from understudy.units import format_macs, parse_macs
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("10M", 10_000_000), ("500k", 500_000), ("1.5G", 1_500_000_000), (" 2 m ", 2_000_000), (812, 812)]
+)
+def test_multiply_accumulates_are_read(text: str | int, count: int) -> None:
+    assert parse_macs(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1M", "10MB", "ten", "0.1", "1e6"])
+def test_what_is_no_number_of_them_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"is positive, as 10M, 500k or 1\.5G: received max_macs="):
+        parse_macs(text)
+
+
+def test_they_are_written_for_people() -> None:
+    assert [format_macs(count) for count in (812, 29_052, 4_157_200)] == ["812", "29.1k", "4.16M"]

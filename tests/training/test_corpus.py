@@ -1,0 +1,48 @@
+"""How a batch of training images is varied: each image by its own random numbers, and never into another image."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from understudy.training.corpus import ImageCorpus
+from understudy.training.schedule import MOST_EPOCHS, WORK_IN_A_JOB, image_steps_for
+
+PIXELS = np.random.default_rng(8).integers(0, 256, (200, 14, 10, 3)).astype(np.uint8)
+
+
+def test_about_half_of_the_images_are_mirrored_where_that_is_safe() -> None:
+    torch.manual_seed(3)
+    corpus = ImageCorpus(PIXELS, mirrored=True).first(150)
+    images = corpus.batch(np.arange(150))
+    varied = corpus.augmentation(0.0)(images)
+    same = (varied == images).all(dim=(1, 2, 3))
+    turned = (varied == images.flip(2)).all(dim=(1, 2, 3))
+    assert (same ^ turned).all()
+    assert 50 < int(turned.sum()) < 100
+
+
+def test_images_are_moved_by_up_to_a_fourteenth_and_not_mirrored_elsewhere() -> None:
+    torch.manual_seed(3)
+    corpus = ImageCorpus(PIXELS)
+    images = corpus.batch(np.arange(200))
+    torch.testing.assert_close(corpus.augmentation(0.0)(images), images)
+    varied = corpus.augmentation(1.0)(images)
+    padded = torch.nn.functional.pad(images.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate").permute(0, 2, 3, 1)
+    moves = [padded[:, down : down + 14, right : right + 10] for down in range(3) for right in range(3)]
+    found = torch.stack([(varied == move).all(dim=(1, 2, 3)) for move in moves])
+    assert (found.sum(dim=0) == 1).all()
+    assert (found.sum(dim=1) > 5).all()
+
+
+def test_a_training_of_images_ends_in_time() -> None:
+    def steps(images: int, work: int, epochs: int | None = None, students: int = 1) -> int:
+        return image_steps_for(images, work=work, students=students, batch_size=64, epochs=epochs)
+
+    assert steps(6400, 1_000_000) == MOST_EPOCHS * 100
+    for work in (8_000_000, 80_000_000):
+        assert steps(50_000, work) * 64 * work <= WORK_IN_A_JOB < (steps(50_000, work) + 1) * 64 * work
+    assert 3 * steps(50_000, 8_000_000, students=3) * 64 * 8_000_000 <= WORK_IN_A_JOB
+    assert steps(10**9, 8_000_000) == steps(50_000, 8_000_000)
+    assert steps(640, 10**9, epochs=7) == 70
+    assert steps(10, 10**12) == 1
