@@ -119,12 +119,12 @@ def parquet_teacher(path: Path, *, class_names: Sequence[str], training_texts: S
             columns["logits"] = table["logits"].to_pylist()
             if b"class_names" in metadata:
                 columns["class_names"] = json.loads(metadata[b"class_names"])
-        elif set(class_names) <= set(table.column_names):
+        elif class_names and set(class_names) <= set(table.column_names):
             columns = {name: values for name, values in columns.items() if name not in class_names}
             columns["logits"] = np.array([table[name].to_numpy() for name in class_names]).T
             columns["class_names"] = list(class_names)
         else:
-            columns["missing"] = next(name for name in class_names if name not in table.column_names)
+            columns["missing"] = next((name for name in class_names if name not in table.column_names), "logits")
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise unreadable(path, format_name="Parquet", reason=error) from None
     return _from_columns(path, content, columns, training_texts=training_texts, format_name="Parquet")
