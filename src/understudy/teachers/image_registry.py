@@ -15,12 +15,13 @@ from understudy.teachers.class_order import OrderedTeacher, in_class_order, name
 from understudy.teachers.image_input import Shape
 from understudy.teachers.image_logits import image_logits
 from understudy.teachers.image_model import ImageModel, labelled_teacher, test_patterns
+from understudy.teachers.keras import is_keras, keras_file_model, keras_object_model
 from understudy.teachers.protocol import ImageTeacher, UInt8Array, behaviour_digest
 from understudy.teachers.registry import KINDS, TORCH_FILES, is_complete, is_torch, resolve, unknown_kind
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
 
 Int64Array = npt.NDArray[np.int64]
-MODEL_FILES = {".onnx", ".tflite", ".pt2"}
+MODEL_FILES = {".onnx", ".tflite", ".pt2", ".keras", ".h5", ".hdf5"}
 _LOGIT_FILES = {".npz", ".parquet", *TORCH_FILES}
 
 
@@ -75,6 +76,9 @@ def image_model(source: Any, *, classes: int | None) -> ImageModel:
         ".onnx": lambda: _onnx(source, classes),
         ".tflite": lambda: _litert(source, classes),
         ".pt2": lambda: _torch_program(source),
+        ".keras": lambda: keras_file_model(source),
+        ".h5": lambda: keras_file_model(source),
+        ".hdf5": lambda: keras_file_model(source),
     }
     suffix = source.suffix.lower()
     if suffix not in loaders:
@@ -83,6 +87,8 @@ def image_model(source: Any, *, classes: int | None) -> ImageModel:
 
 
 def _object_model(source: Any) -> ImageModel:
+    if is_keras(source):  # on torch, a Keras model is a torch module too
+        return keras_object_model(source)
     if _holds_torch(source):
         from understudy.teachers.torch_image import torch_image_model
 
@@ -95,11 +101,11 @@ def _object_model(source: Any) -> ImageModel:
 
 def own_code(source: Any, shape: Shape, *, name: str | None) -> ImageTeacher | None:
     """Return the teacher around the user's own code, which takes uint8 images of ``shape`` as they are; None for a model."""
-    if is_torch(source) and callable(getattr(source, "prepare", None)):
+    if is_torch(source) and not is_keras(source) and callable(getattr(source, "prepare", None)):
         from understudy.teachers.torch import torch_teacher
 
         return CallableTeacher(torch_teacher(source).logits, type(source).__name__, names_of(source), test_patterns(shape))
-    if isinstance(source, Path) or _holds_torch(source):
+    if isinstance(source, Path) or is_keras(source) or _holds_torch(source):
         return None
     if is_complete(source):
         complete: ImageTeacher = source

@@ -13,12 +13,13 @@ import numpy as np
 from understudy.errors import InputError
 from understudy.teachers.callable import callable_teacher, import_object, is_python_name
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
+from understudy.teachers.keras import is_keras
 from understudy.teachers.protocol import TextTeacher, behaviour_digest
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
 
 KINDS = (
     "a Python function (module:name or file.py:name), saved logits (.npz, .parquet, .pt), an ONNX file (.onnx), "
-    "a LiteRT file (.tflite) or a torch program (.pt2)"
+    "a LiteRT file (.tflite), a torch program (.pt2) or for images a Keras file (.keras, .h5)"
 )
 _CODE_FILES = {".pkl", ".pickle", ".joblib", ".dill"}
 TORCH_FILES = {".pt", ".pth", ".ckpt", ".bin"}
@@ -77,7 +78,8 @@ def resolve(source: Any) -> tuple[Any, str | None]:
     if isinstance(source, str) and is_python_name(source):
         found = import_object(source)
         # A function without required arguments is a loader; any other one takes examples.
-        if callable(found) and not hasattr(found, "logits") and not is_torch(found) and _takes_nothing(found):
+        is_model = hasattr(found, "logits") or is_torch(found) or is_keras(found)
+        if callable(found) and not is_model and _takes_nothing(found):
             found = found()
         return found, source
     path = Path(source)
