@@ -32,7 +32,6 @@ from understudy.training.trainer import Brought, check_trainable
 from understudy.training.workers import Workers
 
 
-
 def compress(
     *,
     data: str | os.PathLike[str],
