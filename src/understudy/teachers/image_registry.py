@@ -19,6 +19,7 @@ from understudy.teachers.keras import is_keras, keras_file_model, keras_object_m
 from understudy.teachers.protocol import ImageTeacher, UInt8Array, behaviour_digest
 from understudy.teachers.registry import KINDS, TORCH_FILES, is_complete, is_torch, resolve, unknown_kind
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
+from understudy.teachers.saved_model import saved_model_image_model
 
 Int64Array = npt.NDArray[np.int64]
 MODEL_FILES = {".onnx", ".tflite", ".pt2", ".keras", ".h5", ".hdf5"}
@@ -80,6 +81,8 @@ def image_model(source: Any, *, classes: int | None) -> ImageModel:
         ".h5": lambda: keras_file_model(source),
         ".hdf5": lambda: keras_file_model(source),
     }
+    if source.is_dir():
+        return saved_model_image_model(source)
     suffix = source.suffix.lower()
     if suffix not in loaders:
         raise unknown_kind(source)

@@ -100,7 +100,7 @@ def load_teacher(source: Any, *, class_names: Sequence[str] | None = None) -> Lo
 
 def _model(source: Any, *, classes: int | None) -> ImageModel | None:
     """Return the model for images in a file, None for anything else: objects do not say what they take."""
-    if not isinstance(source, Path) or source.suffix.lower() not in MODEL_FILES:
+    if not isinstance(source, Path) or not (source.is_dir() or source.suffix.lower() in MODEL_FILES):
         return None
     try:
         return image_model(source, classes=classes)

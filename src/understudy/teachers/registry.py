@@ -16,10 +16,12 @@ from understudy.teachers.class_order import OrderedTeacher, in_class_order, name
 from understudy.teachers.keras import is_keras
 from understudy.teachers.protocol import TextTeacher, behaviour_digest
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
+from understudy.teachers.saved_model import is_saved_model
 
 KINDS = (
     "a Python function (module:name or file.py:name), saved logits (.npz, .parquet, .pt), an ONNX file (.onnx), "
-    "a LiteRT file (.tflite), a torch program (.pt2) or for images a Keras file (.keras, .h5)"
+    "a LiteRT file (.tflite), a torch program (.pt2) or for images a Keras file (.keras, .h5) "
+    "or a folder with a TensorFlow SavedModel"
 )
 _CODE_FILES = {".pkl", ".pickle", ".joblib", ".dill"}
 TORCH_FILES = {".pt", ".pth", ".ckpt", ".bin"}
@@ -123,7 +125,7 @@ def _text_file(path: Path, *, class_names: Sequence[str], training_texts: Sequen
 
 def _is_model(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.is_file() or is_saved_model(path)
     except OSError:  # a name too long for any file
         return False
 
