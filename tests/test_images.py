@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from command import understudy
+from image_models import litert_image_file
 from understudy.bundle import Bundle
 from understudy.errors import InputError
 from understudy.family import Family
@@ -229,12 +230,21 @@ def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
         (("evaluate", "out/6KB", "missing.npz"), "a data file exists and is a file"),
         (("compress", "digits.npz", "--budget", "6KB", "--student", "sgnn"), "received student='sgnn'"),
         (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "whose module cannot be imported"),
+        (("compress", "digits.npz", "--budget", "6KB", "--teacher", "large.tflite"), "received input=float32 [1, 8, 8, 3] of"),
+        (("compress", "digits.npz", "--budget", "6KB", "--teacher", "broken.h5"), "a teacher's Keras file must load: received"),
+        (
+            ("compress", "digits.npz", "--budget", "6KB", "--teacher", "broken.onnx"),
+            "a teacher's ONNX file must load",
+        ),
         (("compress", "digits.npz", "--budget", "6KB", "--unlabelled", "digits.npz"), "is for texts"),
         (("compress", "digits.npz", "--budget", "1KB"), "smallest reachable size"),
         (("compress", "digits.npz", "--budget", "6KB", "--skip-bad"), "is for folders of pictures"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], message: str, finished: Path) -> None:
+    litert_image_file(finished / "large.tflite")
+    for name in ("broken.h5", "broken.onnx"):
+        (finished / name).write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     result = understudy(*arguments, folder=finished)
     assert result.exit_code in (2, 3)
     assert message in result.err

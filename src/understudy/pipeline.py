@@ -46,7 +46,7 @@ def compress(
     Args:
         data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
         budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes.
-        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for a list of texts; see ``load_teacher``.
+        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for texts or images; see ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
         settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).

@@ -261,7 +261,7 @@ def _write_images(
             content,
             class_names=dataset.class_names,
             folder=folder.teacher,
-            progress=lambda done, _: progress.advance(min(CHUNK, len(content), done)),
+            progress=lambda done, total: progress.advance(CHUNK if done % CHUNK == 0 else total % CHUNK),
         )
         answers = found.values[None]
     store.write(

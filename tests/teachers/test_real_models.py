@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import understudy
-from understudy.teachers.image_registry import load_image_teacher
+from understudy.teachers.image_input import IMAGENET, RAW, SYMMETRIC, UNIT, PixelRange
+from understudy.teachers.image_model import TELLS_APART, candidates, information_about_patterns
+from understudy.teachers.image_registry import image_model, load_image_teacher
 
 NAMES = tuple(str(i) for i in range(10))
 MNIST = [
@@ -90,6 +92,31 @@ def test_digits(file: str, accuracy: float, digits: dict[str, Split], shared_dat
 @pytest.mark.parametrize(("file", "accuracy"), CIFAR)
 def test_photographs(file: str, accuracy: float, photographs: dict[str, Split], shared_data: Path) -> None:
     check(shared_data.parent / "models" / file, accuracy, photographs, photographs["test"])
+
+
+@pytest.mark.parametrize(
+    ("file", "shape", "right"),
+    [
+        ("onnx/opt-mnist.onnx", (28, 28, 1), UNIT),
+        ("ai_edge_quantizer/conv_fc_mnist.tflite", (28, 28, 1), UNIT),
+        ("tinyengine/ptq_mnist_lenet-300-100.tflite", (28, 28, 1), UNIT),
+        ("tflite_micro/trained_lstm.tflite", (28, 28, 1), UNIT),
+        ("mlperf_tiny/pretrainedResnet.tflite", (32, 32, 3), RAW),
+    ],
+)
+def test_a_range_of_another_size_gives_one_answer_to_everything(
+    file: str, shape: tuple[int, int, int], right: PixelRange, shared_data: Path
+) -> None:
+    """The limit stands well between ranges that are right and ranges that are much too small."""
+    path = shared_data.parent / "models" / file
+    found = {
+        teacher.preparation.pixel_range: information_about_patterns(teacher, shape)
+        for teacher in candidates(image_model(path, classes=10), shape)
+    }
+    most = max(found.values())
+    assert found[right] > 1.5 * TELLS_APART * most
+    if right == RAW:
+        assert all(found[small] < 0.5 * TELLS_APART * most for small in (UNIT, SYMMETRIC, IMAGENET))
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ CLEARLY = 2.0
 """Standard errors that make a difference."""
 _MUCH_LOSS = 0.25
 """Nats of cross-entropy."""
-_TELLS_APART = 0.2
-"""Share of the best range's information about which pattern it is; among real models the right one had a third or more and
-ranges of the wrong size less than a tenth."""
+TELLS_APART = 0.2
+"""Share of the best way's information about the patterns that is enough; ``tests/teachers/test_real_models.py`` has how far
+right and wrong ones are from it."""
 _PATTERNS = 64
 
 Int64Array = npt.NDArray[np.int64]
@@ -166,19 +166,22 @@ def unlabelled_teacher(model: ImageModel, shape: Shape) -> ImageModelTeacher:
     Raises:
         InputError: the model takes images of another shape, or does not run.
     """
-    patterns = test_patterns(shape)
-    found: list[ImageModelTeacher] = []
-    information: list[float] = []
-    for teacher in _candidates(model, shape):
-        probabilities = np.exp(_log_softmax(teacher.logits(patterns)))
-        # of the pattern in the answer: entropy of the mean answer less mean entropy of the answers
-        gained = _entropy(probabilities.mean(axis=0)) - float(np.mean([_entropy(row) for row in probabilities]))
-        found.append(teacher)
-        information.append(gained if np.isfinite(gained) else -1.0)
+    found = list(candidates(model, shape))
     if len(found) == 1:
         return found[0]
-    enough = (t for t, gained in zip(found, information, strict=True) if gained >= _TELLS_APART * max(information))
+    information = [information_about_patterns(teacher, shape) for teacher in found]
+    enough = (t for t, gained in zip(found, information, strict=True) if gained >= TELLS_APART * max(information))
     return replace(next(enough, found[0]), how="assumed: the most usual way in which it tells test patterns apart")
+
+
+def information_about_patterns(teacher: ImageModelTeacher, shape: Shape) -> float:
+    """Return the nats of information that an answer of ``teacher`` has about which test pattern it was asked; -1 if not finite.
+
+    That is the entropy of the mean answer less the mean entropy of the answers.
+    """
+    answers = np.exp(_log_softmax(teacher.logits(test_patterns(shape))))
+    gained = _entropy(answers.mean(axis=0)) - float(np.mean([_entropy(row) for row in answers]))
+    return gained if np.isfinite(gained) else -1.0
 
 
 def labelled_teacher(
@@ -205,7 +208,7 @@ def labelled_teacher(
     found: list[OrderedTeacher[UInt8Array]] = []
     right: list[npt.NDArray[np.float64]] = []
     loss: list[npt.NDArray[np.float64]] = []
-    for candidate in _candidates(model, (height, width, channels), further=(standardized(images),)):
+    for candidate in candidates(model, (height, width, channels), further=(standardized(images),)):
         ordered = in_class_order(candidate, class_names, numbered=numbered)
         logits = ordered.logits(tried)
         if np.isfinite(logits).all() or not found:
@@ -225,7 +228,7 @@ def labelled_teacher(
     return chosen
 
 
-def _candidates(model: ImageModel, shape: Shape, *, further: Sequence[PixelRange] = ()) -> Iterator[ImageModelTeacher]:
+def candidates(model: ImageModel, shape: Shape, *, further: Sequence[PixelRange] = ()) -> Iterator[ImageModelTeacher]:
     """Yield a teacher for each way to give ``model`` images of ``shape`` in which it runs, the most usual first."""
     declared, named = model.input.declared_range(), model.input.pixel_range
     if declared is None and named is not None and named.fits(shape[2]):
