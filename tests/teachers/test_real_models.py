@@ -71,7 +71,6 @@ def photographs(shared_data: Path) -> dict[str, Split]:
 
 def check(path: Path, expected: float, data: dict[str, Split], trial: Split) -> None:
     images, labels = data["test"]
-    pytest.importorskip({".h5": "keras", ".onnx": "onnxruntime", ".tflite": "ai_edge_litert"}[path.suffix])
     loaded = understudy.load_teacher(path)
     logits = loaded.predict(images)
     assert np.isfinite(logits).all()

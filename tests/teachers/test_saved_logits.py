@@ -55,7 +55,7 @@ def test_texts_without_rows_are_said_and_never_answered(tmp_path: Path) -> None:
     teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES)
     asked = ("second", "a view", "another view")
     assert teacher.covers(asked).tolist() == [True, False, False]
-    with pytest.raises(InputError, match=r"only the texts that they were saved for: .*texts=3, of which 2 .*texts\[1\].*train"):
+    with pytest.raises(InputError, match=r"they were saved for: .*examples=3, of which 2 .*number 1\).*train"):
         teacher.logits(asked)
 
 
@@ -75,8 +75,8 @@ def test_an_array_in_memory() -> None:
     ("arrays", "message"),
     [
         ({"scores": LOGITS}, r"named logits \[rows, classes\].*arrays=\['scores'\].*save them under that name"),
-        ({"logits": LOGITS[:2]}, r"one row for each text: received shape=\(2, 2\) for texts=3 .*save one row"),
-        ({"logits": LOGITS[0]}, r"received shape=\(2,\) for texts=3"),
+        ({"logits": LOGITS[:2]}, r"one row for each example: received shape=\(2, 2\) for examples=3 .*save one row"),
+        ({"logits": LOGITS[0]}, r"received shape=\(2,\) for examples=3"),
         ({"logits": np.array(["a", "b", "c"])}, r"returns numbers"),
         ({"logits": np.where(LOGITS == 4, np.nan, LOGITS)}, r"finite numbers: received logits\[1\]=\[3\.0, nan\] \(and 0 more"),
     ],
