@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
 from command import understudy
+from image_models import litert_image_file
 from understudy.bundle import Bundle
 from understudy.errors import InputError
 from understudy.family import Family
@@ -152,6 +155,78 @@ def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: 
     assert (finished / "out" / "6KB" / "manifest.json").read_bytes() == before
 
 
+TAUGHT = JOB.replace("epochs = 12", "epochs = 2").replace("[data]", 'formats = ["c"]\n[data]')
+
+
+def linear_teacher(path: Path, folder: Path, *, order: np.ndarray) -> Path:
+    """Write a logistic regression on ``digits.npz`` as an ONNX file that wants fractions in NCHW; its columns in ``order``."""
+    with np.load(folder / "digits.npz") as archive:
+        pixels, labels = archive["x"], archive["y"]
+    fitted = LogisticRegression(max_iter=300).fit(pixels.reshape(len(pixels), -1) / 255, labels)
+    weights = {"weight": fitted.coef_.T[:, order], "bias": fitted.intercept_[order]}
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["pixels"], ["flat"]), helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"])],
+        "g",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_teacher_for_images(finished: Path) -> None:
+    linear_teacher(finished / "linear.onnx", finished, order=np.arange(10))
+    (finished / "taught.toml").write_text(TAUGHT)
+    command = ("compress", "taught.toml", "--teacher", "linear.onnx", "--out", "taught")
+    result = understudy(*command, folder=finished)
+    assert result.exit_code == 0, result.err
+    found = "layout NCHW, pixels 0 to 1 (found on 256 labelled images: accuracy "
+    assert "teacher: ONNX file linear.onnx (" in result.err
+    assert found in result.err
+    family = Family.load(finished / "taught")
+    assert family.teacher is not None and family.teacher.used
+    assert found in family.teacher.description
+    assert family.teacher.accuracy is not None and family.teacher.accuracy > 0.9
+    assert family.teacher.size_bytes == (finished / "linear.onnx").stat().st_size
+    [member] = family.members
+    assert member.twin is not None and member.distillation_gain is not None
+    assert {"student_on_labels", "student_on_teacher"} == set(member.learning_curve[-1].train_loss)
+    assert "layout NCHW" in (finished / "taught" / "report.html").read_text()
+    before = (finished / "taught" / "6KB" / "manifest.json").read_bytes()
+    again = understudy(*command, folder=finished)
+    assert again.exit_code == 0, again.err
+    assert (finished / "taught" / "6KB" / "manifest.json").read_bytes() == before
+
+
+def test_a_teacher_whose_columns_are_in_another_order_stops_the_job(finished: Path) -> None:
+    order = np.array([0, 1, 3, 2, 4, 5, 6, 7, 9, 8])
+    linear_teacher(finished / "shuffled.onnx", finished, order=order)
+    (finished / "taught.toml").write_text(TAUGHT)
+    result = understudy("compress", "taught.toml", "--teacher", "shuffled.onnx", "--out", "shuffled", folder=finished)
+    assert result.exit_code == 2
+    assert "with the columns named 0, 1, 3, 2, 4, 5, 6, 7, 9, 8; write its class names" in result.err
+    assert not (finished / "shuffled" / "family.json").exists()
+    (finished / "labels.txt").write_text("".join(f"{i}\n" for i in order))
+    result = understudy("compress", "taught.toml", "--teacher", "shuffled.onnx", "--out", "shuffled", folder=finished)
+    (finished / "labels.txt").unlink()
+    assert result.exit_code == 0, result.err
+    assert "columns named by the teacher" in result.err
+
+
+def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
+    (finished / "guess.py").write_text(
+        "import numpy as np\ndef guess(images): return np.eye(10)[images.reshape(len(images), -1).sum(axis=1) % 10]\n"
+    )
+    result = understudy("compress", "digits.toml", "--teacher", "guess.py:guess", "--out", "guess", folder=finished)
+    assert result.exit_code == 2
+    assert "a teacher must know more than chance: received accuracy=" in result.err
+    joint = 'import understudy\nunderstudy.compress(data="digits.npz", budgets=["6KB"], **{"training.mode": "joint"})'
+    result = subprocess.run([sys.executable, "-c", joint], cwd=finished, capture_output=True, text=True, check=False)
+    assert "joint training is for texts so far: received training.mode='joint' for images; remove it" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -159,7 +234,13 @@ def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: 
         (("predict", "out/6KB"), "predict needs images: received files=0"),
         (("evaluate", "out/6KB", "missing.npz"), "a data file exists and is a file"),
         (("compress", "digits.npz", "--budget", "6KB", "--student", "sgnn"), "received student='sgnn'"),
-        (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "teachers are for texts so far"),
+        (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "whose module cannot be imported"),
+        (("compress", "digits.npz", "--budget", "6KB", "--teacher", "large.tflite"), "received input=float32 [1, 8, 8, 3] of"),
+        (("compress", "digits.npz", "--budget", "6KB", "--teacher", "broken.h5"), "a teacher's Keras file must load: received"),
+        (
+            ("compress", "digits.npz", "--budget", "6KB", "--teacher", "broken.onnx"),
+            "a teacher's ONNX file must load",
+        ),
         (("compress", "digits.npz", "--budget", "6KB", "--unlabelled", "digits.npz"), "is for texts"),
         (("compress", "digits.npz", "--budget", "1KB"), "smallest reachable size"),
         (("compress", "digits.npz", "--budget", "6KB", "--max-macs", "2k"), "received max_macs=2k, where it takes"),
@@ -168,6 +249,9 @@ def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: 
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], message: str, finished: Path) -> None:
+    litert_image_file(finished / "large.tflite")
+    for name in ("broken.h5", "broken.onnx"):
+        (finished / name).write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     result = understudy(*arguments, folder=finished)
     assert result.exit_code in (2, 3)
     assert message in result.err

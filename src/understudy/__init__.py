@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from understudy.bundle import Bundle
     from understudy.family import Family
     from understudy.pipeline import compress
-    from understudy.teachers.registry import load_teacher
+    from understudy.teachers.loaded import load_teacher
 
 __all__ = ["Bundle", "Family", "compress", "load_teacher"]
 
@@ -16,7 +16,7 @@ _HOME = {
     "Bundle": "understudy.bundle",
     "Family": "understudy.family",
     "compress": "understudy.pipeline",
-    "load_teacher": "understudy.teachers.registry",
+    "load_teacher": "understudy.teachers.loaded",
 }
 
 

@@ -25,6 +25,8 @@ EXTRAS = {
     "litert": ("ai-edge-litert", "flatbuffers"),
     "parquet": ("pyarrow",),
     "image": ("pillow",),
+    "keras": ("keras",),
+    "tensorflow": ("tensorflow",),
 }
 """Extra to the packages that it brings; ``pyproject.toml``."""
 TARGETS = {
@@ -98,6 +100,8 @@ def inspect_environment() -> Environment:
             _from_extra("saved logits (.parquet)", "parquet", versions),
             _from_packages("ONNX file (.onnx)", ("onnxruntime",), _pip("onnx"), versions),
             _from_packages("LiteRT file (.tflite)", ("ai-edge-litert",), _pip("litert"), versions),
+            _from_extra("Keras file (.keras, .h5)", "keras", versions),
+            _from_extra("SavedModel folder", "tensorflow", versions),
             _from_packages("auto (trained here)", ("torch", "scikit-learn"), "pip install torch scikit-learn", versions),
         ),
         inputs=(

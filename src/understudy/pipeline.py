@@ -14,8 +14,6 @@ import numpy as np
 from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
-from understudy.data.read import read_table
-from understudy.data.table import find_text_column, take_rows
 from understudy.delivery import Order, deliver
 from understudy.devices.choice import choose
 from understudy.errors import InputError
@@ -27,15 +25,11 @@ from understudy.progress import Progress, SilentProgress
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
 from understudy.selection import Plan, Searches
-from understudy.teachers.protocol import Teacher, checked_logits
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.protocol import Teacher
 from understudy.teachers.trained import TrainedTeacher
-from understudy.teaching import Teaching, assess, train_teacher, worker_count, write_lesson
+from understudy.teaching import Teaching, assess, bring_teacher, train_teacher, worker_count, write_lesson
 from understudy.training.trainer import Brought, check_trainable
 from understudy.training.workers import Workers
-
-FIRST_TEXTS = 8
-"""Training texts on which a teacher is tried before the job begins."""
 
 
 def compress(
@@ -52,7 +46,7 @@ def compress(
     Args:
         data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
         budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes.
-        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for a list of texts; see ``load_teacher``.
+        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for texts or images; see ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
         settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).
@@ -105,7 +99,7 @@ def run_job(
 
 
 def _run(
-    job: Job, dataset: Dataset, budgets: Budgets, brought: Teacher | None, *, folder: JobFolder, progress: Progress
+    job: Job, dataset: Dataset, budgets: Budgets, brought: Teacher[Any] | None, *, folder: JobFolder, progress: Progress
 ) -> Family:
     """Teach, search and deliver into a folder that is the job's."""
     progress.stage("measuring baselines")
@@ -157,7 +151,7 @@ def _run(
     )
 
 
-def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher | None, *, held_out: int, budgets: int) -> Plan:
+def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] | None, *, held_out: int, budgets: int) -> Plan:
     settings = job.training
     class_weight = None
     if settings.class_weights == "balanced":
@@ -222,7 +216,7 @@ def _baselines(dataset: Dataset, *, seed: int) -> tuple[Baseline, ...]:
     )
 
 
-def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Progress) -> Teacher | None:
+def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Progress) -> Teacher[Any] | None:
     """Return the user's teacher, None where one is trained here or none is used.
 
     It is asked a few texts, so that a teacher of another shape ends the job before anything is made.
@@ -230,11 +224,11 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
     Raises:
         InputError: it cannot be loaded, or its answers break a rule.
     """
-    if isinstance(dataset, ImageDataset) and (brought is not None or job.teacher.kind not in ("auto", "none")):
-        raise InputError(f"teachers are for texts so far: received teacher={job.teacher.source!r} with images; leave it out")
-    if isinstance(dataset, ImageDataset) and job.training_mode == "joint":
+    images = isinstance(dataset, ImageDataset)
+    if images and job.training_mode == "joint":
         raise InputError("joint training is for texts so far: received training.mode='joint' for images; remove it")
-    if job.training_mode == "self" or isinstance(dataset, ImageDataset) or (brought is None and job.teacher.kind == "auto"):
+    absent = job.teacher.kind == "auto" or (images and job.teacher.kind == "none")
+    if job.training_mode == "self" or (brought is None and absent):
         return None
     if brought is not None and job.training_mode == "joint":
         raise InputError(
@@ -242,28 +236,24 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
             "object; give the name of what makes it, as 'module:name' or 'file.py:name', or a .pt2 file"
         )
     progress.stage("loading the teacher")
-    source = job.teacher.source if brought is None else brought
-    table = read_table(job.data.train)
-    # saved logits have a row for each row of the file, of which a part may have been split off
-    texts = take_rows(table, text=find_text_column(table, job.data.text), label=None).texts
-    teacher = load_teacher(source, class_names=dataset.class_names, training_texts=texts)
-    first = dataset.train.texts[:FIRST_TEXTS]
-    covered = [text for text, known in zip(first, teacher.covers(first), strict=True) if known]
-    checked_logits(teacher, covered, len(dataset.class_names))
+    teacher = bring_teacher(job, dataset, job.teacher.source if brought is None else brought)
+    progress.note(f"teacher: {teacher.describe()}")
     if job.training_mode == "joint":
         check_trainable(teacher)
     return teacher
 
 
 def _teach(
-    job: Job, dataset: Dataset, baseline: Baseline, brought: Teacher | None, *, folder: JobFolder, progress: Progress
+    job: Job, dataset: Dataset, baseline: Baseline, brought: Teacher[Any] | None, *, folder: JobFolder, progress: Progress
 ) -> Teaching:
     """Return the teacher, brought or trained here, and whether it is used."""
     if job.training_mode != "distill":
         return Teaching(None, used=False)
     if isinstance(dataset, ImageDataset):
-        progress.note("no teacher for images was brought: training without")
-        return Teaching(None, used=False)
+        if brought is None:
+            progress.note("no teacher for images was brought: training without")
+            return Teaching(None, used=False)
+        return assess(brought, job, dataset, baseline=baseline, folder=folder)
     teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought
     teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder)
     if not teaching.used:

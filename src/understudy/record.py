@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from understudy import family as records
 from understudy.data.image import ImageDataset
@@ -82,12 +82,12 @@ def teacher_record(teaching: Teaching, dataset: Dataset) -> records.Teacher | No
     Raises:
         InputError: its answers on the test split break a rule.
     """
-    if teaching.teacher is None or isinstance(dataset, ImageDataset):
+    if teaching.teacher is None:
         return None
     teacher = teaching.teacher
     reached = None
-    if teacher.covers(dataset.test.texts).all():
-        logits = checked_logits(teacher, dataset.test.texts, len(dataset.class_names))
+    if teacher.covers(dataset.test.content).all():
+        logits = checked_logits(teacher, dataset.test.content, len(dataset.class_names))
         reached = accuracy(dataset.test.labels, logits.argmax(axis=1))
     return records.Teacher(
         name=teacher.name,
@@ -100,7 +100,7 @@ def teacher_record(teaching: Teaching, dataset: Dataset) -> records.Teacher | No
     )
 
 
-def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: Teacher | None) -> records.Teacher | None:
+def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: Teacher[Any] | None) -> records.Teacher | None:
     """Return what the largest student's trainer reaches on the test split, None in every mode but joint.
 
     Args:

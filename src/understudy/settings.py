@@ -86,8 +86,8 @@ class TeacherSettings(Settings):
     source: str = Field(
         "auto",
         min_length=1,
-        description="'auto' trains a strong one here, 'none' does without; else a file (.onnx, .tflite, "
-        "saved logits .npz or .parquet) or a Python object as 'package.module:name'.",
+        description="'auto' trains a strong one here, 'none' does without; else a file (.onnx, .tflite, .pt2, "
+        "for images .keras or .h5, saved logits .npz or .parquet) or a Python object as 'package.module:name'.",
     )
     minimum_gain: float = Field(
         0.015,

@@ -6,12 +6,14 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from understudy.data.image import ImageDataset
+from understudy.data.image import ImageDataset, read_images
+from understudy.data.read import read_table
+from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import Examples
 from understudy.errors import InputError
 from understudy.metrics import accuracy
@@ -19,7 +21,11 @@ from understudy.program import archive
 from understudy.program.executor import Executor, evaluate
 from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
-from understudy.teachers.cache import cached_logits
+from understudy.teachers.cache import CHUNK, cached_logits
+from understudy.teachers.chance import check_better_than_chance
+from understudy.teachers.image_registry import load_image_teacher
+from understudy.teachers.protocol import checked_logits
+from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, mix
 from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
@@ -35,9 +41,11 @@ if TYPE_CHECKING:
     from understudy.job import Job
     from understudy.job_folder import JobFolder
     from understudy.progress import Progress
-    from understudy.teachers.protocol import Teacher
+    from understudy.teachers.protocol import Teacher, TextTeacher
 
 Float32Array = npt.NDArray[np.float32]
+FIRST_EXAMPLES = 8
+"""Training examples on which a teacher that was brought is tried before the job begins."""
 NETWORK_FEATURES, NETWORK_WIDTH = 512, 192
 NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
@@ -59,7 +67,7 @@ class Teaching:
         validation_accuracy: None without a teacher or where it does not cover the validation texts.
     """
 
-    teacher: Teacher | None
+    teacher: Teacher[Any] | None
     used: bool
     note: str = ""
     validation_accuracy: float | None = None
@@ -137,20 +145,50 @@ def networks_of(programs: Sequence[Program]) -> Networks:
     return Networks(len(programs), logits, digest, size_bytes)
 
 
-def assess(teacher: Teacher | None, job: Job, dataset: TextDataset, *, baseline: Baseline, folder: JobFolder) -> Teaching:
+def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
+    """Return the teacher that the user brings, ``source`` or what it names, after asking it about a few examples.
+
+    Raises:
+        InputError: it cannot be loaded, or its answers break a rule.
+        SetupError: it needs packages that are not installed.
+    """
+    if isinstance(dataset, ImageDataset):
+        brought: Teacher[Any] = load_image_teacher(
+            source,
+            class_names=dataset.class_names,
+            images=dataset.train.content,
+            labels=dataset.train.labels,
+            # the names of folders are names, and programs sort them as such
+            numbered=not job.data.train.is_dir() and all(name.lstrip("-").isdecimal() for name in dataset.class_names),
+            training_images=lambda: read_images(job.data.train, part="train", skip_bad=job.data.skip_bad).pixels,
+        )
+    else:
+        table = read_table(job.data.train)
+        # saved logits have a row for each row of the file, of which a part may have been split off
+        texts = take_rows(table, text=find_text_column(table, job.data.text), label=None).texts
+        brought = load_text_teacher(source, class_names=dataset.class_names, training_texts=texts)
+    first: Any = dataset.train.content[:FIRST_EXAMPLES]
+    covered = brought.covers(first)
+    asked = first[covered] if isinstance(first, np.ndarray) else [e for e, known in zip(first, covered, strict=True) if known]
+    checked_logits(brought, asked, len(dataset.class_names))
+    return brought
+
+
+def assess(teacher: Teacher[Any] | None, job: Job, dataset: Dataset, *, baseline: Baseline, folder: JobFolder) -> Teaching:
     """Return whether ``teacher`` is used: one trained here must beat the baseline on validation, one that was brought is used.
 
     Raises:
-        InputError: answers that break a rule; see ``teachers/protocol.py``.
+        InputError: answers that break a rule, see ``teachers/protocol.py``, or are no better than chance on validation.
     """
     if teacher is None:
         return Teaching(None, used=False)
     validation = dataset.validation
-    if not teacher.covers(validation.texts).all():
-        return Teaching(teacher, used=True, note="it has no answers on validation texts, so its accuracy there is unknown")
-    logits = cached_logits(teacher, validation.texts, class_names=dataset.class_names, folder=folder.teacher).values
+    if not teacher.covers(validation.content).all():
+        return Teaching(teacher, used=True, note="it has no answers on validation examples, so its accuracy there is unknown")
+    logits = cached_logits(teacher, validation.content, class_names=dataset.class_names, folder=folder.teacher).values
     reached = accuracy(validation.labels, logits.argmax(axis=1))
     if job.teacher.kind != "auto":
+        check_better_than_chance(logits, validation.labels, class_names=dataset.class_names, name=teacher.name)
         return Teaching(teacher, used=True, validation_accuracy=reached)
     wanted = baseline.score(validation).accuracy + required_gain(job.teacher.minimum_gain, baseline.score(validation).accuracy)
     note = (
@@ -176,16 +214,7 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
     if store.complete:
         return store
     if isinstance(dataset, ImageDataset):
-        kept = dataset.validation if _worth_refit(job, dataset) else dataset.validation.nothing
-        store.write(
-            views=[np.concatenate([dataset.train.content, kept.content])],
-            labels=np.concatenate([dataset.train.labels, kept.labels]),
-            validation=dataset.validation.content,
-            validation_labels=dataset.validation.labels,
-            teacher_logits=None,
-            held_out=len(kept),
-            mirrored=dataset.statistics.mirror.safe,
-        )
+        _write_images(job, dataset, teaching, store, folder=folder, progress=progress)
         return store
     taught = teaching.used and job.training_mode == "distill"
     unlabelled = dataset.unlabelled if taught else ()
@@ -215,7 +244,38 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
     return store
 
 
-def _held_out(job: Job, dataset: TextDataset, teacher: Teacher | None) -> Examples:
+def _write_images(
+    job: Job, dataset: ImageDataset, teaching: Teaching, store: LessonStore, *, folder: JobFolder, progress: Progress
+) -> None:
+    """Write the lesson of images: one view, because each batch moves them anew, with the teacher's answers on it."""
+    taught = teaching.teacher if teaching.used and job.training_mode == "distill" else None
+    covered = taught is None or taught.covers(dataset.validation.content).all()
+    kept = dataset.validation if covered and _worth_refit(job, dataset) else dataset.validation.nothing
+    content = np.concatenate([dataset.train.content, kept.content])
+    answers: Float32Array | None = None
+    if taught is not None:
+        _check_covered(taught, content)
+        progress.stage("asking the teacher", total=len(content))
+        found = cached_logits(
+            taught,
+            content,
+            class_names=dataset.class_names,
+            folder=folder.teacher,
+            progress=lambda done, total: progress.advance(CHUNK if done % CHUNK == 0 else total % CHUNK),
+        )
+        answers = found.values[None]
+    store.write(
+        views=[content],
+        labels=np.concatenate([dataset.train.labels, kept.labels]),
+        validation=dataset.validation.content,
+        validation_labels=dataset.validation.labels,
+        teacher_logits=answers,
+        held_out=len(kept),
+        mirrored=dataset.statistics.mirror.safe,
+    )
+
+
+def _held_out(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> Examples:
     """Return the validation texts for the refit; none where it is not wanted, would change little, or cannot be taught."""
     validation = dataset.validation
     covered = teacher is None or teacher.covers(validation.texts).all()
@@ -226,17 +286,23 @@ def _worth_refit(job: Job, dataset: Dataset) -> bool:
     return job.training.refit and len(dataset.validation) >= LEAST_REFIT_SHARE * len(dataset.train)
 
 
-def _covered(teacher: Teacher, views: list[list[str]]) -> list[list[str]]:
+def _covered(teacher: TextTeacher, views: list[list[str]]) -> list[list[str]]:
     """Return the views that ``teacher`` can answer whole; saved logits know the unaltered texts only.
 
     Raises:
         InputError: not even the unaltered texts are covered.
     """
-    covered = teacher.covers(views[0])
+    _check_covered(teacher, views[0])
+    return [view for view in views if teacher.covers(view).all()]
+
+
+def _check_covered(teacher: Teacher[Any], examples: Any) -> None:
+    """Raise ``InputError`` unless ``teacher`` can answer every one of ``examples``, texts or images."""
+    covered = teacher.covers(examples)
     if not covered.all():
+        kind = "image" if isinstance(examples, np.ndarray) else "text"
         first = int(np.flatnonzero(~covered)[0])
         raise InputError(
-            f"a teacher must answer every training text: received teacher={teacher.name!r} without an answer for "
-            f"{int((~covered).sum())} of {len(covered)} texts, the first in row {first}; add the missing rows"
+            f"a teacher must answer every training {kind}: received teacher={teacher.name!r} without an answer for "
+            f"{int((~covered).sum())} of {len(covered)} {kind}s, the first in row {first}; add the missing rows"
         )
-    return [view for view in views if teacher.covers(view).all()]

@@ -30,10 +30,16 @@ ERROR = re.compile(r"error: [^:].*: received \w[\w.]*(\[.*\])?=.+; .+")
 """The rule, what was received as name=value, the next step."""
 
 TEACHER = """
+import csv
 import os
+from pathlib import Path
 import numpy as np
 CLASSES = 8
-def good(texts): return np.array([np.eye(CLASSES)[len(text) % CLASSES] for text in texts])
+ROWS = {path.name: list(csv.reader(path.open(newline="", errors="surrogateescape")))[1:] for path in Path().glob("*.csv")}
+NAMES = sorted({label for _, label in ROWS.get("train.csv", ROWS["tiny.csv"] if "tiny.csv" in ROWS else [])})
+KNOWN = {text: NAMES.index(label) for rows in ROWS.values() for text, label in rows if label in NAMES}
+def good(texts):
+    return np.array([np.eye(CLASSES)[len(text) % CLASSES] + 3 * np.eye(CLASSES)[KNOWN.get(text, 0)] for text in texts])
 def narrow(texts): return good(texts)[:, :5]
 def broken(texts): return np.full((len(texts), CLASSES), np.nan)
 def broken_once(texts):

@@ -11,7 +11,7 @@ import pytest
 
 from understudy.errors import InputError
 from understudy.teachers.callable import is_python_name
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.registry import load_text_teacher
 
 SOURCE = """
     import numpy as np
@@ -51,14 +51,14 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["answer", "load", "model"])
 def test_functions_loaders_and_objects_of_a_file(source: Path, name: str) -> None:
-    teacher = load_teacher(f"{source}:{name}", class_names=("empty", "long"))
+    teacher = load_text_teacher(f"{source}:{name}", class_names=("empty", "long"))
     assert teacher.logits(["", "abc"]).tolist() == [[0, 100], [0, 103]]
     assert teacher.covers(["", "abc"]).tolist() == [True, True]
     assert teacher.describe().startswith(f"Python function {source}:{name}, your own code")
 
 
 def test_a_module_by_its_name() -> None:
-    teacher = load_teacher("operator:length_hint", class_names=("a", "b"))
+    teacher = load_text_teacher("operator:length_hint", class_names=("a", "b"))
     assert teacher.name == "operator:length_hint"
 
 
@@ -75,7 +75,7 @@ def test_a_module_by_its_name() -> None:
 def test_names_that_lead_nowhere(source: Path, name: str, message: str) -> None:
     (source.parent / "wrong.py").write_text("def load(:\n")
     with pytest.raises(InputError, match=message):
-        load_teacher(name.format(file=source, folder=source.parent), class_names=("a", "b"))
+        load_text_teacher(name.format(file=source, folder=source.parent), class_names=("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_a_function_object_and_its_digest() -> None:
     def two(texts: list[str]) -> Any:
         return [[len(t), 2.0] for t in texts]
 
-    teacher = load_teacher(one, class_names=("a", "b"))
+    teacher = load_text_teacher(one, class_names=("a", "b"))
     assert teacher.name.endswith("one")
     assert teacher.logits(["xyz"]).tolist() == [[3, 1]]
-    digests = [load_teacher(function, class_names=("a", "b")).digest for function in (one, one, two)]
+    digests = [load_text_teacher(function, class_names=("a", "b")).digest for function in (one, one, two)]
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -114,10 +114,10 @@ def test_an_error_in_the_users_code_is_told_with_its_place_and_kept_as_the_cause
 
     message = r"received teacher='.*failing', whose code raised ZeroDivisionError: 1 texts \(test_callable.py, line \d+\)"
     with pytest.raises(InputError, match=message) as caught:
-        load_teacher(failing, class_names=("a", "b")).logits(["x"])
+        load_text_teacher(failing, class_names=("a", "b")).logits(["x"])
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_a_complete_teacher_is_taken_as_it_is() -> None:
-    inner = load_teacher(lambda texts: np.zeros((len(texts), 2)), class_names=("a", "b"))
-    assert load_teacher(inner, class_names=("b", "a")).columns == (1, 0)
+    inner = load_text_teacher(lambda texts: np.zeros((len(texts), 2)), class_names=("a", "b"))
+    assert load_text_teacher(inner, class_names=("b", "a")).columns == (1, 0)

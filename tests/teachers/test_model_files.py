@@ -24,7 +24,7 @@ from understudy.projections.text import encode
 from understudy.teachers.litert import _dequantized
 from understudy.teachers.model_file import TextInput, model_file_teacher
 from understudy.teachers.protocol import checked_logits
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.registry import load_text_teacher
 
 CLASSES = ("a", "b", "c")
 TEXTS = tuple(f"text {i} ä \udcff" for i in range(300))
@@ -60,7 +60,7 @@ def make_litert(path: Path, **options: object) -> Path:
 def test_bytes_in_classes_out(
     tmp_path: Path, make: Callable[..., Path], options: dict[str, object], layout: str, *, softmax: bool
 ) -> None:
-    teacher = load_teacher(make(tmp_path / "m", softmax=softmax, **options), class_names=CLASSES)
+    teacher = load_text_teacher(make(tmp_path / "m", softmax=softmax, **options), class_names=CLASSES)
     logits = expected(encode(TEXTS, max_bytes=LENGTH))
     np.testing.assert_allclose(checked_logits(teacher, TEXTS, 3), soft(logits) if softmax else logits, atol=2e-5)
     kind = "probabilities, used as logarithms" if softmax else "logits"
@@ -69,14 +69,14 @@ def test_bytes_in_classes_out(
 
 
 def test_logits_are_taken_where_a_file_offers_both(tmp_path: Path) -> None:
-    teacher = load_teacher(make_onnx(tmp_path / "m", softmax=True, extra_output=True), class_names=CLASSES)
+    teacher = load_text_teacher(make_onnx(tmp_path / "m", softmax=True, extra_output=True), class_names=CLASSES)
     np.testing.assert_allclose(teacher.logits(["hello"]), expected(encode(["hello"], max_bytes=LENGTH)), atol=1e-5)
 
 
 @pytest.mark.parametrize("column", [False, True])
 def test_strings_in_classes_out(tmp_path: Path, *, column: bool) -> None:
     path = save_onnx(onnx_string_model(["yes", "no", "grün"], column=column), tmp_path / "m.onnx")
-    teacher = load_teacher(path, class_names=CLASSES)
+    teacher = load_text_teacher(path, class_names=CLASSES)
     answers = teacher.logits(["no", "grün", "yes", "other \udcff"])
     assert answers.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]]
     assert f"input strings [any{', 1' if column else ''}]" in teacher.describe()
@@ -84,7 +84,7 @@ def test_strings_in_classes_out(tmp_path: Path, *, column: bool) -> None:
 
 def test_labels_beside_the_file_order_the_columns(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("c\na\nb\n")
-    teacher = load_teacher(make_onnx(tmp_path / "m"), class_names=CLASSES)
+    teacher = load_text_teacher(make_onnx(tmp_path / "m"), class_names=CLASSES)
     logits = expected(encode(["hello"], max_bytes=LENGTH))
     np.testing.assert_allclose(teacher.logits(["hello"]), logits[:, [1, 2, 0]], atol=1e-5)
     assert "columns named by the teacher" in teacher.describe()
@@ -92,7 +92,7 @@ def test_labels_beside_the_file_order_the_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_onnx, make_litert])
 def test_the_wrong_number_of_classes_is_named(tmp_path: Path, make: Callable[..., Path]) -> None:
-    teacher = load_teacher(make(tmp_path / "m"), class_names=("a", "b"))
+    teacher = load_text_teacher(make(tmp_path / "m"), class_names=("a", "b"))
     with pytest.raises(InputError, match="received columns=3 for classes=2"):
         checked_logits(teacher, ["x"], 2)
 
@@ -104,7 +104,7 @@ def test_truncated_files_are_refused(tmp_path: Path, make: Callable[..., Path], 
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(InputError, match=r"(file must load|takes one).*received .*; (export it again|put its own)"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
 
 
 def test_external_data_is_refused_at_any_depth(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_external_data_is_refused_at_any_depth(tmp_path: Path) -> None:
     constant.graph.node.insert(0, helper.make_node("Constant", [], ["w2"], value=outside))
     for model in (plain, nested, constant):
         with pytest.raises(InputError, match=r"holds all its data itself: received tensor='\w+' with external data .*save it"):
-            load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
+            load_text_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
 
 
 def test_custom_operators_are_refused(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_custom_operators_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"standard operators: received operator='Tokenizer' of domain='ai\.onnx\.contrib'.*exp"
     ):
-        load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
+        load_text_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
 
 
 def test_inputs_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ def test_inputs_that_are_no_text_are_refused(tmp_path: Path) -> None:
         with pytest.raises(
             InputError, match=r"an ONNX teacher takes one text input.*received inputs=bytes tensor.*put its own"
         ):
-            load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
+            load_text_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
     with pytest.raises(InputError, match=r"a LiteRT teacher takes one input.*received inputs=bytes float32\[1, 24\]"):
-        load_teacher(make_litert(tmp_path / "m", dtype="float32"), class_names=CLASSES)
+        load_text_teacher(make_litert(tmp_path / "m", dtype="float32"), class_names=CLASSES)
 
 
 def test_nan_from_a_file_is_refused(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_nan_from_a_file_is_refused(tmp_path: Path) -> None:
     model.graph.node.insert(3, helper.make_node("Div", ["zero", "zero"], ["minus"]))
     model.graph.node.append(helper.make_node("MatMul", ["nan", "weight"], ["out"]))
     model.graph.output[0].name = "out"
-    teacher = load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
+    teacher = load_text_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
     with pytest.raises(InputError, match=r"finite numbers: received logits\[0, 0\]=nan"):
         checked_logits(teacher, ["x"], 3)
 
@@ -189,7 +189,7 @@ def test_a_run_that_fails_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"takes one text input.*received a run that failed \(.*indices.*put its own preparation"
     ):
-        load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
+        load_text_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
 
 
 def test_quantized_outputs_are_dequantized() -> None:
@@ -218,7 +218,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suff
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SetupError, match=rf"as teacher needs the '{extra}' extra: .*pip install 'understudy\[{extra}\]'"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
 
 
 def test_a_stranger_that_is_valid_but_no_text_model(tmp_path: Path) -> None:
@@ -230,5 +230,5 @@ def test_a_stranger_that_is_valid_but_no_text_model(tmp_path: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     with pytest.raises(InputError, match=r"received outputs=y tensor\(int32\)\[1, 8\] in teacher"):
-        load_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
+        load_text_teacher(save_onnx(model, tmp_path / "m.onnx"), class_names=CLASSES)
     assert onnx.checker.check_model(model) is None

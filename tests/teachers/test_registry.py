@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from understudy.errors import InputError
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.registry import load_text_teacher
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ def test_names_of_nothing(tmp_path: Path, source: str, message: str) -> None:
     (tmp_path / "model.h5").write_bytes(b"\x89HDF")
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(InputError, match=message):
-        load_teacher(tmp_path / source, class_names=("a", "b"))
+        load_text_teacher(tmp_path / source, class_names=("a", "b"))
 
 
 @pytest.mark.parametrize("source", [None, 5, {"a": 1}, [1.0]])
 def test_objects_that_are_no_teacher(source: Any) -> None:
     with pytest.raises(InputError, match=r"a function from texts to logits.*received type='\w+'; wrap it in a function"):
-        load_teacher(source, class_names=("a", "b"))
+        load_text_teacher(source, class_names=("a", "b"))
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,17 +43,17 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path.touch()
     monkeypatch.setattr(Path, "read_bytes", refused)
     with pytest.raises(InputError, match=r"file must be readable: received teacher=.* \(Permission denied\); check the path"):
-        load_teacher(path, class_names=("a", "b"))
+        load_text_teacher(path, class_names=("a", "b"))
 
 
 def test_functions_and_npz_files_need_no_framework(tmp_path: Path) -> None:
     script = f"""
 import sys
 import numpy as np
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.registry import load_text_teacher
 np.savez({str(tmp_path / "t.npz")!r}, logits=np.eye(2), texts=np.array(["x", "y"]))
-load_teacher({str(tmp_path / "t.npz")!r}, class_names=("a", "b")).logits(["y"])
-load_teacher(lambda texts: np.zeros((len(texts), 2)), class_names=("a", "b")).logits(["y"])
+load_text_teacher({str(tmp_path / "t.npz")!r}, class_names=("a", "b")).logits(["y"])
+load_text_teacher(lambda texts: np.zeros((len(texts), 2)), class_names=("a", "b")).logits(["y"])
 heavy = {{"torch", "onnx", "onnxruntime", "ai_edge_litert", "pyarrow", "sklearn"}} & set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from understudy.errors import InputError, SetupError
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.registry import load_text_teacher
 
 CLASSES = ("no", "yes")
 TEXTS = ("first", "second", "böse \udcff bytes")
@@ -32,14 +32,14 @@ class Trap:
 
 def test_rows_in_the_order_of_the_training_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", logits=LOGITS)
-    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+    teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
     assert teacher.logits(TEXTS[::-1]).tolist() == LOGITS[::-1].tolist()
     assert "rows in the order of the training file" in teacher.describe()
 
 
 def test_rows_matched_by_text(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "t.npz", logits=LOGITS, texts=np.array(TEXTS), class_names=np.array(["yes", "no"]))
-    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("other",))
+    teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("other",))
     assert teacher.logits(TEXTS[1:2]).tolist() == [[4, 3]]
     assert "rows matched by text" in teacher.describe()
     assert "columns named by the teacher" in teacher.describe()
@@ -47,27 +47,27 @@ def test_rows_matched_by_text(tmp_path: Path) -> None:
 
 def test_bytes_are_texts_too(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", logits=LOGITS, texts=np.array([t.encode("utf-8", "surrogateescape") for t in TEXTS]))
-    assert load_teacher(tmp_path / "t.npz", class_names=CLASSES).covers(TEXTS).all()
+    assert load_text_teacher(tmp_path / "t.npz", class_names=CLASSES).covers(TEXTS).all()
 
 
 def test_texts_without_rows_are_said_and_never_answered(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", logits=LOGITS, texts=np.array(TEXTS))
-    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES)
+    teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES)
     asked = ("second", "a view", "another view")
     assert teacher.covers(asked).tolist() == [True, False, False]
-    with pytest.raises(InputError, match=r"only the texts that they were saved for: .*texts=3, of which 2 .*texts\[1\].*train"):
+    with pytest.raises(InputError, match=r"they were saved for: .*examples=3, of which 2 .*number 1\).*train"):
         teacher.logits(asked)
 
 
 def test_equal_texts_with_different_rows_get_their_mean_and_it_is_said(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", logits=LOGITS)
-    teacher = load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("same", "other", "same"))
+    teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("same", "other", "same"))
     assert teacher.logits(["same", "other"]).tolist() == [[3, 4], [3, 4]]
     assert "1 texts have several different rows, their mean is used" in teacher.describe()
 
 
 def test_an_array_in_memory() -> None:
-    teacher = load_teacher(LOGITS, class_names=CLASSES, training_texts=TEXTS)
+    teacher = load_text_teacher(LOGITS, class_names=CLASSES, training_texts=TEXTS)
     assert teacher.logits(TEXTS).tolist() == LOGITS.tolist()
 
 
@@ -75,8 +75,8 @@ def test_an_array_in_memory() -> None:
     ("arrays", "message"),
     [
         ({"scores": LOGITS}, r"named logits \[rows, classes\].*arrays=\['scores'\].*save them under that name"),
-        ({"logits": LOGITS[:2]}, r"one row for each text: received shape=\(2, 2\) for texts=3 .*save one row"),
-        ({"logits": LOGITS[0]}, r"received shape=\(2,\) for texts=3"),
+        ({"logits": LOGITS[:2]}, r"one row for each example: received shape=\(2, 2\) for examples=3 .*save one row"),
+        ({"logits": LOGITS[0]}, r"received shape=\(2,\) for examples=3"),
         ({"logits": np.array(["a", "b", "c"])}, r"returns numbers"),
         ({"logits": np.where(LOGITS == 4, np.nan, LOGITS)}, r"finite numbers: received logits\[1\]=\[3\.0, nan\] \(and 0 more"),
     ],
@@ -84,13 +84,13 @@ def test_an_array_in_memory() -> None:
 def test_wrong_arrays_are_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     np.savez(tmp_path / "t.npz", **arrays)
     with pytest.raises(InputError, match=message):
-        load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+        load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
 
 
 def test_rows_of_unknown_texts_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", logits=LOGITS)
     with pytest.raises(InputError, match=r"without texts belong to the rows of the training file.*save the texts"):
-        load_teacher(tmp_path / "t.npz", class_names=CLASSES)
+        load_text_teacher(tmp_path / "t.npz", class_names=CLASSES)
 
 
 @pytest.mark.parametrize("name", ["logits", "texts", "unrelated"])
@@ -100,7 +100,7 @@ def test_objects_in_an_npz_do_not_run(tmp_path: Path, name: str) -> None:
     arrays[name] = np.array([Trap(trap)], dtype=object)
     np.savez(tmp_path / "t.npz", **arrays)
     with pytest.raises(InputError, match=r"loading objects runs code from the file: .*save texts and class_names as"):
-        load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+        load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
     assert not trap.exists()
 
 
@@ -108,7 +108,7 @@ def test_a_pickle_called_npz_does_not_run(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     (tmp_path / "t.npz").write_bytes(pickle.dumps(Trap(trap)))
     with pytest.raises(InputError, match=r"runs code from the file|must load"):
-        load_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+        load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
     assert not trap.exists()
 
 
@@ -120,14 +120,14 @@ def parquet_file(path: Path, columns: dict[str, Any], metadata: dict[str, str] |
 
 def test_parquet_with_a_list_column(tmp_path: Path) -> None:
     path = parquet_file(tmp_path / "t.parquet", {"logits": LOGITS.tolist(), "text": ["a", "b", "c"]})
-    assert load_teacher(path, class_names=CLASSES).logits(["c", "a"]).tolist() == [[5, 6], [1, 2]]
+    assert load_text_teacher(path, class_names=CLASSES).logits(["c", "a"]).tolist() == [[5, 6], [1, 2]]
     path = parquet_file(tmp_path / "n.parquet", {"logits": LOGITS.tolist()}, {"class_names": json.dumps(["yes", "no"])})
-    assert load_teacher(path, class_names=CLASSES, training_texts=TEXTS).logits(["first"]).tolist() == [[2, 1]]
+    assert load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS).logits(["first"]).tolist() == [[2, 1]]
 
 
 def test_parquet_with_one_column_for_each_class(tmp_path: Path) -> None:
     path = parquet_file(tmp_path / "t.parquet", {"yes": LOGITS[:, 1], "no": LOGITS[:, 0].astype(np.float32), "id": [1, 2, 3]})
-    teacher = load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+    teacher = load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)
     assert teacher.logits(TEXTS).tolist() == LOGITS.tolist()
     assert "columns named by the teacher" in teacher.describe()
 
@@ -145,7 +145,7 @@ def test_parquet_with_one_column_for_each_class(tmp_path: Path) -> None:
 def test_wrong_parquet_columns_are_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     path = parquet_file(tmp_path / "t.parquet", columns)
     with pytest.raises(InputError, match=message):
-        teacher = load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+        teacher = load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)
         teacher.logits(TEXTS)
 
 
@@ -158,11 +158,11 @@ def test_truncated_files_are_refused(tmp_path: Path, suffix: str, keep: float) -
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(InputError, match=r"file must load: received .*export it again"):
-        load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+        load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)
 
 
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = parquet_file(tmp_path / "t.parquet", {"logits": LOGITS.tolist()})
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(SetupError, match=r"saved logits from Parquet needs the 'parquet' extra.*pip install 'understudy\[parq"):
-        load_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+        load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)

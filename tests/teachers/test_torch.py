@@ -17,7 +17,7 @@ import torch
 from understudy.errors import InputError
 from understudy.projections.text import encode
 from understudy.teachers.protocol import checked_logits
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.torch import differentiable_logits, load_weights, torch_teacher, trainable_module
 from understudy.training.trainer import check_trainable
 
@@ -81,7 +81,7 @@ class PreparedNetwork(Network):
 def test_three_ways_to_take_texts(network: Callable[[], Network], note: str) -> None:
     module = network()
     module.train()
-    teacher = load_teacher(module, class_names=CLASSES)
+    teacher = load_text_teacher(module, class_names=CLASSES)
     found = checked_logits(teacher, TEXTS, 3)
     assert module.training, "the module's own mode is put back"
     module.eval()
@@ -105,22 +105,22 @@ def test_an_answer_without_a_tensor_is_named() -> None:
         def forward(self, texts: list[str]) -> Any:
             return len(texts)
 
-    with pytest.raises(InputError, match=r"answers with a tensor \[texts, classes\].*received type='int' from teacher='Wrong'"):
-        load_teacher(Wrong(), class_names=CLASSES).logits(["x"])
+    with pytest.raises(InputError, match=r"with a tensor \[examples, classes\].*received type='int' from teacher='Wrong'"):
+        load_text_teacher(Wrong(), class_names=CLASSES).logits(["x"])
 
 
 def test_the_digest_follows_weights_and_buffers() -> None:
     module = ByteNetwork()
-    digests = [load_teacher(module, class_names=CLASSES).digest for _ in range(2)]
+    digests = [load_text_teacher(module, class_names=CLASSES).digest for _ in range(2)]
     assert digests[0] == digests[1]
     with torch.no_grad():
         module.dense.weight[0, 0] += 1e-3
-    assert load_teacher(module, class_names=CLASSES).digest != digests[0]
+    assert load_text_teacher(module, class_names=CLASSES).digest != digests[0]
 
 
 def test_gradients_reach_a_torch_teacher_through_the_class_order() -> None:
     module = ByteNetwork()
-    teacher = load_teacher(module, class_names=CLASSES)
+    teacher = load_text_teacher(module, class_names=CLASSES)
     assert trainable_module(teacher) is module
     differentiable_logits(teacher, TEXTS)[:, 0].sum().backward()
     assert module.dense.weight.grad is not None
@@ -129,7 +129,7 @@ def test_gradients_reach_a_torch_teacher_through_the_class_order() -> None:
 
 
 def test_joint_training_needs_a_torch_teacher() -> None:
-    teacher = load_teacher(lambda texts: [[0.0] * 3] * len(texts), class_names=CLASSES)
+    teacher = load_text_teacher(lambda texts: [[0.0] * 3] * len(texts), class_names=CLASSES)
     assert trainable_module(teacher) is None
     with pytest.raises(InputError, match=r"joint training changes the teacher, which must be a torch module: .*distill"):
         check_trainable(teacher)
@@ -148,7 +148,7 @@ class Trap:
 
 def test_saved_logits_in_a_torch_file(tmp_path: Path) -> None:
     torch.save({"logits": torch.eye(3), "texts": ["x", "y", "z"], "class_names": ["c", "b", "a"]}, tmp_path / "t.pt")
-    teacher = load_teacher(tmp_path / "t.pt", class_names=CLASSES)
+    teacher = load_text_teacher(tmp_path / "t.pt", class_names=CLASSES)
     assert teacher.logits(["z", "x"]).tolist() == [[1, 0, 0], [0, 0, 1]]
     assert teacher.covers(["x", "q"]).tolist() == [True, False]
 
@@ -163,7 +163,7 @@ def test_saved_logits_in_a_torch_file(tmp_path: Path) -> None:
 def test_torch_files_without_texts_or_logits(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "t.pt")
     with pytest.raises(InputError, match=message):
-        load_teacher(tmp_path / "t.pt", class_names=CLASSES)
+        load_text_teacher(tmp_path / "t.pt", class_names=CLASSES)
 
 
 @pytest.mark.parametrize("make", ["module", "trap", "torchscript", "plain pickle"])
@@ -179,7 +179,7 @@ def test_torch_files_with_code_do_not_run(tmp_path: Path, make: str) -> None:
         with pytest.warns(DeprecationWarning, match="torch.jit"):
             torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
     with pytest.raises(InputError, match=r"runs code from the file: received .*build the module in your own code and give"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
     assert not trap.exists()
 
 
@@ -188,7 +188,7 @@ def test_pickles_are_refused_by_name(tmp_path: Path, suffix: str) -> None:
     path, trap = tmp_path / f"t{suffix}", tmp_path / "trap"
     path.write_bytes(pickle.dumps(Trap(trap)))
     with pytest.raises(InputError, match=r"must not run code when it is loaded, and a pickle does: .*load it in your own code"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
     assert not trap.exists()
 
 
@@ -199,7 +199,7 @@ def test_weights_alone_are_no_teacher_but_fit_a_module(tmp_path: Path) -> None:
         trained.dense.bias.fill_(7)
     torch.save({"state_dict": trained.state_dict()}, path)
     with pytest.raises(InputError, match=r"with weights only, which do not say how to compute; build the module"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
     assert load_weights(Network(), path).dense.bias.tolist() == [7, 7, 7]
     with pytest.raises(InputError, match=r"must fit its module: received .* for module=Linear .*build the module that"):
         load_weights(torch.nn.Linear(2, 2), path)
@@ -224,7 +224,7 @@ def exported(path: Path, *, batch: int | None = None, dtype: torch.dtype = torch
 
 @pytest.mark.parametrize(("batch", "dtype"), [(None, torch.int32), (3, torch.int32), (None, torch.uint8)])
 def test_an_exported_program_answers_as_its_module(tmp_path: Path, batch: int | None, dtype: torch.dtype) -> None:
-    teacher = load_teacher(exported(tmp_path / "t.pt2", batch=batch, dtype=dtype), class_names=CLASSES)
+    teacher = load_text_teacher(exported(tmp_path / "t.pt2", batch=batch, dtype=dtype), class_names=CLASSES)
     np.testing.assert_array_equal(teacher.logits(TEXTS), answers(Network()))
     layout = f"{str(dtype).removeprefix('torch.')} bytes [{batch or 'any'}, 16]"
     assert layout in teacher.describe()
@@ -246,12 +246,12 @@ def test_an_exported_program_may_compute_with_shapes(tmp_path: Path) -> None:
     example = (torch.ones(2, LENGTH, dtype=torch.int32),)
     program = torch.export.export(Shapes(), example, dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, tmp_path / "t.pt2")
-    teacher = load_teacher(tmp_path / "t.pt2", class_names=CLASSES)
+    teacher = load_text_teacher(tmp_path / "t.pt2", class_names=CLASSES)
     np.testing.assert_array_equal(teacher.logits(TEXTS), Shapes()(bytes_of(TEXTS)))
 
 
 def test_an_exported_program_can_learn(tmp_path: Path) -> None:
-    teacher = load_teacher(exported(tmp_path / "t.pt2"), class_names=CLASSES)
+    teacher = load_text_teacher(exported(tmp_path / "t.pt2"), class_names=CLASSES)
     module = trainable_module(teacher)
     assert module is not None
     before = teacher.digest
@@ -305,14 +305,14 @@ def test_programs_that_call_other_things_are_refused(tmp_path: Path, target: str
     with pytest.raises(
         InputError, match=r"ATen operators and plain tensors, so that loading it runs no code: received operator"
     ):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
 
 
 def test_subgraphs_and_custom_objects_are_refused(tmp_path: Path) -> None:
     argument = {"name": "x", "arg": {"as_custom_obj": {"name": "x", "class_fqn": "y"}}, "kind": 1}
     path = rewritten(exported(tmp_path / "t.pt2"), lambda document: first_node(document, inputs=[argument]))
     with pytest.raises(InputError, match="runs no code: received an argument of kind as_custom_obj"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
 
 
 def test_pickles_and_expressions_inside_a_program_do_not_run(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_pickles_and_expressions_inside_a_program_do_not_run(tmp_path: Path) -> 
                     entry["as_expr"]["expr_str"] = code
         document["guards_code"] = [code]
 
-    teacher = load_teacher(rewritten(path, poison), class_names=CLASSES)
+    teacher = load_text_teacher(rewritten(path, poison), class_names=CLASSES)
     np.testing.assert_array_equal(teacher.logits(TEXTS), answers(Network()))
     assert not trap.exists()
 
@@ -344,19 +344,19 @@ def test_pickles_and_expressions_inside_a_program_do_not_run(tmp_path: Path) -> 
 
     rewritten(path, pickled, "model_weights_config.json")
     with pytest.raises(InputError, match=r"runs no code: received the pickled object embedding\.weight"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
     assert not trap.exists()
 
 
 def test_programs_that_are_damaged_or_not_for_text(tmp_path: Path) -> None:
     path = exported(tmp_path / "t.pt2", batch=2, dtype=torch.int64)
     with pytest.raises(InputError, match=r"must load: .*int32 or uint8 \[texts, bytes\] is needed"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
     content = exported(path).read_bytes()
     rewritten(path, lambda document: document["graph_module"]["graph"]["nodes"].pop())
     with pytest.raises(InputError, match=r"torch\.export file must load: .*KeyError"):
-        load_teacher(path, class_names=CLASSES)
+        load_text_teacher(path, class_names=CLASSES)
     for keep in (0.0, 0.5, 0.95):
         path.write_bytes(content[: int(len(content) * keep)])
         with pytest.raises(InputError, match=r"torch\.export file must load: .*export it again"):
-            load_teacher(path, class_names=CLASSES)
+            load_text_teacher(path, class_names=CLASSES)

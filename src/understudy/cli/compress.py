@@ -56,7 +56,10 @@ def compress(
     unlabelled: Annotated[Path | None, typer.Option(metavar="FILE", help="More texts, on which the teacher is asked.")] = None,
     out_of_scope: Annotated[Path | None, typer.Option(metavar="FILE", help="Texts of no class, for the report.")] = None,
     teacher: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="auto, none, a file (.onnx, .tflite, .npz, .parquet) or module:name.")
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="auto, none, a model file (.onnx, .tflite, .pt2, .keras, .h5), logits, or module:name."
+        ),
     ] = None,
     student: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""Answers of frozen teachers, kept on disk by content: the same teacher, texts and classes are never asked twice."""
+"""Answers of frozen teachers, kept on disk by content: the same teacher, examples and classes are never asked twice."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from understudy.errors import SetupError
 from understudy.files import write_bytes
-from understudy.teachers.protocol import Float32Array, Teacher, checked_logits
+from understudy.teachers.protocol import Float32Array, Teacher, UInt8Array, checked_logits
 
 _FORMAT = b"understudy teacher logits 1"
 CHUNK = 2048
-"""Texts in one file: an interrupted job asks again for at most this many."""
+"""Examples in one file: an interrupted job asks again for at most this many."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class CachedLogits:
     """A teacher's answers and where they come from.
 
     Attributes:
-        values: float32 ``[texts, classes]``.
-        computed: texts that the teacher was asked for.
-        reused: texts whose answers were in the cache.
-        rejected: cache files that were damaged; their texts were asked for again.
+        values: float32 ``[examples, classes]``.
+        computed: examples that the teacher was asked for.
+        reused: examples whose answers were in the cache.
+        rejected: cache files that were damaged; their examples were asked for again.
     """
 
     values: Float32Array
@@ -39,21 +40,21 @@ class CachedLogits:
 
 
 def cached_logits(
-    teacher: Teacher,
-    texts: Sequence[str],
+    teacher: Teacher[Any],
+    examples: Sequence[str] | UInt8Array,
     *,
     class_names: Sequence[str],
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> CachedLogits:
-    """Return ``checked_logits`` of ``texts``, asking ``teacher`` only for chunks that ``folder`` does not hold.
+    """Return ``checked_logits`` of ``examples``, asking ``teacher`` only for chunks that ``folder`` does not hold.
 
     Args:
         teacher: a frozen teacher; its ``digest`` stands for everything it depends on.
-        texts: all of them must be covered.
+        examples: texts or images; all of them must be covered.
         class_names: the classes, in the order of the columns.
         folder: made if it is missing.
-        progress: called after every chunk with (texts done, all texts).
+        progress: called after every chunk with (examples done, all examples).
 
     Raises:
         InputError: an answer breaks a rule; see ``checked_logits``. Nothing wrong is ever stored.
@@ -69,8 +70,8 @@ def cached_logits(
     digest = teacher.digest
     parts: list[Float32Array] = []
     computed, rejected = 0, []
-    for start in range(0, len(texts), CHUNK):
-        part = texts[start : start + CHUNK]
+    for start in range(0, len(examples), CHUNK):
+        part = examples[start : start + CHUNK]
         path = folder / f"{_key(digest, part, class_names)}.npz"
         values = _load(path, rows=len(part), classes=len(class_names))
         if values is None:
@@ -81,20 +82,28 @@ def cached_logits(
             computed += len(part)
         parts.append(values)
         if progress is not None:
-            progress(start + len(part), len(texts))
+            progress(start + len(part), len(examples))
     found = np.concatenate(parts) if parts else np.zeros((0, len(class_names)), np.float32)
-    return CachedLogits(found, computed, len(texts) - computed, tuple(rejected))
+    return CachedLogits(found, computed, len(examples) - computed, tuple(rejected))
 
 
-def _key(digest: str, texts: Sequence[str], class_names: Sequence[str]) -> str:
-    """Return the sha256 over the teacher's digest, the class names and the texts, each with its length."""
+def _key(digest: str, examples: Sequence[str] | UInt8Array, class_names: Sequence[str]) -> str:
+    """Return the sha256 over the teacher's digest, the class names and the examples, each with its length."""
     key = hashlib.sha256(_FORMAT)
-    for group in ([digest], class_names, texts):
-        key.update(len(group).to_bytes(8, "little"))
-        for item in group:
-            content = item.encode("utf-8", "surrogateescape")
-            key.update(len(content).to_bytes(8, "little") + content)
+    _add(key, [digest])
+    _add(key, class_names)
+    if isinstance(examples, np.ndarray):
+        key.update(repr(examples.shape).encode() + np.ascontiguousarray(examples).tobytes())
+    else:
+        _add(key, examples)
     return key.hexdigest()
+
+
+def _add(key: hashlib._Hash, group: Sequence[str]) -> None:
+    key.update(len(group).to_bytes(8, "little"))
+    for item in group:
+        content = item.encode("utf-8", "surrogateescape")
+        key.update(len(content).to_bytes(8, "little") + content)
 
 
 def _checksum(values: Float32Array) -> str:

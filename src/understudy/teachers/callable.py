@@ -14,37 +14,48 @@ import numpy as np
 
 from understudy.errors import InputError
 from understudy.teachers.class_order import names_of
-from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, as_array, behaviour_digest, users_code
+from understudy.teachers.protocol import (
+    PROBE_TEXTS,
+    BoolArray,
+    Float32Array,
+    UInt8Array,
+    as_array,
+    behaviour_digest,
+    users_code,
+)
 
 
 @dataclass(frozen=True)
 class CallableTeacher:
-    """A function from a list of texts to logits ``[texts, classes]`` (array, tensor or nested lists).
+    """A function from a list of texts, or from images uint8 ``[N, H, W, C]``, to logits ``[N, classes]``.
 
-    Its digest is made from its answers to ``PROBE_TEXTS``, because a function does not tell what it depends on.
+    It may return an array, a tensor or nested lists. Its digest is made from its answers to ``probes``, because a function
+    does not tell what it depends on.
     """
 
-    function: Callable[[list[str]], Any]
+    function: Callable[[Any], Any]
     name: str
     class_names: tuple[str, ...] | None = None
+    probes: Sequence[str] | UInt8Array = PROBE_TEXTS
 
     @property
     def digest(self) -> str:
-        """Digest of the name and of the answers to the probe texts."""
-        return behaviour_digest(self.logits(PROBE_TEXTS), self.name.encode())
+        """Digest of the name and of the answers to the probes."""
+        return behaviour_digest(self.logits(self.probes), self.name.encode())
 
     def describe(self) -> str:
         """Return one line about the function."""
         return f"Python function {self.name}, your own code"
 
-    def covers(self, texts: Sequence[str]) -> BoolArray:
+    def covers(self, examples: Sequence[str] | UInt8Array, /) -> BoolArray:
         """Return all True."""
-        return np.ones(len(texts), np.bool_)
+        return np.ones(len(examples), np.bool_)
 
-    def logits(self, texts: Sequence[str]) -> Float32Array:
+    def logits(self, examples: Sequence[str] | UInt8Array, /) -> Float32Array:
         """Return what the function returns, as float32."""
         with users_code(self.name):
-            answer = self.function(list(texts))
+            # a copy: what the user's code does to its argument is no matter
+            answer = self.function(examples.copy() if isinstance(examples, np.ndarray) else list(examples))
         return as_array(answer, name=self.name)
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from understudy.errors import InputError
-from understudy.teachers.protocol import BoolArray, Float32Array, Teacher, as_array, check_columns
+from understudy.teachers.protocol import Asked_contra, BoolArray, Float32Array, Teacher, as_array, check_columns
 
 LABELS_FILE = "labels.txt"
 """Beside a model file: one class name a line, in the order of the model's columns."""
@@ -19,7 +19,7 @@ _ATTRIBUTES = ("class_names", "labels", "classes_")
 
 
 @dataclass(frozen=True)
-class OrderedTeacher:
+class OrderedTeacher(Generic[Asked_contra]):
     """A teacher whose columns follow the data's class names.
 
     Attributes:
@@ -28,7 +28,7 @@ class OrderedTeacher:
         note: where the order comes from, for ``describe``.
     """
 
-    source: Teacher
+    source: Teacher[Asked_contra]
     class_names: tuple[str, ...]
     columns: tuple[int, ...]
     note: str
@@ -47,23 +47,31 @@ class OrderedTeacher:
         """Return the source's line and where the order of its columns comes from."""
         return f"{self.source.describe()}; {self.note}"
 
-    def covers(self, texts: Sequence[str]) -> BoolArray:
-        """Return what the source covers."""
-        return self.source.covers(texts)
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes of the source's file, None where it is not one file."""
+        return getattr(self.source, "size_bytes", None)
 
-    def logits(self, texts: Sequence[str]) -> Float32Array:
+    def covers(self, examples: Asked_contra, /) -> BoolArray:
+        """Return what the source covers."""
+        return self.source.covers(examples)
+
+    def logits(self, examples: Asked_contra, /) -> Float32Array:
         """Return the source's logits with their columns reordered."""
-        values = as_array(self.source.logits(texts), name=self.name)
+        values = as_array(self.source.logits(examples), name=self.name)
         if values.ndim != 2:  # checked_logits names the rule
             return values
         check_columns(values, classes=len(self.columns), name=self.name)
         return values[:, list(self.columns)]
 
 
-def in_class_order(teacher: Teacher, class_names: Sequence[str]) -> OrderedTeacher:
+def in_class_order(
+    teacher: Teacher[Asked_contra], class_names: Sequence[str], *, numbered: bool = False
+) -> OrderedTeacher[Asked_contra]:
     """Return ``teacher`` with one column for each of ``class_names``, in their order.
 
-    A teacher that does not name its columns is taken to have them in the sorted order of the class names.
+    A teacher that does not name its columns is taken to have them in the sorted order of the class names. Where the labels
+    are ``numbered``, whole numbers in an array and no names, that is the order of their values.
 
     Raises:
         InputError: the teacher's names are not those of the data, or the names are integers whose sorted order is
@@ -75,17 +83,22 @@ def in_class_order(teacher: Teacher, class_names: Sequence[str]) -> OrderedTeach
         if set(found) != set(wanted):
             found = tuple(_unescaped(name) for name in found)
         return OrderedTeacher(teacher, wanted, _columns(teacher, wanted, found), "columns named by the teacher")
-    assumed = tuple(sorted(wanted))
-    if all(name.isascii() and name.isdigit() for name in assumed) and assumed != tuple(sorted(wanted, key=int)):
+    assumed = tuple(sorted(wanted, key=int) if numbered else sorted(wanted))
+    if (
+        not numbered
+        and all(name.isascii() and name.isdigit() for name in assumed)
+        and assumed != tuple(sorted(wanted, key=int))
+    ):
         raise InputError(
             f"classes named by numbers have no single sorted order: received class_names={', '.join(assumed[:4])}... and "
             f"no names from teacher={teacher.name!r}; give the teacher class_names, or a model file a {LABELS_FILE} beside it"
         )
-    note = "columns are not named, assumed to be in the sorted order of the class names"
+    order = "order of the class numbers" if numbered else "sorted order of the class names"
+    note = f"columns are not named, assumed to be in the {order}"
     return OrderedTeacher(teacher, wanted, _columns(teacher, wanted, assumed), note)
 
 
-def _columns(teacher: Teacher, wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[int, ...]:
+def _columns(teacher: Teacher[Asked_contra], wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[int, ...]:
     if len(found) != len(wanted):
         raise InputError(
             f"a teacher has one column of logits for each class of the data: received columns={len(found)} for "

@@ -47,6 +47,12 @@ def unreadable(path: Path, *, format_name: str, reason: object) -> InputError:
     )
 
 
+def file_summary(path: Path, content: bytes, *, format_name: str) -> str:
+    """Return a model file for people: ``ONNX file big.onnx (1.2 MB, sha256 0123456789ab)``."""
+    digest = hashlib.sha256(content).hexdigest()
+    return f"{format_name} file {path.name} ({format_bytes(len(content))}, sha256 {digest[:12]})"
+
+
 @dataclass(frozen=True)
 class TextInput:
     """How a model file takes texts.
@@ -132,13 +138,18 @@ def model_file_teacher(
 ) -> ModelFileTeacher:
     """Return the teacher around ``run`` after finding out, with the probe texts, what its output means."""
     values = _outputs(run, text_input, PROBE_TEXTS)
-    sums = values.sum(axis=1)
-    # Columns that were rounded to 8 bits each add half a step of 1/256.
-    tolerance = _SUM_TOLERANCE + values.shape[1] / 512 * _is_stepped(values)
-    probabilities = bool((values >= 0).all() and (values <= 1 + _SUM_TOLERANCE).all() and (abs(sums - 1) < tolerance).all())
     digest = hashlib.sha256(content).hexdigest()
-    summary = f"{format_name} file {path.name} ({format_bytes(len(content))}, sha256 {digest[:12]})"
-    return ModelFileTeacher(run, text_input, probabilities, path.name, digest, class_names, summary)
+    summary = file_summary(path, content, format_name=format_name)
+    return ModelFileTeacher(run, text_input, are_probabilities(values), path.name, digest, class_names, summary)
+
+
+def are_probabilities(values: Float32Array) -> bool:
+    """Return whether the rows of ``values`` ``[examples, columns]`` are probabilities; those of one column need no sum."""
+    columns = values.shape[1]
+    # Columns that were rounded to 8 bits each add half a step of 1/256.
+    tolerance = _SUM_TOLERANCE + columns / 512 * _is_stepped(values)
+    inside = (values >= 0).all() and (values <= 1 + _SUM_TOLERANCE).all()
+    return bool(inside and (columns == 1 or (abs(values.sum(axis=1) - 1) < tolerance).all()))
 
 
 def _is_stepped(values: Float32Array) -> bool:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from understudy.errors import InputError, UnderstudyError
 
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+UInt8Array = npt.NDArray[np.uint8]
+Asked_contra = TypeVar("Asked_contra", contravariant=True)
+"""What a teacher answers: a sequence of texts, or images uint8 ``[images, H, W, C]``."""
 
 PROBE_TEXTS = (
     "",
@@ -30,15 +33,16 @@ PROBE_TEXTS = (
 """Texts that belong to no data set; a teacher's answers to them tell probabilities from logits and make its digest."""
 
 
-class Teacher(Protocol):
-    """Gives logits for texts.
+class Teacher(Protocol[Asked_contra]):
+    """Gives logits for texts, or for images.
 
     Implementers:
 
-    - ``logits`` returns float32 ``[texts, classes]``: finite, higher is likelier, log-probabilities allowed, columns in
-      the order of ``class_names``. It gives equal rows for equal texts, in every call and for every batch size.
+    - ``logits`` returns float32 ``[examples, classes]``: finite, higher is likelier, log-probabilities allowed, columns in
+      the order of ``class_names``. It gives equal rows for equal examples, in every call and for every batch size.
     - a text may hold any bytes: ``str`` decoded with ``errors="surrogateescape"``; the empty text is a text.
-    - ``covers`` says for which texts an answer exists. A teacher that can answer everything returns all True; one that
+    - images are uint8 ``[images, H, W, C]`` as they were read: layout and range that a model wants are the teacher's affair.
+    - ``covers`` says for which examples an answer exists. A teacher that can answer everything returns all True; one that
       cannot raises ``InputError`` when it is asked for more. No answer is ever made up.
     - ``describe`` is one line for people: what was loaded, what was found out about it, what was assumed.
     - ``digest`` changes whenever an answer may change: the cache of answers trusts it.
@@ -64,13 +68,17 @@ class Teacher(Protocol):
         """Return one line: the source, its layout and what was assumed."""
         ...
 
-    def covers(self, texts: Sequence[str]) -> BoolArray:
-        """Return for each text whether ``logits`` can answer it, bool ``[texts]``."""
+    def covers(self, examples: Asked_contra, /) -> BoolArray:
+        """Return for each example whether ``logits`` can answer it, bool ``[examples]``."""
         ...
 
-    def logits(self, texts: Sequence[str]) -> Float32Array:
-        """Return logits, float32 ``[texts, classes]``."""
+    def logits(self, examples: Asked_contra, /) -> Float32Array:
+        """Return logits, float32 ``[examples, classes]``."""
         ...
+
+
+TextTeacher = Teacher[Sequence[str]]
+ImageTeacher = Teacher[UInt8Array]
 
 
 @contextmanager
@@ -83,8 +91,8 @@ def users_code(name: str) -> Iterator[None]:
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise InputError(
-            f"a teacher must answer every text, the empty one too: received teacher={name!r}, whose code raised "
-            f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); correct it"
+            f"a teacher must answer every text, the empty one too, or every image: received teacher={name!r}, whose code "
+            f"raised {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); correct it"
         ) from error
 
 
@@ -106,19 +114,20 @@ def as_array(answer: Any, *, name: str) -> Float32Array:
         ) from None
 
 
-def checked_logits(teacher: Teacher, texts: Sequence[str], classes: int) -> Float32Array:
-    """Return the teacher's logits for ``texts``, float32 ``[texts, classes]``, after checking them.
+def checked_logits(teacher: Teacher[Any], examples: Sequence[str] | UInt8Array, classes: int) -> Float32Array:
+    """Return the teacher's logits for ``examples``, float32 ``[examples, classes]``, after checking them.
 
     Raises:
-        InputError: not one row for each text, another number of classes, or a value that is not finite.
+        InputError: not one row for each example, another number of classes, or a value that is not finite.
     """
-    if not texts:
+    if not len(examples):
         return np.zeros((0, classes), np.float32)
-    values = as_array(teacher.logits(texts), name=teacher.name)
-    if values.ndim != 2 or len(values) != len(texts):
+    values = as_array(teacher.logits(examples), name=teacher.name)
+    if values.ndim != 2 or len(values) != len(examples):
+        kind = "image" if isinstance(examples, np.ndarray) else "text"
         raise InputError(
-            f"a teacher gives one row of logits for each text: received shape={values.shape} for texts={len(texts)} "
-            f"from teacher={teacher.name!r}; return an array [texts, classes]"
+            f"a teacher gives one row of logits for each {kind}: received shape={values.shape} for {kind}s={len(examples)} "
+            f"from teacher={teacher.name!r}; return an array [{kind}s, classes]"
         )
     check_columns(values, classes=classes, name=teacher.name)
     finite = np.isfinite(values)
@@ -133,7 +142,7 @@ def checked_logits(teacher: Teacher, texts: Sequence[str], classes: int) -> Floa
 
 
 def check_columns(values: Float32Array, *, classes: int, name: str) -> None:
-    """Raise ``InputError`` unless ``values`` ``[texts, columns]`` has one column for each class."""
+    """Raise ``InputError`` unless ``values`` ``[examples, columns]`` has one column for each class."""
     if values.shape[1] != classes:
         raise InputError(
             f"a teacher has one column of logits for each class of the data: received columns={values.shape[1]} "

@@ -13,19 +13,24 @@ import numpy as np
 from understudy.errors import InputError
 from understudy.teachers.callable import callable_teacher, import_object, is_python_name
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
-from understudy.teachers.protocol import Teacher, behaviour_digest
+from understudy.teachers.keras import is_keras
+from understudy.teachers.protocol import TextTeacher, behaviour_digest
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
+from understudy.teachers.saved_model import is_saved_model
 
 KINDS = (
     "a Python function (module:name or file.py:name), saved logits (.npz, .parquet, .pt), an ONNX file (.onnx), "
-    "a LiteRT file (.tflite) or a torch program (.pt2)"
+    "a LiteRT file (.tflite), a torch program (.pt2) or for images a Keras file (.keras, .h5) "
+    "or a folder with a TensorFlow SavedModel"
 )
 _CODE_FILES = {".pkl", ".pickle", ".joblib", ".dill"}
-_TORCH_FILES = {".pt", ".pth", ".ckpt", ".bin"}
+TORCH_FILES = {".pt", ".pth", ".ckpt", ".bin"}
 
 
-def load_teacher(source: Any, *, class_names: Sequence[str], training_texts: Sequence[str] | None = None) -> OrderedTeacher:
-    """Return the teacher that ``source`` is or names, its columns in the order of ``class_names``.
+def load_text_teacher(
+    source: Any, *, class_names: Sequence[str], training_texts: Sequence[str] | None = None
+) -> OrderedTeacher[Sequence[str]]:
+    """Return the teacher for texts that ``source`` is or names, its columns in the order of ``class_names``.
 
     A name of the form ``module:name`` or ``file.py:name`` **runs the user's code**. No file of any other kind is allowed
     to run code.
@@ -40,64 +45,98 @@ def load_teacher(source: Any, *, class_names: Sequence[str], training_texts: Seq
         InputError: no such file, unreadable, unsafe, of no known kind, or made for other classes.
         SetupError: the packages that the kind needs are not installed.
     """
-    if isinstance(source, str | Path):
-        teacher = _from_name(source, class_names=class_names, training_texts=training_texts)
-    else:
-        teacher = _from_object(source, training_texts=training_texts)
-    return in_class_order(teacher, class_names)
+    found, name = resolve(source)
+    return in_class_order(text_teacher(found, class_names=class_names, training_texts=training_texts, name=name), class_names)
 
 
-def _from_name(source: str | Path, *, class_names: Sequence[str], training_texts: Sequence[str] | None) -> Teacher:
-    path = Path(source)
+def text_teacher(
+    source: Any, *, class_names: Sequence[str], training_texts: Sequence[str] | None = None, name: str | None
+) -> TextTeacher:
+    """Return the teacher for texts in the file or object ``source``, its columns as they come.
+
+    Args:
+        source: what ``resolve`` returned.
+        class_names: of the data, empty where they are not known.
+        training_texts: see ``load_text_teacher``.
+        name: of a Python object that was imported.
+
+    Raises:
+        InputError: unreadable or of no known kind.
+        SetupError: the packages that the kind needs are not installed.
+    """
+    if isinstance(source, Path):
+        return _text_file(source, class_names=class_names, training_texts=training_texts)
+    return _text_object(source, training_texts=training_texts, name=name)
+
+
+def resolve(source: Any) -> tuple[Any, str | None]:
+    """Return what ``source`` stands for, a file's path or an object, and the name of a Python object that was imported.
+
+    Raises:
+        InputError: no such file or name, or a file that would run code.
+    """
+    if not isinstance(source, str | Path):
+        return source, None
     if isinstance(source, str) and is_python_name(source):
         found = import_object(source)
-        # A function without required arguments is a loader; any other one takes texts.
-        if callable(found) and not hasattr(found, "logits") and not _is_torch(found) and _takes_nothing(found):
+        # A function without required arguments is a loader; any other one takes examples.
+        is_model = hasattr(found, "logits") or is_torch(found) or is_keras(found)
+        if callable(found) and not is_model and _takes_nothing(found):
             found = found()
-        return _from_object(found, training_texts=training_texts, name=source)
-    if not _is_file(path):
+        return found, source
+    path = Path(source)
+    if not _is_model(path):
         raise InputError(
             f"a teacher is {KINDS}: received teacher={str(source)!r}, which is no file; check the path or the name"
         )
-    suffix = path.suffix.lower()
-    if suffix in _CODE_FILES:
+    if path.suffix.lower() in _CODE_FILES:
         raise InputError(
             f"a teacher's file must not run code when it is loaded, and a pickle does: received teacher={str(source)!r}; "
             "load it in your own code and give file.py:name, or export it to ONNX"
         )
-    if suffix in _TORCH_FILES:
+    return path, None
+
+
+def unknown_kind(path: Path) -> InputError:
+    """Return the error for a file whose ending says nothing."""
+    return InputError(
+        f"a teacher is {KINDS}: received teacher={str(path)!r}; convert it to one of these, or load it in a Python "
+        "function and give file.py:name"
+    )
+
+
+def _text_file(path: Path, *, class_names: Sequence[str], training_texts: Sequence[str] | None) -> TextTeacher:
+    suffix = path.suffix.lower()
+    if suffix in TORCH_FILES:
         from understudy.teachers.torch import torch_file_teacher
 
         return torch_file_teacher(path, training_texts=training_texts)
-    loaders: dict[str, Callable[[], Teacher]] = {
+    loaders: dict[str, Callable[[], TextTeacher]] = {
         ".npz": lambda: npz_teacher(path, training_texts=training_texts),
         ".parquet": lambda: parquet_teacher(path, class_names=class_names, training_texts=training_texts),
-        ".onnx": lambda: _onnx(path, len(class_names)),
-        ".tflite": lambda: _litert(path, len(class_names)),
+        ".onnx": lambda: _onnx(path, len(class_names) or None),
+        ".tflite": lambda: _litert(path, len(class_names) or None),
         ".pt2": lambda: _torch_program(path),
     }
     if suffix not in loaders:
-        raise InputError(
-            f"a teacher is {KINDS}: received teacher={str(source)!r}; convert it to one of these, or load it in a Python "
-            "function and give file.py:name"
-        )
+        raise unknown_kind(path)
     return loaders[suffix]()
 
 
-def _is_file(path: Path) -> bool:
+def _is_model(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.is_file() or is_saved_model(path)
     except OSError:  # a name too long for any file
         return False
 
 
-def _from_object(source: Any, *, training_texts: Sequence[str] | None, name: str | None = None) -> Teacher:
-    if _is_torch(source):
+def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str | None) -> TextTeacher:
+    if is_torch(source):
         from understudy.teachers.torch import torch_teacher
 
         return torch_teacher(source)
-    if all(hasattr(source, part) for part in ("name", "digest", "class_names", "describe", "covers", "logits")):
-        complete: Teacher = source
+    if is_complete(source):
+        complete: TextTeacher = source
         return complete
     if isinstance(source, np.ndarray) and training_texts is not None:
         return saved_logits(
@@ -119,7 +158,12 @@ def _from_object(source: Any, *, training_texts: Sequence[str] | None, name: str
     )
 
 
-def _is_torch(source: Any) -> bool:
+def is_complete(source: Any) -> bool:
+    """Return whether ``source`` has all parts of a ``Teacher``."""
+    return all(hasattr(source, part) for part in ("name", "digest", "class_names", "describe", "covers", "logits"))
+
+
+def is_torch(source: Any) -> bool:
     """Return whether ``source`` is a torch module; if torch was never imported, it cannot be one."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(source, torch.nn.Module)
@@ -133,19 +177,19 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
     return all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
 
 
-def _onnx(path: Path, classes: int) -> Teacher:
+def _onnx(path: Path, classes: int | None) -> TextTeacher:
     from understudy.teachers.onnx import onnx_teacher
 
     return onnx_teacher(path, classes=classes)
 
 
-def _litert(path: Path, classes: int) -> Teacher:
+def _litert(path: Path, classes: int | None) -> TextTeacher:
     from understudy.teachers.litert import litert_teacher
 
     return litert_teacher(path, classes=classes)
 
 
-def _torch_program(path: Path) -> Teacher:
+def _torch_program(path: Path) -> TextTeacher:
     from understudy.teachers.torch_program import torch_program_teacher
 
     return torch_program_teacher(path)

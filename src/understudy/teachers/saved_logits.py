@@ -58,9 +58,9 @@ class SavedLogits:
         covered = self.covers(texts)
         if not covered.all():
             raise InputError(
-                f"saved logits answer only the texts that they were saved for: received texts={len(texts)}, of which "
-                f"{int((~covered).sum())} are not in teacher={self.name!r} (the first is texts[{int(covered.argmin())}]); "
-                "train without views of the texts, or save logits for these texts too"
+                f"saved logits answer only the examples that they were saved for: received examples={len(texts)}, of which "
+                f"{int((~covered).sum())} are not in teacher={self.name!r} (the first is number {int(covered.argmin())}); "
+                "train without views of them, or save logits for these too"
             )
         return self.values[[self.row[_key(text)] for text in texts]]
 
@@ -119,12 +119,12 @@ def parquet_teacher(path: Path, *, class_names: Sequence[str], training_texts: S
             columns["logits"] = table["logits"].to_pylist()
             if b"class_names" in metadata:
                 columns["class_names"] = json.loads(metadata[b"class_names"])
-        elif set(class_names) <= set(table.column_names):
+        elif class_names and set(class_names) <= set(table.column_names):
             columns = {name: values for name, values in columns.items() if name not in class_names}
             columns["logits"] = np.array([table[name].to_numpy() for name in class_names]).T
             columns["class_names"] = list(class_names)
         else:
-            columns["missing"] = next(name for name in class_names if name not in table.column_names)
+            columns["missing"] = next((name for name in class_names if name not in table.column_names), "logits")
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise unreadable(path, format_name="Parquet", reason=error) from None
     return _from_columns(path, content, columns, training_texts=training_texts, format_name="Parquet")
@@ -170,7 +170,7 @@ def saved_logits(
     values = as_array(rows, name=name)
     if values.ndim != 2 or len(values) != len(texts) or not len(values):
         raise InputError(
-            f"saved logits have one row for each text: received shape={values.shape} for texts={len(texts)} in "
+            f"saved logits have one row for each example: received shape={values.shape} for examples={len(texts)} in "
             f"teacher={name!r}; save one row for each row of the training file, or the texts beside the logits"
         )
     finite = np.isfinite(values).all(axis=1)

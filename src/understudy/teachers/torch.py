@@ -6,7 +6,8 @@ import hashlib
 import io
 import pickle
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +19,15 @@ from understudy.errors import InputError
 from understudy.projections.text import encode
 from understudy.teachers.class_order import OrderedTeacher, names_of
 from understudy.teachers.model_file import BATCH, read_file, unreadable
-from understudy.teachers.protocol import PROBE_TEXTS, BoolArray, Float32Array, Teacher, as_array, behaviour_digest, users_code
+from understudy.teachers.protocol import (
+    PROBE_TEXTS,
+    BoolArray,
+    Float32Array,
+    TextTeacher,
+    as_array,
+    behaviour_digest,
+    users_code,
+)
 from understudy.teachers.saved_logits import SavedLogits, saved_logits
 
 _SAFE_WAYS = (
@@ -39,7 +48,7 @@ class TorchTeacher:
     """
 
     module: torch.nn.Module
-    prepare: Callable[[list[str]], Any]
+    prepare: Callable[[Any], Any]
     name: str
     class_names: tuple[str, ...] | None
     input_note: str
@@ -47,14 +56,7 @@ class TorchTeacher:
     @property
     def digest(self) -> str:
         """Digest of name, weights and answers to the probe texts."""
-        weights = hashlib.sha256()
-        for key, value in self.module.state_dict().items():
-            weights.update(key.encode())
-            if isinstance(value, torch.Tensor):
-                buffer = io.BytesIO()
-                np.save(buffer, value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-                weights.update(buffer.getvalue())
-        return behaviour_digest(self.logits(PROBE_TEXTS), self.name.encode(), weights.digest())
+        return behaviour_digest(self.logits(PROBE_TEXTS), self.name.encode(), weights_digest(self.module))
 
     def describe(self) -> str:
         """Return one line about the module."""
@@ -65,32 +67,48 @@ class TorchTeacher:
         """Return all True."""
         return np.ones(len(texts), np.bool_)
 
-    def logits(self, texts: Sequence[str]) -> Float32Array:
+    def logits(self, texts: Any) -> Float32Array:
         """Return logits in evaluation mode, without gradients; the module's own mode is put back."""
-        training = self.module.training
-        _set_training(self.module, training=False)
-        try:
-            with torch.no_grad():
-                parts = [self.tensor(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
-        finally:
-            _set_training(self.module, training=training)
+        with evaluating(self.module), torch.no_grad():
+            parts = [self.tensor(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
         return np.concatenate([as_array(part, name=self.name) for part in parts])
 
-    def tensor(self, texts: Sequence[str]) -> torch.Tensor:
+    def tensor(self, texts: Any) -> torch.Tensor:
         """Return logits ``[texts, classes]`` as the module computes them now, with gradients, for joint training."""
         with users_code(self.name):
-            given = self.prepare(list(texts))
+            given = self.prepare(texts if isinstance(texts, np.ndarray) else list(texts))
             if isinstance(given, tuple):
                 answer = self.module(*given)
             else:
                 answer = self.module(**given) if isinstance(given, Mapping) else self.module(given)
-        found = answer["logits"] if isinstance(answer, Mapping) and "logits" in answer else getattr(answer, "logits", answer)
-        if not isinstance(found, torch.Tensor):
-            raise InputError(
-                f"a torch teacher answers with a tensor [texts, classes], or with logits in an object or mapping: received "
-                f"type={type(found).__name__!r} from teacher={self.name!r}; return the logits"
-            )
-        return found
+        return logits_in(answer, name=self.name)
+
+
+def logits_in(answer: Any, *, name: str) -> torch.Tensor:
+    """Return the tensor that a module answered with, or that its answer has as ``logits``.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = answer["logits"] if isinstance(answer, Mapping) and "logits" in answer else getattr(answer, "logits", answer)
+    if not isinstance(found, torch.Tensor):
+        raise InputError(
+            f"a torch teacher answers with a tensor [examples, classes], or with logits in an object or mapping: received "
+            f"type={type(found).__name__!r} from teacher={name!r}; return the logits"
+        )
+    return found
+
+
+def weights_digest(module: torch.nn.Module) -> bytes:
+    """Return the sha256 of all weights and buffers of ``module`` with their names."""
+    weights = hashlib.sha256()
+    for key, value in module.state_dict().items():
+        weights.update(key.encode())
+        if isinstance(value, torch.Tensor):
+            buffer = io.BytesIO()
+            np.save(buffer, value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            weights.update(buffer.getvalue())
+    return weights.digest()
 
 
 def torch_teacher(module: torch.nn.Module, *, prepare: Callable[[list[str]], Any] | None = None) -> TorchTeacher:
@@ -110,7 +128,7 @@ def torch_teacher(module: torch.nn.Module, *, prepare: Callable[[list[str]], Any
     return TorchTeacher(module, chosen, type(module).__name__, names_of(module), note)
 
 
-def differentiable_logits(teacher: Teacher, texts: Sequence[str]) -> torch.Tensor:
+def differentiable_logits(teacher: TextTeacher, texts: Sequence[str]) -> torch.Tensor:
     """Return the logits with gradients of a teacher with a ``trainable_module``, columns in the order of the data's classes."""
     if isinstance(teacher, OrderedTeacher):
         return differentiable_logits(teacher.source, texts)[:, list(teacher.columns)]
@@ -118,7 +136,7 @@ def differentiable_logits(teacher: Teacher, texts: Sequence[str]) -> torch.Tenso
     return teacher.tensor(texts)
 
 
-def trainable_module(teacher: Teacher) -> torch.nn.Module | None:
+def trainable_module(teacher: TextTeacher) -> torch.nn.Module | None:
     """Return the torch module inside ``teacher``, or None where it is of another kind and stays frozen."""
     inner = teacher.source if isinstance(teacher, OrderedTeacher) else teacher
     return inner.module if isinstance(inner, TorchTeacher) else None
@@ -189,6 +207,17 @@ def _load_plain(path: Path) -> Any:
         raise unreadable(path, format_name="torch", reason=error) from None
     except (EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError) as error:
         raise unreadable(path, format_name="torch", reason=error) from None
+
+
+@contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Put ``module`` into evaluation mode, and its own mode back at the end."""
+    training = module.training
+    _set_training(module, training=False)
+    try:
+        yield
+    finally:
+        _set_training(module, training=training)
 
 
 def _set_training(module: torch.nn.Module, *, training: bool) -> None:

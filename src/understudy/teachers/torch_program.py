@@ -7,6 +7,7 @@ operators only. All else in the archive is not opened.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import operator
@@ -14,7 +15,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ import torch
 from understudy.errors import InputError
 from understudy.projections.text import encode
 from understudy.teachers.class_order import names_beside
-from understudy.teachers.model_file import read_file, unreadable
+from understudy.teachers.image_input import ImageInput
+from understudy.teachers.image_model import ImageModel, NotForImagesError
+from understudy.teachers.model_file import file_summary, read_file, unreadable
 from understudy.teachers.torch import TorchTeacher
+from understudy.teachers.torch_image import torch_image_model
 
 _SCHEMA_MAJOR = 8
 # torch/_export/serde/schema.py, class ScalarType
@@ -40,6 +44,7 @@ _DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
+_PIXEL_TYPES = ("float16", "float32", "float64", "uint8", "int8", "int32", "int64")
 _MEMORY_FORMATS = {
     1: torch.contiguous_format,
     2: torch.channels_last,
@@ -77,7 +82,7 @@ class _Node:
 
 
 class TorchProgram(torch.nn.Module):
-    """The graph of a ``.pt2`` file as a module: bytes int32 or uint8 ``[texts, max_bytes]`` to ``[texts, classes]``.
+    """The graph of a ``.pt2`` file as a module: one tensor ``[examples, ...]`` to ``[examples, classes]``.
 
     Its weights are parameters, so that it can learn in joint training; it has no training mode of its own.
     """
@@ -112,24 +117,33 @@ class TorchProgram(torch.nn.Module):
         meta = graph["tensor_values"][self._input]
         sizes = [size.get("as_int") for size in meta["sizes"]]
         self.input_dtype = _DTYPES[meta["dtype"]]
-        if len(sizes) != 2 or sizes[1] is None or self.input_dtype not in (torch.int32, torch.uint8):
-            raise ValueError(f"input {self.input_dtype}{sizes}, int32 or uint8 [texts, bytes] is needed")
         self.batch: int | None = sizes[0]
-        self.max_bytes: int = sizes[1]
+        self.sizes: tuple[int | None, ...] = tuple(sizes[1:])
         self._nodes = [_node(node) for node in graph["nodes"] if not _CHECKS.fullmatch(node["target"])]
 
-    def forward(self, byte_ids: torch.Tensor) -> torch.Tensor:
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of a text that it reads.
+
+        Raises:
+            ValueError: it reads no texts.
+        """
+        if len(self.sizes) != 1 or self.sizes[0] is None or self.input_dtype not in (torch.int32, torch.uint8):
+            raise ValueError(f"input {self.input_dtype}{[self.batch, *self.sizes]}, int32 or uint8 [texts, bytes] is needed")
+        return self.sizes[0]
+
+    def forward(self, examples: torch.Tensor) -> torch.Tensor:
         """Return the program's output; a program of fixed batch size runs as often as it must."""
-        given = byte_ids.to(self.input_dtype)
+        given = examples.to(self.input_dtype)
         if self.batch is None:
             return self._run(given)
         missing = -len(given) % self.batch
-        filled = torch.cat([given, given.new_zeros(missing, self.max_bytes)])
+        filled = torch.cat([given, given.new_zeros(missing, *given.shape[1:])])
         return torch.cat([self._run(part) for part in torch.split(filled, self.batch)])[: len(given)]
 
-    def _run(self, byte_ids: torch.Tensor) -> torch.Tensor:
+    def _run(self, examples: torch.Tensor) -> torch.Tensor:
         values: dict[str, Any] = {name: tensor.clone() for name, tensor in self._slots}
-        values[self._input] = byte_ids
+        values[self._input] = examples
         for node in self._nodes:
             positional = [_value(argument, values) for argument in node.positional]
             named = {name: _value(argument, values) for name, argument in node.named.items()}
@@ -146,13 +160,53 @@ def torch_program_teacher(path: Path) -> TorchTeacher:
     Raises:
         InputError: unreadable, pickled parts, other operators than ATen's, or another kind of input.
     """
+    program = _open(path, try_out=lambda opened: opened(torch.from_numpy(encode([""], max_bytes=opened.max_bytes))))
+    return TorchTeacher(
+        module=program,
+        prepare=lambda texts: torch.from_numpy(encode(texts, max_bytes=program.max_bytes)),
+        name=path.name,
+        class_names=names_beside(path),
+        input_note=f"{str(program.input_dtype).removeprefix('torch.')} bytes [{program.batch or 'any'}, {program.max_bytes}]",
+    )
+
+
+def torch_program_image_model(path: Path) -> ImageModel:
+    """Return the model for images in the ``.pt2`` file ``path``: one tensor of pixels in, ``[images, classes]`` out.
+
+    Raises:
+        InputError: unreadable, pickled parts, other operators than ATen's, or an input that is no batch of images.
+    """
+    program = _open(path, try_out=None)
+    dtype = str(program.input_dtype).removeprefix("torch.")
+    if dtype not in _PIXEL_TYPES or not program.sizes:
+        raise NotForImagesError(
+            f"a .pt2 teacher for images takes one tensor of pixels: received input={dtype}{[program.batch, *program.sizes]} in "
+            f"teacher={str(path)!r}; export it with that tensor alone"
+        )
+    whole = torch_image_model(program)
+    content = read_file(path)
+    return replace(
+        whole,
+        input=ImageInput(batch=program.batch, sizes=program.sizes, dtype=dtype),
+        name=path.name,
+        digest=hashlib.sha256(content).hexdigest(),
+        class_names=names_beside(path),
+        summary=file_summary(path, content, format_name="torch.export"),
+        size_bytes=len(content),
+        opaque=False,
+    )
+
+
+def _open(path: Path, *, try_out: Callable[[TorchProgram], Any] | None) -> TorchProgram:
+    """Return the program in ``path``, in evaluation mode, after ``try_out`` ran without an error."""
     content = read_file(path)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             program = TorchProgram(json.loads(_member(archive, "models/model.json")), _tensors(archive))
         program.eval()
-        with torch.no_grad():
-            program(torch.from_numpy(encode([""], max_bytes=program.max_bytes)))
+        if try_out is not None:
+            with torch.no_grad():
+                try_out(program)
     except UnsafeProgramError as error:
         raise InputError(
             f"a .pt2 teacher is made of ATen operators and plain tensors, so that loading it runs no code: received {error} "
@@ -162,13 +216,7 @@ def torch_program_teacher(path: Path) -> TorchTeacher:
         raise unreadable(path, format_name="torch.export", reason=error) from None
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise unreadable(path, format_name="torch.export", reason=f"{type(error).__name__}: {error}") from None
-    return TorchTeacher(
-        module=program,
-        prepare=lambda texts: torch.from_numpy(encode(texts, max_bytes=program.max_bytes)),
-        name=path.name,
-        class_names=names_beside(path),
-        input_note=f"{str(program.input_dtype).removeprefix('torch.')} bytes [{program.batch or 'any'}, {program.max_bytes}]",
-    )
+    return program
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from understudy.errors import InputError
 from understudy.program.executor import Executor
 from understudy.program.ops import Program
-from understudy.teachers.registry import load_teacher
+from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.torch import differentiable_logits, trainable_module
 
 if TYPE_CHECKING:
-    from understudy.teachers.protocol import Teacher
+    from understudy.teachers.protocol import TextTeacher
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -78,7 +78,7 @@ class BroughtModule(Trainer):
     rate_factor = 0.1
     weight_decay = 0.01
 
-    def __init__(self, teacher: Teacher, views: Sequence[Sequence[str]]) -> None:
+    def __init__(self, teacher: TextTeacher, views: Sequence[Sequence[str]]) -> None:
         super().__init__()
         self.module = check_trainable(teacher).train()
         self._teacher, self._views = teacher, views
@@ -89,7 +89,7 @@ class BroughtModule(Trainer):
         return differentiable_logits(self._teacher, [texts[i] for i in index.tolist()])
 
 
-def check_trainable(teacher: Teacher) -> nn.Module:
+def check_trainable(teacher: TextTeacher) -> nn.Module:
     """Return the torch module of ``teacher``.
 
     Raises:
@@ -104,11 +104,11 @@ def check_trainable(teacher: Teacher) -> nn.Module:
     return module
 
 
-def load_learned(teacher: Teacher, weights: Path) -> None:
+def load_learned(teacher: TextTeacher, weights: Path) -> None:
     """Put what a ``BroughtModule`` learned, the file ``weights``, into ``teacher``."""
     check_trainable(teacher).load_state_dict(torch.load(weights, weights_only=True))
 
 
 def brought_module(brought: Brought, views: Sequence[Sequence[str]]) -> BroughtModule:
     """Return the user's module, loaded again, for the texts in ``views``."""
-    return BroughtModule(load_teacher(brought.source, class_names=brought.class_names), views)
+    return BroughtModule(load_text_teacher(brought.source, class_names=brought.class_names), views)

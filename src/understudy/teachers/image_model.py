@@ -1,0 +1,314 @@
+"""Models that take images, from any framework, as teachers: how each takes images is found out and reported.
+
+What is not declared is tried: every order of axes that fits, every usual range of pixel values. With labelled images the
+choice is by their labels. Without, it is the most usual range under which the model still tells test patterns apart: given
+pixels of another size, a network gives the same answer to everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import InputError
+from understudy.teachers.class_order import OrderedTeacher, in_class_order
+from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange, Preparation, Shape, standardized
+from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities
+from understudy.teachers.protocol import BoolArray, Float32Array, UInt8Array, behaviour_digest
+
+BATCH = 64
+TRIED_IMAGES = 256
+"""Labelled images on which the ways to give images to a model are compared."""
+CLEARLY = 2.0
+"""Standard errors that make a difference."""
+_MUCH_LOSS = 0.25
+"""Nats of cross-entropy."""
+TELLS_APART = 0.2
+"""Share of the best way's information about the patterns that is enough; ``tests/teachers/test_real_models.py`` has how far
+right and wrong ones are from it."""
+_PATTERNS = 64
+
+Int64Array = npt.NDArray[np.int64]
+
+
+class NotForImagesError(InputError):
+    """A model takes or gives something else than images and classes; it may be one for texts."""
+
+
+class RunError(InputError):
+    """A model that was loaded did not run on the tensor that it was given."""
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A model of any framework that takes a batch of images.
+
+    Attributes:
+        run: one run, the input tensor to float32 ``[batch, columns]``; raises ``RunError``.
+        input: the tensor that it takes.
+        name: short name for messages and reports.
+        digest: hexadecimal sha256 of all that fixes its answers.
+        class_names: names of the columns, if it says them.
+        summary: the model for people.
+        size_bytes: of its file or weights.
+        opaque: the digest does not see the code that computes, so that answers are digested too.
+    """
+
+    run: Callable[[AnyArray], Float32Array]
+    input: ImageInput
+    name: str
+    digest: str
+    class_names: tuple[str, ...] | None
+    summary: str
+    size_bytes: int | None = None
+    opaque: bool = False
+
+
+@dataclass(frozen=True)
+class ImageModelTeacher:
+    """An ``ImageModel`` with one way to prepare images for it.
+
+    Attributes:
+        probabilities: the output holds probabilities, which become ``log(max(p, 1e-9))``.
+        how: how preparation was found, for ``describe``.
+        answers: digest of the answers to test patterns; empty where the model's digest says all.
+    """
+
+    model: ImageModel
+    preparation: Preparation
+    probabilities: bool
+    how: str
+    answers: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.model.name
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the columns, if the model says them."""
+        return self.model.class_names
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes of the model's file or weights."""
+        return self.model.size_bytes
+
+    @property
+    def digest(self) -> str:
+        """Digest of the model and of the way to prepare images."""
+        return hashlib.sha256(
+            f"{self.model.digest} {self.preparation} {self.probabilities} {self.answers}".encode()
+        ).hexdigest()
+
+    def describe(self) -> str:
+        """Return one line: the model, what it is given and how that was found, what its output was found to be."""
+        output = "probabilities, used as logarithms" if self.probabilities else "logits"
+        return f"{self.model.summary}, {self.preparation.describe()} ({self.how}), output {output}"
+
+    def covers(self, images: UInt8Array, /) -> BoolArray:
+        """Return all True."""
+        return np.ones(len(images), np.bool_)
+
+    def logits(self, images: UInt8Array, /) -> Float32Array:
+        """Return logits, float32 ``[images, columns]``."""
+        values = outputs(self.model, self.preparation, images)
+        if values.shape[1] == 1:  # one column says how likely the second of two classes is
+            values = np.concatenate([1 - values if self.probabilities else np.zeros_like(values), values], axis=1)
+        # NaN passes through maximum, so that the check of the answers finds it.
+        return np.log(np.maximum(values, np.float32(SMALLEST_PROBABILITY))) if self.probabilities else values
+
+
+def outputs(model: ImageModel, prepare: Callable[[Any], AnyArray], images: AnyArray) -> Float32Array:
+    """Return what ``model`` gives for ``images``, float32 ``[images, columns]``; a fixed batch is filled up with black ones."""
+    size = model.input.batch or BATCH
+    parts = []
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        missing = size - len(part) if model.input.batch else 0
+        filled = np.concatenate([part, np.zeros_like(images[:1]).repeat(missing, axis=0)]) if missing else part
+        values = np.asarray(model.run(prepare(filled)), np.float32)
+        if values.ndim < 2 or len(values) != len(filled):
+            raise RunError(
+                f"a teacher gives one row of logits for each image: received shape={values.shape} for images={len(filled)} "
+                f"from teacher={model.name!r}; use a model that ends in one number for each class"
+            )
+        parts.append(values.reshape(len(filled), -1)[: len(part)])
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def values_as_they_are(model: ImageModel, values: AnyArray) -> Float32Array:
+    """Return logits of ``model`` for ``values``, of which only the element type is changed: they are what the model takes.
+
+    Raises:
+        InputError: another shape than the model's.
+    """
+    given = np.zeros(0, model.input.dtype) if values.ndim < 2 else values.astype(model.input.dtype)
+    if given.ndim < 2 or not model.input.takes(given.shape[1:]):
+        raise InputError(
+            f"values that are no bytes have the model's own shape: received shape={values.shape} for "
+            f"input={model.input.describe()} of teacher={model.name!r}; reshape them, or give uint8 images [N, H, W, C]"
+        )
+    found = outputs(model, lambda part: part, given)
+    return np.log(np.maximum(found, np.float32(SMALLEST_PROBABILITY))) if are_probabilities(found) else found
+
+
+def unlabelled_teacher(model: ImageModel, shape: Shape) -> ImageModelTeacher:
+    """Return the teacher around ``model`` for images of ``shape``; nothing but the model says how it takes them.
+
+    Raises:
+        InputError: the model takes images of another shape, or does not run.
+    """
+    found = list(candidates(model, shape))
+    if len(found) == 1:
+        return found[0]
+    information = [information_about_patterns(teacher, shape) for teacher in found]
+    enough = (t for t, gained in zip(found, information, strict=True) if gained >= TELLS_APART * max(information))
+    return replace(next(enough, found[0]), how="assumed: the most usual way in which it tells test patterns apart")
+
+
+def information_about_patterns(teacher: ImageModelTeacher, shape: Shape) -> float:
+    """Return the nats of information that an answer of ``teacher`` has about which test pattern it was asked; -1 if not finite.
+
+    That is the entropy of the mean answer less the mean entropy of the answers.
+    """
+    answers = np.exp(_log_softmax(teacher.logits(test_patterns(shape))))
+    gained = _entropy(answers.mean(axis=0)) - float(np.mean([_entropy(row) for row in answers]))
+    return gained if np.isfinite(gained) else -1.0
+
+
+def labelled_teacher(
+    model: ImageModel,
+    *,
+    class_names: Sequence[str],
+    images: UInt8Array,
+    labels: Int64Array,
+    numbered: bool,
+) -> OrderedTeacher[UInt8Array]:
+    """Return the teacher around ``model`` whose answers fit ``labels`` best, columns in the order of ``class_names``.
+
+    Of the ways that are not clearly less accurate than the best, and among them not much further from the labels in
+    cross-entropy, the most usual one is taken: answers that are right on all these images gain in cross-entropy from being
+    too sure.
+
+    Raises:
+        InputError: the model takes images of another shape, does not run, or was made for other classes.
+    """
+    height, width, channels = images.shape[1:]
+    at = np.linspace(0, len(images) - 1, min(TRIED_IMAGES, len(images))).astype(np.int64)
+    at = at[labels[at] >= 0]
+    tried, wanted = images[at], labels[at]
+    found: list[OrderedTeacher[UInt8Array]] = []
+    right: list[npt.NDArray[np.float64]] = []
+    loss: list[npt.NDArray[np.float64]] = []
+    for candidate in candidates(model, (height, width, channels), further=(standardized(images),)):
+        ordered = in_class_order(candidate, class_names, numbered=numbered)
+        logits = ordered.logits(tried)
+        if np.isfinite(logits).all() or not found:
+            found.append(ordered)
+            right.append((logits.argmax(axis=1) == wanted).astype(np.float64))
+            loss.append(-_log_softmax(np.nan_to_num(logits))[np.arange(len(wanted)), wanted])
+    accuracies = [float(row.mean()) for row in right]
+    good = _not_clearly_worse([1 - row for row in right], range(len(found)))
+    best = min(_not_clearly_worse(loss, good, by=_MUCH_LOSS))
+    chosen = found[best]
+    assert isinstance(chosen.source, ImageModelTeacher)
+    if len(found) > 1:
+        how = f"found on {len(wanted)} labelled images: accuracy {accuracies[best]:.1%}, with other ways " + _span(
+            [accuracy for i, accuracy in enumerate(accuracies) if i != best]
+        )
+        return replace(chosen, source=replace(chosen.source, how=how))
+    return chosen
+
+
+def candidates(model: ImageModel, shape: Shape, *, further: Sequence[PixelRange] = ()) -> Iterator[ImageModelTeacher]:
+    """Yield a teacher for each way to give ``model`` images of ``shape`` in which it runs, the most usual first."""
+    declared, named = model.input.declared_range(), model.input.pixel_range
+    if declared is None and named is not None and named.fits(shape[2]):
+        # what is noted beside the weights is believed, unless labels clearly say otherwise
+        ranges = list(dict.fromkeys((named, *USUAL, *further))) if further else [named]
+    else:
+        ranges = [*USUAL, *further] if declared is None else [declared]
+    ranges = [found for found in ranges if found.fits(shape[2])]
+    layouts = model.input.layouts(shape, name=model.name)
+    how = "as it declares" if declared is not None or len(ranges) == 1 else "the only way that fits"
+    patterns = test_patterns(shape)
+    failed: RunError | None = None
+    runs = False
+    for layout in layouts:
+        for pixel_range in ranges:
+            preparation = Preparation(model.input, layout, pixel_range)
+            try:
+                values = outputs(model, preparation, patterns)
+            except RunError as error:
+                failed = error
+                break  # the axes do not fit, whatever the range
+            runs = True
+            answers = behaviour_digest(values) if model.opaque else ""
+            yield ImageModelTeacher(model, preparation, are_probabilities(values), how, answers)
+    if failed is not None and not runs:
+        raise failed
+
+
+def _not_clearly_worse(loss: Sequence[npt.NDArray[np.float64]], among: Sequence[int], *, by: float = 0.0) -> list[int]:
+    """Return those ``among`` the rows of ``loss`` whose mean is not clearly, by more than ``by``, above the lowest one's."""
+    lowest = min(among, key=lambda i: loss[i].mean())
+    found = []
+    for i in among:
+        difference = loss[i] - loss[lowest]
+        if difference.mean() <= by + CLEARLY * difference.std() / max(1, len(difference)) ** 0.5:
+            found.append(i)
+    return found
+
+
+def _span(accuracies: Sequence[float]) -> str:
+    low, high = min(accuracies), max(accuracies)
+    return f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
+
+
+def _log_softmax(logits: Float32Array) -> npt.NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def _entropy(probabilities: npt.NDArray[Any]) -> float:
+    return float(-(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum())
+
+
+@cache
+def test_patterns(shape: Shape) -> UInt8Array:
+    """Return images of ``shape`` that belong to no data set: sums of waves, half of them as bright strokes on black.
+
+    They tell probabilities from logits, and make the digest of a model that does not show its weights.
+    """
+    height, width, channels = shape
+    rng = np.random.default_rng(0)
+    down, right = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+
+    def waves() -> npt.NDArray[np.float64]:
+        total = np.zeros((height, width))
+        for turns_down, turns_right, phase in rng.uniform((-3, -3, 0), (3, 3, 2 * np.pi), (4, 3)):
+            total += np.cos(2 * np.pi * (turns_down * down + turns_right * right) + phase)
+        return total
+
+    patterns = np.zeros((_PATTERNS, *shape), np.uint8)
+    for number in range(_PATTERNS):
+        shared = waves()
+        image = np.stack([0.7 * shared + 0.3 * waves() for _ in range(channels)], axis=-1)
+        if number % 2:
+            inside = np.exp(-((down - 0.5) ** 2 + (right - 0.5) ** 2) / 0.12)
+            image = np.exp(-((image / 0.35) ** 2)) * inside[..., None]
+        else:
+            low, high = np.sort(rng.uniform(0, 1, 2))
+            image = low + max(0.3, high - low) * (image - image.min()) / max(np.ptp(image), 1e-9)
+        patterns[number] = np.rint(255 * np.clip(image, 0, 1))
+    patterns.flags.writeable = False
+    return patterns
