@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from understudy.data.image import ImageDataset, read_images
+from understudy.data.image import ImageDataset, is_picture_folder, read_images
 from understudy.data.read import read_table
 from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import Examples
@@ -159,7 +159,7 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             images=dataset.train.content,
             labels=dataset.train.labels,
             # the names of folders are names, and programs sort them as such
-            numbered=not job.data.train.is_dir() and all(name.lstrip("-").isdecimal() for name in dataset.class_names),
+            numbered=not is_picture_folder(job.data.train) and all(n.lstrip("-").isdecimal() for n in dataset.class_names),
             training_images=lambda: read_images(job.data.train, part="train", skip_bad=job.data.skip_bad).pixels,
         )
     else:
