@@ -13,13 +13,14 @@ from understudy.export.c_constants import pack_nibbles, power_word, scale_word
 from understudy.export.c_image import write_conv
 from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import Placement, node_inputs, place_tensors
-from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram
+from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram, unpacked_blocks
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Concat,
     Conv,
     DepthwiseConv,
     Image,
+    Layer,
     Linear,
     MaxPool,
     Node,
@@ -188,9 +189,15 @@ class Writer:
     def _unpacking(self) -> list[str]:
         """Return the lines that lay out for vectors what does not depend on the input."""
         return [
-            *(f"        us_unpack(&{self.names[node.output]});" for node in self.program.linears),
+            *(f"        {self._unpack(node)};" for node in self.program.layers),
             f"        us_expand_scores(&{self.prefix}_scores);",
         ]
+
+    def _unpack(self, node: Layer) -> str:
+        name = self.names[node.output]
+        if isinstance(node, DepthwiseConv):
+            return f"us_unpack_depthwise(&{name})"
+        return f"us_unpack(&{name}.layer)" if isinstance(node, Conv) else f"us_unpack(&{name})"
 
     def pixels(self, node: Image) -> None:
         """Write the call that reads the pixels."""
@@ -334,9 +341,7 @@ class Writer:
             int(len(words) > 1),
             8 if node.bits == 4 else 0,
         ]
-        padded = rounded(outputs, 16)
-        unpacked = self.vector_blocks((8 * padded + padded * rounded(inputs, 8)) // BLOCK)
-        vectors = f" US_VECTOR_FIELDS({unpacked}, {self.prefix}_ram.activations)"
+        vectors = f" US_VECTOR_FIELDS({self.vector_blocks(unpacked_blocks(node))}, {self.prefix}_ram.activations, {inputs})"
         text = ", ".join(str(field) for field in fields) + vectors
         self.constant(where, LAYER_BYTES, f"static const us_layer {name} = {{\n    {text}\n}};")
         self.calls.append(f"us_dot{node.bits}")
