@@ -5,7 +5,7 @@
 
 Each shape appends one JSON line to benchmarks/results/image_latency.jsonl. The program is the image student with 8-bit weights
 and random numbers: no instruction of either runtime depends on what the numbers are. Everything is timed in turn, round after
-round; a figure is the mean over the images in one round, of which the row holds median, least and most.
+round; a figure is the median over the images in one round, of which the row holds median, least and most.
 
 - ``c``: the clock stands in C around each call. The flags behind it are those of the build; none is plain x86-64 with SSE2.
 - ``litert``: the interpreter with XNNPACK, its default, on one thread. The clock stands in Python around ``invoke`` alone,
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from latency import Timer, builds_here, compiled_with, in_turn, instructions_of_lines, processor, spread, timer_inside
+from latency import Timer, builds_here, compiled_with, in_turn, instructions_of_lines, processor, spread
 from records import RESULTS, append, command, machine
 
 from understudy.compression.quantize.shape import quantized_shape
@@ -104,18 +105,23 @@ def litert_interpreter(path: Path, resolver: str) -> Any:
     return interpreter
 
 
+def timer_inside(session: CSession, images: Images) -> Timer:
+    """Return the timer of a C session, which measures inside itself."""
+    return lambda: float(np.median(session.time_us(images, 1)))
+
+
 def timer_of_invoke(interpreter: Any, images: Images) -> Timer:
     """Return the timer of ``invoke`` alone."""
     [details] = interpreter.get_input_details()
 
     def measure() -> float:
-        taken = 0.0
+        seconds = []
         for index in range(len(images)):
             interpreter.set_tensor(details["index"], images[index : index + 1])
             begin = time.perf_counter()
             interpreter.invoke()
-            taken += time.perf_counter() - begin
-        return taken * 1e6 / len(images)
+            seconds.append(time.perf_counter() - begin)
+        return statistics.median(seconds) * 1e6
 
     return measure
 
@@ -150,7 +156,7 @@ def measure(shape: tuple[int, ...], *, rounds: int, folder: Path) -> dict[str, o
         assert isinstance(session, CSession)
         if not np.array_equal(session.logits(images), expected):
             raise SystemExit(f"C gives the interpreter's logits: received others from the build {build!r}")
-        timers[f"c{build}"] = timer_inside(session, images, passes=10)
+        timers[f"c{build}"] = timer_inside(session, images)
         if "native" not in build:
             instructions[f"c{build}"] = instructions_of_lines([answers], files["fewer"], files["more"], texts=IMAGES)
     for way, resolver in ((REFERENCE, XNNPACK), (f"{REFERENCE} reference", PLAIN_KERNELS)):

@@ -10,7 +10,7 @@ import numpy as np
 from understudy.export.c_constants import scale_word
 from understudy.export.c_ram import unpacked_blocks
 from understudy.program.interpreter import requantize_scale
-from understudy.program.ops import Conv, DepthwiseConv
+from understudy.program.ops import Conv, DepthwiseConv, Layer
 
 if TYPE_CHECKING:
     from understudy.export.c_source import Writer
@@ -59,3 +59,10 @@ def write_conv(writer: Writer, node: Conv | DepthwiseConv) -> None:
     if everything:
         writer.calls.append("us_dot8")
     writer.call("us_convolve" if everything else "us_convolve_depthwise", f"&{name}")
+
+
+def unpack_call(node: Layer, name: str) -> str:
+    """Return the call that lays a layer's weights out for vectors."""
+    if isinstance(node, DepthwiseConv):
+        return f"us_unpack_depthwise(&{name})"
+    return f"us_unpack(&{name}.layer)" if isinstance(node, Conv) else f"us_unpack(&{name})"
