@@ -1,12 +1,14 @@
 """Feed the C runtime random bytes under the sanitizers, and compare its builds with each other.
 
     python benchmarks/fuzz_c.py                      # ten million texts of the smallest model, about an hour
-    python benchmarks/fuzz_c.py --texts 20000        # what the tests run
+    python benchmarks/fuzz_c.py --inputs 20000       # fewer
+    python benchmarks/fuzz_c.py --program image      # images of the smallest model for them
 
-One driver is compiled once for each build: plain C, and every vector unit that this machine has. It makes texts from a seed
-(random bytes, words, long words, and mutations of the text before), each in memory of exactly its length, so that a read past
-the end is seen. Address and undefined-behaviour sanitizers stop it at the first fault. Its last line is a checksum of every
-logit: builds that differ in one logit of one text differ in it. Exit code 1 names the build that failed or differs.
+One driver is compiled once for each build: plain C, and every vector unit that this machine has. It makes inputs from a seed
+(random bytes, words, long words, and mutations of the input before), each in memory of exactly its length, so that a read past
+the end is seen. Images are such bytes too. Address and undefined-behaviour sanitizers stop it at the first fault. Its last line
+is a checksum of every logit: builds that differ in one logit of one input differ in it. Exit code 1 names the build that failed
+or differs.
 """
 
 from __future__ import annotations
@@ -16,14 +18,29 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from understudy.export.c import CExporter
 from understudy.export.c_session import c_compiler
-from understudy.program.ops import Concat, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, SumPool, Window
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Linear,
+    MaxPool,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    SumPool,
+    Window,
+)
 from understudy.projections.text import FeatureGroup, TextProjection
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -46,16 +63,24 @@ static uint32_t draw(uint32_t limit) { /* xorshift64*, Vigna 2016 */
 
 int main(void) {
     static const char letters[] = "aaeeiioottnnsrhldcumABCXYZ0129 \\t,.-!'\\xc3\\xa9\\xff\\x7f";
+#ifdef US_FUZZ_PIXELS
+    static uint8_t text[US_FUZZ_PIXELS];
+#else
     static uint8_t text[2 * US_FUZZ_MAX_BYTES];
+#endif
     static float scores[US_FUZZ_CLASSES];
     size_t length = 0;
     uint64_t checksum = 14695981039346656037ull; /* FNV-1a */
-    for (unsigned long n = 0; n < TEXTS; n++) {
+    for (unsigned long n = 0; n < INPUTS; n++) {
         const uint32_t kind = draw(4);
         uint8_t *exact;
         int label;
-        if (kind < 3) {
+        if (kind < 3 || n == 0) {
+#ifdef US_FUZZ_PIXELS
+            length = sizeof text;
+#else
             length = draw(draw(8) ? US_FUZZ_MAX_BYTES : sizeof text);
+#endif
         }
         for (size_t i = 0; i < length; i++) {
             if (kind == 0) {
@@ -76,13 +101,13 @@ int main(void) {
         label = us_fuzz_predict(exact, length, scores);
         free(exact);
         if (label < 0 || label >= US_FUZZ_CLASSES) {
-            printf("label %d of text %lu\\n", label, n);
+            printf("label %d of input %lu\\n", label, n);
             return 1;
         }
         for (size_t c = 0; c < US_FUZZ_CLASSES; c++) {
             checksum = (checksum ^ (uint8_t)us_fuzz_scores.logits[c]) * 1099511628211ull;
             if (!(scores[c] >= 0 && scores[c] <= 1.0001f)) {
-                printf("score %g of text %lu\\n", (double)scores[c], n);
+                printf("score %g of input %lu\\n", (double)scores[c], n);
                 return 1;
             }
         }
@@ -120,6 +145,38 @@ def smallest_program() -> Program:
     return Program(nodes, {"features": Quantization(1.0, 0)} | scheme)
 
 
+def smallest_image_program() -> Program:
+    """Return a program of the image student's shape with the least of everything, random weights and odd sizes."""
+    rng = np.random.default_rng(1)
+    shape, channels = (5, 6, 1), 3
+
+    def numbers(*sizes: int) -> dict[str, Any]:
+        return {
+            "weight": rng.integers(-127, 128, sizes).astype(np.int8),
+            "bias": rng.integers(-99, 999, sizes[0]).astype(np.int32),
+            "weight_scale": np.array([0.02 / np.prod(sizes[1:]) ** 0.5], np.float32),
+            "relu": True,
+        }
+
+    nodes = (
+        Image("pixels", "image", shape),
+        Conv("image", "stem", stride=2, padding=(1, 0, 1, 1), **numbers(channels, 3, 3, 1)),
+        DepthwiseConv("stem", "spread", stride=1, padding=(1, 1, 1, 1), **numbers(channels, 3, 3)),
+        Linear("spread", "mixed", bits=8, **numbers(5, channels)),
+        MaxPool("mixed", "largest"),
+        SumPool("mixed", "total", 0.25),
+        Concat(("total", "largest"), "pooled"),
+        Linear("pooled", "logits", **(numbers(4, 10) | {"relu": False})),
+        Softmax("logits", "probabilities"),
+    )
+    scheme = {node.output: Quantization(float(np.float32(0.01)), -128) for node in nodes}
+    scheme["logits"] = Quantization(float(np.float32(0.02)), 3)
+    return Program(nodes, scheme | {"image": Image.quantization})
+
+
+PROGRAMS: dict[str, Callable[[], Program]] = {"text": smallest_program, "image": smallest_image_program}
+
+
 def vector_builds() -> list[tuple[str, ...]]:
     """Return compiler flags for every vector unit that this machine can run; the first is the compiler's default."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -140,8 +197,8 @@ def vector_builds() -> list[tuple[str, ...]]:
     return builds
 
 
-def fuzz(program: Program, flags: tuple[str, ...], *, texts: int, seed: int, folder: Path) -> str:
-    """Return the checksum of all logits of ``texts`` random texts.
+def fuzz(program: Program, flags: tuple[str, ...], *, inputs: int, seed: int, folder: Path) -> str:
+    """Return the checksum of all logits of ``inputs`` random inputs.
 
     Raises:
         SystemExit: the build does not compile, a sanitizer stopped it, or an answer was out of range.
@@ -149,7 +206,7 @@ def fuzz(program: Program, flags: tuple[str, ...], *, texts: int, seed: int, fol
     for name, content in CExporter().export(program, name="fuzz").items():
         (folder / name).write_bytes(content)
     (folder / "fuzz.c").write_text(_DRIVER, encoding="utf-8")
-    defines = (f"-DTEXTS={texts}ul", f"-DSEED={seed}ull")
+    defines = (f"-DINPUTS={inputs}ul", f"-DSEED={seed}ull")
     command = [*c_compiler(), "-std=c99", "-O1", "-g", *SANITIZERS, *flags, *defines, "fuzz.c", "-o", "fuzz"]
     for call in (command, [str(folder / "fuzz")]):
         done = subprocess.run(call, cwd=folder, check=False, capture_output=True, text=True)
@@ -161,15 +218,16 @@ def fuzz(program: Program, flags: tuple[str, ...], *, texts: int, seed: int, fol
 def main() -> int:
     """Run every build and compare them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=int, default=10_000_000)
+    parser.add_argument("--inputs", type=int, default=10_000_000)
+    parser.add_argument("--program", choices=list(PROGRAMS), default="text")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    program = smallest_program()
+    program = PROGRAMS[arguments.program]()
     with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
         expected = None
         for flags in (PLAIN, *vector_builds()):
-            checksum = fuzz(program, flags, texts=arguments.texts, seed=arguments.seed, folder=Path(temporary))
-            print(f"{' '.join(flags) or 'default'}: {arguments.texts} texts, logits {checksum}", flush=True)
+            checksum = fuzz(program, flags, inputs=arguments.inputs, seed=arguments.seed, folder=Path(temporary))
+            print(f"{' '.join(flags) or 'default'}: {arguments.inputs} inputs, logits {checksum}", flush=True)
             expected = expected or checksum
             if checksum != expected:
                 print(f"builds agree in every logit: received {checksum}, and {expected} from plain C")

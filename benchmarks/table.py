@@ -107,6 +107,9 @@ class Results:
             lambda row: (row["set"], row["method"], row["text"], row["limit_bytes"], row["autotune_seconds"], row["seed"]),
         )
         self.latency = latest(read(folder, "latency.jsonl"), lambda row: (row["set"], row["bundle"]))
+        self.image_latency = latest(
+            read(folder, "image_latency.jsonl"), lambda row: (*row["shape"], row["width"], row["hidden"])
+        )
         self.raw_text = latest(
             read(folder, "raw_text.jsonl"), lambda row: (row["set"], row["trained_on"], row["tested_on"], row["seed"])
         )
@@ -343,6 +346,31 @@ def latency(results: Results) -> str:
     return "\n\n".join(parts) or "Not measured yet."
 
 
+def image_latency(results: Results) -> str:
+    """Return the C runtime's times and instructions beside LiteRT's, for each shape of image."""
+    parts = []
+    for row in sorted(results.image_latency, key=lambda row: row["shape"]):
+        reference = row["instructions"]["litert reference"]
+        body = []
+        for way, us in row["us"].items():
+            count = row["instructions"].get(way)
+            shares = [f"{count:,.0f}", f"{count / reference:.2f}"] if count else [NONE, NONE]
+            body.append([way, spread_of(us, 1), spread_of(row["ratio"][way], 2), *shares])
+        load = max(row["load_average"].values())
+        busy = " **The machine was busy: times are indicative, ratios less so, instructions not.**" if load > BUSY_LOAD else ""
+        shape, sizes = "x".join(map(str, row["shape"])), row["size_bytes"]
+        heading = (
+            f"{shape}, {row['multiplications']:,} multiplications, {format_bytes(sizes['c'])} in C and "
+            f"{format_bytes(sizes['litert'])} as `.tflite`; {row['rounds']} rounds on {row['machine']}; "
+            f"load average {load:.1f}.{busy}"
+        )
+        parts += [
+            heading,
+            table(["what", "µs per image", "ratio to litert", "instructions per image", "ratio to litert reference"], body),
+        ]
+    return "\n\n".join(parts) or "Not measured yet."
+
+
 def devices(results: Results) -> str:
     """Return what one model does on emulated cores: exactness, instructions, flash and RAM of the whole firmware."""
     found = [(row, each) for row in results.devices for each in row["measurements"]]
@@ -438,6 +466,7 @@ def provenance(results: Results) -> str:
         "text.jsonl": (results.text, [_text_command(rows) for rows in grouped(results.text, _configuration).values()]),
         "fasttext.jsonl": (results.fasttext, [row["command"] for row in results.fasttext]),
         "latency.jsonl": (results.latency, [row["command"] for row in results.latency]),
+        "image_latency.jsonl": (results.image_latency, [row["command"] for row in results.image_latency]),
         "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
         "images.jsonl": (results.images, [row["command"] for row in results.images]),
@@ -480,6 +509,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "search": search,
     "fasttext": fasttext,
     "latency": latency,
+    "image_latency": image_latency,
     "devices": devices,
     "raw_text": raw_text,
     "images": images,

@@ -74,6 +74,12 @@ typedef float us_floats __attribute__((vector_size(US_VECTOR), may_alias));
 /* US_COUNTED: blocks of features whose negative signs are counted in registers */
 #define US_PARTS (64 / US_VECTOR)
 #define US_ACCUMULATORS 8 /* vectors of outputs that are summed together; 16 registers hold them and what they read */
+/* US_PLACES: rows that are multiplied at once, so that weights are read once for all of them. */
+#if defined(__SSE2__) && US_VECTOR == 16
+#define US_PLACES 2
+#else
+#define US_PLACES 4
+#endif
 /* Before a loop of at most 16 trips, as many as the compiler knows: sums stay in registers. */
 #if defined(__clang__)
 #define US_UNROLL _Pragma("clang loop unroll(full)")
@@ -579,7 +585,8 @@ typedef struct {
     uint8_t offset;      /* what was added to the stored weights: 8 in 4 bits */
 #if US_VECTOR
     us_block *unpacked;    /* us_unpack */
-    uint8_t *activations;  /* [inputs + 64]: one input row plus US_UNSIGNED */
+    uint8_t *activations;  /* inputs plus US_UNSIGNED: US_PLACES rows, or what a convolution reads for a row of places */
+    uint16_t run;          /* inputs that lie beside each other: all, or those that a row of a kernel meets */
 #endif
 } us_layer;
 
@@ -598,13 +605,33 @@ US_FUNCTION void us_absent(const us_layer *layer, size_t row) {
 #if US_VECTOR
 
 /* One unpacked layer, outputs filled up to a multiple of 16: int32 [outputs], bias less what the offsets of the activations
- * add to every sum; float32 [outputs], scales; int8 [inputs / 4, outputs, 4], weights. */
+ * add to every sum; float32 [outputs], scales; int8 [inputs / 4, outputs, 4], weights, where every run of inputs is filled up
+ * to a multiple of 4, and a single one of 8. Where the machine multiplies 16 bits only, weights are int16
+ * [inputs / 4, 2, outputs, 2] instead: those of the inputs 0 and 2, then those of 1 and 3. */
+#if !defined(__SSE2__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
+#define US_WIDE(layer) 0
+#elif defined(__SSSE3__)
+#define US_SHORT_DOTS /* weights of 4 bits are multiplied in bytes and summed in 16 bits */
+#define US_WIDE(layer) (!(layer)->offset)
+#else
+#define US_WIDE(layer) 1
+#endif
+
+/* Lay down the weight of four inputs' `input` for `output`; `at` counts the fours. */
+US_INLINE void us_lay_weight(void *weights, int wide, size_t padded, size_t at, size_t input, size_t output, int weight) {
+    if (wide) {
+        ((int16_t *)weights)[((at * 2 + input % 2) * padded + output) * 2 + input / 2] = (int16_t)weight;
+    } else {
+        ((int8_t *)weights)[(at * padded + output) * 4 + input] = (int8_t)weight;
+    }
+}
+
 US_FUNCTION size_t us_padded_outputs(const us_layer *layer) {
     return (layer->outputs + 15u) & ~(size_t)15;
 }
 
-US_FUNCTION size_t us_padded_inputs(const us_layer *layer) {
-    return (layer->inputs + 7u) & ~(size_t)7;
+US_FUNCTION size_t us_padded_run(const us_layer *layer) {
+    return layer->run == layer->inputs ? (layer->run + 7u) & ~(size_t)7 : (layer->run + 3u) & ~(size_t)3;
 }
 
 US_FUNCTION float us_scale(uint32_t scale) {
@@ -616,23 +643,41 @@ US_FUNCTION float us_scale(uint32_t scale) {
     return (float)(scale & 0xFFFFFFu) * power.real; /* exact */
 }
 
-US_FUNCTION void us_unpack(const us_layer *layer) {
+/* The weight of one input. */
+US_INLINE int us_weight(const us_layer *layer, size_t output, size_t input) {
     const size_t half = (layer->inputs + 1u) / 2;
+    const uint8_t *row = layer->weights + output * layer->row_bytes;
+    if (layer->offset) {
+        return (input < half ? row[input] & 15 : row[input - half] >> 4) - layer->offset;
+    }
+    return ((const int8_t *)row)[input];
+}
+
+/* Corrections and scales; returns where the weights are to stand. */
+US_FUNCTION void *us_unpack_outputs(const us_layer *layer) {
     const size_t padded = us_padded_outputs(layer);
     int32_t *corrections = (int32_t *)(void *)layer->unpacked;
     float *scales = (float *)(void *)(layer->unpacked + padded * 4 / US_BLOCK);
-    int8_t *weights = (int8_t *)(layer->unpacked + padded * 8 / US_BLOCK);
     for (size_t o = 0; o < layer->outputs; o++) {
-        const uint8_t *row = layer->weights + o * layer->row_bytes;
         int32_t sum = 0;
         for (size_t i = 0; i < layer->inputs; i++) {
-            const int nibble = i < half ? row[i % half] & 15 : row[i % half] >> 4;
-            const int weight = layer->offset ? nibble - layer->offset : ((const int8_t *)row)[i];
-            weights[(i / 4 * padded + o) * 4 + i % 4] = (int8_t)weight;
-            sum += weight;
+            sum += us_weight(layer, o, i);
         }
         scales[o] = us_scale(layer->scales[layer->per_channel ? o : 0]);
         corrections[o] = (layer->bias != NULL ? layer->bias[o] : 0) - (layer->input_zero + US_UNSIGNED) * sum;
+    }
+    return layer->unpacked + padded * 8 / US_BLOCK;
+}
+
+US_FUNCTION void us_unpack(const us_layer *layer) {
+    const size_t padded = us_padded_outputs(layer);
+    const size_t run = us_padded_run(layer);
+    void *weights = us_unpack_outputs(layer);
+    for (size_t i = 0; i < layer->inputs; i++) {
+        const size_t at = i / layer->run * run + i % layer->run;
+        for (size_t o = 0; o < layer->outputs; o++) {
+            us_lay_weight(weights, US_WIDE(layer), padded, at / 4, at % 4, o, us_weight(layer, o, i));
+        }
     }
 }
 
@@ -652,8 +697,7 @@ typedef __m128 us_float_register;
 #endif
 #endif
 
-#if defined(__SSSE3__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
-#define US_SHORT_DOTS
+#if defined(US_SHORT_DOTS)
 US_INLINE us_shorts us_dot_pairs(us_bytes inputs, us_bytes weights) {
     return (us_shorts)US_MM(maddubs_epi16)((us_register)inputs, (us_register)weights);
 }
@@ -663,25 +707,32 @@ US_INLINE us_sums us_add_pairs(us_shorts pairs) {
 }
 #endif
 
-/* sums[o] += inputs[0] * weights[o][0] + ... + inputs[3] * weights[o][3]. */
-US_INLINE us_sums us_dot_quads(us_sums sums, us_bytes inputs, us_bytes weights) {
-#if defined(__AVX512VNNI__) && (US_VECTOR == 64 || defined(__AVX512VL__))
-    return (us_sums)US_MM(dpbusd_epi32)((us_register)sums, (us_register)inputs, (us_register)weights);
-#elif defined(__AVXVNNI__) && US_VECTOR == 32
-    return (us_sums)_mm256_dpbusd_avx_epi32((us_register)sums, (us_register)inputs, (us_register)weights);
-#elif defined(__SSE2__)
-    const us_register even = US_MM(madd_epi16)(
-        US_MM(srli_epi16)(US_MM(slli_epi16)((us_register)inputs, 8), 8), US_MM(srai_epi16)(US_MM(slli_epi16)((us_register)weights, 8), 8));
-    const us_register odd =
-        US_MM(madd_epi16)(US_MM(srli_epi16)((us_register)inputs, 8), US_MM(srai_epi16)((us_register)weights, 8));
-    return sums + (us_sums)even + (us_sums)odd;
+/* sums[o] += inputs[0] * weights[o][0] + ... + inputs[3] * weights[o][3]. `odd` is how far behind the weights of the inputs 0
+ * and 2 those of 1 and 3 stand, where they are wide. */
+US_INLINE us_sums us_dot_quads(us_sums sums, us_bytes inputs, const uint8_t *weights, size_t odd) {
+#if defined(__SSE2__)
+    const us_register weight = *(const us_register *)(const void *)weights;
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    (void)odd;
+    return (us_sums)US_MM(dpbusd_epi32)((us_register)sums, (us_register)inputs, weight);
+#elif defined(__AVXVNNI__)
+    (void)odd;
+    return (us_sums)_mm256_dpbusd_avx_epi32((us_register)sums, (us_register)inputs, weight);
+#else
+    const us_register other = *(const us_register *)(const void *)(weights + odd);
+    const us_shorts shorts = (us_shorts)inputs;
+    sums += (us_sums)US_MM(madd_epi16)((us_register)(shorts & 255), weight);
+    return sums + (us_sums)US_MM(madd_epi16)(US_MM(srli_epi16)((us_register)inputs, 8), other);
+#endif
 #else
     const int8x16_t activations = (int8x16_t)inputs;
+    const int8x16_t weight = (int8x16_t)*(const us_bytes *)(const void *)weights;
+    (void)odd;
 #if defined(__ARM_FEATURE_DOTPROD)
-    return (us_sums)vdotq_s32((int32x4_t)sums, activations, (int8x16_t)weights);
+    return (us_sums)vdotq_s32((int32x4_t)sums, activations, weight);
 #else
-    const int16x8_t low = vmull_s8(vget_low_s8(activations), vget_low_s8((int8x16_t)weights));
-    const int16x8_t high = vmull_high_s8(activations, (int8x16_t)weights);
+    const int16x8_t low = vmull_s8(vget_low_s8(activations), vget_low_s8(weight));
+    const int16x8_t high = vmull_high_s8(activations, weight);
     return sums + (us_sums)vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
 #endif
 #endif
@@ -724,6 +775,36 @@ US_INLINE void us_store_sums(int8_t *output, us_sums sums, us_floats scales, us_
 #endif
 }
 
+/* The same for `parts` vectors, a constant, with their scales side by side. Two at a time share what packs them. */
+US_INLINE void us_store_parts(int8_t *output, const us_sums *sums, const uint8_t *scales, us_range range, const size_t parts) {
+    size_t i = 0;
+#if defined(__SSE2__) && US_VECTOR < 64
+    const us_float_register high = US_MM(set1_ps)((float)(127 - range.zero));
+    US_UNROLL
+    for (; i + 2 <= parts; i += 2) {
+        const us_float_register *scale = (const us_float_register *)(const void *)(scales + i * US_VECTOR);
+        const us_float_register first = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums[i]), scale[0]);
+        const us_float_register second = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums[i + 1]), scale[1]);
+        /* what lies below every integer becomes the least one, and saturates as it is packed */
+        us_register shorts =
+            US_MM(packs_epi32)(US_MM(cvtps_epi32)(US_MM(min_ps)(first, high)), US_MM(cvtps_epi32)(US_MM(min_ps)(second, high)));
+        __m128i bytes;
+        shorts = US_MM(max_epi16)(US_MM(adds_epi16)(shorts, US_MM(set1_epi16)(range.zero)), US_MM(set1_epi16)(range.low));
+#if US_VECTOR == 32
+        shorts = _mm256_permute4x64_epi64(shorts, 0xD8);
+        bytes = _mm_packs_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1));
+#else
+        bytes = _mm_packs_epi16(shorts, shorts);
+#endif
+        __builtin_memcpy(output + i * US_VECTOR / 4, &bytes, US_VECTOR / 2);
+    }
+#endif
+    US_UNROLL
+    for (; i < parts; i++) {
+        us_store_sums(output + i * US_VECTOR / 4, sums[i], *(const us_floats *)(const void *)(scales + i * US_VECTOR), range);
+    }
+}
+
 /* The same four activations for every output. */
 US_INLINE us_bytes us_broadcast(const uint8_t *input) {
     int32_t quad;
@@ -731,64 +812,94 @@ US_INLINE us_bytes us_broadcast(const uint8_t *input) {
     return (us_bytes)(quad - (us_sums){0});
 }
 
-/* `parts` vectors of outputs from `output` on. Callers give `parts` as a constant, so that the sums stay in registers. */
-US_INLINE void us_layer_outputs(const us_layer *layer, int8_t *output, size_t first, const size_t parts) {
-    const size_t stride = us_padded_outputs(layer) * 4;
+/* Where rows of inputs stand, plus US_UNSIGNED. */
+typedef struct {
+    const uint8_t *first;
+    size_t next;  /* bytes from a row to the next */
+    size_t runs;  /* parts of a row, each of layer->run inputs */
+    size_t apart; /* bytes from a part to the next */
+} us_view;
+
+/* `parts` vectors of outputs from `first` on, of `places` rows, written `stride` bytes apart. Callers give `parts` and `places`
+ * as constants, so that the sums stay in registers. */
+US_INLINE void us_layer_outputs(
+    const us_layer *layer, us_view view, int8_t *output, size_t stride, size_t first, const size_t parts, const size_t places
+) {
+    const size_t odd = us_padded_outputs(layer) * 4;
+    const size_t column = odd << US_WIDE(layer); /* bytes of the weights of four inputs */
+    const size_t run = us_padded_run(layer);
     const uint8_t *corrections = (const uint8_t *)layer->unpacked + 4 * first;
-    const uint8_t *scales = corrections + stride;
-    const uint8_t *weights = scales + stride;
-    const uint8_t *input = layer->activations;
-    const uint8_t *end = input + us_padded_inputs(layer);
+    const uint8_t *scales = corrections + odd;
+    const uint8_t *weights = scales + odd;
     us_sums sums[US_ACCUMULATORS];
-    us_sums others[US_ACCUMULATORS]; /* two chains of additions, which do not wait for each other */
+    us_sums others[US_ACCUMULATORS]; /* of one row, two chains of additions, which do not wait for each other */
     US_UNROLL
-    for (size_t i = 0; i < parts; i++) {
-        sums[i] = *(const us_sums *)(const void *)(corrections + i * US_VECTOR);
+    for (size_t i = 0; i < parts * places; i++) {
+        sums[i] = *(const us_sums *)(const void *)(corrections + i % parts * US_VECTOR);
         others[i] = (us_sums){0};
     }
+    for (; view.runs > 0; view.runs--, view.first += view.apart) {
+        const uint8_t *input = view.first;
+        const uint8_t *end = input + run;
 #if defined(US_SHORT_DOTS)
-    while (layer->offset && input < end) { /* 4 bits: eight products of two, 2 * 255 * 8, fit 16 bits */
-        const uint8_t *stop = end - input > 32 ? input + 32 : end;
-        us_shorts shorts[US_ACCUMULATORS];
-        US_UNROLL
-        for (size_t i = 0; i < parts; i++) {
-            shorts[i] = (us_shorts){0};
+        while (layer->offset && input < end) { /* 4 bits: eight products of two, 2 * 255 * 8, fit 16 bits */
+            const uint8_t *stop = end - input > 32 ? input + 32 : end;
+            us_shorts shorts[US_ACCUMULATORS];
+            US_UNROLL
+            for (size_t i = 0; i < parts * places; i++) {
+                shorts[i] = (us_shorts){0};
+            }
+            for (; input < stop; input += 4) {
+                US_UNROLL
+                for (size_t p = 0; p < places; p++) {
+                    const us_bytes here = us_broadcast(input + p * view.next);
+                    US_UNROLL
+                    for (size_t i = 0; i < parts; i++) {
+                        shorts[p * parts + i] += us_dot_pairs(here, *(const us_bytes *)(const void *)(weights + i * US_VECTOR));
+                    }
+                }
+                weights += column;
+            }
+            US_UNROLL
+            for (size_t i = 0; i < parts * places; i++) {
+                sums[i] += us_add_pairs(shorts[i]);
+            }
         }
-        for (; input < stop; input += 8) {
+#endif
+        for (; places == 1 && end - input >= 8; input += 8) {
             const us_bytes here = us_broadcast(input);
             const us_bytes there = us_broadcast(input + 4);
             US_UNROLL
             for (size_t i = 0; i < parts; i++) {
-                shorts[i] += us_dot_pairs(here, *(const us_bytes *)(const void *)(weights + i * US_VECTOR));
-                shorts[i] += us_dot_pairs(there, *(const us_bytes *)(const void *)(weights + stride + i * US_VECTOR));
+                sums[i] = us_dot_quads(sums[i], here, weights + i * US_VECTOR, odd);
+                others[i] = us_dot_quads(others[i], there, weights + column + i * US_VECTOR, odd);
             }
-            weights += 2 * stride;
+            weights += 2 * column;
         }
-        US_UNROLL
-        for (size_t i = 0; i < parts; i++) {
-            sums[i] += us_add_pairs(shorts[i]);
+        for (; input < end; input += 4) {
+            US_UNROLL
+            for (size_t p = 0; p < places; p++) {
+                const us_bytes here = us_broadcast(input + p * view.next);
+                US_UNROLL
+                for (size_t i = 0; i < parts; i++) {
+                    sums[p * parts + i] = us_dot_quads(sums[p * parts + i], here, weights + i * US_VECTOR, odd);
+                }
+            }
+            weights += column;
         }
-    }
-#endif
-    for (; input < end; input += 8) {
-        const us_bytes here = us_broadcast(input);
-        const us_bytes there = us_broadcast(input + 4);
-        US_UNROLL
-        for (size_t i = 0; i < parts; i++) {
-            sums[i] = us_dot_quads(sums[i], here, *(const us_bytes *)(const void *)(weights + i * US_VECTOR));
-            others[i] = us_dot_quads(others[i], there, *(const us_bytes *)(const void *)(weights + stride + i * US_VECTOR));
-        }
-        weights += 2 * stride;
     }
     US_UNROLL
-    for (size_t i = 0; i < parts; i++) {
-        const us_floats scale = *(const us_floats *)(const void *)(scales + i * US_VECTOR);
-        us_store_sums(output + i * US_VECTOR / 4, sums[i] + others[i], scale, layer->range);
+    for (size_t i = 0; i < parts * places; i++) {
+        sums[i] += others[i];
+    }
+    US_UNROLL
+    for (size_t p = 0; p < places; p++) {
+        us_store_parts(output + p * stride, sums + p * parts, scales, layer->range, parts);
     }
 }
 
-/* One output row from the row that stands in layer->activations. */
-US_FUNCTION void us_layer_row(const us_layer *layer, size_t row) {
+/* One output row. */
+US_FUNCTION void us_layer_row(const us_layer *layer, us_view view, size_t row) {
     enum { EACH = US_VECTOR / 4, ALL = US_ACCUMULATORS * EACH };
     int8_t *output = layer->output + row * layer->outputs;
     for (size_t first = 0; first < layer->outputs; first += ALL) {
@@ -797,31 +908,66 @@ US_FUNCTION void us_layer_row(const us_layer *layer, size_t row) {
         int8_t *target = left < ALL ? whole : output + first;
         switch ((left + EACH - 1) / EACH) {
         case 1:
-            us_layer_outputs(layer, target, first, 1);
+            us_layer_outputs(layer, view, target, ALL, first, 1, 1);
             break;
         case 2:
-            us_layer_outputs(layer, target, first, 2);
+            us_layer_outputs(layer, view, target, ALL, first, 2, 1);
             break;
         case 3:
-            us_layer_outputs(layer, target, first, 3);
+            us_layer_outputs(layer, view, target, ALL, first, 3, 1);
             break;
         case 4:
-            us_layer_outputs(layer, target, first, 4);
+            us_layer_outputs(layer, view, target, ALL, first, 4, 1);
             break;
         case 5:
-            us_layer_outputs(layer, target, first, 5);
+            us_layer_outputs(layer, view, target, ALL, first, 5, 1);
             break;
         case 6:
-            us_layer_outputs(layer, target, first, 6);
+            us_layer_outputs(layer, view, target, ALL, first, 6, 1);
             break;
         case 7:
-            us_layer_outputs(layer, target, first, 7);
+            us_layer_outputs(layer, view, target, ALL, first, 7, 1);
             break;
         default:
-            us_layer_outputs(layer, target, first, 8);
+            us_layer_outputs(layer, view, target, ALL, first, 8, 1);
         }
         if (left < ALL) {
             __builtin_memcpy(output + first, whole, left);
+        }
+    }
+}
+
+/* US_PLACES output rows from `row` on. Vectors are stored whole, which spills into the rows behind: the last outputs come
+ * first, so that what is spilled on is written later. Behind the last row nothing may be touched. */
+US_FUNCTION void us_layer_places(const us_layer *layer, us_view view, size_t row) {
+    enum { EACH = US_VECTOR / 4, PARTS = US_ACCUMULATORS / US_PLACES, ALL = PARTS * EACH };
+    const size_t outputs = layer->outputs;
+    int8_t *output = layer->output + row * outputs;
+    const size_t room = (layer->rows - row - (US_PLACES - 1)) * outputs; /* from the last of these rows on */
+    for (size_t first = (outputs - 1) / ALL * ALL + ALL; first > 0;) {
+        int8_t whole[US_PLACES * ALL];
+        first -= ALL;
+        const size_t left = outputs - first < ALL ? outputs - first : ALL;
+        const int spills = first + (left + EACH - 1) / EACH * EACH > room;
+        int8_t *target = spills ? whole : output + first;
+        const size_t stride = spills ? ALL : outputs;
+        switch ((left + EACH - 1) / EACH) {
+        case 1:
+            us_layer_outputs(layer, view, target, stride, first, 1, US_PLACES);
+            break;
+#if US_ACCUMULATORS / US_PLACES == 4
+        case 2:
+            us_layer_outputs(layer, view, target, stride, first, 2, US_PLACES);
+            break;
+        case 3:
+            us_layer_outputs(layer, view, target, stride, first, 3, US_PLACES);
+            break;
+#endif
+        default:
+            us_layer_outputs(layer, view, target, stride, first, PARTS, US_PLACES);
+        }
+        for (size_t place = 0; spills && place < US_PLACES; place++) {
+            __builtin_memcpy(output + place * outputs + first, whole + place * ALL, left);
         }
     }
 }
@@ -839,7 +985,7 @@ US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
     for (size_t i = whole; i < layer->inputs; i++) {
         layer->activations[i] = (uint8_t)(layer->values[i] + US_UNSIGNED);
     }
-    us_layer_row(layer, row);
+    us_layer_row(layer, (us_view){layer->activations, 0, 1, 0}, row);
 }
 
 /* values[0..columns) = input plus US_UNSIGNED, in whole vectors: up to a vector more is read and written. */
@@ -852,27 +998,43 @@ US_INLINE void us_gather(uint8_t *values, const int8_t *input, size_t columns) {
     }
 }
 
-US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
+/* The inputs of one row. */
+US_INLINE void us_gather_row(const us_layer *layer, size_t row, uint8_t *activations) {
     const size_t columns = (size_t)layer->inputs / layer->width;
-    size_t row = 0;
-    for (; row < layer->rows && row < present; row++) {
-        const size_t before = (layer->width - 1u) / 2;
-        if (row >= before && row - before + layer->width <= layer->rows) { /* all inside, beside each other */
-            us_gather(layer->activations, layer->input + (row - before) * columns, layer->inputs);
-        } else {
-            for (size_t offset = 0; offset < layer->width; offset++) {
-                const size_t source = row + offset - before; /* wraps below zero, past every row */
-                uint8_t *values = layer->activations + offset * columns;
-                if (source < layer->rows) {
-                    us_gather(values, layer->input + source * columns, columns);
-                } else {
-                    __builtin_memset(values, layer->input_zero + US_UNSIGNED, columns);
-                }
-            }
-        }
-        us_layer_row(layer, row);
+    const size_t before = (layer->width - 1u) / 2;
+    if (row >= before && row - before + layer->width <= layer->rows) { /* all inside, beside each other */
+        us_gather(activations, layer->input + (row - before) * columns, layer->inputs);
+        return;
     }
-    us_absent(layer, row);
+    for (size_t offset = 0; offset < layer->width; offset++) {
+        const size_t source = row + offset - before; /* wraps below zero, past every row */
+        uint8_t *values = activations + offset * columns;
+        if (source < layer->rows) {
+            us_gather(values, layer->input + source * columns, columns);
+        } else {
+            __builtin_memset(values, layer->input_zero + US_UNSIGNED, columns);
+        }
+    }
+}
+
+US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
+    const size_t rows = present < layer->rows ? present : layer->rows;
+    const us_view view = {layer->activations, us_padded_run(layer), 1, 0};
+    size_t row = 0;
+    while (row < rows) {
+        if (rows < US_PLACES) {
+            us_gather_row(layer, row, layer->activations);
+            us_layer_row(layer, view, row++);
+        } else {
+            row = rows - row < US_PLACES ? rows - US_PLACES : row; /* the last ones again rather than one by one */
+            for (size_t place = 0; place < US_PLACES; place++) {
+                us_gather_row(layer, row + place, layer->activations + place * view.next);
+            }
+            us_layer_places(layer, view, row);
+            row += US_PLACES;
+        }
+    }
+    us_absent(layer, rows);
 }
 
 /* ---- words that were met lately ---- */
@@ -1214,27 +1376,233 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
 
 /* A convolution; images are [rows, columns, channels]. */
 typedef struct {
-    const int8_t *input;
-    int8_t *output;
-    int16_t *values;        /* [patch] where every channel sees all others: one place's inputs less their zero point */
-    const int8_t *weights;  /* [outputs, patch], or [outputs, kernel_rows, kernel_columns] where each channel is alone */
-    const int32_t *bias;    /* [outputs] or null */
-    const uint32_t *scales; /* [1] or [outputs] */
-    uint16_t rows;          /* of the input */
+    us_layer layer;   /* from the inputs that a place sees to its outputs; where each channel is alone, of one channel */
+    uint16_t rows;    /* of the input */
     uint16_t columns;
     uint16_t channels;
     uint16_t output_rows;
     uint16_t output_columns;
-    uint16_t outputs;
-    us_range range;
-    int8_t input_zero;
     uint8_t kernel_rows;
     uint8_t kernel_columns;
     uint8_t stride;
     uint8_t top; /* rows of real zeros above the input */
     uint8_t left;
-    uint8_t per_channel; /* 1: a scale for every output */
 } us_conv;
+
+#if US_VECTOR
+
+/* Pixels 0..255 become -128..127. */
+US_FUNCTION void us_pixels(const uint8_t *pixels, int8_t *output, size_t count) {
+    size_t i = 0;
+    for (; i + US_VECTOR <= count; i += US_VECTOR) {
+        us_bytes bytes;
+        __builtin_memcpy(&bytes, pixels + i, US_VECTOR);
+        bytes ^= 128;
+        __builtin_memcpy(output + i, &bytes, US_VECTOR);
+    }
+    for (; i < count; i++) {
+        output[i] = (int8_t)((int)pixels[i] - 128);
+    }
+}
+
+/* A row of places reads lines: rows of the input between columns of real zeros, so that nothing behind them asks where the
+ * image ends. This is how many columns a line has. */
+US_FUNCTION size_t us_line_columns(const us_conv *conv) {
+    return (conv->output_columns - 1u) * conv->stride + conv->kernel_columns;
+}
+
+/* How many of them are columns of the input. */
+US_FUNCTION size_t us_line_inside(const us_conv *conv) {
+    const size_t right = us_line_columns(conv) - conv->left;
+    return right < conv->columns ? right : conv->columns;
+}
+
+/* Every output sees every channel: a kernel's row meets a run of a line, from where it begins. */
+US_FUNCTION void us_convolve(const us_conv *conv) {
+    const us_layer *layer = &conv->layer;
+    const size_t line = us_line_columns(conv) * conv->channels;
+    const size_t before = (size_t)conv->left * conv->channels;
+    const size_t inside = us_line_inside(conv) * conv->channels;
+    us_view view = {layer->activations, (size_t)conv->stride * conv->channels, conv->kernel_rows, line};
+    for (size_t row = 0; row < conv->output_rows; row++) {
+        for (size_t i = 0; i < conv->kernel_rows; i++) {
+            const size_t y = row * conv->stride + i - conv->top; /* wraps below zero, past every row */
+            uint8_t *values = layer->activations + i * line;
+            if (y < conv->rows) {
+                us_gather(values + before, layer->input + y * conv->columns * conv->channels, inside);
+                __builtin_memset(values, layer->input_zero + US_UNSIGNED, before);
+                __builtin_memset(values + before + inside, layer->input_zero + US_UNSIGNED, line - before - inside);
+            } else {
+                __builtin_memset(values, layer->input_zero + US_UNSIGNED, line);
+            }
+        }
+        for (size_t column = 0; column < conv->output_columns;) {
+            const size_t left = conv->output_columns - column;
+            if (conv->output_columns < US_PLACES) {
+                view.first = layer->activations + column * view.next;
+                us_layer_row(layer, view, row * conv->output_columns + column++);
+            } else {
+                column -= left < US_PLACES ? US_PLACES - left : 0;
+                view.first = layer->activations + column * view.next;
+                us_layer_places(layer, view, row * conv->output_columns + column);
+                column += US_PLACES;
+            }
+        }
+    }
+}
+
+/* Where each channel is alone, four rows of a line lie beside each other for every channel, as dot products read them.
+ * Unpacked weights are int8 [kernel_rows / 4, kernel_columns, channels, 4] behind corrections and scales. */
+US_FUNCTION void us_unpack_depthwise(const us_conv *conv) {
+    const us_layer *layer = &conv->layer;
+    const size_t padded = us_padded_outputs(layer);
+    void *weights = us_unpack_outputs(layer);
+    for (size_t i = 0; i < layer->inputs; i++) {
+        const size_t row = i / conv->kernel_columns;
+        const size_t quad = row / 4 * conv->kernel_columns + i % conv->kernel_columns;
+        for (size_t o = 0; o < layer->outputs; o++) {
+            us_lay_weight(weights, US_WIDE(layer), padded, quad, row % 4, o, us_weight(layer, o, i));
+        }
+    }
+}
+
+/* Four times 16 channels plus US_UNSIGNED, channel by channel. */
+US_INLINE void us_interleave(uint8_t *quads, const int8_t *rows[4], const size_t at[4]) {
+#if defined(__SSE2__)
+    const __m128i offset = _mm_set1_epi8((char)US_UNSIGNED);
+    const __m128i a = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[0] + at[0])), offset);
+    const __m128i b = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[1] + at[1])), offset);
+    const __m128i c = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[2] + at[2])), offset);
+    const __m128i d = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[3] + at[3])), offset);
+    const __m128i low_ab = _mm_unpacklo_epi8(a, b);
+    const __m128i high_ab = _mm_unpackhi_epi8(a, b);
+    const __m128i low_cd = _mm_unpacklo_epi8(c, d);
+    const __m128i high_cd = _mm_unpackhi_epi8(c, d);
+    __m128i *target = (__m128i *)(void *)quads;
+    _mm_storeu_si128(target, _mm_unpacklo_epi16(low_ab, low_cd));
+    _mm_storeu_si128(target + 1, _mm_unpackhi_epi16(low_ab, low_cd));
+    _mm_storeu_si128(target + 2, _mm_unpacklo_epi16(high_ab, high_cd));
+    _mm_storeu_si128(target + 3, _mm_unpackhi_epi16(high_ab, high_cd));
+#else
+    int8x16x4_t four;
+    US_UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        four.val[i] = vld1q_s8(rows[i] + at[i]);
+    }
+    vst4q_s8((int8_t *)quads, four);
+#endif
+}
+
+/* The four lines from `first` on of what a row of places sees, beside each other. */
+US_FUNCTION void us_interleave_lines(const us_conv *conv, size_t y, size_t first, uint8_t *quads) {
+    const us_layer *layer = &conv->layer;
+    const size_t inside = us_line_inside(conv);
+    const size_t padded = us_padded_outputs(layer);
+    int8_t outside[16];
+    const int8_t *rows[4];
+    size_t masks[4]; /* 0: the same zeros for every column */
+    __builtin_memset(outside, layer->input_zero, sizeof outside);
+    for (size_t i = 0; i < 4; i++) {
+        const size_t source = y + first + i - conv->top; /* wraps below zero, past every row */
+        const int seen = first + i < conv->kernel_rows && source < conv->rows;
+        rows[i] = seen ? layer->input + source * conv->columns * conv->channels : outside;
+        masks[i] = seen ? ~(size_t)0 : 0;
+    }
+    __builtin_memset(quads, layer->input_zero + US_UNSIGNED, conv->left * padded * 4);
+    quads += conv->left * padded * 4;
+    for (size_t x = 0; x < inside; x++) {
+        for (size_t c = 0; c < padded; c += 16) {
+            const size_t from = x * conv->channels + c;
+            const size_t at[4] = {from & masks[0], from & masks[1], from & masks[2], from & masks[3]};
+            us_interleave(quads, rows, at);
+            quads += US_BLOCK;
+        }
+    }
+    __builtin_memset(quads, layer->input_zero + US_UNSIGNED, (us_line_columns(conv) - conv->left - inside) * padded * 4);
+}
+
+/* `parts` vectors of channels from `channel` on, of `count` places beside each other. Callers give `parts` as a constant, and
+ * `taps`: the columns of a kernel of at most 4 rows, or 0. */
+US_INLINE void us_depthwise_outputs(
+    const us_conv *conv, const uint8_t *quads, int8_t *output, size_t channel, size_t count, const size_t parts, const size_t taps
+) {
+    const us_layer *layer = &conv->layer;
+    const size_t odd = us_padded_outputs(layer) * 4; /* also the bytes of a column of a line */
+    const size_t column = odd << US_WIDE(layer);
+    const size_t line = us_line_columns(conv) * odd;
+    const size_t lines = (conv->kernel_rows + 3u) / 4;
+    const uint8_t *corrections = (const uint8_t *)layer->unpacked + 4 * channel;
+    const uint8_t *weights = corrections + 2 * odd;
+    quads += 4 * channel;
+    for (size_t place = 0; place < count; place++) {
+        us_sums sums[US_PARTS];
+        us_bytes inputs;
+        US_UNROLL
+        for (size_t i = 0; i < parts; i++) {
+            sums[i] = *(const us_sums *)(const void *)(corrections + i * US_VECTOR);
+            US_UNROLL
+            for (size_t j = 0; j < taps; j++) {
+                __builtin_memcpy(&inputs, quads + j * odd + i * US_VECTOR, US_VECTOR);
+                sums[i] = us_dot_quads(sums[i], inputs, weights + j * column + i * US_VECTOR, odd);
+            }
+        }
+        for (size_t k = 0; taps == 0 && k < lines * conv->kernel_columns; k++) {
+            const uint8_t *from = quads + k / conv->kernel_columns * line + k % conv->kernel_columns * odd;
+            US_UNROLL
+            for (size_t i = 0; i < parts; i++) {
+                __builtin_memcpy(&inputs, from + i * US_VECTOR, US_VECTOR);
+                sums[i] = us_dot_quads(sums[i], inputs, weights + k * column + i * US_VECTOR, odd);
+            }
+        }
+        us_store_parts(output, sums, corrections + odd, layer->range, parts);
+        quads += conv->stride * odd;
+        output += conv->channels;
+    }
+}
+
+/* The same with a block's channels, or with the first half of them. */
+US_FUNCTION void us_depthwise_places(
+    const us_conv *conv, const uint8_t *quads, int8_t *output, size_t channel, size_t count, int half
+) {
+    enum { HALF = US_PARTS > 1 ? US_PARTS / 2 : 1 };
+    if (conv->kernel_rows > 4 || conv->kernel_columns != 3) {
+        us_depthwise_outputs(conv, quads, output, channel, count, US_PARTS, 0);
+    } else if (half) {
+        us_depthwise_outputs(conv, quads, output, channel, count, HALF, 3);
+    } else {
+        us_depthwise_outputs(conv, quads, output, channel, count, US_PARTS, 3);
+    }
+}
+
+/* Each channel for itself. Vectors are stored whole; see us_layer_places. */
+US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
+    enum { EACH = 16 };
+    const us_layer *layer = &conv->layer;
+    const size_t padded = us_padded_outputs(layer);
+    const size_t line = us_line_columns(conv) * padded * 4;
+    for (size_t row = 0; row < conv->output_rows; row++) {
+        int8_t *output = layer->output + row * conv->output_columns * conv->channels;
+        const size_t room = (size_t)(conv->output_rows - row) * conv->output_columns * conv->channels;
+        for (size_t i = 0; i < conv->kernel_rows; i += 4) {
+            us_interleave_lines(conv, row * conv->stride, i, layer->activations + i / 4 * line);
+        }
+        for (size_t channel = (conv->channels - 1u) / EACH * EACH + EACH; channel > 0;) {
+            channel -= EACH;
+            const size_t left = conv->channels - channel < EACH ? conv->channels - channel : EACH;
+            size_t place = channel + EACH <= room ? (room - channel - EACH) / conv->channels + 1 : 0;
+            place = place < conv->output_columns ? place : conv->output_columns;
+            us_depthwise_places(conv, layer->activations, output + channel, channel, place, 2 * left <= EACH);
+            for (; place < conv->output_columns; place++) { /* too near to the end for a whole vector */
+                const uint8_t *quads = layer->activations + place * conv->stride * padded * 4;
+                int8_t whole[EACH];
+                us_depthwise_places(conv, quads, whole, channel, 1, 2 * left <= EACH);
+                __builtin_memcpy(output + place * conv->channels + channel, whole, left);
+            }
+        }
+    }
+}
+
+#else
 
 /* Pixels 0..255 become -128..127. */
 US_FUNCTION void us_pixels(const uint8_t *pixels, int8_t *output, size_t count) {
@@ -1245,40 +1613,30 @@ US_FUNCTION void us_pixels(const uint8_t *pixels, int8_t *output, size_t count) 
 
 /* Every output sees every channel. */
 US_FUNCTION void us_convolve(const us_conv *conv) {
-    const size_t run = (size_t)conv->kernel_columns * conv->channels;
-    const size_t patch = run * conv->kernel_rows;
-    int8_t *output = conv->output;
+    const us_layer *layer = &conv->layer;
     for (size_t row = 0; row < conv->output_rows; row++) {
         for (size_t column = 0; column < conv->output_columns; column++) {
-            const int8_t *weights = conv->weights;
-            int16_t *value = conv->values;
+            int16_t *value = layer->values;
             for (size_t i = 0; i < conv->kernel_rows; i++) {
                 const size_t y = row * conv->stride + i - conv->top; /* wraps below zero, past every row */
                 for (size_t j = 0; j < conv->kernel_columns; j++) {
                     const size_t x = column * conv->stride + j - conv->left;
                     const int inside = y < conv->rows && x < conv->columns;
-                    const int8_t *input = conv->input + (inside ? (y * conv->columns + x) * conv->channels : 0);
+                    const int8_t *input = layer->input + (inside ? (y * conv->columns + x) * conv->channels : 0);
                     for (size_t c = 0; c < conv->channels; c++) {
-                        *value++ = (int16_t)(inside ? input[c] - conv->input_zero : 0);
+                        *value++ = (int16_t)(inside ? input[c] - layer->input_zero : 0);
                     }
                 }
             }
-            for (size_t o = 0; o < conv->outputs; o++) {
-                int32_t sum = conv->bias != NULL ? conv->bias[o] : 0;
-                for (size_t i = 0; i < patch; i++) {
-                    sum += (int32_t)conv->values[i] * weights[i];
-                }
-                weights += patch;
-                *output++ = us_requantize(sum, conv->scales[conv->per_channel ? o : 0], conv->range);
-            }
+            us_linear_row(layer, row * conv->output_columns + column);
         }
     }
 }
 
 /* Each channel for itself. */
 US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
-    const size_t line = (size_t)conv->columns * conv->channels;
-    int8_t *output = conv->output;
+    const us_layer *layer = &conv->layer;
+    int8_t *output = layer->output;
     for (size_t row = 0; row < conv->output_rows; row++) {
         /* the part of the kernel that lies inside the input */
         const size_t up = row * conv->stride;
@@ -1289,22 +1647,28 @@ US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
             const size_t across = column * conv->stride;
             const size_t j_begin = across < conv->left ? conv->left - across : 0;
             const size_t beside = conv->columns + conv->left - across;
-            const size_t j_end = beside < conv->kernel_columns ? beside : conv->kernel_columns;
-            const int8_t *weights = conv->weights;
-            for (size_t o = 0; o < conv->outputs; o++) {
-                int32_t sum = conv->bias != NULL ? conv->bias[o] : 0;
+            const size_t width = (beside < conv->kernel_columns ? beside : conv->kernel_columns) - j_begin;
+            const size_t begin = (up + i_begin - conv->top) * conv->columns + across + j_begin - conv->left;
+            const int8_t *corner = layer->input + begin * conv->channels;
+            const int8_t *weights = (const int8_t *)layer->weights + i_begin * conv->kernel_columns + j_begin;
+            for (size_t o = 0; o < layer->outputs; o++) {
+                const int8_t *input = corner + o;
+                const int8_t *weight = weights;
+                int32_t sum = layer->bias != NULL ? layer->bias[o] : 0;
                 for (size_t i = i_begin; i < i_end; i++) {
-                    const int8_t *input = conv->input + (up + i - conv->top) * line + o;
-                    for (size_t j = j_begin; j < j_end; j++) {
-                        const int value = input[(across + j - conv->left) * conv->channels] - conv->input_zero;
-                        sum += value * weights[i * conv->kernel_columns + j];
+                    for (size_t j = 0; j < width; j++) {
+                        sum += (input[j * conv->channels] - layer->input_zero) * weight[j];
                     }
+                    input += (size_t)conv->columns * conv->channels;
+                    weight += conv->kernel_columns;
                 }
-                weights += (size_t)conv->kernel_rows * conv->kernel_columns;
-                *output++ = us_requantize(sum, conv->scales[conv->per_channel ? o : 0], conv->range);
+                weights += layer->inputs;
+                *output++ = us_requantize(sum, layer->scales[layer->per_channel ? o : 0], layer->range);
             }
         }
     }
 }
+
+#endif
 
 #endif

@@ -26,7 +26,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "us_linear_row": ("us_requantize",),
     "us_sum_pool": ("us_requantize",),
     "us_softmax": ("us_exp",),
-    "us_convolve": ("us_requantize",),
+    "us_convolve": ("us_linear_row",),
     "us_convolve_depthwise": ("us_requantize",),
 }
 """Runtime function to the runtime functions that it calls."""

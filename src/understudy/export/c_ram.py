@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from understudy.program.ops import DepthwiseConv, Program, ProjectText
+from understudy.program.ops import Conv, DepthwiseConv, Layer, Linear, Program, ProjectText
 
 SECOND_BLOCK, DIGEST_BYTES = 32, 4 * 8
 BLOCK = 64
 """Bytes that vectors are laid out in."""
+_PLACES = 4
+"""Rows of a linear layer that vectors multiply at once."""
 
 
 def rounded(size: int, multiple: int = 4) -> int:
     """Return ``size`` rounded up to a multiple of ``multiple``."""
     return -(-size // multiple) * multiple
+
+
+def unpacked_blocks(node: Layer) -> int:
+    """Return how many 64-byte blocks the corrections, scales and weights of a layer take, as vectors read them.
+
+    Some vectors read weights of 16 bits, so that every weight has two bytes.
+    """
+    outputs, *sizes, last = node.weight.shape
+    if isinstance(node, DepthwiseConv):
+        weights = rounded(sizes[0]) * last
+    elif isinstance(node, Conv) and sizes[0] > 1:
+        weights = sizes[0] * rounded(sizes[1] * last)  # each row of the kernel by itself
+    else:
+        weights = rounded(node.weight[0].size, 8)
+    return int(rounded(outputs, 16) * (8 + 2 * weights) // BLOCK)
+
+
+def _activation_bytes(program: Program, node: Layer) -> int:
+    """Return what vectors lay out before they multiply: some rows, or the lines of an image that a row of places sees.
+
+    Of a depthwise convolution these are four lines at a time, of whole vectors of channels.
+    """
+    if isinstance(node, Linear):
+        return _PLACES * rounded(node.weight[0].size, 8)
+    rows, columns = node.weight.shape[1:3]
+    channels = program.shapes()[node.input][-1]
+    span = (program.shapes()[node.output][1] - 1) * node.stride + columns
+    if isinstance(node, Conv):
+        return int(rows * span * channels)
+    return int(rounded(rows) * span * rounded(channels, 16))
 
 
 def static_ram(program: Program, prefix: str, *, tensor_bytes: int, table_bytes: int, blocks: int) -> tuple[str, int, int]:
@@ -30,7 +62,7 @@ def static_ram(program: Program, prefix: str, *, tensor_bytes: int, table_bytes:
     area = tensor_bytes
     area += -(shared + negative + area + hashes) % 4
     # vectors are read and written whole, so that up to a block behind the last value is touched
-    activations = rounded(reads, 4) + BLOCK
+    activations = max(rounded(_activation_bytes(program, node)) for node in program.layers) + BLOCK
     vector_area = tensor_bytes + BLOCK
     vector_shared = BLOCK * blocks + activations + shared + 1
     vector_area += -(vector_shared + vector_area) % BLOCK

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
-from understudy.export.c_image import write_conv
+from understudy.export.c_image import unpack_call, write_conv
 from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import Placement, node_inputs, place_tensors
-from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram
+from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram, unpacked_blocks
+from understudy.export.c_rows import write_concat, write_rows
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Concat,
@@ -32,7 +33,7 @@ from understudy.program.ops import (
 )
 from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextProjection
 
-TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, ROWS_BYTES, SCORES_BYTES = 8, 24, 44, 20, 12
+TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, SCORES_BYTES = 8, 24, 44, 12
 """Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
 _FIRST_BLOCK, _WORDS, _WORD_BYTES = 8, 1024, 16
 _SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
@@ -188,7 +189,7 @@ class Writer:
     def _unpacking(self) -> list[str]:
         """Return the lines that lay out for vectors what does not depend on the input."""
         return [
-            *(f"        us_unpack(&{self.names[node.output]});" for node in self.program.linears),
+            *(f"        {unpack_call(node, self.names[node.output])};" for node in self.program.layers),
             f"        us_expand_scores(&{self.prefix}_scores);",
         ]
 
@@ -334,52 +335,12 @@ class Writer:
             int(len(words) > 1),
             8 if node.bits == 4 else 0,
         ]
-        padded = rounded(outputs, 16)
-        unpacked = self.vector_blocks((8 * padded + padded * rounded(inputs, 8)) // BLOCK)
-        vectors = f" US_VECTOR_FIELDS({unpacked}, {self.prefix}_ram.activations)"
+        vectors = f" US_VECTOR_FIELDS({self.vector_blocks(unpacked_blocks(node))}, {self.prefix}_ram.activations, {inputs})"
         text = ", ".join(str(field) for field in fields) + vectors
         self.constant(where, LAYER_BYTES, f"static const us_layer {name} = {{\n    {text}\n}};")
         self.calls.append(f"us_dot{node.bits}")
         if not direct:
             self.call("us_linear", f"&{name}, {self.present(node.output)}")
-
-    def rows(self, node: MaxPool | SumPool | Window) -> None:
-        """Write a node that works on rows."""
-        *places, columns = self.program.shapes()[node.input]
-        scheme = self.program.quantization
-        scale = 0
-        if isinstance(node, SumPool):
-            scale = scale_word(
-                float(requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale).item())
-            )
-        function = {MaxPool: "us_max_pool", SumPool: "us_sum_pool", Window: "us_window"}[type(node)]
-        width = node.width if isinstance(node, Window) else 1
-        self._rows_descriptor(node, function, self.names[node.output], (math.prod(places), columns), scale=scale, width=width)
-
-    def _rows_descriptor(
-        self, node: MaxPool | SumPool | Window, function: str, name: str, shape: tuple[int, int], *, scale: int, width: int
-    ) -> None:
-        scheme = self.program.quantization
-        fields = f"{self.pointer(node.input)}, {self.pointer(node.output)}, 0x{scale:08X}u, {shape[0]}, {shape[1]}"
-        ends = f"{self.range(scheme[node.output], relu=False)}, {scheme[node.input].zero_point}, {width}"
-        self.constant(
-            f"{function.removeprefix('us_')} {node.output}",
-            ROWS_BYTES,
-            f"static const us_rows {name} = {{{fields}, {ends}}};",
-        )
-        self.call(function, f"&{name}" if function == "us_window" else f"&{name}, {self.present(node.input)}")
-
-    def concat(self, node: Concat) -> None:
-        """Write copies of the parts that are not in their place already."""
-        offset = 0
-        for index, source in enumerate(node.inputs):
-            columns = math.prod(self.program.shapes()[source])
-            if (node.output, source) not in self.place.written_in_place:
-                name = f"{self.names[node.output]}_{index}"
-                fields = f"{self.pointer(source)}, {self.pointer(node.output)} + {offset}, 0, 1, {columns}, {{0, 0}}, 0, 1"
-                self.constant(f"concat {node.output}", ROWS_BYTES, f"static const us_rows {name} = {{{fields}}};")
-                self.call("us_copy", f"&{name}")
-            offset += columns
 
     def softmax(self, node: Softmax) -> None:
         """Write the last node."""
@@ -395,8 +356,6 @@ class Writer:
         )
         self.calls.append("us_softmax")
         self.lines.append(f"    return us_softmax(&{name}, scores);")
-
-    # ---- memory
 
 
 def write_source(program: Program, identifier: str) -> Source:
@@ -432,8 +391,8 @@ def _write_node(writer: Writer, node: Node) -> None:
         case Window() if node.output in writer.place.gathered_windows:
             pass
         case Window() | MaxPool() | SumPool():
-            writer.rows(node)
+            write_rows(writer, node)
         case Concat():
-            writer.concat(node)
+            write_concat(writer, node)
         case Softmax():
             writer.softmax(node)
