@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 TEXTS_IN_A_TRAINING = 450_000
-LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 60, 1500
+LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 10, 60, 1500
 IMAGE_WEIGHT_DECAY = 0.02
 """At the texts' 0.2, with the higher learning rate of images, Fashion-MNIST loses a point on validation."""
 WORK_IN_A_JOB = 5_400_000_000_000
