@@ -2,16 +2,18 @@
 
 ``mixer.json``: values of ``mix`` and coefficients. ``text.json``: the 256 codes, and for each text its bytes, tokens,
 word digests and features. ``dense.json``: coefficients and bits. Byte-sized values are two hexadecimal characters each;
-features are int8, row after row.
+features are int8, row after row. ``envelope.json``: encrypted files with all their secrets, from ``reference_envelope.py``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import reference
+import reference_envelope
 
 VECTORS = Path(__file__).parent / "vectors"
 SEEDS = (0, 1, 7, 0x9E3779B9, 0xFFFFFFFF)
@@ -170,9 +172,39 @@ def dense_vectors() -> dict[str, Any]:
     }
 
 
+def envelope_vectors() -> list[dict[str, Any]]:
+    """Return envelopes for one to three recipients, of contents that end in, at and behind a block."""
+
+    def secret(*words: object) -> bytes:
+        return hashlib.sha256(" ".join(map(str, words)).encode()).digest()
+
+    vectors = []
+    for length, recipients in ((0, 1), (1, 2), (16, 1), (31, 1), (32, 3), (33, 1), (500, 2)):
+        privates = [secret("device", length, i) for i in range(recipients)]
+        given = {
+            "name": b"model.tflite" if length % 2 else b"model.bin",
+            "digest": secret("digest", length),
+            "ephemeral": secret("ephemeral", length),
+            "content_key": secret("content key", length),
+            "nonce": secret("nonce", length)[:12],
+        }
+        content = b"".join(secret("content", i) for i in range(16))[:length]
+        publics = [reference_envelope.x25519(private, (9).to_bytes(32, "little")) for private in privates]
+        made = reference_envelope.envelope(content, publics=publics, **given)
+        fields = {key: value.hex() for key, value in given.items()} | {"name": given["name"].decode()}
+        keys = {"privates": [p.hex() for p in privates], "publics": [p.hex() for p in publics]}
+        vectors.append({**fields, **keys, "content": content.hex(), "envelope": made.hex()})
+    return vectors
+
+
 def all_vectors() -> dict[str, str]:
     """Return file name to content."""
-    content = {"mixer.json": mixer_vectors(), "text.json": text_vectors(), "dense.json": dense_vectors()}
+    content = {
+        "mixer.json": mixer_vectors(),
+        "text.json": text_vectors(),
+        "dense.json": dense_vectors(),
+        "envelope.json": envelope_vectors(),
+    }
     return {name: json.dumps(value, indent=1) + "\n" for name, value in content.items()}
 
 

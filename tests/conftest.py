@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 import zlib
 from collections.abc import Generator
 from pathlib import Path
@@ -11,6 +14,11 @@ from typing import TypeVar
 import hypothesis
 import numpy as np
 import pytest
+
+# no test writes a signing key into the home of whoever runs it; commands that tests start inherit this
+os.environ.pop("UNDERSTUDY_SIGNING_KEY", None)
+os.environ["UNDERSTUDY_HOME"] = tempfile.mkdtemp(prefix="understudy-home-")
+atexit.register(shutil.rmtree, os.environ["UNDERSTUDY_HOME"], ignore_errors=True)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"

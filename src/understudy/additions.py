@@ -67,6 +67,8 @@ class Added:
         additions: the new formats.
         held: formats that the bundle had before; they are as they were.
         digest: the bundle's new digest.
+        signer: id of the key that signed it.
+        signer_before: id of the key that had signed the bundle as it was; None where nobody had.
         family: the ``family.json`` that was brought up to date, or None where the bundle stands alone.
         budget_bytes: what the files of the family's member may have, or None.
         not_tested: why the family's test split could not be read again, or None.
@@ -75,6 +77,8 @@ class Added:
     additions: tuple[Addition, ...]
     held: tuple[str, ...]
     digest: str
+    signer: str | None
+    signer_before: str | None
     family: Path | None
     budget_bytes: int | None
     not_tested: str | None
@@ -108,14 +112,18 @@ def add_formats(
     formats: Sequence[str],
     *,
     test: tuple[Content, Sequence[str | None]] | None = None,
+    trusted: Sequence[str | Path] = (),
     progress: Progress | None = None,
 ) -> Added:
     """Add ``formats`` to the bundle in ``folder``; each file is run and compared before anything is written.
+
+    The bundle is then signed by this user's key, whoever had signed it before.
 
     Args:
         folder: a bundle; as a member of a family it is measured on the family's test split, if its data are still there.
         formats: words of ``--to``; those that the bundle holds are left alone.
         test: texts or images to measure the files on in place of the family's, and their labels.
+        trusted: public signing keys (files); given, one of them must have signed the bundle as it is.
         progress: listens.
 
     Raises:
@@ -125,7 +133,8 @@ def add_formats(
         VerificationError: a file disagrees with the reference; nothing is written.
     """
     progress = progress or SilentProgress()
-    bundle = Bundle.open(folder)
+    bundle = Bundle.open(folder, trusted=trusted)
+    bundle.require_plain("export")
     writers = {name: exporter(name) for name in dict.fromkeys(formats)}
     wanted = [name for name in writers if name not in bundle.formats]
     held = tuple(name for name in writers if name in bundle.formats)
@@ -153,6 +162,8 @@ def add_formats(
         tuple(additions),
         held,
         manifest.digest,
+        signer=manifest.signer,
+        signer_before=bundle.signer,
         family=home.path if home and wanted else None,
         budget_bytes=home.member.budget_bytes if home else None,
         not_tested=missing,

@@ -25,6 +25,7 @@ EXTRAS = {
     "litert": ("ai-edge-litert", "flatbuffers"),
     "parquet": ("pyarrow",),
     "image": ("pillow",),
+    "encrypt": ("cryptography",),
     "keras": ("keras",),
     "tensorflow": ("tensorflow",),
 }

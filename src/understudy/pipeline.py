@@ -22,6 +22,7 @@ from understudy.feasibility import Budgets, base_recipe, check_budgets
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
 from understudy.progress import Progress, SilentProgress
+from understudy.protection.keys import signing_key
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
 from understudy.selection import Plan, Searches
@@ -80,6 +81,7 @@ def run_job(
         SetupError: the machine lacks something.
     """
     progress = progress or SilentProgress()
+    signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
     dataset = load_dataset(job)
     for line in dataset.statistics.lines():

@@ -212,6 +212,7 @@ def edit(folder: Path, change: Callable[[dict], object], *, seal: bool = False) 
     document = json.loads(path.read_bytes())
     change(document)
     if seal:
+        document.pop("signature")  # who alters a bundle cannot sign it, but may leave that out
         rest = {key: value for key, value in document.items() if key != "digest"}
         text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
         document["digest"] = hashlib.sha256(text.encode()).hexdigest()
@@ -220,6 +221,13 @@ def edit(folder: Path, change: Callable[[dict], object], *, seal: bool = False) 
 
 def add_file(name: str) -> Callable[[dict], object]:
     return lambda d: d["files"].update({name: {"sha256": "0" * 64, "size_bytes": 1, "format": None, "budget_bytes": None}})
+
+
+def other_end(field: str) -> Callable[[dict], object]:
+    """Return a change of the last digit of a field of the signature."""
+    return lambda d: d["signature"].update(
+        {field: d["signature"][field][:-1] + "0123456789abcdef"[int(d["signature"][field][-1], 16) ^ 1]}
+    )
 
 
 DAMAGES = (
@@ -249,6 +257,9 @@ DAMAGES = (
     Damage("altered label", lambda f: edit(f, lambda d: d["labels"].reverse()), "its digest does not match its content"),
     Damage("altered threshold", lambda f: edit(f, lambda d: d.update(threshold=0.5)), "its digest does not match its content"),
     Damage("no digest", lambda f: edit(f, lambda d: d.update(digest="")), "its digest does not match its content"),
+    Damage("altered signature", lambda f: edit(f, other_end("value")), "its signature does not match its digest"),
+    Damage("another signer", lambda f: edit(f, other_end("public_key")), "its signature does not match its digest"),
+    Damage("signature of nothing", lambda f: edit(f, lambda d: d.update(signature={})), "manifest.json: signature."),
     Damage("threshold out of range", lambda f: edit(f, lambda d: d.update(threshold=1.5)), "manifest.json: threshold: "),
     Damage("not a number", lambda f: edit(f, lambda d: d.update(threshold=float("nan"))), "manifest.json: "),
     Damage("equal labels", lambda f: edit(f, lambda d: d.update(labels=["a"] * 7), seal=True), "labels must differ"),

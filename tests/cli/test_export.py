@@ -21,6 +21,7 @@ from understudy.export.registry import exporter
 from understudy.family import Family
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
+from understudy.protection.keys import signing_key
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_what_cannot_be_asked_is_one_line(bundle: Path, arguments: tuple[str, ..
 def test_a_bundle_without_its_program_is_refused(bundle: Path) -> None:
     document = json.loads((bundle / "manifest.json").read_bytes())
     del document["files"]["program.npz"]
-    manifest = Bundle.open(bundle).manifest.model_validate(document).sealed()
+    manifest = Bundle.open(bundle).manifest.model_validate(document).signed(signing_key())
     (bundle / "manifest.json").write_bytes(manifest.to_json())
     outcome = understudy("export", bundle, "--to", "python")
     assert outcome.exit_code == 5
@@ -144,7 +145,7 @@ def test_a_program_with_other_answers_is_refused(bundle: Path) -> None:
     manifest = Bundle(bundle, other).manifest
     document = json.loads((bundle / "manifest.json").read_bytes())
     document["files"]["program.npz"] = other.model_dump(mode="json")["files"]["program.npz"]
-    (bundle / "manifest.json").write_bytes(manifest.model_validate(document).sealed().to_json())
+    (bundle / "manifest.json").write_bytes(manifest.model_validate(document).signed(signing_key()).to_json())
     outcome = understudy("export", bundle, "--to", "python")
     assert outcome.exit_code == 5
     assert "program.npz: other answers than vectors.npz" in outcome.err

@@ -1,7 +1,17 @@
 """A bundle: one model in one or more formats in a folder that is checked when it is opened; ``spec/bundle.md``."""
 
+from understudy.bundle.encrypted import encrypt_bundle
 from understudy.bundle.manifest import Manifest, ManifestFile
 from understudy.bundle.opened import Bundle, FileEvaluation, LoadedModel, Prediction
 from understudy.bundle.write import write_bundle
 
-__all__ = ["Bundle", "FileEvaluation", "LoadedModel", "Manifest", "ManifestFile", "Prediction", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "FileEvaluation",
+    "LoadedModel",
+    "Manifest",
+    "ManifestFile",
+    "Prediction",
+    "encrypt_bundle",
+    "write_bundle",
+]

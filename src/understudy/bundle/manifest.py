@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 from understudy.errors import BundleError
+from understudy.protection import ed25519
+from understudy.protection.keys import SigningKey, key_id
 
 FORMAT_VERSION: Final = 1
 MANIFEST = "manifest.json"
@@ -55,6 +57,34 @@ class ManifestFile(BaseModel):
     budget_bytes: Annotated[int, Field(ge=0)] | None = None
 
 
+class Signature(BaseModel):
+    """Who vouches for the manifest; ``spec/bundle.md`` section 2.1.
+
+    Attributes:
+        public_key: the signer's Ed25519 public key, 64 hexadecimal digits.
+        value: the signature, 128 hexadecimal digits.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public_key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    value: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
+
+
+class Encryption(BaseModel):
+    """What an encrypted bundle was made from, and who can read it; ``spec/encryption.md``.
+
+    Attributes:
+        plain_digest: digest of the manifest of the bundle that was encrypted.
+        recipients: ids of the device keys that open its files.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plain_digest: Sha256
+    recipients: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")], ...], Field(min_length=1)]
+
+
 class Manifest(BaseModel):
     """What a bundle is. It holds no time stamp: the same job gives the same bytes.
 
@@ -70,7 +100,9 @@ class Manifest(BaseModel):
         recipe: how the student was made.
         data_digest: digest of the training and validation texts.
         files: file name to digest.
+        encryption: who can read the files; None where they are plain.
         digest: digest of all the fields above; it names the bundle.
+        signature: of the digest; None in a bundle from before there were signatures.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,7 +118,9 @@ class Manifest(BaseModel):
     recipe: dict[str, JsonValue]
     data_digest: str
     files: dict[FileName, ManifestFile]
+    encryption: Encryption | None = None
     digest: Sha256 | Literal[""] = ""
+    signature: Signature | None = None
 
     @field_validator("labels")
     @classmethod
@@ -119,29 +153,52 @@ class Manifest(BaseModel):
         """The formats that the bundle holds, in the order of its files."""
         return tuple(entry.format for entry in self.files.values() if entry.format)
 
-    def sealed(self) -> Manifest:
-        """Return this manifest with its own digest filled in."""
-        return self.model_copy(update={"digest": hashlib.sha256(self._canonical()).hexdigest()})
+    @property
+    def signer(self) -> str | None:
+        """The id of the key that signed it, or None."""
+        return None if self.signature is None else key_id(bytes.fromhex(self.signature.public_key))
+
+    def signed(self, key: SigningKey) -> Manifest:
+        """Return this manifest with its own digest, signed by ``key``."""
+        digest = self._digest_of_content()
+        public, value = key.public, ed25519.sign(key.secret, _message(digest))
+        return self.model_copy(update={"digest": digest, "signature": Signature(public_key=public.hex(), value=value.hex())})
+
+    def check(self) -> None:
+        """Raise ValueError unless the digest fits the content and the signature, if there is one, the digest."""
+        if self.digest != self._digest_of_content():
+            raise ValueError("its digest does not match its content")
+        found = self.signature
+        if found is not None and not ed25519.is_signed(
+            bytes.fromhex(found.public_key), _message(self.digest), bytes.fromhex(found.value)
+        ):
+            raise ValueError("its signature does not match its digest")
 
     def to_json(self) -> bytes:
         """Return the bytes of ``manifest.json``: ASCII, sorted keys, a line feed at the end."""
         return (json.dumps(self._fields(), indent=2, sort_keys=True) + "\n").encode()
 
     def _fields(self) -> dict[str, JsonValue]:
-        """Return plain values; what only the other task has is missing."""
+        """Return plain values; what only the other task has is missing, and so is protection that is not there."""
         absent = {"max_bytes"} if self.max_bytes is None else {"image_shape"}
+        absent |= {name for name in ("encryption", "signature") if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 
-    def _canonical(self) -> bytes:
-        content = {name: value for name, value in self._fields().items() if name != "digest"}
-        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    def _digest_of_content(self) -> str:
+        content = {name: value for name, value in self._fields().items() if name not in ("digest", "signature")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _message(digest: str) -> bytes:
+    """Return what is signed."""
+    return b"understudy manifest " + digest.encode()
 
 
 def parse_manifest(content: bytes, *, folder: str) -> Manifest:
     """Return the manifest that ``content`` holds.
 
     Raises:
-        BundleError: not JSON, another format version, a field that breaks its rule, or a digest that does not match.
+        BundleError: not JSON, another format version, a field that breaks its rule, or a digest or signature that does not fit.
     """
     try:
         version = _version(content)
@@ -155,8 +212,10 @@ def parse_manifest(content: bytes, *, folder: str) -> Manifest:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise altered_bundle(folder, f"{MANIFEST}: {where}: {first['msg']}") from None
-    if manifest != manifest.sealed():
-        raise altered_bundle(folder, f"{MANIFEST}: its digest does not match its content")
+    try:
+        manifest.check()
+    except ValueError as error:
+        raise altered_bundle(folder, f"{MANIFEST}: {error}") from None
     return manifest
 
 

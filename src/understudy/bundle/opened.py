@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from understudy.bundle.decryption import ENCRYPTED, decrypted, open_decrypted
 from understudy.bundle.manifest import (
     LARGEST_MANIFEST_BYTES,
     MANIFEST,
@@ -31,6 +32,7 @@ from understudy.program import archive
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.projections.text import encode
+from understudy.protection.keys import key_id, read_key
 
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
@@ -140,25 +142,45 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
+    _private: bytes | None = field(default=None, repr=False, compare=False)
     _loaded: dict[str, LoadedModel] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Bundle:
-        """Return the bundle in ``folder``, every file checked against its digest.
+    def open(cls, folder: str | Path, *, trusted: Sequence[str | Path] = (), key: str | Path | None = None) -> Bundle:
+        """Return the bundle in ``folder``, its signature and every file's digest checked.
+
+        Args:
+            folder: what ``compress`` or ``export`` wrote.
+            trusted: public signing keys (files); given, one of them must have signed. Without them a signature proves only
+                that the bundle is as its unknown signer wrote it.
+            key: private device key (file) of one of those that the bundle was encrypted for; a plain bundle needs none.
 
         Raises:
-            BundleError: not a bundle, or one whose files are missing, truncated or altered.
+            BundleError: not a bundle, one whose files are missing, truncated or altered, or one that nobody trusted signed.
+            InputError: ``trusted`` or ``key`` names no such key.
         """
         path = Path(folder)
+        keys = [read_key(Path(file), "public signing key") for file in trusted]
+        private = None if key is None else read_key(Path(key), "private device key")
         manifest = parse_manifest(_read_manifest(path), folder=str(folder))
+        if trusted and (manifest.signature is None or bytes.fromhex(manifest.signature.public_key) not in keys):
+            raise BundleError(
+                f"a bundle is signed by a key that is trusted ({', '.join(map(key_id, keys))}): received "
+                f"bundle={str(folder)!r} signed by {manifest.signer or 'nobody'}; get it from its maker, or ask for the key"
+            )
         for name, entry in manifest.files.items():
             _check_file(path, name, entry)
-        return cls(path, manifest)
+        return cls(path, manifest, private)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names in the order of the scores."""
         return self.manifest.labels
+
+    @property
+    def signer(self) -> str | None:
+        """The id of the key that signed it; None in a bundle from before there were signatures."""
+        return self.manifest.signer
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -169,7 +191,7 @@ class Bundle:
         """Return the model file of ``format``, by default of the first of ``PREFERRED_FORMATS`` that runs here.
 
         Raises:
-            InputError: the bundle does not hold this format.
+            InputError: the bundle does not hold this format, or is encrypted and was opened without a key of its own.
             SetupError: what runs it, or the package that adds the format, is not installed.
         """
         if format is not None:
@@ -184,8 +206,7 @@ class Bundle:
                     "install what the bundle was written with"
                 )
             if format not in self._loaded:
-                session = exporter(format).open(self.folder, name=self.manifest.name)
-                self._loaded[format] = LoadedModel(self.manifest, format, session)
+                self._loaded[format] = LoadedModel(self.manifest, format, self._session(format))
             return self._loaded[format]
         missing: list[str] = []
         for candidate in sorted(self.formats, key=_preference):
@@ -197,6 +218,33 @@ class Bundle:
             f"running a bundle needs one runtime for its formats: received formats={','.join(self.formats)!r}, none of "
             f"which runs here; {missing[0].rpartition('; ')[2]}"
         )
+
+    def _session(self, format_name: str) -> Session:
+        if self.manifest.encryption is None:
+            return exporter(format_name).open(self.folder, name=self.manifest.name)
+        return open_decrypted(self.folder, self.manifest, format_name, private=self._private)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of the file ``name``; in an encrypted bundle decrypted, by its name in the plain one.
+
+        Raises:
+            InputError: the bundle is encrypted and was opened without a key of its own.
+            BundleError: there is no such file, or it was altered.
+        """
+        if self.manifest.encryption is not None and name + ENCRYPTED in self.manifest.files:
+            return decrypted(self.folder, self.manifest, name + ENCRYPTED, private=self._private)
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise altered_bundle(str(self.folder), f"{name}: {error.strerror or error}") from None
+
+    def require_plain(self, purpose: str) -> None:
+        """Raise InputError where the bundle is encrypted."""
+        if self.manifest.encryption is not None:
+            raise InputError(
+                f"{purpose} takes a plain bundle: received bundle={str(self.folder)!r}, which is encrypted; give the bundle "
+                "that it was made from, whose answers are the same"
+            )
 
     def predict(self, content: Content, *, format: str | None = None) -> list[Prediction]:  # noqa: A002
         """Return one prediction for each text or image, from the exported file in its own runtime.
@@ -224,8 +272,8 @@ class Bundle:
             BundleError: they are not there.
         """
         try:
-            return unpack_vectors((self.folder / VECTORS).read_bytes())
-        except (OSError, ValueError) as error:
+            return unpack_vectors(self.read(VECTORS))
+        except ValueError as error:
             raise altered_bundle(str(self.folder), f"{VECTORS}: {error}") from None
 
     def program(self) -> Program:
@@ -234,17 +282,18 @@ class Bundle:
         Raises:
             BundleError: it is not there, or does not answer the bundle's vectors as they say.
         """
-        if PROGRAM not in self.manifest.files:
+        if not {PROGRAM, PROGRAM + ENCRYPTED} & set(self.manifest.files):
             raise BundleError(
                 f"a bundle holds its program in {PROGRAM}: received bundle={str(self.folder)!r} without it, from an older "
                 "understudy; run understudy compress again"
             )
+        content, vectors = self.read(PROGRAM), self.vectors()
         try:
-            program = archive.loads((self.folder / PROGRAM).read_bytes())
-        except (OSError, ValueError) as error:
-            raise altered_bundle(str(self.folder), f"{PROGRAM}: {error}") from None
-        vectors = self.vectors()
-        if not np.array_equal(run(program, vectors.inputs).logits, vectors.scores.logits):
+            program = archive.loads(content)
+            logits = run(program, vectors.inputs).logits
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+            raise altered_bundle(str(self.folder), f"{PROGRAM}: {type(error).__name__}: {error}") from None
+        if not np.array_equal(logits, vectors.scores.logits):
             raise altered_bundle(str(self.folder), f"{PROGRAM}: other answers than {VECTORS}")
         return program
 
@@ -333,7 +382,8 @@ def _read_regular(path: Path, *, largest_bytes: int) -> bytes:
     Raises:
         OSError: not there, not readable, or not a regular file.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise OSError(0, "not a regular file")
     with path.open("rb") as stream:
-        return stream.read(largest_bytes + 1)
+        return stream.read(min(largest_bytes, found.st_size) + 1)

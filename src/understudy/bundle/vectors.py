@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from understudy.program.interpreter import Inputs, Scores, UInt8Array, run
+from understudy.program.npz import read_npz
 from understudy.program.ops import Image, Program
 from understudy.projections.text import encode
 
@@ -107,9 +108,8 @@ def unpack_vectors(content: bytes) -> Vectors:
         ValueError: not such an archive.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            scores = Scores(archive["logits"], archive["probabilities"])
-            inputs = archive["pixels" if "pixels" in archive.files else "bytes"]
-            return Vectors(inputs, scores, float(archive["logit_scale"]))
-    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        arrays = read_npz(content)
+        scores = Scores(arrays["logits"], arrays["probabilities"])
+        return Vectors(arrays["pixels" if "pixels" in arrays else "bytes"], scores, float(arrays["logit_scale"]))
+    except (KeyError, TypeError) as error:
         raise ValueError(f"vectors.npz needs bytes or pixels, logits, probabilities and logit_scale: {error}") from None

@@ -17,6 +17,7 @@ from understudy.export.registry import exporter
 from understudy.files import write_bytes
 from understudy.program import archive
 from understudy.program.ops import Image, Program
+from understudy.protection.keys import signing_key
 from understudy.version import installed_version
 
 LABELS = "labels.txt"
@@ -55,7 +56,7 @@ def write_bundle(
 
     Raises:
         InputError: a name or label that a manifest cannot hold.
-        SetupError: the folder holds something else, or cannot be written.
+        SetupError: the folder holds something else, or cannot be written, or there is no key to sign with.
     """
     contents = _contents(program, exports, labels)
     manifest = _manifest(
@@ -80,7 +81,7 @@ def _reads(program: Program) -> dict[str, Any]:
 
 
 def extend_bundle(folder: Path, manifest: Manifest, *, program: Program, exports: Exports) -> Manifest:
-    """Add the files of more formats to the bundle in ``folder`` and return its new manifest, which is written last.
+    """Add the files of more formats to the bundle in ``folder`` and return its new manifest, signed anew and written last.
 
     A run that is killed leaves the bundle as it was, with files beside it that the same call writes again.
 
@@ -96,7 +97,7 @@ def extend_bundle(folder: Path, manifest: Manifest, *, program: Program, exports
                 "which holds something else under that name; move it away"
             )
     files = _entries(program, exports, contents, name=manifest.name, labels=manifest.labels)
-    extended = manifest.model_copy(update={"files": dict(sorted({**manifest.files, **files}.items()))}).sealed()
+    extended = manifest.model_copy(update={"files": dict(sorted({**manifest.files, **files}.items()))}).signed(signing_key())
     for file_name, content in contents.items():
         write_bytes(folder / file_name, content)
     write_bytes(folder / MANIFEST, extended.to_json())
@@ -144,7 +145,7 @@ def _budget_bytes(program: Program, format_name: str, *, name: str, labels: Sequ
 
 def _manifest(**fields: Any) -> Manifest:
     try:
-        return Manifest(understudy=installed_version(), **fields).sealed()
+        return Manifest(understudy=installed_version(), **fields).signed(signing_key())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy.cli.opening import TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, on_one_line, print_json, print_table
 from understudy.errors import UnderstudyError, VerificationError
 from understudy.units import format_bytes
@@ -45,6 +46,7 @@ def bench(
     threads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Measure on the host with N threads too, where a runtime can use them.")
     ] = 1,
+    trust: TrustOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a bundle's files on this machine and on devices.
@@ -58,7 +60,8 @@ def bench(
     from understudy.devices.bench import bench as run_bench
     from understudy.devices.bench import find_family, record
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, trusted=trust or ())
+    opened.require_plain("bench")
     examples = _examples(opened, test, text)
     formats = tuple(format_names) if format_names else None
     with open_progress(sys.stderr, silent=as_json) as progress:

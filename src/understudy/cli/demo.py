@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from understudy.cli.opening import TrustOption
 from understudy.cli.output import JsonFlag, print_json
 from understudy.units import format_bytes
 
@@ -24,6 +25,7 @@ def demo(
         Path | None, typer.Option(metavar="FOLDER", help="Write the page as plain files for any web server, and serve nothing.")
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    trust: TrustOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a bundle in a page that runs it as you type, or on what you draw or drop.
@@ -34,7 +36,9 @@ def demo(
     from understudy.demo.page import demo_files, write_demo
     from understudy.demo.server import open_server
 
-    files = demo_files(Bundle.open(bundle))
+    opened = Bundle.open(bundle, trusted=trust or ())
+    opened.require_plain("demo")
+    files = demo_files(opened)
     sizes = {name: len(content) for name, content in files.items()}
     if out is not None:
         write_demo(files, out)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from understudy.cli.content import labelled_content
+from understudy.cli.opening import KeyOption, TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, print_json, print_table
 from understudy.errors import SetupError, UnderstudyError, VerificationError
 from understudy.units import format_bytes
@@ -27,6 +28,8 @@ def evaluate(
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
+    trust: TrustOption = None,
+    key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure every file of a bundle on labelled texts or images.
@@ -36,7 +39,7 @@ def evaluate(
     """
     from understudy.bundle import Bundle
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, trusted=trust or (), key=key)
     shape = opened.manifest.image_shape
     content, labels = labelled_content(opened.manifest, data, text=text, label=label, skip_bad=skip_bad)
     results = opened.evaluate(content, labels)

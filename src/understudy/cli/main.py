@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from understudy.cli import bench, compress, demo, devices, doctor, evaluate, export, init, predict, report
+from understudy.cli import bench, compress, demo, devices, doctor, evaluate, export, init, keys, predict, report
 from understudy.cli.output import print_json
 from understudy.errors import SetupError, UnderstudyError
 
@@ -60,6 +60,7 @@ for verb in (
     evaluate.evaluate,
     bench.bench,
     export.export,
+    keys.keys,
     demo.demo,
     report.report,
     devices.devices,

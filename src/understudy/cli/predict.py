@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy.cli.opening import KeyOption, TrustOption
 from understudy.cli.output import JsonFlag, on_one_line, print_json
 from understudy.errors import InputError
 
@@ -35,6 +36,8 @@ def predict(
             "--format", metavar="NAME", help="Which file to run, as litert, onnx or c; by default the first that runs here."
         ),
     ] = None,
+    trust: TrustOption = None,
+    key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Label texts or images with an exported file, in its own runtime.
@@ -44,7 +47,7 @@ def predict(
     """
     from understudy.bundle import Bundle
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, trusted=trust or (), key=key)
     model = opened.load(format_name)
     if opened.manifest.image_shape is None:
         predictions = model.predict(_texts(texts or [], input_file, text))

@@ -87,7 +87,8 @@ def _labels(identifier: str, labels: Sequence[str]) -> str:
     )
 
 
-def _header(program: Program, identifier: str, source: Source, labels: Sequence[str] | None) -> str:
+def header_text(program: Program, identifier: str, source: Source, labels: Sequence[str] | None) -> str:
+    """Return ``model.h`` with the constants of ``source``."""
     upper = identifier.upper()
     reads = c_input(program)
     return _HEADER.format(
@@ -147,7 +148,7 @@ class CExporter:
         source = write_source(program, identifier)
         runtime = resources.files(__package__).joinpath(RUNTIME).read_bytes()
         return {
-            self.filename: _header(program, identifier, source, labels).encode(),
+            self.filename: header_text(program, identifier, source, labels).encode(),
             RUNTIME: runtime,
             "example.c": _example(program, identifier, labelled=labels is not None).encode(),
         }

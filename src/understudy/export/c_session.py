@@ -45,6 +45,12 @@ int driver_reads_pixels(void) {{
 #endif
 }}
 
+#ifdef US_{upper}_IMAGE_BYTES
+int driver_open(const uint8_t *envelope, size_t n, const uint8_t *secret) {{
+    return us_{identifier}_open(envelope, n, secret);
+}}
+#endif
+
 void driver_predict(const uint8_t *bytes, size_t batch, size_t length, float *scores, int8_t *logits, int *labels) {{
     for (size_t i = 0; i < batch; i++) {{
         labels[i] = us_{identifier}_predict(bytes + i * length, length, scores + i * CLASSES);
@@ -103,6 +109,10 @@ class CSession:
             _pointer(data), _size(len(data)), _size(self._input_bytes), _pointer(scores), _pointer(logits), _pointer(labels)
         )
         return scores, logits, labels
+
+    def open_envelope(self, envelope: bytes, secret: bytes) -> int:
+        """Decrypt the numbers of an encrypted model and return 0, or an error of ``understudy_open.h``."""
+        return int(self._library.driver_open(envelope, _size(len(envelope)), secret))
 
     def predict(self, inputs: Inputs) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""

@@ -85,7 +85,14 @@ class LitertExporter:
             BundleError: the file is missing, truncated, or not one with built-in operators only.
         """
         path = folder / self.filename
-        content = read_model_file(path)
+        return self.open_content(read_model_file(path), path=path, threads=threads)
+
+    def open_content(self, content: bytes, *, path: Path, threads: int = 1) -> LitertSession:
+        """Return a session on ``content``, which messages call ``path``.
+
+        Raises:
+            BundleError: it is truncated, or not one with built-in operators only.
+        """
         try:
             _check(content)
             return LitertSession(content, threads=threads)

@@ -95,7 +95,14 @@ class OnnxExporter:
             BundleError: the file is missing, damaged, or not one with operators of the default domain and its data inside.
         """
         path = folder / self.filename
-        content = read_model_file(path)
+        return self.open_content(read_model_file(path), path=path, threads=threads)
+
+    def open_content(self, content: bytes, *, path: Path, threads: int = 1) -> OnnxSession:
+        """Return a session on ``content``, which messages call ``path``.
+
+        Raises:
+            BundleError: it is damaged, or not one with operators of the default domain and its data inside.
+        """
         try:
             _check(content)
             return OnnxSession(content, threads=threads)

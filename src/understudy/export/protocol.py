@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from understudy.program.interpreter import Inputs
 from understudy.program.ops import Program
 
-__all__ = ["Exporter", "Float32Array", "Inputs", "Session"]
+__all__ = ["Exporter", "Float32Array", "Inputs", "MemoryExporter", "Session"]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -57,4 +57,13 @@ class Exporter(Protocol):
 
     def open(self, folder: Path, *, name: str) -> Session:
         """Return a session on the model file in ``folder``."""
+        ...
+
+
+@runtime_checkable
+class MemoryExporter(Protocol):
+    """A format whose runtime takes a model file from memory, so that an encrypted one never lies decrypted on a disk."""
+
+    def open_content(self, content: bytes, *, path: Path) -> Session:
+        """Return a session on the model file ``content``, which messages call ``path``."""
         ...

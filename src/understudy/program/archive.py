@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
+from understudy.program.npz import read_npz
 from understudy.program.ops import (
     Concat,
     Conv,
@@ -64,19 +63,19 @@ def loads(content: bytes) -> Program:
     """
     try:
         return _loads(content)
-    except (KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"a program needs a description and its arrays: {error!r}") from None
 
 
 def _loads(content: bytes) -> Program:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        description = json.loads(archive["description"].tobytes().decode())
-        nodes = tuple(_node(number, entry, archive) for number, entry in enumerate(description["nodes"]))
+    arrays = read_npz(content)
+    description = json.loads(arrays["description"].tobytes().decode())
+    nodes = tuple(_node(number, entry, arrays) for number, entry in enumerate(description["nodes"]))
     quantization = {name: Quantization(scale, zero) for name, (scale, zero) in description["quantization"].items()}
     return Program(nodes, quantization)
 
 
-def _node(number: int, entry: dict[str, Any], archive: Any) -> Node:
+def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Node:
     values = {key: value for key, value in entry.items() if key != "op"}
     if "projection" in values:
         raw = values["projection"]
@@ -85,8 +84,8 @@ def _node(number: int, entry: dict[str, Any], archive: Any) -> Node:
     for key in _TUPLES:
         if key in values:
             values[key] = tuple(values[key])
-    for key in archive.files:
+    for key, array in arrays.items():
         if key.startswith(f"{number}."):
-            values[key.partition(".")[2]] = archive[key]
+            values[key.partition(".")[2]] = array
     node: Node = _NODES[entry["op"]](**values)
     return node
