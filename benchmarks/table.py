@@ -116,6 +116,7 @@ class Results:
         self.search = latest(read(folder, "search.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.images = latest(read(folder, "images.jsonl"), lambda row: (_image_configuration(row), row["seed"]))
+        self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}
 
@@ -460,6 +461,18 @@ def images(results: Results) -> str:
     return table([*head, "plain network, float"], body)
 
 
+def fuzz_bundle(results: Results) -> str:
+    """Return how mutated bundles ended in the loader."""
+    body = []
+    for row in results.fuzz_bundle:
+        for kind, outcomes in row["outcomes"].items():
+            refused = sum(found for outcome, found in outcomes.items() if outcome != "answers")
+            body.append([kind, f"{sum(outcomes.values()):,}", f"{refused:,}", f"{outcomes.get('answers', 0):,}", NONE])
+        total, answered = row["bundles"], sum(found.get("answers", 0) for found in row["outcomes"].values())
+        body.append(["all", f"{total:,}", f"{total - answered:,}", f"{answered:,}", str(row["other_errors"])])
+    return table(["changed", "bundles", "refused in one line", "opened", "any other error"], body)
+
+
 def provenance(results: Results) -> str:
     """Return where each figure comes from: the commands and the machines."""
     made = {
@@ -471,6 +484,7 @@ def provenance(results: Results) -> str:
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
         "images.jsonl": (results.images, [row["command"] for row in results.images]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
+        "fuzz_bundle.jsonl": (results.fuzz_bundle, [row["command"] for row in results.fuzz_bundle]),
     }
     body = [
         [name, command, "; ".join(sorted({row["machine"] for row in rows}))]
@@ -514,6 +528,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "raw_text": raw_text,
     "images": images,
     "import_time": import_time,
+    "fuzz_bundle": fuzz_bundle,
     "provenance": provenance,
 }
 

@@ -188,3 +188,18 @@ def test_the_opener_compiles_without_a_warning_and_calls_nothing(compiler: str, 
     undefined = subprocess.run(["nm", "-u", "opener.o"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     allowed = ("memset", "memcpy", "memmove", "__aeabi_", "__stack_chk", "_GLOBAL_OFFSET_TABLE_")
     assert all(any(name in line for name in allowed) for line in undefined.splitlines()), undefined
+
+
+def test_the_stack_of_the_opener_is_as_stated(tmp_path: Path) -> None:
+    """The deepest calls are the key agreement's and, later, the decryption's."""
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no arm-none-eabi-gcc on this machine")
+    (tmp_path / "opener.c").write_text(SOURCE)
+    include = f"-I{REPOSITORY / 'device' / 'c'}"
+    command = ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m4", "-mthumb", "-Os", "-fstack-usage", include, "-c", "opener.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    rows = [line.split("\t") for line in (tmp_path / "opener.su").read_text().splitlines()]
+    frame = {name.rpartition(":")[2].partition(".")[0]: int(count) for name, count, _ in rows}
+    agreement = frame["us_x25519"] + frame["us_field_multiply"] + frame["us_carry"]
+    decryption = frame["us_gcm_open"] + frame["us_aes_encrypt"] + frame["us_substitute"] + frame["us_gf_multiply"]
+    assert frame["us_open"] + max(agreement, decryption) < 2048
