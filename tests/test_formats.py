@@ -17,6 +17,7 @@ from understudy.export.python import PythonExporter
 from understudy.export.registry import exporter
 from understudy.job import job_from_arguments
 from understudy.program.ops import Program, ProjectText
+from understudy.protection.keys import signing_key
 from understudy.testing import FEATURES, IMAGE_CASES, TEXT_CASES, FormatSuite
 
 
@@ -77,7 +78,7 @@ def test_a_bundle_whose_format_is_not_known_here_says_so(tmp_path: Path) -> None
     make_bundle(tmp_path / "b", formats=("c", "python"))
     document = json.loads((tmp_path / "b" / "manifest.json").read_bytes())
     document["files"]["model.py"]["format"] = "other"
-    manifest = Bundle.open(tmp_path / "b").manifest.model_validate(document).sealed()
+    manifest = Bundle.open(tmp_path / "b").manifest.model_validate(document).signed(signing_key())
     (tmp_path / "b" / "manifest.json").write_bytes(manifest.to_json())
     bundle = Bundle.open(tmp_path / "b")
     assert bundle.load().format == "c"
