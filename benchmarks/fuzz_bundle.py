@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import hashlib
 import json
 import random
@@ -134,7 +135,7 @@ def with_odd_field(rng: random.Random, document: dict[str, Any]) -> None:
                 with contextlib.suppress(KeyError, IndexError):  # what was removed before
                     container[key] = json.loads(json.dumps(other[source]))
             case _:
-                container[key] = rng.choice(ODD)
+                container[key] = copy.deepcopy(rng.choice(ODD))
 
 
 def as_json(document: Any) -> bytes:
