@@ -76,7 +76,8 @@ def test_digits_and_clothes_know_left_from_right(name: str, shared_data: Path) -
 
 def test_photographs_do_not(shared_data: Path) -> None:
     tests = np.load(shared_data / "cifar10" / "test_jpeg10000.npz")
-    packed = [tests["jpeg"][a:b].tobytes() for a, b in zip(tests["offset"][:1000], tests["offset"][1:1001], strict=True)]
+    jpeg, offset = tests["jpeg"], tests["offset"]  # each look into an NPZ file unpacks the array again
+    packed = [jpeg[a:b].tobytes() for a, b in zip(offset[:1000], offset[1:1001], strict=True)]
     pixels = np.stack([np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) for content in packed])
     for count in (200, 1000):
         assert mirror_test(pixels[:count], tests["y"][:count].astype(np.int64)).safe
