@@ -25,11 +25,13 @@ from understudy.export.c import CExporter
 from understudy.export.c_code import OPERATIONS, reachable
 from understudy.export.c_source import c_identifier, write_source
 from understudy.program.ops import (
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
     Image,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Node,
     Program,
@@ -135,8 +137,8 @@ def random_program(seed: int) -> Program:
     return Program(tuple(nodes), replace_scheme(nodes, scheme))
 
 
-def random_image_program(seed: int) -> Program:
-    """Return one of many programs that read an image."""
+def random_image_program(seed: int, *, branched: bool = False) -> Program:
+    """Return one of many programs that read an image; ``branched`` ones have what networks of users have."""
     rng = np.random.default_rng(seed)
     rows, channels = int(rng.integers(5, 12)), int(rng.integers(2, 10))
     nodes: list[Node] = [Image("pixels", "image", (rows, int(rng.integers(5, 12)), int(rng.integers(1, 4))))]
@@ -155,6 +157,15 @@ def random_image_program(seed: int) -> Program:
         nodes.append(DepthwiseConv(nodes[-1].output, f"spread{block}", **numbers(channels, 3, 3), **place))
         bits = int(rng.choice([4, 8]))
         nodes.append(Linear(nodes[-1].output, f"mixed{block}", bits=bits, **numbers(channels, channels)))
+    if branched:
+        last = nodes[-1].output
+        if rng.integers(2):
+            nodes.append(LocalMaxPool(last, "less", (2, 2), 1, (0, 0, 1, 1)))
+        for block in range(int(rng.integers(0, 3))):
+            nodes.append(Add((last, nodes[-1].output), f"sum{block}", relu=bool(rng.integers(2))))
+        if rng.integers(2):
+            nodes.append(Concat((last, nodes[-1].output), "beside"))
+            channels *= 2
     last = nodes[-1].output
     nodes += [MaxPool(last, "largest"), SumPool(last, "total", 0.25), Concat(("largest", "total"), "pooled")]
     nodes.append(Linear("pooled", "logits", **(numbers(6, 2 * channels) | {"relu": False})))
@@ -181,6 +192,7 @@ def measure(probes: int) -> dict[str, object]:
     functions: Counter[str] = Counter()
     texts = [_probe(random_program(seed), functions) for seed in range(probes)]
     images = [_probe(random_image_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
+    branched = [_probe(random_image_program(seed, branched=True), functions) for seed in range(probes // IMAGE_SHARE)]
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
         raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
@@ -188,12 +200,13 @@ def measure(probes: int) -> dict[str, object]:
     begin, more = _fit(images, calls)
     # every program for images reads its pixels once, so that this call takes up what differs in the fixed part
     more["us_pixels"] = max(0, begin - fixed)
+    _, added = _fit(branched, calls | more)
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
         "flags": list(FLAGS),
         "functions": dict(sorted(functions.items())),
         "predict": fixed,
-        "calls": dict(sorted((calls | more).items())),
+        "calls": dict(sorted((calls | more | added).items())),
     }
 
 

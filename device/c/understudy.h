@@ -1156,7 +1156,7 @@ US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
 typedef struct {
     const int8_t *input; /* [rows, columns] */
     int8_t *output;
-    uint32_t scale; /* sum pooling */
+    uint32_t scale; /* sum pooling; of a copy: values from an output row to the next */
     uint16_t rows;
     uint16_t columns;
     us_range range;
@@ -1248,10 +1248,36 @@ US_FUNCTION void us_window(const us_rows *rows) {
     }
 }
 
-/* A part of a concatenation that could not be written in its place at once. */
+/* A part of a concatenation that could not be written in its place at once, or an image as a row. */
 US_FUNCTION void us_copy(const us_rows *rows) {
-    for (size_t column = 0; column < rows->columns; column++) {
-        rows->output[column] = rows->input[column];
+    const int8_t *input = rows->input;
+    int8_t *output = rows->output;
+    for (size_t row = 0; row < rows->rows; row++) {
+        for (size_t column = 0; column < rows->columns; column++) {
+            output[column] = *input++;
+        }
+        output += rows->scale;
+    }
+}
+
+/* ---- sums: program 13 ---- */
+
+typedef struct {
+    const int8_t *first;
+    const int8_t *second;
+    int8_t *output;
+    uint32_t count;
+    us_range range;
+    int8_t first_zero;
+    int8_t second_zero;
+} us_pair;
+
+US_FUNCTION void us_add(const us_pair *pair) {
+    const int moved = pair->range.zero - pair->first_zero - pair->second_zero;
+    const int low = pair->range.low;
+    for (size_t i = 0; i < pair->count; i++) {
+        const int value = pair->first[i] + pair->second[i] + moved;
+        pair->output[i] = (int8_t)(value < low ? low : value > 127 ? 127 : value);
     }
 }
 
@@ -1370,7 +1396,7 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
 
 #endif
 
-/* ---- images: program 9 to 11 ---- */
+/* ---- images: program 9 to 12 ---- */
 
 #define US_ERROR_SIZE (-2) /* not as many pixels as the model reads */
 
@@ -1388,6 +1414,46 @@ typedef struct {
     uint8_t top; /* rows of real zeros above the input */
     uint8_t left;
 } us_conv;
+
+/* A pool whose places see a part of the image: program 12. */
+typedef struct {
+    const int8_t *input;
+    int8_t *output;
+    uint16_t rows;    /* of the input */
+    uint16_t columns;
+    uint16_t channels;
+    uint16_t output_rows;
+    uint16_t output_columns;
+    uint8_t kernel_rows;
+    uint8_t kernel_columns;
+    uint8_t stride;
+    uint8_t top; /* rows above the input, which do not count */
+    uint8_t left;
+} us_pool;
+
+US_FUNCTION void us_local_max_pool(const us_pool *pool) {
+    int8_t *output = pool->output;
+    for (size_t row = 0; row < pool->output_rows; row++) {
+        for (size_t column = 0; column < pool->output_columns; column++) {
+            for (size_t c = 0; c < pool->channels; c++) {
+                output[c] = -128;
+            }
+            for (size_t i = 0; i < pool->kernel_rows; i++) {
+                const size_t y = row * pool->stride + i - pool->top; /* wraps below zero, past every row */
+                for (size_t j = 0; j < pool->kernel_columns; j++) {
+                    const size_t x = column * pool->stride + j - pool->left;
+                    if (y < pool->rows && x < pool->columns) {
+                        const int8_t *input = pool->input + (y * pool->columns + x) * pool->channels;
+                        for (size_t c = 0; c < pool->channels; c++) {
+                            output[c] = input[c] > output[c] ? input[c] : output[c];
+                        }
+                    }
+                }
+            }
+            output += pool->channels;
+        }
+    }
+}
 
 #if US_VECTOR
 

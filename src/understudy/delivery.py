@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.bundle import write_bundle
+from understudy.compression.prune import folded
 from understudy.errors import VerificationError
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.registry import exporter
@@ -26,15 +27,19 @@ from understudy.family import (
     LearningPoint,
     Member,
     OutOfScope,
+    Pruning,
     Sibling,
     Trial,
 )
 from understudy.metrics import accuracy, auroc, class_scores, macro_f1, most_confused
+from understudy.network.steps import Network
 from understudy.program.cost import macs
+from understudy.program.executor import Executor, evaluate
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
 from understudy.projections.text import encode
 from understudy.selection import Selection, Tried
+from understudy.training.corpus import ImageCorpus
 from understudy.training.loop import Point
 
 if TYPE_CHECKING:
@@ -57,6 +62,7 @@ class Order:
         formats: files to write.
         data_digest: digest of what the student could learn from.
         seed: of the search and of every training.
+        network: what the students are pruned from; None for others.
     """
 
     out: Path
@@ -64,6 +70,7 @@ class Order:
     formats: tuple[str, ...]
     data_digest: str
     seed: int
+    network: Network | None = None
 
 
 def threshold_of(validation_probabilities: Float32Array) -> float:
@@ -121,6 +128,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         refit=selection.student in (selection.refit, selection.twin_refit),
         files=tuple(files),
         **siblings,
+        pruning=_pruning(selection, order, dataset),
         distillation_gain=_gain(score, **siblings),
         ram_bytes=_ram_bytes(program, order),
         byte_table={f: _byte_rows(program, f, order.name, labels) for f in order.formats},
@@ -168,6 +176,28 @@ def _verified(
         verified=True,
         latency_us=LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
         runtime=session.runtime,
+    )
+
+
+def _pruning(selection: Selection, order: Order, dataset: Dataset) -> Pruning | None:
+    """Return what pruning cost, measured on the test split in float."""
+    stages = selection.student.stages
+    if stages is None or order.network is None:
+        return None
+    original = folded(order.network, selection.chosen[0].candidate.recipe)
+
+    def reached(program: Program) -> float:
+        corpus = ImageCorpus(np.asarray(dataset.test.inputs(program), np.uint8))
+        return accuracy(dataset.test.labels, evaluate(Executor(program), corpus.batches()).argmax(axis=1))
+
+    return Pruning(
+        weights_before=original.weight_count,
+        weights_after=stages.cut.weight_count,
+        macs_before=macs(original),
+        macs_after=macs(stages.cut),
+        accuracy_before=reached(original),
+        accuracy_cut=reached(stages.cut),
+        accuracy_finetuned=reached(stages.finetuned),
     )
 
 

@@ -26,6 +26,7 @@ EXTRAS = {
     "parquet": ("pyarrow",),
     "image": ("pillow",),
     "encrypt": ("cryptography",),
+    "prune": ("torch-pruning",),
     "keras": ("keras",),
     "tensorflow": ("tensorflow",),
 }
@@ -99,6 +100,7 @@ def inspect_environment() -> Environment:
             _from_packages("torch module", ("torch",), "pip install torch", versions),
             _built_in("saved logits (.npz)", "numpy"),
             _from_extra("saved logits (.parquet)", "parquet", versions),
+            _from_extra("torch module to prune", "prune", versions),
             _from_packages("ONNX file (.onnx)", ("onnxruntime",), _pip("onnx"), versions),
             _from_packages("LiteRT file (.tflite)", ("ai-edge-litert",), _pip("litert"), versions),
             _from_extra("Keras file (.keras, .h5)", "keras", versions),

@@ -31,6 +31,7 @@ from understudy.measurements import (
     LearningPoint,
     Machine,
     OutOfScope,
+    Pruning,
     Record,
     RelativePath,
     Sibling,
@@ -62,6 +63,7 @@ __all__ = [
     "Measurement",
     "Member",
     "OutOfScope",
+    "Pruning",
     "Sibling",
     "Split",
     "Teacher",
@@ -109,6 +111,8 @@ class Member(Record):
     """The no-teacher twin (same steps, trials and seeds); null where no teacher was used: the student is its own twin."""
     passed_over: Sibling | None = None
     """The student with the teacher, where its twin is better on validation and delivered in its place; else null."""
+    pruning: Pruning | None = None
+    """Before and after pruning, of the student 'pruned'; null for others."""
     distillation_gain: float | None = None
     """``taught_accuracy`` minus the twin's; negative where the teacher did harm."""
     ram_bytes: Count | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
+from understudy.compression.prune import pruned_program
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.data.dataset import Dataset
 from understudy.data.image import ImageDataset
@@ -17,15 +18,17 @@ from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
 from understudy.job import Job
+from understudy.network.steps import Network
 from understudy.program.cost import macs
 from understudy.program.ops import Program
-from understudy.search.space import MACS, RAM, Budget, SizeOf, binding_limit, smallest
+from understudy.search.space import MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
-from understudy.units import format_bytes
+from understudy.units import format_bytes, parse_share
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
 IMAGE_STUDENT: StudentName = "separable_cnn"
+IMAGE_STUDENTS: tuple[StudentName, ...] = (IMAGE_STUDENT, "pruned")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,37 +39,54 @@ class Budgets:
         reachable: those that some student fits; devices with the same limits share one.
         infeasible: the others, each with the smallest reachable size and what binds.
         profiles: the devices that were asked for.
-        size_of: recipe to bytes of each format, of RAM where a device limits it, and to multiply-accumulates.
+        size_of: recipe to bytes of each format, of RAM where a device limits it, multiply-accumulates and weights.
+        build: recipe to a float program that was not trained.
     """
 
     reachable: tuple[Budget, ...]
     infeasible: tuple[Infeasible, ...]
     profiles: tuple[DeviceProfile, ...]
     size_of: SizeOf
+    build: Callable[[Recipe], Program]
 
 
-def check_budgets(job: Job, dataset: Dataset) -> Budgets:
+def check_budgets(job: Job, dataset: Dataset, network: Network | None = None) -> Budgets:
     """Return which of ``job``'s budgets and devices can be met, before anything is trained.
+
+    Args:
+        job: what is asked for.
+        dataset: the data.
+        network: what the student 'pruned' is made of; None for the others.
 
     Raises:
         InputError: an unknown device, or one that lacks an operator of the student.
         BudgetError: none of them can be met.
+        SetupError: the student 'pruned' without Torch-Pruning.
     """
     classes = len(dataset.class_names)
     base = base_recipe(job, dataset)
     profiles = tuple(load_profile(device) for device in job.devices)
+
+    def build(recipe: Recipe) -> Program:
+        return build_student(recipe, classes=classes, seed=0) if network is None else pruned_program(network, recipe)
+
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
     counts_ram = any(RAM in budget.limits for budget in budgets)
 
     @cache
     def size_of(recipe: Recipe) -> dict[str, int]:
-        program = quantized_shape(build_student(recipe, classes=classes, seed=0))
+        program = quantized_shape(build(recipe))
         tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
         sizes = {name: sum(count for _, count in table) for name, table in tables.items()}
-        return {**sizes, **({RAM: _working_bytes(program)} if counts_ram else {}), MACS: macs(program)}
+        return {
+            **sizes,
+            **({RAM: _working_bytes(program)} if counts_ram else {}),
+            MACS: macs(program),
+            WEIGHTS: program.weight_count,
+        }
 
-    program = quantized_shape(build_student(smallest(base), classes=classes, seed=0))
+    program = quantized_shape(build(smallest(base)))
     for profile in profiles:
         need_operators(profile, program)
     if job.most_macs is not None and macs(program) > job.most_macs:
@@ -74,6 +94,8 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
             f"max_macs must hold the smallest student: received max_macs={job.max_macs}, where it takes {macs(program)} "
             "multiply-accumulates; allow at least that"
         )
+    if network is not None:
+        budgets = _with_shares(job, budgets, size_of(replace(smallest(base, bits=_bits(job)), kept=1.0)))
     reachable, infeasible = [], []
     for budget in budgets:
         sizes = size_of(smallest(base, bits=budget.bits))
@@ -81,12 +103,17 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
         if sizes[binding] <= budget.limits[binding]:
             reachable.append(budget)
             continue
+        if binding == WEIGHTS:
+            raise BudgetError(
+                f"a share of a network leaves a channel of every layer: received budget={budget.name!r}, "
+                f"{budget.limits[WEIGHTS]} weights, where the smallest has {sizes[WEIGHTS]}; ask for a larger share"
+            )
         infeasible.append(
             Infeasible(budget_bytes=budget.limits[binding], budget=budget.name, smallest_bytes=sizes[binding], format=binding)
         )
     if not reachable:
         raise BudgetError(_unreachable(job, infeasible))
-    return Budgets(tuple(reachable), tuple(infeasible), profiles, size_of)
+    return Budgets(tuple(reachable), tuple(infeasible), profiles, size_of, build)
 
 
 def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
@@ -94,7 +121,7 @@ def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
     bits = _bits(job)
     most = {} if job.most_macs is None else {MACS: job.most_macs}
     budgets = [
-        Budget(text, {**dict.fromkeys(job.formats, size), **most}, bits)
+        Budget(text, {**dict.fromkeys(job.formats, 0 if size is None else size), **most}, bits)
         for text, size in zip(job.budgets, job.budget_bytes, strict=True)
     ]
     for profile in profiles:
@@ -111,6 +138,19 @@ def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
         if not any(budget.limits == limits and budget.bits == fixed for budget in budgets):
             budgets.append(Budget(profile.name, limits, fixed))
     return budgets
+
+
+def _with_shares(job: Job, budgets: Sequence[Budget], whole: Mapping[str, int]) -> list[Budget]:
+    """Return ``budgets`` where a share of a network limits its weights, and its files to those of the ``whole`` network."""
+    shares = {text: share for text in job.budgets if (share := parse_share(text))}
+    found = []
+    for budget in budgets:
+        limits = dict(budget.limits)
+        if budget.name in shares:
+            limits |= dict.fromkeys(budget.formats, max(whole[name] for name in budget.formats))
+            limits[WEIGHTS] = int(shares[budget.name] * whole[WEIGHTS])
+        found.append(replace(budget, limits=limits))
+    return found
 
 
 def _working_bytes(program: Program) -> int:
@@ -145,12 +185,14 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
         InputError: a student for the other kind of data.
     """
     images = isinstance(dataset, ImageDataset)
-    if job.student != "auto" and (job.student == IMAGE_STUDENT) != images:
+    if job.student != "auto" and (job.student in IMAGE_STUDENTS) != images:
         raise InputError(
-            f"{IMAGE_STUDENT} is the student for images, the others are for texts: received student={job.student!r} for "
-            f"{str(job.data.train)!r}; choose another or leave it out"
+            f"{' and '.join(IMAGE_STUDENTS)} are the students for images, the others are for texts: received "
+            f"student={job.student!r} for {str(job.data.train)!r}; choose another or leave it out"
         )
     if isinstance(dataset, ImageDataset):
+        if job.student == "pruned":
+            return Recipe(student="pruned", image_shape=dataset.shape, projection_seed=job.seed, kept=1.0)
         return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, projection_seed=job.seed)
     statistics = dataset.statistics
     return Recipe(

@@ -18,7 +18,7 @@ from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
 from understudy.job_errors import explain
 from understudy.settings import DataSettings, LossWeights, Settings, TeacherSettings, TrainingSettings
-from understudy.units import parse_bytes, parse_macs, parse_seconds
+from understudy.units import parse_bytes, parse_macs, parse_seconds, parse_share
 
 __all__ = [
     "DataSettings",
@@ -31,7 +31,7 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn", "pruned"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
@@ -80,7 +80,9 @@ class Job(Settings):
         description="Name of the model, also in the C function us_<name>_predict: letters, digits and underscores.",
     )
     budgets: Budgets = Field(
-        (), description="Sizes that every requested file must keep to, as 16KB, 1.5MB or 900B (1 KB = 1024 bytes)."
+        (),
+        description="Sizes that every requested file must keep to, as 16KB, 1.5MB or 900B (1 KB = 1024 bytes); for the student "
+        "'pruned' also shares of the network's weights, as 40%.",
     )
     devices: Devices = Field(
         (),
@@ -93,8 +95,8 @@ class Job(Settings):
     )
     student: StudentName = Field(
         "auto",
-        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images; "
-        "'auto' lets the search choose.",
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images, 'pruned' for the "
+        "teacher itself, a torch module for images; 'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
     time: Typed | None = Field(
@@ -135,15 +137,14 @@ class Job(Settings):
     @field_validator("budgets")
     @classmethod
     def _budgets_differ(cls, budgets: tuple[str, ...]) -> tuple[str, ...]:
-        first: dict[int, str] = {}
+        first: dict[float, str] = {}
         for budget in budgets:
-            size_bytes = parse_bytes(budget)
-            if size_bytes in first:
+            size = parse_share(budget) or parse_bytes(budget)
+            if size in first:
                 raise InputError(
-                    f"every budget is another size: "
-                    f"received budget={first[size_bytes]!r} and budget={budget!r}; remove one of them"
+                    f"every budget is another size: received budget={first[size]!r} and budget={budget!r}; remove one of them"
                 )
-            first[size_bytes] = budget
+            first[size] = budget
         return budgets
 
     @field_validator("devices")
@@ -186,6 +187,18 @@ class Job(Settings):
                 f"training.mode='self' uses no teacher: received teacher.source={self.teacher.source!r}; "
                 "remove the teacher or set training.mode to 'distill'"
             )
+        shares = [budget for budget in self.budgets if parse_share(budget)]
+        if shares and self.student != "pruned":
+            raise InputError(
+                f"a share is of the network that the student 'pruned' is made of: received budget={shares[0]!r} for "
+                f"student={self.student!r}; give a size such as 32KB, or --student pruned"
+            )
+        if self.student == "pruned" and (self.teacher.kind not in ("file", "importable") or self.training_mode != "distill"):
+            raise InputError(
+                f"the student 'pruned' is the teacher itself made smaller: received teacher.source={self.teacher.source!r} and "
+                f"training.mode={self.training.mode!r}; give --teacher file.py:name of what returns the torch module, and mode "
+                "'distill'"
+            )
         if isinstance(self.max_bytes, int) and isinstance(self.max_words, int) and self.max_words > self.max_bytes:
             raise InputError(
                 f"a text has at most as many words as bytes: "
@@ -194,9 +207,9 @@ class Job(Settings):
         return self
 
     @property
-    def budget_bytes(self) -> tuple[int, ...]:
-        """Budgets in bytes, in the order of ``budgets``."""
-        return tuple(parse_bytes(budget) for budget in self.budgets)
+    def budget_bytes(self) -> tuple[int | None, ...]:
+        """Budgets in bytes, in the order of ``budgets``; None for a share of a network."""
+        return tuple(None if parse_share(budget) else parse_bytes(budget) for budget in self.budgets)
 
     @property
     def most_macs(self) -> int | None:

@@ -216,6 +216,25 @@ class Sibling(Record):
     """How its training went."""
 
 
+class Pruning(Record):
+    """What the student 'pruned' lost on the way: float programs, measured on the test split."""
+
+    weights_before: Count
+    """Weights and biases of the network that was brought, its batch norms folded."""
+    weights_after: Count
+    """The same after pruning."""
+    macs_before: Count
+    """Multiply-accumulates of one prediction of the network that was brought."""
+    macs_after: Count
+    """The same after pruning."""
+    accuracy_before: Fraction
+    """Accuracy of the network that was brought."""
+    accuracy_cut: Fraction
+    """Accuracy of the network cut to its last shapes at once, without any training."""
+    accuracy_finetuned: Fraction
+    """Accuracy after cuts and training, before quantization."""
+
+
 class Trial(Record):
     """One candidate of the search."""
 

@@ -21,6 +21,7 @@ from understudy.family import Family
 from understudy.feasibility import Budgets, base_recipe, check_budgets
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
+from understudy.network.steps import Network
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
@@ -28,7 +29,15 @@ from understudy.report.page import write_report
 from understudy.selection import Plan, Searches
 from understudy.teachers.protocol import Teacher
 from understudy.teachers.trained import TrainedTeacher
-from understudy.teaching import Teaching, assess, bring_teacher, train_teacher, worker_count, write_lesson
+from understudy.teaching import (
+    Teaching,
+    assess,
+    bring_teacher,
+    network_to_prune,
+    train_teacher,
+    worker_count,
+    write_lesson,
+)
 from understudy.training.trainer import Brought, check_trainable
 from understudy.training.workers import Workers
 
@@ -86,22 +95,36 @@ def run_job(
     dataset = load_dataset(job)
     for line in dataset.statistics.lines():
         progress.note(line)
-    budgets = check_budgets(job, dataset)
-    brought = _brought_teacher(job, dataset, teacher, progress=progress)
+    if job.student == "pruned":  # sizes are those of the network, so that it must be read first
+        base_recipe(job, dataset)
+        brought = _brought_teacher(job, dataset, teacher, progress=progress)
+        progress.stage("reading the network")
+        network = network_to_prune(brought, dataset)
+        budgets = check_budgets(job, dataset, network)
+    else:
+        network, budgets = None, check_budgets(job, dataset)
+        brought = _brought_teacher(job, dataset, teacher, progress=progress)
     identity = {
         "settings": job.digest(),
         "data": dataset.digest,
         "teacher": "" if brought is None else brought.digest,
     }
     with claim(out, identity) as folder:
-        family = _run(job, dataset, budgets, brought, folder=folder, progress=progress)
+        family = _run(job, dataset, budgets, brought, network, folder=folder, progress=progress)
         family = family.model_copy(update={"command": tuple(command)}).save(out)
         write_report(family, out)
     return family
 
 
 def _run(
-    job: Job, dataset: Dataset, budgets: Budgets, brought: Teacher[Any] | None, *, folder: JobFolder, progress: Progress
+    job: Job,
+    dataset: Dataset,
+    budgets: Budgets,
+    brought: Teacher[Any] | None,
+    network: Network | None,
+    *,
+    folder: JobFolder,
+    progress: Progress,
 ) -> Family:
     """Teach, search and deliver into a folder that is the job's."""
     progress.stage("measuring baselines")
@@ -110,8 +133,10 @@ def _run(
     # asked about every text before anything is made from its answers
     teacher = teacher_record(teaching, dataset)
     store = write_lesson(job, dataset, teaching, folder=folder, progress=progress)
+    if network is not None:
+        store.write_network(network)
 
-    plan = _plan(job, dataset, teaching, brought, held_out=store.held_out, budgets=len(budgets.reachable))
+    plan = _plan(job, dataset, teaching, brought, held_out=store.held_out, budgets=budgets)
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
@@ -127,7 +152,7 @@ def _run(
     out = folder.path
     for line in _drops(job, teaching, searches):
         progress.note(line)
-    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed)
+    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed, network)
     formats = {budget.name: budget.formats for budget in budgets.reachable}
     selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
@@ -153,7 +178,9 @@ def _run(
     )
 
 
-def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] | None, *, held_out: int, budgets: int) -> Plan:
+def _plan(
+    job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] | None, *, held_out: int, budgets: Budgets
+) -> Plan:
     settings = job.training
     class_weight = None
     if settings.class_weights == "balanced":
@@ -181,7 +208,8 @@ def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] 
         teacher_is_optional=taught and isinstance(teaching.teacher, TrainedTeacher),
         seed=job.seed,
         epochs=settings.epochs,
-        budgets=budgets,
+        budgets=len(budgets.reachable),
+        build=budgets.build,
     )
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.job_folder import Searched
 from understudy.program.cost import training_work
+from understudy.program.ops import Program
 from understudy.search.space import Budget, Candidate, SizeOf
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
-from understudy.students.registry import build_student
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, steps_for
 from understudy.training.task import TaskResult, TrainingTask
 from understudy.training.trainer import Brought
@@ -139,6 +139,7 @@ class Plan:
         seed: of the search and of every training.
         epochs: passes over the texts or images, None for what their number suggests.
         budgets: how many there are; the trainings of images share a fixed amount of work.
+        build: recipe to a float program that was not trained.
     """
 
     base: Recipe
@@ -154,6 +155,7 @@ class Plan:
     seed: int
     epochs: int | None
     budgets: int
+    build: Callable[[Recipe], Program]
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one."""
@@ -186,7 +188,7 @@ class Plan:
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
         if recipe.image_shape is None:
             return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
-        work = training_work(build_student(recipe, classes=self.classes, seed=0))
+        work = training_work(self.build(recipe))
         students = self.budgets * (2 if self.taught else 1)
         return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)
 

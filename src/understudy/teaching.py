@@ -17,12 +17,16 @@ from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import Examples
 from understudy.errors import InputError
 from understudy.metrics import accuracy
+from understudy.network.reading import Taken, read_network
+from understudy.network.steps import Network
 from understudy.program import archive
 from understudy.program.executor import Executor, evaluate
 from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
 from understudy.teachers.cache import CHUNK, cached_logits
 from understudy.teachers.chance import check_better_than_chance
+from understudy.teachers.class_order import OrderedTeacher
+from understudy.teachers.image_model import ImageModelTeacher
 from understudy.teachers.image_registry import load_image_teacher
 from understudy.teachers.protocol import checked_logits
 from understudy.teachers.registry import load_text_teacher
@@ -172,6 +176,25 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
     asked = first[covered] if isinstance(first, np.ndarray) else [e for e, known in zip(first, covered, strict=True) if known]
     checked_logits(brought, asked, len(dataset.class_names))
     return brought
+
+
+def network_to_prune(teacher: Teacher[Any] | None, dataset: Dataset) -> Network:
+    """Return the network of a teacher that was brought, for the student 'pruned'.
+
+    Raises:
+        InputError: it is no torch module for images, or has a step that no format computes.
+    """
+    source = teacher.source if isinstance(teacher, OrderedTeacher) else None
+    module = source.model.module if isinstance(source, ImageModelTeacher) else None
+    if teacher is None or module is None or not isinstance(source, ImageModelTeacher):
+        raise InputError(
+            "the student 'pruned' is the teacher itself made smaller, which must be a torch module for images: received "
+            f"teacher={'none' if teacher is None else teacher.name!r}; give file.py:name of what returns the module"
+        )
+    assert isinstance(dataset, ImageDataset)
+    assert isinstance(teacher, OrderedTeacher)
+    taken = Taken(source.preparation.layout, source.preparation.pixel_range, teacher.columns)
+    return read_network(module, taken, shape=dataset.shape, name=teacher.name)
 
 
 def assess(teacher: Teacher[Any] | None, job: Job, dataset: Dataset, *, baseline: Baseline, folder: JobFolder) -> Teaching:

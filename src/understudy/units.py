@@ -26,6 +26,19 @@ def parse_bytes(text: str | int) -> int:
     return size
 
 
+def parse_share(text: str | int) -> float | None:
+    """Return the share that ``text`` names, ``40%`` as 0.4, or None where it is no percentage.
+
+    Raises:
+        InputError: a percentage that is not between 0 and 100.
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*%\s*", str(text))
+    share = float(match[1]) / 100 if match else None
+    if share is not None and not 0 < share < 1:
+        raise InputError(f"a share of a network is between 0% and 100%: received budget={text!r}; write one such as 40%")
+    return share
+
+
 def parse_macs(text: str | int) -> int:
     """Return the multiply-accumulates that ``text`` names: ``10M``, ``500k``, ``1.5G`` or a plain integer.
 

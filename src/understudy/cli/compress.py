@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_points, on_one_line, print_json, print_table
-from understudy.units import format_bytes
+from understudy.units import format_bytes, format_macs
 
 if TYPE_CHECKING:
     from understudy.family import Family, FileRecord, Infeasible, Member
@@ -35,7 +35,11 @@ def compress(
     ],
     budget: Annotated[
         list[str] | None,
-        typer.Option(metavar="SIZE", help="A size that every file must keep to, as 32KB; repeat it for more students."),
+        typer.Option(metavar="SIZE", help="A size that every file must keep to, as 32KB, or a share of a network; repeatable."),
+    ] = None,
+    keep: Annotated[
+        list[float] | None,
+        typer.Option(metavar="FRACTION", help="Share of the network's weights that stays: 0.4 is --budget 40%. For pruned."),
     ] = None,
     device: Annotated[
         list[str] | None,
@@ -63,7 +67,7 @@ def compress(
     ] = None,
     student: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images separable_cnn."),
+        typer.Option(metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images separable_cnn, pruned."),
     ] = None,
     format_names: Annotated[
         list[str] | None,
@@ -90,7 +94,7 @@ def compress(
     """
     job = _job(
         data_or_job,
-        budgets=tuple(budget) if budget else None,
+        budgets=(*(budget or ()), *(f"{100 * share:.10g}%" for share in keep or ())) or None,
         devices=tuple(device) if device else None,
         formats=tuple(format_names) if format_names else None,
         name=name,
@@ -143,6 +147,7 @@ def _print_family(family: Family, folder: Path) -> None:
             typer.echo(
                 f"{member.budget}: the twin is delivered, which is better on validation than the student with the teacher"
             )
+    _print_pruning(family)
     teacher = family.teacher
     if teacher is None:
         typer.echo("teacher: none")
@@ -156,6 +161,19 @@ def _print_family(family: Family, folder: Path) -> None:
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
+
+
+def _print_pruning(family: Family) -> None:
+    """Print what pruning cost each student that was made so."""
+    for member in family.members:
+        found = member.pruning
+        if found is not None:
+            typer.echo(
+                f"{member.budget}: pruned from {found.weights_before:,} to {found.weights_after:,} weights, "
+                f"{format_macs(found.macs_before)} to {format_macs(found.macs_after)} multiply-accumulates; accuracy before "
+                f"{as_percent(found.accuracy_before)}, cut {as_percent(found.accuracy_cut)}, after fine-tuning "
+                f"{as_percent(found.accuracy_finetuned)}, as integers {as_percent(member.accuracy)}"
+            )
 
 
 def _print_devices(family: Family) -> None:
@@ -199,7 +217,12 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     from understudy.feasibility import check_budgets
 
     data = load_dataset(job)
-    budgets = check_budgets(job, data)
+    network = None
+    if job.student == "pruned":
+        from understudy.teaching import bring_teacher, network_to_prune
+
+        network = network_to_prune(bring_teacher(job, data, job.teacher.source), data)
+    budgets = check_budgets(job, data, network)
     settings = job.model_dump(mode="json")
     names = [*(budget.name for budget in budgets.reachable), "family.json", "report.html"]
     writes = [str(folder / name) for name in names]

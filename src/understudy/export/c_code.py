@@ -50,8 +50,9 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "requantization": ("us_requantize",),
     "convolution": ("us_pixels", "us_convolve", "us_convolve_depthwise"),
     "window": ("us_window",),
-    "max_pool": ("us_max_pool",),
+    "max_pool": ("us_max_pool", "us_local_max_pool"),
     "sum_pool": ("us_sum_pool",),
+    "add": ("us_add",),
     "concat": ("us_copy",),
     "softmax": ("us_softmax", "us_exp"),
 }

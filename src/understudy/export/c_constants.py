@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,3 +38,16 @@ def pack_nibbles(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
     shifted[:, : weight.shape[1]] = (weight.astype(np.int16) + 8).astype(np.uint8)
     packed: npt.NDArray[np.uint8] = shifted[:, :half] | (shifted[:, half:] << np.uint8(4))
     return packed
+
+
+def c_array(kind: str, name: str, values: Iterable[object]) -> str:
+    """Return the definition of a constant array of ``kind``."""
+    items = [str(value) for value in values]
+    lines, line = [], ""
+    for item in items:
+        if len(line) + len(item) > 116:
+            lines.append(line)
+            line = ""
+        line += f"{item}, "
+    body = "\n".join(f"    {part.rstrip()}" for part in (*lines, line))
+    return f"static const {kind} {name}[{len(items)}] = {{\n{body}\n}};"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from understudy.errors import InputError
-from understudy.program.ops import Conv, DepthwiseConv, Program, ProjectText
+from understudy.program.ops import Conv, DepthwiseConv, Flatten, LocalMaxPool, Program, ProjectText
 
 
 def check_limits(program: Program) -> None:
@@ -28,7 +28,10 @@ def check_limits(program: Program) -> None:
     else:
         places = [math.prod(shape[:-1]) for shape in program.shapes().values()]
         steps = [size for node in program.layers if isinstance(node, Conv | DepthwiseConv) for size in node.weight.shape[1:3]]
+        steps += [size for node in program.nodes if isinstance(node, LocalMaxPool) for size in node.kernel]
+        flat = [program.shapes()[node.output][0] for node in program.nodes if isinstance(node, Flatten)]
         limits += [("places of an image", max(places), 65535), ("kernel size", max(steps, default=1), 255)]
+        limits += [("flattened values", max(flat, default=1), 65534)]
     limits += [
         ("layer inputs", max((node.weight[0].size for node in program.layers), default=0), 65534),
         ("layer outputs", max((len(node.weight) for node in program.layers), default=0), 65535),

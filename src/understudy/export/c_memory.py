@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from understudy.program.ops import Concat, Linear, Node, Program, ProjectText, Window
+from understudy.program.ops import Concat, Linear, Node, Program, ProjectText, Window, inputs_of
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,8 @@ class Placement:
     reach: dict[str, int]
 
 
-def node_inputs(node: Node) -> tuple[str, ...]:
-    """Return the names of the tensors that ``node`` reads."""
-    return node.inputs if isinstance(node, Concat) else (node.input,)
-
-
 def _readers(program: Program, tensor: str) -> list[Node]:
-    return [node for node in program.nodes if tensor in node_inputs(node)]
+    return [node for node in program.nodes if tensor in inputs_of(node)]
 
 
 def _all_linear(nodes: list[Node]) -> bool:
@@ -96,8 +91,12 @@ def _reach(program: Program) -> dict[str, int]:
 
 
 def _concatenated(program: Program, sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
-    """Return tensor to (concatenation, offset in it) for every tensor that can be written in its final place."""
-    concats = [node for node in program.nodes if isinstance(node, Concat)]
+    """Return tensor to (concatenation, offset in it) for every tensor that can be written in its final place.
+
+    Of several places the parts do not lie beside each other.
+    """
+    shapes = program.shapes()
+    concats = [node for node in program.nodes if isinstance(node, Concat) and len(shapes[node.output]) == 1]
     uses = [name for node in concats for name in node.inputs]
     part_of: dict[str, tuple[str, int]] = {}
     for node in concats:
@@ -105,7 +104,7 @@ def _concatenated(program: Program, sizes: dict[str, int]) -> dict[str, tuple[st
         for name in node.inputs:
             if uses.count(name) == 1 and name in sizes:
                 part_of[name] = (node.output, offset)
-            offset += math.prod(program.shapes()[name])
+            offset += math.prod(shapes[name])
     return part_of
 
 
@@ -121,11 +120,11 @@ def _root(name: str, part_of: dict[str, tuple[str, int]]) -> tuple[str, int]:
 def _lifetimes(program: Program, gathered: Iterable[str], *, features: str | None) -> dict[str, tuple[int, int]]:
     """Return for each tensor the node indices that write it first and read it last; layers on direct features run at 0."""
     lifetimes: dict[str, tuple[int, int]] = {}
-    behind = {node.output: node_inputs(node)[0] for node in program.nodes if node.output in gathered}
+    behind = {node.output: inputs_of(node)[0] for node in program.nodes if node.output in gathered}
     for index, node in enumerate(program.nodes):
-        begin = 0 if features is not None and features in node_inputs(node) else index
+        begin = 0 if features is not None and features in inputs_of(node) else index
         lifetimes[node.output] = (begin, index)
-        for name in node_inputs(node):
+        for name in inputs_of(node):
             for read in (name, behind.get(name)):
                 if read in lifetimes:
                     lifetimes[read] = (lifetimes[read][0], index)

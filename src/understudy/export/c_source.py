@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.export.c_constants import pack_nibbles, power_word, scale_word
+from understudy.export.c_constants import c_array, pack_nibbles, power_word, scale_word
 from understudy.export.c_image import unpack_call, write_conv
 from understudy.export.c_limits import check_limits
-from understudy.export.c_memory import Placement, node_inputs, place_tensors
+from understudy.export.c_memory import Placement, place_tensors
 from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram, unpacked_blocks
-from understudy.export.c_rows import write_concat, write_rows
+from understudy.export.c_rows import write_add, write_concat, write_flatten, write_local_max_pool, write_rows
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Node,
     Program,
@@ -30,6 +33,7 @@ from understudy.program.ops import (
     Softmax,
     SumPool,
     Window,
+    inputs_of,
 )
 from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextProjection
 
@@ -78,18 +82,6 @@ def c_identifier(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "model"
 
 
-def _array(kind: str, name: str, values: Iterable[object]) -> str:
-    items = [str(value) for value in values]
-    lines, line = [], ""
-    for item in items:
-        if len(line) + len(item) > 116:
-            lines.append(line)
-            line = ""
-        line += f"{item}, "
-    body = "\n".join(f"    {part.rstrip()}" for part in (*lines, line))
-    return f"static const {kind} {name}[{len(items)}] = {{\n{body}\n}};"
-
-
 _ITEM_BYTES = {"int8_t": 1, "uint8_t": 1, "int32_t": 4, "uint32_t": 4}
 
 
@@ -114,7 +106,7 @@ class Writer:
 
     def array(self, where: str, kind: str, name: str, values: Sequence[object]) -> None:
         """Add a constant array of ``kind``."""
-        self.constant(where, _ITEM_BYTES[kind] * len(values), _array(kind, name, values))
+        self.constant(where, _ITEM_BYTES[kind] * len(values), c_array(kind, name, values))
 
     def call(self, function: str, arguments: str, indent: int = 1) -> None:
         """Add a call of a runtime function."""
@@ -236,7 +228,7 @@ class Writer:
         by_word = projection.pooling == "word"
         indent = 2 if by_word else 1
         node = self.program.nodes[0].output
-        readers = [n.output for n in self.program.nodes if node in node_inputs(n)]
+        readers = [n.output for n in self.program.nodes if node in inputs_of(n)]
         direct = self.place.direct_features
         silent = by_word and direct and all(name in self.place.reach for name in readers)
         loop = f"for (row = 0; row < {projection.max_words} && us_next_token(&tokens); row++) {{"
@@ -304,17 +296,17 @@ class Writer:
         weight = np.asarray(node.weight, np.int8)
         stored = pack_nibbles(weight) if node.bits == 4 else weight
         self.constant(
-            where, stored.size, _array("uint8_t" if node.bits == 4 else "int8_t", f"{name}_weights", stored.ravel().tolist())
+            where, stored.size, c_array("uint8_t" if node.bits == 4 else "int8_t", f"{name}_weights", stored.ravel().tolist())
         )
         bias = "NULL"
         if node.bias is not None:
             bias = f"{name}_bias"
-            self.constant(where, 4 * outputs, _array("int32_t", bias, node.bias.tolist()))
+            self.constant(where, 4 * outputs, c_array("int32_t", bias, node.bias.tolist()))
         scheme = self.program.quantization
         assert node.weight_scale is not None
         scale = requantize_scale(scheme[node.input].scale, node.weight_scale, scheme[node.output].scale)
         words = [f"0x{scale_word(value):08X}u" for value in scale.tolist()]
-        self.constant(where, 4 * len(words), _array("uint32_t", f"{name}_scales", words))
+        self.constant(where, 4 * len(words), c_array("uint32_t", f"{name}_scales", words))
         shape = self.program.shapes()[node.output]
         rows = math.prod(shape[:-1])
         fields = [
@@ -347,7 +339,7 @@ class Writer:
         scale = float(np.float32(self.program.quantization[node.input].scale))
         powers = [power_word(scale * 2**k) for k in range(8)]
         name = f"{self.prefix}_scores"
-        self.constant("softmax", 32, _array("uint32_t", f"{name}_powers", [f"0x{p:08X}u" for p in powers]))
+        self.constant("softmax", 32, c_array("uint32_t", f"{name}_powers", [f"0x{p:08X}u" for p in powers]))
         self.constant(
             "softmax",
             SCORES_BYTES,
@@ -392,6 +384,12 @@ def _write_node(writer: Writer, node: Node) -> None:
             pass
         case Window() | MaxPool() | SumPool():
             write_rows(writer, node)
+        case LocalMaxPool():
+            write_local_max_pool(writer, node)
+        case Add():
+            write_add(writer, node)
+        case Flatten():
+            write_flatten(writer, node)
         case Concat():
             write_concat(writer, node)
         case Softmax():

@@ -14,12 +14,15 @@ import numpy.typing as npt
 from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT32, UINT8, FlatbufferWriter, Options
 from understudy.export.litert_text import write_text_projection
 from understudy.program.ops import (
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Layer,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Node,
     Program,
@@ -27,6 +30,7 @@ from understudy.program.ops import (
     Softmax,
     SumPool,
     Window,
+    inputs_of,
     same_padding,
 )
 
@@ -82,6 +86,12 @@ class _ProgramWriter:
                 return self._max_pool(node)
             case SumPool():
                 return self._sum_pool(node)
+            case LocalMaxPool():
+                return self._local_max_pool(node)
+            case Add():
+                return self._add(node)
+            case Flatten():
+                return self._reshaped(self._tensors[node.input], node.output, (1, *self._shapes[node.output]))
             case Concat():
                 return self._concat(node)
             case Softmax():
@@ -111,12 +121,7 @@ class _ProgramWriter:
     def _conv(self, node: Conv | DepthwiseConv) -> int:
         weight = node.weight.astype(np.int8)
         depthwise = isinstance(node, DepthwiseConv)
-        height, width, _ = self._shapes[node.input]
-        source, padding = self._tensors[node.input], _VALID
-        if node.padding == same_padding((height, width), kernel=(weight.shape[1], weight.shape[2]), stride=node.stride):
-            padding = _SAME
-        elif any(node.padding):
-            source = self._padded(node)
+        source, padding = self._around(node, kernel=weight.shape[1:3], value=self._program.quantization[node.input].zero_point)
         options = {
             "padding": padding,
             "strideW": node.stride,
@@ -131,14 +136,46 @@ class _ProgramWriter:
         operator, table = ("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions") if depthwise else ("CONV_2D", "Conv2DOptions")
         return self._writer.operator(operator, [source, weights, self._bias(node, required=True)], output, (table, options))
 
-    def _padded(self, node: Conv | DepthwiseConv) -> int:
-        """Return the input with its zero point around it, where neither SAME nor VALID is meant."""
+    def _around(self, node: Conv | DepthwiseConv | LocalMaxPool, *, kernel: tuple[int, ...], value: int) -> tuple[int, int]:
+        """Return the input and the scheme of padding; with ``value`` around it where neither SAME nor VALID is meant."""
         top, left, bottom, right = node.padding
         height, width, channels = self._shapes[node.input]
+        source = self._tensors[node.input]
+        if node.padding == same_padding((height, width), kernel=(kernel[0], kernel[1]), stride=node.stride):
+            return source, _SAME
+        if not any(node.padding):
+            return source, _VALID
+        quantization = self._program.quantization[node.input]
         pads = np.asarray([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
-        inputs = [self._tensors[node.input], self._writer.tensor(pads.shape, INT32, data=pads)]
+        inputs = [source, self._writer.tensor(pads.shape, INT32, data=pads)]
+        code, options = "PAD", "PadOptions"
+        if value != quantization.zero_point:
+            code, options = "PADV2", "PadV2Options"
+            scale, zero_point = quantization.scale, quantization.zero_point
+            constant = self._writer.tensor((), INT8, scale=scale, zero_point=zero_point, data=np.asarray(value, np.int8))
+            inputs.append(constant)
         output = self._int8(node.input, (1, height + top + bottom, width + left + right, channels))
-        return self._writer.operator("PAD", inputs, output, ("PadOptions", {}))
+        return self._writer.operator(code, inputs, output, (options, {})), _VALID
+
+    def _local_max_pool(self, node: LocalMaxPool) -> int:
+        source, padding = self._around(node, kernel=node.kernel, value=-128)
+        options = {
+            "padding": padding,
+            "strideW": node.stride,
+            "strideH": node.stride,
+            "filterHeight": node.kernel[0],
+            "filterWidth": node.kernel[1],
+        }
+        output = self._int8(node.output, (1, *self._shapes[node.output]))
+        return self._writer.operator("MAX_POOL_2D", [source], output, ("Pool2DOptions", options))
+
+    def _add(self, node: Add) -> int:
+        """Both inputs in the same shape: vectors may have come in several."""
+        flat = len(self._shapes[node.output]) == 1
+        tensors = [self._flat(name) if flat else self._tensors[name] for name in node.inputs]
+        output = self._int8(node.output, (1, *self._shapes[node.output]))
+        options: Options = ("AddOptions", {"fusedActivationFunction": _RELU if node.relu else 0})
+        return self._writer.operator("ADD", tensors, output, options)
 
     def _weights(self, node: Linear, weight: Int8Array) -> int:
         # 4-bit rows of an odd width do not end at a byte; the delegate refuses them, and the plain kernels round otherwise
@@ -160,7 +197,7 @@ class _ProgramWriter:
 
     def _window(self, node: Window) -> int:
         """One channel, E columns and ``width`` filters that each copy a neighbour: slices would cost 200 bytes more."""
-        readers = [n for n in self._program.nodes if node.output in (n.inputs if isinstance(n, Concat) else (n.input,))]
+        readers = [n for n in self._program.nodes if node.output in inputs_of(n)]
         by_linear = all(isinstance(reader, Linear) for reader in readers)
         if by_linear and self._is_fused(node):
             return self._tensors[node.input]
@@ -232,10 +269,12 @@ class _ProgramWriter:
 
     def _concat(self, node: Concat) -> int:
         tensors = [self._tensors[name] for name in node.inputs]
-        total = self._shapes[node.output][0]
+        *places, total = self._shapes[node.output]
         shapes = [self._writer.shape(tensor) for tensor in tensors]
         shape: tuple[int, ...]
-        if all(shape[-1] == 1 and len(shape) == len(shapes[0]) for shape in shapes):
+        if places:
+            shape, axis = (1, *places, total), len(places) + 1
+        elif all(shape[-1] == 1 and len(shape) == len(shapes[0]) for shape in shapes):
             axis = len(shapes[0]) - 2
             shape = (*shapes[0][:axis], total, 1)
         else:

@@ -15,20 +15,25 @@ import numpy as np
 from understudy.export.onnx_text import write_text_projection
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, INT64, UINT8, OnnxWriter
 from understudy.program.ops import (
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Layer,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Node,
+    Padding,
     Program,
     ProjectText,
     Quantization,
     Softmax,
     SumPool,
     Window,
+    inputs_of,
 )
 
 
@@ -74,6 +79,16 @@ class _ProgramWriter:
                 return self._writer.node("MaxPool", [self._rows(node.input)], kernel_shape=[self._row_count(node.input)])
             case SumPool():
                 return self._sum_pool(node)
+            case LocalMaxPool():
+                places = _places(node.stride, node.padding)
+                return self._writer.node("MaxPool", [self._tensors[node.input]], kernel_shape=list(node.kernel), **places)
+            case Add():
+                real = self._writer.node("Add", [self._dequantized(name) for name in node.inputs])
+                return self._activated(self._quantized(real, node.output), node)
+            case Flatten():
+                last = self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 2, 3, 1])
+                row = self._writer.constant([1, self._shapes[node.output][0], 1], INT64)
+                return self._writer.node("Reshape", [last, row])
             case Concat():
                 return self._writer.node("Concat", [self._tensors[name] for name in node.inputs], axis=1)
             case Softmax():
@@ -113,9 +128,7 @@ class _ProgramWriter:
 
     def _conv(self, node: Conv | DepthwiseConv) -> str:
         kernel = node.weight.transpose(0, 3, 1, 2) if isinstance(node, Conv) else node.weight[:, None]
-        attributes: dict[str, Any] = {"strides": [node.stride] * 2} if node.stride > 1 else {}
-        if any(node.padding):
-            attributes["pads"] = node.padding
+        attributes = _places(node.stride, node.padding)
         if isinstance(node, DepthwiseConv):
             attributes["group"] = len(kernel)
         return self._convolved(node, node.input, self._writer.constant(kernel, INT8), **attributes)
@@ -133,14 +146,21 @@ class _ProgramWriter:
             source_scale = writer.constant(self._program.quantization[source].scale, FLOAT)
             bias_scale = writer.node("Mul", [scale, source_scale])
             inputs.append(writer.node("DequantizeLinear", [writer.constant(node.bias, INT32), bias_scale], **axis))
-        real = writer.node("Conv", inputs, **attributes)
-        if node.relu and self._program.quantization[node.output].zero_point != -128:
-            real = writer.node("Relu", [real])  # else the range of int8 begins at 0 and does the same
-        return self._quantized(real, node.output)
+        return self._activated(self._quantized(writer.node("Conv", inputs, **attributes), node.output), node)
+
+    def _activated(self, quantized: str, node: Layer | Add) -> str:
+        """Return the int8 tensor after the relu of ``node``: where the range does not begin at 0, values are clipped there.
+
+        A Relu before QuantizeLinear would keep runtimes from computing in integers.
+        """
+        zero_point = self._program.quantization[node.output].zero_point + 128
+        if not node.relu or zero_point == 0:
+            return quantized
+        return self._writer.node("Clip", [quantized, self._writer.constant(zero_point, UINT8)])
 
     def _window(self, node: Window) -> str:
         """Return what linear nodes read: the window's input, because their convolutions look at neighbours themselves."""
-        readers = [n for n in self._program.nodes if node.output in (n.inputs if isinstance(n, Concat) else (n.input,))]
+        readers = [n for n in self._program.nodes if node.output in inputs_of(n)]
         source, writer = self._tensors[node.input], self._writer
         if all(isinstance(reader, Linear) for reader in readers):
             return source
@@ -171,3 +191,9 @@ class _ProgramWriter:
             rows = self._writer.constant([1, self._shapes[name][-1], self._row_count(name)], INT64)
             self._row_tensors[name] = self._writer.node("Reshape", [tensor, rows])
         return self._row_tensors.get(name, tensor)
+
+
+def _places(stride: int, padding: Padding) -> dict[str, Any]:
+    """Return the attributes of an operator over places."""
+    strides: dict[str, Any] = {"strides": [stride] * 2} if stride > 1 else {}
+    return {**strides, "pads": padding} if any(padding) else strides

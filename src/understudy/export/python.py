@@ -16,12 +16,15 @@ from understudy.export.c_source import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Layer,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Node,
     Program,
@@ -129,6 +132,7 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Conv: (*_LAYER, python_runtime.linear, python_runtime.places),
     DepthwiseConv: (*_LAYER, python_runtime.depthwise, python_runtime.places),
     Window: (python_runtime.window,),
+    LocalMaxPool: (python_runtime.places,),
     SumPool: (python_runtime.requantize,),
     Softmax: (python_runtime.softmax,),
 }
@@ -221,8 +225,20 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             scale = float(requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale).item())
             total = f"({names[node.input]} - {source:4d}).sum({_axes(program, node)})"
             return f"requantize({total}, {scale:.8e}, {target:4d}, -128)"
+        case LocalMaxPool():
+            rows, columns, channels = program.shapes()[node.output]
+            seen = f"places({names[node.input]}, {node.kernel}, {node.stride}, {node.padding}, -128)"
+            return f"{seen}.reshape({rows}, {columns}, -1, {channels}).max(2)"
+        case Add():
+            first, second = node.inputs
+            target = scheme[node.output].zero_point
+            moved = target - scheme[first].zero_point - scheme[second].zero_point
+            low = target if node.relu else -128
+            return f"np.clip({names[first]} + {names[second]} + {moved:4d}, {low:4d}, 127)"
+        case Flatten():
+            return f"{names[node.input]}.reshape(-1)"
         case Concat():
-            return f"np.concatenate([{', '.join(names[name] for name in node.inputs)}])"
+            return f"np.concatenate([{', '.join(names[name] for name in node.inputs)}], -1)"
         case Softmax():
             return f"softmax({names[node.input]}, {scheme[node.input].scale:.8e})"
 

@@ -11,11 +11,14 @@ import numpy as np
 
 from understudy.program.npz import read_npz
 from understudy.program.ops import (
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Node,
     Program,
@@ -28,9 +31,13 @@ from understudy.program.ops import (
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (ProjectText, Image, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+    cls.__name__: cls
+    for cls in (
+        *(ProjectText, Image, Linear, Conv, DepthwiseConv, Window, MaxPool, LocalMaxPool, SumPool),
+        *(Add, Flatten, Concat, Softmax),
+    )
 }
-_TUPLES = ("inputs", "shape", "padding")
+_TUPLES = ("inputs", "shape", "padding", "kernel")
 
 
 def dumps(program: Program) -> bytes:

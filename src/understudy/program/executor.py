@@ -19,12 +19,15 @@ from torch.nn import functional
 
 from understudy.program.ops import (
     WEIGHT_LIMIT,
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Layer,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Program,
     ProjectText,
@@ -48,20 +51,61 @@ class Scheme:
 
 
 def quantization_groups(program: Program) -> dict[str, str]:
-    """Return tensor name to the name of the group that must share one quantization.
+    """Return tensor name to the name of the group that must share one scale.
 
-    Windows, max pools and concatenations copy values, so their inputs and outputs share scale and zero point.
+    Windows, max pools, flattenings and concatenations copy values, so their inputs and outputs share their quantization.
+    What is added shares the scale with the sum, but not the zero point.
     """
+    return _groups(program, added=True)
+
+
+def signed_tensors(program: Program) -> frozenset[str]:
+    """Return the hidden tensors that hold negative values: of layers and sums without relu, and all copied from or to one."""
+    groups = _groups(program, added=False)
+    signed: set[str] = set()
+    for node in program.nodes:
+        if isinstance(node, Linear | Conv | DepthwiseConv | Add) and not node.relu and node.output != program.logits:
+            signed.add(groups[node.output])
+    while True:  # a sum over places has the sign of what it sums
+        more = {groups[n.output] for n in program.nodes if isinstance(n, SumPool) and groups[n.input] in signed} - signed
+        if not more:
+            return frozenset(name for name, of in groups.items() if of in signed)
+        signed |= more
+
+
+def steps_of(name: str, signed: frozenset[str]) -> tuple[int, int]:
+    """Return the least and the largest step of the hidden tensor ``name``: 256 steps, from 0 on where it is not signed."""
+    return (-128, 127) if name in signed else (0, 255)
+
+
+def scale_limits(program: Program) -> dict[str, float]:
+    """Return group to the largest scale at which the range of its tensors ends at their ceilings (relu6)."""
+    groups, signed = quantization_groups(program), signed_tensors(program)
+    limits: dict[str, float] = {}
+    for node in program.nodes:
+        if isinstance(node, Linear | Conv | DepthwiseConv | Add) and node.ceiling is not None:
+            group = groups[node.output]
+            limits[group] = min(limits.get(group, np.inf), node.ceiling / steps_of(node.output, signed)[1])
+    return limits
+
+
+def _groups(program: Program, *, added: bool) -> dict[str, str]:
     group: dict[str, str] = {}
+
+    def merge(names: Iterable[str]) -> str:
+        merged = [group[name] for name in names]
+        for name, of in group.items():
+            group[name] = merged[0] if of in merged else of
+        return merged[0]
+
     for node in program.nodes:
         match node:
-            case Window() | MaxPool():
+            case Window() | MaxPool() | LocalMaxPool() | Flatten():
                 group[node.output] = group[node.input]
             case Concat():
-                first = group[node.inputs[0]]
-                merged = {group[name] for name in node.inputs}
-                group = {name: first if of in merged else of for name, of in group.items()}
-                group[node.output] = first
+                group[node.output] = merge(node.inputs)
+            case Add() if added:
+                group[node.output] = merge(node.inputs)
             case _:
                 group[node.output] = node.output
     return group
@@ -121,7 +165,11 @@ class Executor(nn.Module):
         super().__init__()
         self.graph = program
         self.dropout = dropout
-        self.groups = quantization_groups(program)
+        self.groups, self.signed, self.scale_limits = (
+            quantization_groups(program),
+            signed_tensors(program),
+            scale_limits(program),
+        )
         self.weight = nn.ParameterDict()
         self.bias = nn.ParameterDict()
         for node in program.layers:
@@ -174,8 +222,15 @@ class Executor(nn.Module):
                     values[node.output] = _rows(values[node.input]).amax(dim=1)
                 case SumPool():
                     values[node.output] = self._fake(node.output, _rows(values[node.input]).sum(dim=1) * node.multiplier)
+                case LocalMaxPool():
+                    values[node.output] = _local_max_pool(node, values[node.input])
+                case Add():
+                    first, second = (values[name] for name in node.inputs)
+                    values[node.output] = self._fake(node.output, _activated(node, first + second))
+                case Flatten():
+                    values[node.output] = values[node.input].flatten(1)
                 case Concat():
-                    values[node.output] = torch.cat([values[name] for name in node.inputs], dim=1)
+                    values[node.output] = torch.cat([values[name] for name in node.inputs], dim=-1)
                     values[node.output] = functional.dropout(values[node.output], self.dropout, self.training)
                 case Softmax():
                     pass
@@ -191,11 +246,11 @@ class Executor(nn.Module):
         y = functional.linear(x, weight, bias) if isinstance(node, Linear) else _conv(node, x, weight, bias)
         if node.output in self.norm:
             y = self.norm[node.output](y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        if not node.relu:
+        if node.output == self.graph.logits:
             return y
-        if self.groups[node.output] not in self.activation_scale:
-            return functional.dropout(functional.relu(y), self.dropout, self.training)
-        # fake quantization ends at 0 and is a relu itself
+        if not node.relu or node.output in self.signed or self.groups[node.output] not in self.activation_scale:
+            return self._fake(node.output, functional.dropout(_activated(node, y), self.dropout, self.training))
+        # fake quantization begins at 0 and ends at the ceiling: it is a relu itself
         return self._fake(node.output, functional.dropout(y, self.dropout, self.training))
 
     def _bias(self, node: Layer) -> Tensor | None:
@@ -216,11 +271,14 @@ class Executor(nn.Module):
         return weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), shift
 
     def _fake(self, name: str, x: Tensor) -> Tensor:
-        """Return ``relu(x)`` rounded to the 256 steps of its group when fake quantization is on, else ``x``."""
+        """Return ``x`` rounded to the 256 steps of tensor ``name`` when fake quantization is on, else ``x``."""
         group = self.groups[name]
         if group not in self.activation_scale:
             return x
-        return learned_step(x, self.activation_scale[group].abs() + 1e-9, 0, 255)
+        scale = self.activation_scale[group].abs() + 1e-9
+        if group in self.scale_limits:
+            scale = scale.clamp(max=self.scale_limits[group])
+        return learned_step(x, scale, *steps_of(name, self.signed))
 
     def learned(self) -> tuple[Program, Scheme | None]:
         """Return the float program with the present weights, and the present scales if quantized."""
@@ -235,9 +293,25 @@ class Executor(nn.Module):
         if self.quantized:
             scheme = Scheme(
                 weights={k: v.detach().abs().numpy() + np.float32(1e-9) for k, v in self.weight_scale.items()},
-                activations={k: float(v.detach().abs()) + 1e-9 for k, v in self.activation_scale.items()},
+                activations={
+                    k: min(float(v.detach().abs()) + 1e-9, self.scale_limits.get(k, np.inf))
+                    for k, v in self.activation_scale.items()
+                },
             )
         return Program(nodes), scheme
+
+
+def _activated(node: Layer | Add, x: Tensor) -> Tensor:
+    """Return ``x`` after the relu of ``node``, if it has one."""
+    if not node.relu:
+        return x
+    return functional.relu(x) if node.ceiling is None else x.clamp(0, node.ceiling)
+
+
+def _local_max_pool(node: LocalMaxPool, x: Tensor) -> Tensor:
+    top, left, bottom, right = node.padding
+    x = functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom), value=-torch.inf)
+    return functional.max_pool2d(x, node.kernel, node.stride).permute(0, 2, 3, 1)
 
 
 def _rows(x: Tensor) -> Tensor:

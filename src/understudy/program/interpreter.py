@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Program,
     ProjectText,
@@ -72,11 +75,17 @@ def _linear(node: Linear, x: Int8Array, source: Quantization, target: Quantizati
     return requantize(sums, requantize_scale(source.scale, node.weight_scale, target.scale), target, relu=node.relu)
 
 
-def _places(node: Conv | DepthwiseConv, x: Int8Array, zero_point: int) -> Iterator[tuple[int, int, Float64Array]]:
-    """Yield (row, column, inputs) for each place of the kernel: what it sees from every output, ``[batch, H', W', I]``."""
+def _places(
+    node: Conv | DepthwiseConv | LocalMaxPool, x: Int8Array, *, kernel: tuple[int, ...], zero_point: int, outside: float = 0.0
+) -> Iterator[tuple[int, int, Float64Array]]:
+    """Yield (row, column, inputs) for each place of the kernel: what it sees from every output, ``[batch, H', W', I]``.
+
+    Inputs are less their zero point, and ``outside`` stands around them.
+    """
     top, left, bottom, right = node.padding
-    centred = np.pad(x.astype(np.float64) - zero_point, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    height, width = node.weight.shape[1:3]
+    around = ((0, 0), (top, bottom), (left, right), (0, 0))
+    centred = np.pad(x.astype(np.float64) - zero_point, around, constant_values=outside)
+    height, width = kernel
     rows, columns = (centred.shape[1] - height) // node.stride + 1, (centred.shape[2] - width) // node.stride + 1
     for i in range(height):
         for j in range(width):
@@ -88,11 +97,26 @@ def _conv(node: Conv | DepthwiseConv, x: Int8Array, source: Quantization, target
     weight = node.weight.astype(np.float64)  # exact, see _linear
     parts = (
         seen @ weight[:, i, j].T if isinstance(node, Conv) else seen * weight[:, i, j]
-        for i, j, seen in _places(node, x, source.zero_point)
+        for i, j, seen in _places(node, x, kernel=node.weight.shape[1:3], zero_point=source.zero_point)
     )
     sums = sum(parts, np.zeros(1)).astype(np.int64) + (0 if node.bias is None else node.bias.astype(np.int64))
     assert node.weight_scale is not None
     return requantize(sums, requantize_scale(source.scale, node.weight_scale, target.scale), target, relu=node.relu)
+
+
+def _local_max_pool(node: LocalMaxPool, x: Int8Array) -> Int8Array:
+    seen = _places(node, x, kernel=node.kernel, zero_point=0, outside=-128)
+    largest: Int8Array = np.stack([values for _, _, values in seen]).max(axis=0).astype(np.int8)
+    return largest
+
+
+def _add(node: Add, values: Mapping[str, Int8Array], scheme: Mapping[str, Quantization]) -> Int8Array:
+    if len({scheme[name].scale for name in (*node.inputs, node.output)}) > 1:
+        raise ValueError(f"{node.output}: what is added shares its scale with the sum")
+    target = scheme[node.output].zero_point
+    total = sum(values[name].astype(np.int64) - scheme[name].zero_point for name in node.inputs) + target
+    clipped: Int8Array = np.clip(total, target if node.relu else -128, 127).astype(np.int8)
+    return clipped
 
 
 def _window(node: Window, x: Int8Array, zero_point: int) -> Int8Array:
@@ -156,8 +180,14 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = _rows(values[node.input]).max(axis=1)
             case SumPool():
                 values[node.output] = _sum_pool(node, values[node.input], scheme[node.input], scheme[node.output])
+            case LocalMaxPool():
+                values[node.output] = _local_max_pool(node, values[node.input])
+            case Add():
+                values[node.output] = _add(node, values, scheme)
+            case Flatten():
+                values[node.output] = values[node.input].reshape(len(values[node.input]), -1)
             case Concat():
-                values[node.output] = np.concatenate([values[name] for name in node.inputs], axis=1)
+                values[node.output] = np.concatenate([values[name] for name in node.inputs], axis=-1)
             case Softmax():
                 pass
     return values

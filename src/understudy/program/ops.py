@@ -6,6 +6,7 @@ A *float* program holds float32 weights and no quantization. An *integer* progra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -68,6 +69,7 @@ class Linear:
         weight: float32 ``[out, in]``, in an integer program int8 with values in +-127, or +-7 when ``bits`` is 4.
         bias: float32 or int32 ``[out]``, or None.
         weight_scale: integer program only: float32 ``[1]`` (per tensor) or ``[out]`` (per channel).
+        ceiling: float program only: the largest output, 6 for relu6; in an integer program the range of int8 ends there.
     """
 
     input: str
@@ -78,6 +80,7 @@ class Linear:
     bits: int = 8
     per_channel: bool = True
     weight_scale: npt.NDArray[np.float32] | None = None
+    ceiling: float | None = None
 
 
 Padding = tuple[int, int, int, int]
@@ -94,6 +97,7 @@ class Conv:
         stride: rows, and columns, from one output to the next.
         padding: see ``Padding``.
         weight_scale: integer program only: float32 ``[1]`` (per tensor) or ``[O]`` (per channel).
+        ceiling: see ``Linear``.
     """
 
     bits: ClassVar[int] = 8  # LiteRT's convolutions with 4-bit weights do not follow spec/program.md 2
@@ -106,6 +110,7 @@ class Conv:
     relu: bool
     per_channel: bool = True
     weight_scale: npt.NDArray[np.float32] | None = None
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +123,7 @@ class DepthwiseConv:
         stride: rows, and columns, from one output to the next.
         padding: see ``Padding``.
         weight_scale: integer program only: float32 ``[1]`` (per tensor) or ``[C]`` (per channel).
+        ceiling: see ``Linear``.
     """
 
     bits: ClassVar[int] = 8
@@ -130,6 +136,7 @@ class DepthwiseConv:
     relu: bool
     per_channel: bool = True
     weight_scale: npt.NDArray[np.float32] | None = None
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True)
@@ -159,8 +166,47 @@ class SumPool:
 
 
 @dataclass(frozen=True)
+class LocalMaxPool:
+    """``[H, W, C] -> [H', W', C]``: the largest value that each place sees of the input, as ``MaxPool``; spec 12.
+
+    Attributes:
+        kernel: rows and columns that a place sees.
+        stride: rows, and columns, from one output to the next.
+        padding: rows and columns around the input that hold no value at all.
+    """
+
+    input: str
+    output: str
+    kernel: tuple[int, int]
+    stride: int
+    padding: Padding
+
+
+@dataclass(frozen=True)
+class Add:
+    """Two tensors of one shape, value by value, optionally followed by relu; all three share their scale; spec 13.
+
+    Attributes:
+        ceiling: see ``Linear``.
+    """
+
+    inputs: tuple[str, str]
+    output: str
+    relu: bool
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """``[H, W, C] -> [H * W * C]``: the same values in a row; spec 14."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
 class Concat:
-    """``[A], [B], … -> [A + B + …]``; all inputs and the output share one quantization; spec 7."""
+    """``[..., A], [..., B], … -> [..., A + B + …]``; all inputs and the output share one quantization; spec 7."""
 
     inputs: tuple[str, ...]
     output: str
@@ -178,7 +224,9 @@ Source = ProjectText | Image
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
-Node = Source | Layer | Window | MaxPool | SumPool | Concat | Softmax
+Copy = Window | MaxPool | LocalMaxPool | Flatten
+"""What writes values of its input as they are, so that both share their quantization; a ``Concat`` does too."""
+Node = Source | Layer | Copy | SumPool | Add | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,6 +294,11 @@ class Program:
         return shapes
 
 
+def inputs_of(node: Node) -> tuple[str, ...]:
+    """Return the names of the tensors that ``node`` reads."""
+    return node.inputs if isinstance(node, Concat | Add) else (node.input,)
+
+
 def same_padding(size: tuple[int, int], *, kernel: tuple[int, int], stride: int) -> Padding:
     """Return the padding with which ``[H, W]`` gives ``[ceil(H / stride), ceil(W / stride)]``; the odd zero comes last."""
     pairs = zip(size, kernel, strict=True)
@@ -266,23 +319,40 @@ def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
                 raise ValueError(f"{node.output}: weights {node.weight.shape} cannot read {shapes[node.input]}")
             return (*lead, node.weight.shape[0])
         case Conv() | DepthwiseConv():
-            height, width, channels = shapes[node.input]
+            channels = shapes[node.input][2]
             if channels != (node.weight.shape[3] if isinstance(node, Conv) else node.weight.shape[0]):
                 raise ValueError(f"{node.output}: weights {node.weight.shape} cannot read {shapes[node.input]}")
-            top, left, bottom, right = node.padding
-            if max(top, bottom) >= node.weight.shape[1] or max(left, right) >= node.weight.shape[2]:
-                raise ValueError(f"{node.output}: padding {node.padding} leaves places that see zeros only")
-            rows = (height + top + bottom - node.weight.shape[1]) // node.stride + 1
-            columns = (width + left + right - node.weight.shape[2]) // node.stride + 1
-            if min(rows, columns) < 1:
-                raise ValueError(f"{node.output}: weights {node.weight.shape} are larger than {shapes[node.input]}")
-            return (rows, columns, node.weight.shape[0])
+            return (*_places(node, shapes[node.input], node.weight.shape[1:3]), node.weight.shape[0])
+        case LocalMaxPool():
+            return (*_places(node, shapes[node.input], node.kernel), shapes[node.input][2])
         case Window():
             words, width = shapes[node.input]
             return (words, width * node.width)
         case MaxPool() | SumPool():
             return shapes[node.input][-1:]
+        case Add():
+            first, second = (shapes[name] for name in node.inputs)
+            if first != second:
+                raise ValueError(f"{node.output}: {first} and {second} cannot be added")
+            return first
+        case Flatten():
+            return (math.prod(shapes[node.input]),)
         case Concat():
-            return (sum(shapes[name][0] for name in node.inputs),)
+            leads = {shapes[name][:-1] for name in node.inputs}
+            if len(leads) > 1:
+                raise ValueError(f"{node.output}: places {sorted(leads)} cannot be concatenated")
+            return (*leads.pop(), sum(shapes[name][-1] for name in node.inputs))
         case Softmax():
             return shapes[node.input]
+
+
+def _places(node: Conv | DepthwiseConv | LocalMaxPool, shape: Shape, kernel: tuple[int, ...]) -> tuple[int, int]:
+    """Return the rows and columns that ``node`` writes when it reads ``[H, W, C]``."""
+    top, left, bottom, right = node.padding
+    if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
+        raise ValueError(f"{node.output}: padding {node.padding} leaves places that see zeros only")
+    rows = (shape[0] + top + bottom - kernel[0]) // node.stride + 1
+    columns = (shape[1] + left + right - kernel[1]) // node.stride + 1
+    if min(rows, columns) < 1:
+        raise ValueError(f"{node.output}: kernel {tuple(kernel)} is larger than {shape}")
+    return rows, columns

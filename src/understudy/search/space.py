@@ -15,10 +15,13 @@ RAM = "ram"
 """The limit that is no file: the RAM that a prediction in C takes."""
 MACS = "macs"
 """The other limit that is no file: the multiply-accumulates of one prediction."""
+WEIGHTS = "weights"
+"""The third: learned numbers, of which a share of the user's network may stay."""
+NO_FILES = (RAM, MACS, WEIGHTS)
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format, and to ``RAM`` and ``MACS`` where these are limited."""
+"""Recipe to bytes of each requested format, to ``RAM`` where it is limited, to ``MACS`` and to ``WEIGHTS``."""
 Limits = Mapping[str, int]
-"""Format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates."""
+"""Format, or ``RAM``, to most bytes; ``MACS`` and ``WEIGHTS`` to most of them."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
@@ -27,6 +30,8 @@ WIDTH_STEP = 4
 """Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
 LEAST_GOOD_WIDTH = 8
 LEARNING_RATE = 3e-3
+PRUNED_RATE_FACTOR = 0.5
+"""Times the learning rate for a network that has learned before."""
 IMAGE_RATE_FACTOR = 3.0
 """Times the learning rate for images: batch norms allow more."""
 NO_FEATURES = 0
@@ -57,7 +62,7 @@ class Budget:
 
     Attributes:
         name: the size as typed or the name of the device; also the student's folder.
-        limits: format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates.
+        limits: see ``Limits``.
         bits: 4 or 8 to fix the bits of weights, None to search them.
     """
 
@@ -68,7 +73,7 @@ class Budget:
     @property
     def formats(self) -> tuple[str, ...]:
         """The files that are written."""
-        return tuple(name for name in self.limits if name not in (RAM, MACS))
+        return tuple(name for name in self.limits if name not in NO_FILES)
 
     @property
     def file_bytes(self) -> int:
@@ -123,6 +128,9 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
     One scale per layer: in LiteRT a scale per channel takes about as many bytes as it saves in lost accuracy.
     """
     weight_bits: Literal[4, 8] = bits or (4 if budget_bytes <= INT4_UP_TO_BYTES else 8)
+    if student == "pruned":
+        # a scale for each channel: trained weights, with their batch norms, differ much between channels
+        return Choice(NO_FEATURES, 1.0, bits or 8, per_channel=True, dropout=0.0, learning_rate=LEARNING_RATE)
     if student == "separable_cnn":
         return Choice(
             features=NO_FEATURES,
@@ -160,7 +168,9 @@ def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
 def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
     """Yield good recipes near ``first``, the likeliest to be better first."""
     for change in _VARIATIONS:
-        if "word_dropout_factor" in change and student not in ("projection_sequence", "separable_cnn"):
+        if student == "pruned" and not change.keys() & {"steps_factor", "word_dropout_factor"}:
+            continue  # its layers are given
+        if "word_dropout_factor" in change and student not in ("projection_sequence", "separable_cnn", "pruned"):
             continue  # the others see the whole text at once, so there are no words to drop
         if first.features == NO_FEATURES:
             if "larger" not in change:
@@ -210,7 +220,15 @@ def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None) 
 
 
 def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
-    """Return ``base`` with ``choice`` and a first layer of ``width`` outputs."""
+    """Return ``base`` with ``choice`` and a first layer of ``width`` outputs, or with as large a share of its channels."""
+    if base.student == "pruned":
+        return replace(
+            base,
+            features=NO_FEATURES,
+            weight_bits=choice.weight_bits,
+            per_channel=choice.per_channel,
+            kept=width / LARGEST_WIDTH,
+        )
     factor = IMAGE_HIDDEN_FACTOR if base.student == "separable_cnn" else 1
     return replace(
         base,
@@ -237,12 +255,14 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    rate = choice.learning_rate * (IMAGE_RATE_FACTOR if base.student == "separable_cnn" else 1.0)
+    rate = choice.learning_rate * {"separable_cnn": IMAGE_RATE_FACTOR, "pruned": PRUNED_RATE_FACTOR}.get(base.student, 1.0)
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
 
 def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:
     """Return the recipe of ``base``'s student that takes the fewest bytes."""
+    if base.student == "pruned":
+        return recipe_of(seeded_choice(1, student=base.student, bits=bits), base, WIDTH_STEP)
     recipe = recipe_of(replace(SMALLEST, weight_bits=bits or 4), base, WIDTH_STEP)
     return replace(recipe, hidden=0) if base.student in ("projection_net", "sgnn") else recipe
 

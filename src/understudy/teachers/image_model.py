@@ -58,6 +58,7 @@ class ImageModel:
         summary: the model for people.
         size_bytes: of its file or weights.
         opaque: the digest does not see the code that computes, so that answers are digested too.
+        module: the torch module that runs, None for models of other kinds.
     """
 
     run: Callable[[AnyArray], Float32Array]
@@ -68,6 +69,7 @@ class ImageModel:
     summary: str
     size_bytes: int | None = None
     opaque: bool = False
+    module: Any = None
 
 
 @dataclass(frozen=True)

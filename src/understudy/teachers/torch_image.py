@@ -52,6 +52,7 @@ def torch_image_model(source: Any) -> ImageModel:
         summary=f"torch module {name} with {count:,} parameters",
         size_bytes=size_bytes,
         opaque=True,
+        module=module,
     )
 
 

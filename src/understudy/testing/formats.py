@@ -17,7 +17,7 @@ from understudy.export.protocol import Exporter, Inputs, Session
 from understudy.program.interpreter import run
 from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
-from understudy.testing.image_programs import image_program, pictures
+from understudy.testing.image_programs import branched_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
 
 NAME = "tiny"
@@ -83,6 +83,11 @@ IMAGE_CASES = (
     Case("image-uneven-padding", image_program(padding=(2, 0, 1, 2))),
     Case("image-no-padding", image_program(padding=(0, 0, 0, 0), shape=(30, 30, 1))),
     Case("image-tall-kernel", image_program(kernel=(5, 3), stride=1)),
+    Case("branched-channel", branched_program()),
+    Case("branched-4-tensor", branched_program(bits=4, per_channel=False)),
+    Case("branched-flat", branched_program(flat=True, shape=(8, 8, 1))),
+    Case("branched-uneven-pool", branched_program(pool=(3, 2), padding=(2, 0, 0, 1), shape=(9, 11, 2), channels=5)),
+    Case("branched-same-pool", branched_program(pool=(2, 2), padding=(0, 0, 0, 0), shape=(16, 16, 1), channels=20)),
     Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
 )
 CASES = (*TEXT_CASES, *IMAGE_CASES)

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.program.ops import (
+    Add,
     Concat,
     Conv,
     DepthwiseConv,
+    Flatten,
     Image,
     Linear,
+    LocalMaxPool,
     MaxPool,
     Node,
     Padding,
@@ -77,6 +80,73 @@ def image_program(
     scheme = {node.output: Quantization(float(np.float32(rng.uniform(0.004, 0.008))), -128) for node in nodes[1:-1]}
     scheme |= dict.fromkeys(("largest", "total", "pooled"), scheme["mixed_two"])
     logits = Quantization(float(np.float32(0.008)), 5)
+    return Program(nodes, {**scheme, "image": Image.quantization, "logits": logits})
+
+
+def branched_program(
+    *,
+    shape: tuple[int, int, int] = (13, 10, 3),
+    bits: int = 8,
+    per_channel: bool = True,
+    channels: int = 8,
+    pool: tuple[int, int] = (3, 3),
+    padding: Padding = (1, 1, 1, 1),
+    flat: bool = False,
+    seed: int = 0,
+) -> Program:
+    """What networks of users have: a pool of neighbours, sums and concatenations of maps, tensors with negative values."""
+    rng = np.random.default_rng(seed)
+
+    def numbers(*weight_shape: int, gain: float = 1.5) -> dict[str, Any]:
+        outputs, inputs, limit = (
+            weight_shape[0],
+            int(np.prod(weight_shape[1:])),
+            7 if len(weight_shape) == 2 and bits == 4 else 127,
+        )
+        spread = rng.uniform(0.7, 1.3, outputs if per_channel else 1)
+        return {
+            "weight": rng.integers(-limit, limit + 1, weight_shape).astype(np.int8),
+            "bias": rng.integers(-1500, 2500, outputs).astype(np.int32),
+            "per_channel": per_channel,
+            "weight_scale": (spread * gain / limit / inputs**0.5).astype(np.float32),
+        }
+
+    def conv(source: str, output: str, inputs: int, *, relu: bool, stride: int = 1) -> Conv:
+        return Conv(source, output, stride=stride, padding=(1, 1, 1, 1), relu=relu, **numbers(channels, 3, 3, inputs))
+
+    def mixed(source: str, output: str, inputs: int, outputs: int, *, relu: bool) -> Linear:
+        return Linear(source, output, relu=relu, bits=bits, **numbers(outputs, inputs))
+
+    body: tuple[Node, ...] = (
+        Image("pixels", "image", shape),
+        conv("image", "stem", shape[2], relu=True),
+        LocalMaxPool("stem", "pooled", pool, 2, padding),
+        conv("pooled", "inner", channels, relu=True),
+        conv("inner", "branch", channels, relu=False),
+        Add(("branch", "pooled"), "block", relu=True),  # 0 and -128 to -128
+        mixed("block", "narrow", channels, channels, relu=False),
+        DepthwiseConv("narrow", "spread", stride=1, padding=(1, 1, 1, 1), relu=False, **numbers(channels, 3, 3)),
+        Add(("narrow", "spread"), "stream", relu=False),  # all signed
+        conv("stream", "grown", channels, relu=True),  # with relu, and zero point 0 beside signed ones
+        Concat(("stream", "grown", "stream"), "dense"),
+        LocalMaxPool("dense", "dense_pooled", (2, 2), 2, (0, 1, 1, 0)),
+        DepthwiseConv(
+            "dense_pooled", "scaled", stride=1, padding=(0, 0, 0, 0), relu=True, **numbers(3 * channels, 1, 1, gain=1.0)
+        ),
+        mixed("scaled", "last", 3 * channels, 2 * channels, relu=False),
+    )
+    values = int(np.prod(Program((*body, Softmax("last", "probabilities"))).shapes()["last"])) if flat else 2 * channels
+    head: tuple[Node, ...] = (Flatten("last", "row"),) if flat else (SumPool("last", "row", 0.1),)
+    nodes = (*body, *head, mixed("row", "logits", values, 7, relu=False), Softmax("logits", "probabilities"))
+    scales = {name: float(np.float32(rng.uniform(0.004, 0.008))) for name in ("residual", "inner", "signed", "scaled", "last")}
+    group = {"stem": "residual", "pooled": "residual", "branch": "residual", "block": "residual", "inner": "inner"}
+    group |= dict.fromkeys(("narrow", "spread", "stream", "grown", "dense", "dense_pooled"), "signed")
+    group |= {"scaled": "scaled", "last": "last", "row": "last"}
+    signed = ("branch", "narrow", "spread", "stream", "grown", "dense", "dense_pooled", "last", "row")
+    scheme = {name: Quantization(2 * scales[of], 0 if name in signed else -128) for name, of in group.items()}
+    if not flat:
+        scheme["row"] = Quantization(float(np.float32(0.003)), 0)
+    logits = Quantization(float(np.float32(0.02)), 5)
     return Program(nodes, {**scheme, "image": Image.quantization, "logits": logits})
 
 

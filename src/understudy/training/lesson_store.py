@@ -11,6 +11,7 @@
       validation.npy      int64 [validation texts]
       teacher.npy         float32 [views, texts, classes], only with a teacher
       complete            empty; there when all of the above is
+      network.pt          the network to prune, only for the student 'pruned'; see ``network/steps.py``
       corpus-<digest>/    features of one projection, made by the first training that needs them
 """
 
@@ -29,6 +30,7 @@ import numpy.typing as npt
 
 from understudy.errors import SetupError
 from understudy.files import write_bytes, write_text
+from understudy.network.steps import Network, dumps, loads
 from understudy.program.interpreter import Inputs
 from understudy.program.ops import Image, Source
 from understudy.projections.text import TextProjection, encode
@@ -112,6 +114,14 @@ class LessonStore:
         """Return the views' texts; those that are held out stand last."""
         views: list[list[str]] = self._texts()["views"]
         return views
+
+    def write_network(self, network: Network) -> None:
+        """Write the network that is pruned."""
+        write_bytes(self.folder / "network.pt", dumps(network))
+
+    def network(self) -> Network:
+        """Return the network that is pruned."""
+        return loads((self.folder / "network.pt").read_bytes())
 
     def validation_inputs(self, source: Source) -> Inputs:
         """Return the validation examples as a program that begins with ``source`` reads them."""

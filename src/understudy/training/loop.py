@@ -128,7 +128,8 @@ class _Run:
         trainer: Trainer | None,
     ) -> None:
         self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
-        over_images = isinstance(program.source, Image)
+        # what is quantized from the first step on has learned, and its batch norms are part of its weights
+        over_images = isinstance(program.source, Image) and schedule.quantized_fraction < 1
         self.executor = Executor(program, dropout=schedule.dropout, normalized=over_images).train()
         self.trainer = trainer
         self.optimizer = self._optimizer()
@@ -228,7 +229,7 @@ class _Run:
         epoch, at = divmod(self.step, per_epoch)
         if self._epoch[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
-            self._epoch = (epoch, _epoch_batches(self.lesson, self.schedule.batch_size, rng))
+            self._epoch = (epoch, epoch_batches(self.lesson, self.schedule.batch_size, rng))
         return self._epoch[1][at]
 
 
@@ -247,7 +248,7 @@ def _optimizer(executor: Executor, trainer: Trainer | None, schedule: Schedule) 
     return torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
 
 
-def _epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[tuple[int, Int64Array]]:
+def epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[tuple[int, Int64Array]]:
     """Return (view, text numbers) of one epoch: each text once, in a random view, similar lengths together."""
     lengths = lesson.views[0].lengths()
     order = rng.permutation(len(lesson.labels))

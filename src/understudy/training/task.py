@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from understudy.compression.prune import folded
 from understudy.files import write_bytes
 from understudy.program import archive
 from understudy.program.interpreter import run
@@ -25,6 +26,7 @@ from understudy.training.checkpoint import Checkpoint
 from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import Point, accuracy, train
 from understudy.training.objective import Objective
+from understudy.training.pruning import Stages, train_pruned
 from understudy.training.schedule import Schedule
 from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNetwork, brought_module
 
@@ -101,6 +103,7 @@ class TaskResult:
         seconds: of the training, over all runs that it took.
         trainer: in joint mode the wide network that learned beside the student, in float.
         trainer_weights: in joint mode the file with what a module that was brought has learned.
+        stages: of the student 'pruned' what came before quantization.
     """
 
     float_program: Program
@@ -111,6 +114,7 @@ class TaskResult:
     seconds: float
     trainer: Program | None
     trainer_weights: Path | None = None
+    stages: Stages | None = None
 
 
 def result_path(folder: Path, task: TrainingTask) -> Path:
@@ -131,6 +135,7 @@ def load_result(path: Path) -> TaskResult:
             seconds=record["seconds"],
             trainer=archive.loads(bundle.read("trainer.npz")) if "trainer.npz" in bundle.namelist() else None,
             trainer_weights=weights if (weights := path.with_suffix(".trainer")).exists() else None,
+            stages=_read_stages(bundle),
         )
 
 
@@ -142,21 +147,38 @@ def run_task(
     if path.exists():
         return load_result(path)
     store = LessonStore(lesson_folder)
-    program = build_student(task.recipe, classes=task.classes, seed=task.seed)
-    lesson = store.read(program.source, taught=task.taught and not task.joint, refit=task.refit)
+    network = store.network() if task.recipe.student == "pruned" else None
+    start = (
+        build_student(task.recipe, classes=task.classes, seed=task.seed) if network is None else folded(network, task.recipe)
+    )
+    lesson = store.read(start.source, taught=task.taught and not task.joint, refit=task.refit)
     trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
-    checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
-    trained = train(
-        program,
-        lesson,
-        objective=Objective(**task.objective, class_weight=weights),
-        schedule=task.schedule,
-        seed=task.seed,
-        on_point=on_point,
-        checkpoint=checkpoint,
-        trainer=trainer,
-    )
+    checkpoint, of_rounds = (Checkpoint(result_folder / f"{task.key}.{ending}") for ending in ("checkpoint", "rounds"))
+    objective = Objective(**task.objective, class_weight=weights)
+    stages = None
+    if network is not None:
+        trained, stages = train_pruned(
+            network,
+            task.recipe,
+            lesson,
+            objective=objective,
+            schedule=task.schedule,
+            seed=task.seed,
+            checkpoints=(of_rounds, checkpoint),
+            on_point=on_point,
+        )
+    else:
+        trained = train(
+            start,
+            lesson,
+            objective=objective,
+            schedule=task.schedule,
+            seed=task.seed,
+            on_point=on_point,
+            checkpoint=checkpoint,
+            trainer=trainer,
+        )
     scores = run(trained.integer, store.validation_inputs(trained.integer.source))
     score = accuracy(scores.logits.astype(np.float32), lesson.validation_labels)
     buffer = io.BytesIO()
@@ -166,6 +188,9 @@ def run_task(
         bundle.writestr("record.json", json.dumps(record))
         bundle.writestr("float.npz", archive.dumps(trained.program))
         bundle.writestr("integer.npz", archive.dumps(trained.integer))
+        if stages is not None:
+            bundle.writestr("cut.npz", archive.dumps(stages.cut))
+            bundle.writestr("finetuned.npz", archive.dumps(stages.finetuned))
         if isinstance(trainer, WideNetwork):
             bundle.writestr("trainer.npz", archive.dumps(trainer.executor.learned()[0]))
         array = io.BytesIO()
@@ -177,7 +202,14 @@ def run_task(
         write_bytes(path.with_suffix(".trainer"), learned.getvalue())
     write_bytes(path, buffer.getvalue())
     checkpoint.remove()
+    of_rounds.remove()
     return load_result(path)
+
+
+def _read_stages(bundle: zipfile.ZipFile) -> Stages | None:
+    if "cut.npz" not in bundle.namelist():
+        return None
+    return Stages(*(archive.loads(bundle.read(name)) for name in ("cut.npz", "finetuned.npz")))
 
 
 def _trainer(task: TrainingTask, store: LessonStore) -> Trainer:

@@ -9,11 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from understudy.program.executor import Executor, Scheme, quantization_groups
+from understudy.program.executor import Executor, Scheme, quantization_groups, scale_limits, signed_tensors, steps_of
 from understudy.program.ops import WEIGHT_LIMIT, Layer, Program
 
 Float32Array = npt.NDArray[np.float32]
-_STEPS = 255
 
 
 def weight_scale(weight: Float32Array, *, bits: int, per_channel: bool) -> Float32Array:
@@ -33,22 +32,26 @@ def weight_scale(weight: Float32Array, *, bits: int, per_channel: bool) -> Float
 
 
 def calibrate(program: Program, batches: Iterable[Tensor]) -> Scheme:
-    """Return scales for a float ``program``: weights by least squares, activations by the largest value seen.
+    """Return scales for a float ``program``: weights by least squares, activations by the largest magnitude seen.
 
-    The logits have no entry: their range is set when the integer program is made.
+    What shares the quantization of the source has no entry. The logits have none: their range is set when the integer program
+    is made.
     """
     executor = Executor(program).eval()
-    groups = quantization_groups(program)
-    largest: dict[str, float] = {}
-    hidden = {node.output for node in program.nodes[1:]} - {program.logits, "probabilities"}
+    groups, signed, limits = quantization_groups(program), signed_tensors(program), scale_limits(program)
+    scales: dict[str, float] = {}
+    fixed = groups[program.source.output]
+    hidden = {node.output for node in program.nodes[1:] if groups[node.output] != fixed} - {program.logits, "probabilities"}
     with torch.no_grad():
         for batch in batches:
             for name, value in executor.trace(batch).items():
                 if name in hidden:
-                    largest[groups[name]] = max(largest.get(groups[name], 1e-6), float(value.max()))
+                    largest = float(value.abs().max() if name in signed else value.max())
+                    scale = max(largest, 1e-6) / steps_of(name, signed)[1]
+                    scales[groups[name]] = max(scales.get(groups[name], 0.0), scale)
     return Scheme(
         weights={n.output: _scale_of(n) for n in program.layers},
-        activations={name: value / _STEPS for name, value in largest.items()},
+        activations={name: min(scale, limits.get(name, np.inf)) for name, scale in scales.items()},
     )
 
 

@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from understudy.program.executor import Scheme, quantization_groups
+from understudy.program.executor import Scheme, quantization_groups, signed_tensors
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
     WEIGHT_LIMIT,
+    Add,
     Conv,
     DepthwiseConv,
     Layer,
     Linear,
+    Node,
     Program,
     Quantization,
     Softmax,
@@ -46,22 +48,25 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
     Raises:
         OverflowError: a sum could reach 2**24, where float32 stops being exact.
     """
-    groups = quantization_groups(program)
+    groups, signed = quantization_groups(program), signed_tensors(program)
     quantization: dict[str, Quantization] = {program.source.output: program.source.quantization}
     for node in program.nodes[1:]:
         if isinstance(node, Softmax):
             continue
         if node.output == program.logits:
             quantization[node.output] = logit_range(logits)
+        elif groups[node.output] == groups[program.source.output]:
+            quantization[node.output] = program.source.quantization
         else:
-            quantization[node.output] = Quantization(float(np.float32(scheme.activations[groups[node.output]])), -128)
-    nodes = tuple(
-        _integer_layer(n, scheme.weights[n.output], quantization[n.input])
-        if isinstance(n, Linear | Conv | DepthwiseConv)
-        else n
-        for n in program.nodes
-    )
-    return Program(nodes, quantization)
+            zero_point = 0 if node.output in signed else -128
+            quantization[node.output] = Quantization(float(np.float32(scheme.activations[groups[node.output]])), zero_point)
+
+    def integer(node: Node) -> Node:
+        if isinstance(node, Linear | Conv | DepthwiseConv):
+            return _integer_layer(node, scheme.weights[node.output], quantization[node.input])
+        return replace(node, ceiling=None) if isinstance(node, Add) else node
+
+    return Program(tuple(map(integer, program.nodes)), quantization)
 
 
 def _integer_layer(node: Layer, scale: npt.NDArray[np.float32], source: Quantization) -> Layer:
@@ -80,4 +85,4 @@ def _integer_layer(node: Layer, scale: npt.NDArray[np.float32], source: Quantiza
             f"a layer's sums must stay below 2**24: received layer={node.output!r} worst_sum={int(worst.max())}; "
             "use fewer inputs or ternary features"
         )
-    return replace(node, weight=weight, bias=bias, weight_scale=scale)
+    return replace(node, weight=weight, bias=bias, weight_scale=scale, ceiling=None)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from understudy.program.executor import quantization_groups, signed_tensors
 from understudy.program.ops import WEIGHT_LIMIT, Conv, DepthwiseConv, Layer, Linear, Program, Quantization, Softmax
 
 
@@ -16,8 +17,13 @@ def quantized_shape(program: Program) -> Program:
     """
     rng = np.random.default_rng(0)
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
-    quantization = {node.output: Quantization(0.05, -128) for node in program.nodes if not isinstance(node, Softmax)}
-    quantization[program.source.output] = program.source.quantization
+    groups, signed = quantization_groups(program), signed_tensors(program)
+    hidden = [node.output for node in program.nodes if not isinstance(node, Softmax)]
+    # groups have scales of their own, as they do when trained, because files store equal quantizations once
+    scales = {group: 0.05 + 0.0001 * number for number, group in enumerate(dict.fromkeys(groups[name] for name in hidden))}
+    quantization = {n: Quantization(float(np.float32(scales[groups[n]])), 0 if n in signed else -128) for n in hidden}
+    fixed = groups[program.source.output]
+    quantization |= {name: program.source.quantization for name in hidden if groups[name] == fixed}
     quantization[program.logits] = Quantization(next(scale), 3)
     nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
     return Program(nodes, quantization)

@@ -1,0 +1,272 @@
+"""A torch module of the user as a ``Network``: its ``torch.export`` graph, step by step; what is not known is refused by name.
+
+A step that cannot be read is named with the module that it belongs to and the line that calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from understudy.errors import InputError, VerificationError
+from understudy.network.steps import PIXELS, Kind, Network, Normalize, Step, run_step
+from understudy.teachers.image_input import Layout, PixelRange
+from understudy.teachers.protocol import users_code
+from understudy.teachers.torch import evaluating
+
+_BATCH = 2
+NORMALIZED = "normalized"
+"""The images as the user's module is given them."""
+ENDED = "nf, ended"
+"""Axes of probabilities: nothing reads them."""
+TOLERANCE = 1e-3
+"""Largest difference of a logit between a module and its steps, as a share of the largest logit."""
+
+
+ADVICE = "replace it in the module, or use another student, which learns from the network as it is: leave --student pruned out"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How a module takes images, and how its answer is read.
+
+    Attributes:
+        layout: order of the axes.
+        pixel_range: what is done to pixels.
+        columns: for each class, its column in the answer; an answer of one column has 0 before it.
+    """
+
+    layout: Layout
+    pixel_range: PixelRange
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a node of the graph gives.
+
+    Attributes:
+        name: of the value in the network.
+        axes: of each axis of the tensor what it is: ``n``, ``c``, ``h`` and ``w``, or ``n`` and ``f`` for a vector.
+        padding: zeros that the next convolution or pool adds: top, left, bottom, right.
+        columns: of a vector made of places in another order than channels first: for each of its numbers the place in that.
+    """
+
+    name: str
+    axes: str
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    columns: torch.Tensor | None = None
+
+
+def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int], name: str) -> Network:
+    """Return ``module`` as steps; a copy of its weights, nothing of it is changed.
+
+    Args:
+        module: the user's network.
+        taken: how it takes images.
+        shape: height, width and channels of an image.
+        name: of the network, for messages.
+
+    Raises:
+        InputError: a step that has no counterpart, by its name and place.
+        VerificationError: the steps compute something else.
+    """
+    from understudy.network.reading_steps import HANDLERS  # it imports what is above
+
+    example = _example(taken, shape)
+    with users_code(name), evaluating(module), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.export").setLevel(logging.ERROR)
+        exported = torch.export.export(module, (example,))
+    reader = Reader(name, taken, shape)
+    values: dict[Any, Any] = {}
+    constants = {**exported.state_dict, **exported.constants}
+    given = {spec.arg.name: spec.target for spec in exported.graph_signature.input_specs}
+    for node in exported.graph.nodes:
+        if node.op == "placeholder":
+            target = given.get(node.name)
+            values[node] = reader.begin() if target is None else constants[target].detach().clone()
+        elif node.op == "call_function":
+            values[node] = _called(reader, node, values, HANDLERS)
+        else:
+            [[result, *_]] = node.args
+            reader.finish(values[result])
+    network = Network(reader.steps, reader.layers, shape=shape)
+    _check(network, module, taken, name=name)
+    return network.train(False)
+
+
+def _example(taken: Taken, shape: tuple[int, int, int]) -> torch.Tensor:
+    height, width, channels = shape
+    sizes = {"NCHW": (channels, height, width), "NHWC": shape, "NHW": (height, width), "flat": (height * width * channels,)}
+    return torch.zeros(_BATCH, *sizes[taken.layout])
+
+
+def _called(reader: Reader, node: Any, values: dict[Any, Any], handlers: dict[str, Callable[..., Any]]) -> Any:
+    def found(argument: Any) -> Any:
+        if isinstance(argument, torch.fx.Node):
+            return values[argument]
+        if isinstance(argument, list | tuple):
+            return type(argument)(found(each) for each in argument)
+        return argument
+
+    arguments, named = found(node.args), {key: found(value) for key, value in node.kwargs.items()}
+    if not any(isinstance(values[each], Value) for each in node.all_input_nodes):
+        return node.target(*arguments, **named)  # of constants alone
+    packet = getattr(node.target, "overloadpacket", node.target)
+    word = packet.__name__ if packet is not operator.getitem else "getitem"
+    schema = getattr(node.target, "_schema", None)
+    if schema is not None:  # every argument by its name, defaults too
+        for index, argument in enumerate(schema.arguments):
+            if index < len(arguments):
+                named[argument.name] = arguments[index]
+            elif argument.name not in named and argument.has_default_value():
+                named[argument.name] = argument.default_value
+    reader.at(node, word)
+    handler = handlers.get(word.removesuffix("_"))
+    if handler is None or schema is None:
+        raise reader.refused("is not known")
+    result = handler(reader, named, tuple(node.meta["val"].shape))
+    if word.endswith("_") and node.args:
+        values[node.args[0]] = result  # it was changed in place
+    return result
+
+
+class Reader:
+    """Collects the steps of one network."""
+
+    def __init__(self, name: str, taken: Taken, shape: tuple[int, int, int]) -> None:
+        self.name, self.taken, self.shape = name, taken, shape
+        self.steps: list[Step] = []
+        self.layers: dict[str, nn.Module] = {}
+        height, width, channels = shape
+        self._examples = {PIXELS: torch.zeros(_BATCH, channels, height, width)}
+        self._word = self._where = self._line = ""
+
+    def at(self, node: Any, word: str) -> None:
+        """Remember the node that is read now."""
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        self._where = stack[-1][0] if stack else ""
+        lines = re.findall(r'File "(.*?)", line (\d+)', node.meta.get("stack_trace") or "")
+        # the last line outside of torch is the user's
+        own = [(path, line) for path, line in lines if "/torch/nn/" not in path] or lines
+        self._line = f"{own[-1][0].rpartition('/')[2]}, line {own[-1][1]}" if own else "an unknown line"
+        self._word = word
+
+    def refused(self, why: str, *, advice: str | None = None) -> InputError:
+        """Return the error for the node that is read now."""
+        place = f"module {self._where!r}" if self._where else "forward() of the network itself"
+        return InputError(
+            f"a network that is pruned is made of steps that every format computes: received op={self._word!r} in {place} of "
+            f"{self.name!r} ({self._line}), which {why}; {advice or ADVICE}"
+        )
+
+    def begin(self) -> Value:
+        """Return the images, after what is done to their pixels."""
+        channels = self.shape[2]
+        made = self.taken.pixel_range
+        deviation = np.broadcast_to(np.asarray(made.deviation, np.float64), channels)
+        mean = np.broadcast_to(np.asarray(made.mean, np.float64), channels)
+        scale = torch.tensor(255 / made.divisor / deviation, dtype=torch.float32)
+        shift = torch.tensor(-mean / deviation, dtype=torch.float32)
+        step = Step("normalize", NORMALIZED, (PIXELS,), "the input", reversed_channels=made.reversed_channels)
+        self._append(step, Normalize(scale, shift))
+        axes = {"NCHW": "nchw", "NHWC": "nhwc", "NHW": "nhw", "flat": "nf"}[self.taken.layout]
+        if axes != "nf":
+            return Value(step.name, axes)
+        return self.flattened(Value(step.name, "nhwc"))
+
+    def add(self, kind: Kind, inputs: tuple[Value, ...], axes: str, *, layer: nn.Module | None = None, **fields: Any) -> Value:
+        """Append a step and return its value."""
+        name = f"{re.sub(r'[^A-Za-z0-9_]+', '_', self._where) or kind}_{len(self.steps)}"
+        self._append(Step(kind, name, tuple(each.name for each in inputs), self._where or "forward()", **fields), layer)
+        return Value(name, axes)
+
+    def _append(self, step: Step, layer: nn.Module | None) -> None:
+        self.steps.append(step)
+        if layer is not None:
+            self.layers[step.name] = layer.train(False)
+        self._examples[step.name] = run_step(step, layer, [self._examples[name] for name in step.inputs])
+
+    def sizes(self, value: Value) -> tuple[int, ...]:
+        """Return channels, rows and columns of ``value``, or the length of a vector."""
+        return tuple(self._examples[value.name].shape[1:])
+
+    def flattened(self, x: Value) -> Value:
+        """Return the places of ``x`` as a vector, and which of channels first each number of the user's vector is."""
+        flat = self.add("flatten", (x,), "nf")
+        if x.axes in ("nchw", "nhw"):
+            return flat
+        channels, height, width = self.sizes(x)
+        order = torch.arange(height * width * channels).reshape(channels, height, width).permute(1, 2, 0)
+        return replace(flat, columns=order.flatten())
+
+    def finish(self, logits: Any) -> None:
+        """Put the columns of the answer in the order of the classes.
+
+        Raises:
+            InputError: the answer is no vector of a layer or pool.
+        """
+        self._word, self._where = "output", ""
+        last = self.steps[-1]
+        if not isinstance(logits, Value) or logits.axes not in ("nf", ENDED) or logits.name != last.name:
+            raise self.refused("is not one row of logits for each image, made by the last step")
+        columns = torch.tensor(self.taken.columns)
+        if last.kind == "linear":
+            self.layers[last.name] = _ordered(self.layers[last.name], columns)
+        elif last.kind != "mean" or not torch.equal(columns, torch.arange(len(columns))):
+            raise self.refused(f"comes from {last.kind!r}", advice="end the network with a linear layer")
+
+
+def _ordered(layer: Any, columns: torch.Tensor) -> nn.Linear:
+    """Return the last layer with its outputs in the order ``columns``, an output 0 put before a single one."""
+    weight = layer.weight.detach()
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
+    if len(weight) == 1:
+        weight, bias = torch.cat([weight * 0, weight]), torch.cat([bias * 0, bias])
+    return linear_of(weight[columns], bias[columns])
+
+
+def linear_of(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
+    """Return a linear layer with these weights."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
+
+
+def _check(network: Network, module: nn.Module, taken: Taken, *, name: str) -> None:
+    """Raise ``VerificationError`` unless the steps compute what the module does, up to a constant for each image."""
+    from understudy.teachers.image_input import ImageInput, Preparation
+    from understudy.teachers.image_model import test_patterns
+    from understudy.teachers.torch import logits_in
+
+    images = test_patterns(network.shape)[:16]
+    given = torch.from_numpy(Preparation(ImageInput(), taken.layout, taken.pixel_range)(images))
+    with evaluating(module), evaluating(network), torch.no_grad():
+        found = network(torch.from_numpy(images.astype(np.float32) / 255).permute(0, 3, 1, 2))
+        wanted = logits_in(module(given), name=name).reshape(len(images), -1)
+    if wanted.shape[1] == 1:
+        return  # of one column, what the module answers may be a probability
+    wanted = wanted[:, list(taken.columns)]
+    if bool(((wanted >= 0).all(dim=1) & ((wanted.sum(dim=1) - 1).abs() < 1e-3)).all()):
+        found = found.softmax(dim=1)  # the last softmax was left out
+    elif bool(((wanted.exp().sum(dim=1) - 1).abs() < 1e-3).all()):
+        found = found.log_softmax(dim=1)
+    difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    if not difference <= TOLERANCE:
+        raise VerificationError(
+            f"a network that was read computes what its module does: received network={name!r} with a difference of "
+            f"{difference:.2g} of its largest logit; please report this with the module"
+        )

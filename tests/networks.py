@@ -1,0 +1,164 @@
+"""Small torch networks of the kinds that users bring, with random weights and batch norms that have seen something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    """Return a batch norm with statistics of its own."""
+    norm = nn.BatchNorm2d(channels)
+    with torch.no_grad():
+        norm.running_mean.uniform_(-0.3, 0.3)  # type: ignore[union-attr]
+        norm.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+        norm.weight.uniform_(0.5, 1.2)
+        norm.bias.uniform_(-0.3, 0.3)
+    return norm
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), _norm(outputs)
+        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), _norm(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.down: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), _norm(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        y += self.down(x)
+        return self.relu(y)
+
+
+class ResNet(nn.Module):
+    def __init__(self, channels: int = 3, width: int = 8, classes: int = 10) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False), _norm(width)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = ResidualBlock(width, width)
+        self.layer2 = ResidualBlock(width, 2 * width, 2)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(2 * width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(functional.relu(self.bn1(self.conv1(x))))
+        return self.fc(torch.flatten(self.avgpool(self.layer2(self.layer1(x))), 1))
+
+
+class PreactivationNet(nn.Module):
+    """Batch norm and relu before each convolution (He et al. 2016b)."""
+
+    def __init__(self, channels: int = 3, width: int = 8, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, width, 3, 1, 1)
+        self.bn1, self.conv1 = _norm(width), nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2, self.conv2 = _norm(width), nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn3, self.fc = _norm(width), nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.conv1(functional.relu(self.bn1(x)))
+        x = x + self.conv2(functional.relu(self.bn2(y)))
+        return self.fc(functional.relu(self.bn3(x)).mean(dim=(2, 3)))
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, *, stride: int, expand: int) -> None:
+        super().__init__()
+        inner = inputs * expand
+        self.conv = nn.Sequential(
+            nn.Sequential(nn.Conv2d(inputs, inner, 1, bias=False), _norm(inner), nn.ReLU6(inplace=True)),
+            nn.Sequential(
+                nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False), _norm(inner), nn.ReLU6(inplace=True)
+            ),
+            nn.Conv2d(inner, outputs, 1, bias=False),
+            _norm(outputs),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    def __init__(self, channels: int = 3, width: int = 8, classes: int = 10) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Sequential(nn.Conv2d(channels, width, 3, 2, 1, bias=False), _norm(width), nn.ReLU6()),
+            InvertedResidual(width, width, stride=1, expand=2),
+            InvertedResidual(width, 2 * width, stride=2, expand=3),
+            InvertedResidual(2 * width, 2 * width, stride=1, expand=3),
+            nn.Sequential(nn.Conv2d(2 * width, 4 * width, 1, bias=False), _norm(4 * width), nn.ReLU6()),
+        )
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(4 * width, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.adaptive_avg_pool2d(self.features(x), (1, 1))
+        return self.classifier(torch.flatten(x, 1))
+
+
+class DenseLayer(nn.Module):
+    def __init__(self, inputs: int, growth: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = _norm(inputs), nn.Conv2d(inputs, 2 * growth, 1, bias=False)
+        self.norm2, self.conv2 = _norm(2 * growth), nn.Conv2d(2 * growth, growth, 3, 1, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(functional.relu(self.norm1(x), inplace=True))
+        return torch.cat([x, self.conv2(functional.relu(self.norm2(y)))], 1)
+
+
+class DenseNet(nn.Module):
+    def __init__(self, channels: int = 3, width: int = 8, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), _norm(width), nn.ReLU(inplace=True))
+        self.block1 = nn.Sequential(DenseLayer(width, 4), DenseLayer(width + 4, 4))
+        self.transition = nn.Sequential(_norm(width + 8), nn.ReLU(), nn.Conv2d(width + 8, width, 1, bias=False), nn.AvgPool2d(2))
+        self.block2 = nn.Sequential(DenseLayer(width, 4), DenseLayer(width + 4, 4))
+        self.norm, self.fc = _norm(width + 8), nn.Linear(width + 8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.block2(self.transition(self.block1(self.stem(x)))))
+        x = functional.adaptive_avg_pool2d(functional.relu(x), 1).view(x.size(0), -1)
+        return functional.log_softmax(self.fc(x), dim=1)
+
+
+class Perceptron(nn.Module):
+    def __init__(self, inputs: int, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(inputs, 24), nn.ReLU(), nn.BatchNorm1d(24), nn.Linear(24, 16), nn.ReLU())
+        self.head = nn.Linear(16, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x.flatten(1)))
+
+
+class LeNet(nn.Module):
+    """Fixed sizes in ``forward``, the image's normalization too, and layers behind a flattened image."""
+
+    mean: Any
+
+    def __init__(self, channels: int = 3, side: int = 16, classes: int = 10) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((1, channels, 1, 1), 0.45))
+        self.conv1, self.conv2 = nn.Conv2d(channels, 6, 3, padding=1), nn.Conv2d(6, 10, 3, padding=1)
+        self.fc1, self.fc2 = nn.Linear(10 * (side // 4) ** 2, 20), nn.Linear(20, classes)
+        self.numbers = 10 * (side // 4) ** 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean) / torch.tensor(0.25)
+        x = functional.max_pool2d(functional.relu(self.conv1(x)), 2)
+        x = functional.max_pool2d(functional.relu(self.conv2(x)), 2)
+        return functional.softmax(self.fc2(functional.relu(self.fc1(x.view(-1, self.numbers)))), dim=1)
+
+
+def made(kind: type[nn.Module], *arguments: Any, seed: int = 0, **named: Any) -> nn.Module:
+    """Return a network with weights from ``seed``."""
+    torch.manual_seed(seed)
+    return kind(*arguments, **named).train(False)
