@@ -119,7 +119,9 @@ class DenseNet(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), _norm(width), nn.ReLU(inplace=True))
         self.block1 = nn.Sequential(DenseLayer(width, 4), DenseLayer(width + 4, 4))
-        self.transition = nn.Sequential(_norm(width + 8), nn.ReLU(), nn.Conv2d(width + 8, width, 1, bias=False), nn.AvgPool2d(2))
+        self.transition = nn.Sequential(
+            _norm(width + 8), nn.ReLU(), nn.Conv2d(width + 8, width, 1, bias=False), nn.AvgPool2d(2)
+        )
         self.block2 = nn.Sequential(DenseLayer(width, 4), DenseLayer(width + 4, 4))
         self.norm, self.fc = _norm(width + 8), nn.Linear(width + 8, classes)
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.bundle import write_bundle
-from understudy.compression.prune import folded
 from understudy.errors import VerificationError
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.registry import exporter
@@ -39,6 +38,7 @@ from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
 from understudy.projections.text import encode
 from understudy.selection import Selection, Tried
+from understudy.students.pruned import folded
 from understudy.training.corpus import ImageCorpus
 from understudy.training.loop import Point
 
@@ -184,7 +184,7 @@ def _pruning(selection: Selection, order: Order, dataset: Dataset) -> Pruning | 
     stages = selection.student.stages
     if stages is None or order.network is None:
         return None
-    original = folded(order.network, selection.chosen[0].candidate.recipe)
+    original = folded(selection.chosen[0].candidate.recipe, order.network)
 
     def reached(program: Program) -> float:
         corpus = ImageCorpus(np.asarray(dataset.test.inputs(program), np.uint8))

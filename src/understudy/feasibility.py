@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from understudy.compression.prune import pruned_program
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.data.dataset import Dataset
 from understudy.data.image import ImageDataset
@@ -22,6 +21,7 @@ from understudy.network.steps import Network
 from understudy.program.cost import macs
 from understudy.program.ops import Program
 from understudy.search.space import MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest
+from understudy.students import pruned
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
 from understudy.units import format_bytes, parse_share
@@ -68,7 +68,7 @@ def check_budgets(job: Job, dataset: Dataset, network: Network | None = None) ->
     profiles = tuple(load_profile(device) for device in job.devices)
 
     def build(recipe: Recipe) -> Program:
-        return build_student(recipe, classes=classes, seed=0) if network is None else pruned_program(network, recipe)
+        return build_student(recipe, classes=classes, seed=0) if network is None else pruned.build(recipe, network)
 
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]

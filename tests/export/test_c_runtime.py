@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from c_programs import code_size, crooked_program, random_program
-from image_programs import image_program
+from image_programs import branched_program, image_program
 from programs import sequence_program, utterance_program
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.export.c import CExporter
@@ -61,6 +61,7 @@ def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -
         random_program(3),
         wide,
         image_program(),
+        branched_program(flat=True),
     ):
         write(tmp_path, program)
         compiled(tmp_path, compiler, *STRICT, level, "-c", "example.c")
@@ -84,7 +85,9 @@ def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("program", [sequence_program(), utterance_program(bits=4), crooked_program(bits=4), image_program()])
+@pytest.mark.parametrize(
+    "program", [sequence_program(), utterance_program(bits=4), crooked_program(bits=4), image_program(), branched_program()]
+)
 def test_ram_is_as_stated(tmp_path: Path, program: Program) -> None:
     write(tmp_path, program)
     (tmp_path / "user.c").write_text(
@@ -117,10 +120,10 @@ def test_stack_is_as_stated(tmp_path: Path) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("case", range(8))
+@pytest.mark.parametrize("case", range(9))
 def test_byte_table_is_what_the_linker_finds(tmp_path: Path, case: int) -> None:
-    programs = (sequence_program, utterance_program, lambda: crooked_program(bits=4), image_program)
-    kind = code_size.random_image_program if case > 6 else random_program
+    programs = (sequence_program, utterance_program, lambda: crooked_program(bits=4), image_program, branched_program)
+    kind = code_size.random_image_program if case > 7 else random_program
     program = programs[case]() if case < len(programs) else kind(9000 + case)
     real, symbols = code_size.link(CExporter().export(program, name="probe"), tmp_path)
     estimate = sum(size for _, size in CExporter().byte_table(program, name="probe"))

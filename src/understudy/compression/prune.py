@@ -13,10 +13,7 @@ import torch
 from torch import nn
 
 from understudy.errors import missing_extra
-from understudy.network.folding import Weights, to_program
 from understudy.network.steps import Network, Step
-from understudy.program.ops import Program
-from understudy.students.recipe import Recipe
 
 Widths = dict[str, int]
 """Name of a layer to its output channels."""
@@ -63,17 +60,6 @@ def pruned(network: Network, kept: float) -> Network:
     if kept < 1:
         prune(copy, kept, widths=widths_of(copy))
     return copy
-
-
-def folded(network: Network, recipe: Recipe) -> Program:
-    """Return ``network`` as the float program that ``recipe`` asks for."""
-    return to_program(network, Weights(recipe.weight_bits, recipe.per_channel))
-
-
-def pruned_program(network: Network, recipe: Recipe) -> Program:
-    """Return the float program of ``network`` with the share of channels that ``recipe`` says, not trained."""
-    assert recipe.kept is not None
-    return folded(pruned(network, recipe.kept), recipe)
 
 
 def _layers(network: Network) -> list[tuple[str, Any]]:

@@ -20,7 +20,19 @@ _FOLDER = "profiles"
 _SUFFIX = ".toml"
 
 Operator = Literal[
-    "project_text", "image", "linear", "conv", "depthwise_conv", "window", "max_pool", "sum_pool", "concat", "softmax"
+    "project_text",
+    "image",
+    "linear",
+    "conv",
+    "depthwise_conv",
+    "window",
+    "max_pool",
+    "local_max_pool",
+    "sum_pool",
+    "add",
+    "flatten",
+    "concat",
+    "softmax",
 ]
 """Nodes of a program, as profiles name them."""
 Source = Annotated[str, Field(min_length=8)]
@@ -92,6 +104,9 @@ class Operators(_Table):
                 "image",
                 "conv",
                 "depthwise_conv",
+                "local_max_pool",
+                "add",
+                "flatten",
             ],
             ...,
         ],

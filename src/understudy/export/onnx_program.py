@@ -122,7 +122,7 @@ class _ProgramWriter:
         if node.bits == 4:
             weight = writer.node("Cast", [writer.constant(kernel, INT4)], to=INT8)
         else:
-            weight = writer.constant(kernel, INT8)
+            weight = writer.constant(kernel, INT8, shared=False)
         pads: dict[str, Any] = {} if width == 1 else {"pads": [(width - 1) // 2, width - 1 - (width - 1) // 2]}
         return self._convolved(node, source if window is None else window.input, weight, **pads)
 
@@ -131,7 +131,7 @@ class _ProgramWriter:
         attributes = _places(node.stride, node.padding)
         if isinstance(node, DepthwiseConv):
             attributes["group"] = len(kernel)
-        return self._convolved(node, node.input, self._writer.constant(kernel, INT8), **attributes)
+        return self._convolved(node, node.input, self._writer.constant(kernel, INT8, shared=False), **attributes)
 
     def _convolved(self, node: Layer, source: str, weight: str, **attributes: Any) -> str:
         """Append the convolution of ``source`` with a quantized ``weight``, which has the scales of ``node``."""
@@ -177,7 +177,7 @@ class _ProgramWriter:
 
     def _sum_pool(self, node: SumPool) -> str:
         """A product with a matrix whose entries are all 1 and whose scale is the multiplier."""
-        ones = self._writer.constant(np.ones((self._row_count(node.input), 1)), INT8)
+        ones = self._writer.constant(np.ones((self._row_count(node.input), 1)), INT8, shared=False)
         ones = self._writer.node("DequantizeLinear", [ones, self._writer.constant(node.multiplier, FLOAT)])
         return self._quantized(self._writer.node("MatMul", [self._dequantized(node.input, rows=True), ones]), node.output)
 

@@ -49,8 +49,11 @@ class OnnxWriter:
         self._model.opset_import.add(version=OPSET)
         self._model.graph.name = "g"  # the specification wants one
 
-    def constant(self, values: npt.ArrayLike, kind: int) -> str:
-        """Return the name of a constant; 4-bit kinds are packed, the first value in the low half of a byte."""
+    def constant(self, values: npt.ArrayLike, kind: int, *, shared: bool = True) -> str:
+        """Return the name of a constant; 4-bit kinds are packed, the first value in the low half of a byte.
+
+        Equal ones are stored once. What a runtime rewrites for one node, as it does int8 weights, must not be ``shared``.
+        """
         array = np.asarray(values)
         if kind in (INT4, UINT4):
             flat = np.append(array.ravel(), [0] * (array.size % 2)).astype(np.int64) & 15
@@ -58,7 +61,7 @@ class OnnxWriter:
         else:
             content = np.ascontiguousarray(array.astype(helper.tensor_dtype_to_np_dtype(kind))).tobytes()
         key = (kind, array.shape, content)
-        if key not in self._constants:
+        if key not in self._constants or not shared:
             self._constants[key] = next(self._names)
             self._model.graph.initializer.add(name=self._constants[key], data_type=kind, dims=array.shape, raw_data=content)
             self.stored_bytes[self.owner] = self.stored_bytes.get(self.owner, 0) + len(content)

@@ -84,10 +84,8 @@ IMAGE_CASES = (
     Case("image-no-padding", image_program(padding=(0, 0, 0, 0), shape=(30, 30, 1))),
     Case("image-tall-kernel", image_program(kernel=(5, 3), stride=1)),
     Case("branched-channel", branched_program()),
-    Case("branched-4-tensor", branched_program(bits=4, per_channel=False)),
-    Case("branched-flat", branched_program(flat=True, shape=(8, 8, 1))),
+    Case("branched-4-tensor-flat", branched_program(bits=4, per_channel=False, flat=True, shape=(8, 8, 1))),
     Case("branched-uneven-pool", branched_program(pool=(3, 2), padding=(2, 0, 0, 1), shape=(9, 11, 2), channels=5)),
-    Case("branched-same-pool", branched_program(pool=(2, 2), padding=(0, 0, 0, 0), shape=(16, 16, 1), channels=20)),
     Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
 )
 CASES = (*TEXT_CASES, *IMAGE_CASES)

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.compression.prune import folded, prune, pruned, widths_of
+from understudy.compression.prune import prune, widths_of
 from understudy.network.steps import Network, dumps, loads
 from understudy.program.ops import Program
+from understudy.students import pruned
 from understudy.students.recipe import Recipe
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.loop import Lesson, Point, Trained, accuracy, epoch_batches, train
@@ -63,12 +64,12 @@ def train_pruned(
         on_point: called about twenty times; may raise to stop it.
     """
     assert recipe.kept is not None
-    cut = folded(pruned(network, recipe.kept), recipe)
+    cut = pruned.build(recipe, network)
     float_steps = int(schedule.steps * (1 - schedule.quantized_fraction))
     of_rounds, of_steps = checkpoints
     run = _Rounds(network, lesson, kept=recipe.kept, objective=objective, schedule=schedule, steps=float_steps, seed=seed)
     run.finish(of_rounds, on_point)
-    program = folded(run.network, recipe)
+    program = pruned.folded(recipe, run.network)
     trained = train(
         program,
         lesson,

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from understudy.compression.prune import folded
 from understudy.files import write_bytes
 from understudy.program import archive
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
+from understudy.students.pruned import folded
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
@@ -149,7 +149,7 @@ def run_task(
     store = LessonStore(lesson_folder)
     network = store.network() if task.recipe.student == "pruned" else None
     start = (
-        build_student(task.recipe, classes=task.classes, seed=task.seed) if network is None else folded(network, task.recipe)
+        build_student(task.recipe, classes=task.classes, seed=task.seed) if network is None else folded(task.recipe, network)
     )
     lesson = store.read(start.source, taught=task.taught and not task.joint, refit=task.refit)
     trainer = _trainer(task, store) if task.joint else None

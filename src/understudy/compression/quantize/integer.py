@@ -44,9 +44,6 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
         program: a float program with learned weights.
         scheme: scales of all weights and hidden tensors.
         logits: float32 ``[texts, classes]`` on calibration texts.
-
-    Raises:
-        OverflowError: a sum could reach 2**24, where float32 stops being exact.
     """
     groups, signed = quantization_groups(program), signed_tensors(program)
     quantization: dict[str, Quantization] = {program.source.output: program.source.quantization}
@@ -70,19 +67,21 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
 
 
 def _integer_layer(node: Layer, scale: npt.NDArray[np.float32], source: Quantization) -> Layer:
+    """Return ``node`` in integers; a scale becomes coarser where its sums could reach 2**24, as those of a dead channel do.
+
+    Such a channel has next to no weights, and a bias that is many of their steps.
+    """
     limit = WEIGHT_LIMIT[node.bits]
-    scale = np.atleast_1d(scale).astype(np.float32)
-    steps = scale.reshape(-1, *[1] * (node.weight.ndim - 1))
-    weight = np.clip(np.rint(node.weight / steps), -limit, limit).astype(np.int8)
-    bias = None
-    if node.bias is not None:
-        bias = np.rint(node.bias.astype(np.float64) / (scale.astype(np.float64) * source.scale)).astype(np.int32)
     largest_input = max(127 - source.zero_point, source.zero_point + 128)
-    worst = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1) * largest_input
-    worst = worst + (0 if bias is None else np.abs(bias.astype(np.int64)))
-    if int(worst.max()) >= ACCUMULATOR_LIMIT:
-        raise OverflowError(
-            f"a layer's sums must stay below 2**24: received layer={node.output!r} worst_sum={int(worst.max())}; "
-            "use fewer inputs or ternary features"
-        )
-    return replace(node, weight=weight, bias=bias, weight_scale=scale, ceiling=None)
+    scale = np.atleast_1d(scale).astype(np.float32)
+    while True:
+        weight = np.clip(np.rint(node.weight / scale.reshape(-1, *[1] * (node.weight.ndim - 1))), -limit, limit)
+        bias = np.zeros(len(weight)) if node.bias is None else node.bias / (scale.astype(np.float64) * source.scale)
+        worst = np.abs(weight).reshape(len(weight), -1).sum(axis=1) * largest_input + np.abs(np.rint(bias))
+        beyond = worst / (ACCUMULATOR_LIMIT - 1)
+        if beyond.max() <= 1:
+            break
+        beyond = beyond if len(scale) > 1 else beyond.max()
+        scale = (scale * np.maximum(1, 1.001 * beyond)).astype(np.float32)
+    integers = None if node.bias is None else np.rint(bias).astype(np.int32)
+    return replace(node, weight=weight.astype(np.int8), bias=integers, weight_scale=scale, ceiling=None)

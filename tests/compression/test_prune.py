@@ -1,0 +1,63 @@
+"""Pruning changes shapes, keeps classes, and leaves as many channels as the share says, however it is reached."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from networks import DenseNet, LeNet, MobileNetV2, PreactivationNet, ResNet, made
+from understudy.compression.prune import prune, pruned, widths_of
+from understudy.errors import SetupError
+from understudy.network.reading import Taken, read_network
+from understudy.network.steps import Network, dumps, loads
+from understudy.teachers.image_input import UNIT
+
+SHAPE = (16, 16, 3)
+KINDS = (ResNet, PreactivationNet, MobileNetV2, DenseNet, LeNet)
+
+
+def network_of(kind: type[nn.Module]) -> Network:
+    return read_network(made(kind), Taken("NCHW", UNIT, tuple(range(10))), shape=SHAPE, name=kind.__name__)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_share_decides_how_many_channels_stay(kind: type[nn.Module]) -> None:
+    network = network_of(kind)
+    before = widths_of(network)
+    images = torch.rand(3, 3, 16, 16)
+    weights = network.weight_count
+    for kept in (0.75, 0.5, 0.01):
+        found = pruned(network, kept)
+        assert found(images).shape == (3, 10)
+        assert found.weight_count < weights
+        weights = found.weight_count
+        after = widths_of(found)
+        *_, last = before
+        assert {name: max(1, round(kept * count)) for name, count in before.items()} | {last: 10} == after
+        in_rounds = loads(dumps(network))
+        for share in (0.9, kept**0.5, kept):
+            prune(in_rounds, max(share, kept), widths=before)
+        assert widths_of(in_rounds) == after
+        assert torch.equal(loads(dumps(found)).train(False)(images), found(images))
+    assert widths_of(network) == before
+
+
+def test_the_weakest_channels_go() -> None:
+    network = network_of(LeNet)
+    first = next(layer for layer in network.layers.values() if isinstance(layer, nn.Conv2d))
+    with torch.no_grad():
+        first.weight[[1, 4]] *= 1e-3
+    strong = first.weight[[0, 2, 3, 5]].clone()
+    kept = next(layer for layer in pruned(network, 4 / 6).layers.values() if isinstance(layer, nn.Conv2d))
+    assert torch.equal(kept.weight, strong)
+
+
+def test_without_torch_pruning_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    with pytest.raises(
+        SetupError, match=r"'pruned' needs the 'prune' extra: received .*; run: pip install 'understudy\[prune\]'"
+    ):
+        pruned(network_of(LeNet), 0.5)

@@ -1,0 +1,192 @@
+"""A network that was read computes what its module does, as steps and as a program; what is not known is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from networks import DenseNet, LeNet, MobileNetV2, Perceptron, PreactivationNet, ResNet, made
+from understudy.errors import InputError
+from understudy.network.folding import Weights, to_program
+from understudy.network.reading import Taken, read_network
+from understudy.network.steps import Network, dumps, loads
+from understudy.program.executor import Executor
+from understudy.teachers.image_input import (
+    CAFFE,
+    IMAGENET,
+    RAW,
+    UNIT,
+    ImageInput,
+    Layout,
+    PixelRange,
+    Preparation,
+    Shape,
+)
+from understudy.teachers.image_model import test_patterns as patterns
+
+COLUMNS = (3, 1, 2, 0, 4, 5, 6, 7, 9, 8)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    module: Callable[[], nn.Module]
+    shape: Shape = (16, 16, 3)
+    layout: Layout = "NCHW"
+    pixels: PixelRange = UNIT
+
+
+CASES = (
+    Case("resnet", lambda: made(ResNet)),
+    Case("resnet-imagenet", lambda: made(ResNet), pixels=IMAGENET),
+    Case("resnet-blue-first", lambda: made(ResNet), pixels=CAFFE),
+    Case("preactivation", lambda: made(PreactivationNet), pixels=IMAGENET),
+    Case("mobilenet_v2", lambda: made(MobileNetV2), pixels=RAW),
+    Case("densenet", lambda: made(DenseNet), pixels=IMAGENET),
+    Case("densenet-grey", lambda: made(DenseNet, 1), shape=(9, 12, 1)),
+    Case("lenet", lambda: made(LeNet)),
+    Case("perceptron", lambda: made(Perceptron, 192), shape=(8, 8, 3), pixels=IMAGENET),
+    Case("perceptron-flat", lambda: made(Perceptron, 192), shape=(8, 8, 3), layout="flat", pixels=CAFFE),
+    Case("perceptron-nhwc", lambda: made(Perceptron, 192), shape=(8, 8, 3), layout="NHWC", pixels=IMAGENET),
+    Case("perceptron-nhw", lambda: made(Perceptron, 64), shape=(8, 8, 1), layout="NHW"),
+)
+
+
+def read(module: nn.Module, case: Case) -> Network:
+    return read_network(module, Taken(case.layout, case.pixels, COLUMNS), shape=case.shape, name="theirs")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_steps_and_program_compute_what_the_module_does(case: Case) -> None:
+    module = case.module()
+    network = loads(dumps(read(module, case))).train(False)
+    images = patterns(case.shape)[:16]
+    given = torch.from_numpy(Preparation(ImageInput(), case.layout, case.pixels)(images))
+    pixels = torch.from_numpy(images.astype(np.float32) / 255)
+    program = to_program(network, Weights(8, per_channel=True))
+    assert program.shapes()[program.logits] == (10,)
+    with torch.no_grad():
+        wanted = module(given)[:, list(COLUMNS)].log_softmax(dim=1)
+        if float(module(given).min()) >= 0:  # it ends in a softmax
+            wanted = module(given)[:, list(COLUMNS)].log()
+        for found in (network(pixels.permute(0, 3, 1, 2)), Executor(program).train(False)(pixels)):
+            assert torch.allclose(found.log_softmax(dim=1), wanted, atol=2e-4), case.name
+
+
+def test_reading_changes_nothing_of_the_module() -> None:
+    module = made(ResNet).train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    network = read(module, CASES[0])
+    assert module.training
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+def test_an_answer_of_one_column_is_of_two_classes() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 1), nn.Sigmoid())
+    network = read_network(module, Taken("NCHW", UNIT, (1, 0)), shape=(4, 4, 3), name="theirs")
+    images = torch.rand(5, 3, 4, 4)
+    probabilities = network(images).softmax(dim=1)
+    assert torch.allclose(probabilities[:, 0], module(images)[:, 0], atol=1e-6)
+
+
+class Sums(nn.Module):
+    """Values that were changed in place, constants, and a padding of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.other = nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 6, (1, 3), padding=(0, 1))
+        self.fc = nn.Linear(6, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(functional.pad(x * 2 - 1, (0, 1, 0, 1)))
+        y = self.other(x)
+        x.relu_()
+        y = y.add_(x).clamp_(0, 4)
+        z = (x + y) * 0.5 + 0.1
+        return self.fc(z.amax(dim=(2, 3)))
+
+
+def test_what_is_changed_in_place_is_read_as_changed() -> None:
+    torch.manual_seed(1)
+    module = Sums()
+    network = read(module, CASES[0])  # it is compared with the module in there
+    assert [step.kind for step in network.steps].count("add") == 2
+
+
+class Gate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze, self.fc = nn.Conv2d(4, 4, 1), nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((x * torch.sigmoid(self.squeeze(x))).mean((2, 3)))
+
+
+class Block(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.layer = layer
+        self.fc = nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.layer(self.stem(x)).flatten(2).mean(2))
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.attention = nn.Conv2d(3, 8, 4, 4), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.fc(self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1))
+
+
+def whole(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+
+REFUSED = {
+    "hardswish": (lambda: whole(nn.Hardswish()), "op='hardswish' in module '1' of 'theirs'", "is not known"),
+    "silu": (lambda: whole(nn.SiLU(inplace=True)), "op='silu_' in module '1' of 'theirs'", "is not known"),
+    "gelu": (lambda: whole(nn.GELU()), "op='gelu' in module '1'", "is not known"),
+    "leaky": (lambda: whole(nn.Sequential(nn.LeakyReLU())), "op='leaky_relu' in module '1.0'", "is not known"),
+    "layer norm": (lambda: whole(nn.LayerNorm(16)), "op='layer_norm' in module '1'", "is not known"),
+    "sigmoid": (lambda: Block(nn.Sigmoid()), "op='sigmoid' in module 'layer'", "is rounded differently by every format"),
+    "gate": (lambda: whole(Gate()), "op='sigmoid' in module '1'", "is rounded differently by every format"),
+    "groups": (lambda: whole(nn.Conv2d(4, 4, 3, groups=2)), "op='conv2d' in module '1'", "has groups=2 for 4 outputs"),
+    "dilation": (lambda: whole(nn.Conv2d(4, 4, 3, dilation=2)), "op='conv2d' in module '1'", "has dilation=(2, 2)"),
+    "stride": (
+        lambda: whole(nn.Conv2d(4, 4, 3, stride=(1, 2))),
+        "op='conv2d' in module '1'",
+        "differs between rows and columns",
+    ),
+    "ceiling": (lambda: whole(nn.MaxPool2d(2, ceil_mode=True)), "op='max_pool2d' in module '1'", "ceil_mode=True"),
+    "transposed": (lambda: whole(nn.ConvTranspose2d(4, 4, 2)), "op='conv_transpose2d' in module '1'", "is not known"),
+    "attention": (Attention, "in forward() of the network itself of 'theirs'", "(test_reading.py, line "),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_known_is_refused_by_name_and_place(name: str) -> None:
+    make, place, why = REFUSED[name]
+    module = make()
+    with pytest.raises(InputError) as caught:
+        read(module.train(False), CASES[0])
+    message = str(caught.value)
+    assert place in message
+    assert why in message
+    assert "; " in message
+    assert "\n" not in message
