@@ -123,6 +123,49 @@ def test_what_is_changed_in_place_is_read_as_changed() -> None:
     assert [step.kind for step in network.steps].count("add") == 2
 
 
+class Fire(nn.Module):
+    """Branches that are joined, pools that go beyond the image, a convolution and a temperature behind the last pool."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.squeeze = nn.Conv2d(3, 8, 3, stride=2), nn.Conv2d(8, 4, 1)
+        self.one, self.three = nn.Conv2d(4, 6, 1), nn.Conv2d(4, 6, 3, padding="same")
+        self.norm = nn.BatchNorm2d(12)
+        self.head, self.last = nn.Conv2d(12, 9, 1), nn.Conv2d(9, 10, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(functional.relu(self.stem(x)), 3, 2, ceil_mode=True)
+        x = functional.relu(self.squeeze(x))
+        x = torch.cat([self.one(x), self.three(x)], dim=1).relu()
+        x = functional.avg_pool2d(self.norm(x * torch.full((12, 1, 1), 0.7)), x.shape[-1])
+        x = self.last(functional.relu(self.head(x)))
+        return x.squeeze(-1).squeeze(-1) / 1.5
+
+
+class NoLinear(nn.Module):
+    """Ends in a pool, as SqueezeNet does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Dropout2d(), nn.Conv2d(8, 10, 1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.flatten(functional.adaptive_avg_pool2d(self.body(x), 1), 1)
+
+
+@pytest.mark.parametrize(("module", "columns"), [(Fire, COLUMNS), (NoLinear, tuple(range(10)))])
+def test_heads_of_other_kinds(module: type[nn.Module], columns: tuple[int, ...]) -> None:
+    torch.manual_seed(2)
+    theirs = module().train(False)
+    network = read_network(theirs, Taken("NCHW", UNIT, columns), shape=(16, 16, 3), name="theirs")
+    images = torch.rand(4, 3, 16, 16)
+    program = to_program(network, Weights(8, per_channel=True))
+    with torch.no_grad():
+        wanted = theirs(images)[:, list(columns)]
+        assert torch.allclose(network(images), wanted, atol=1e-5)
+        assert torch.allclose(Executor(program).train(False)(images.permute(0, 2, 3, 1)), wanted, atol=1e-5)
+
+
 class Gate(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +216,11 @@ REFUSED = {
         "op='conv2d' in module '1'",
         "differs between rows and columns",
     ),
-    "ceiling": (lambda: whole(nn.MaxPool2d(2, ceil_mode=True)), "op='max_pool2d' in module '1'", "ceil_mode=True"),
+    "ceiling": (
+        lambda: whole(nn.AvgPool2d(3, 2, ceil_mode=True)),
+        "op='avg_pool2d' in module '1'",
+        "does not divide every sum",
+    ),
     "transposed": (lambda: whole(nn.ConvTranspose2d(4, 4, 2)), "op='conv_transpose2d' in module '1'", "is not known"),
     "attention": (Attention, "in forward() of the network itself of 'theirs'", "(test_reading.py, line "),
 }

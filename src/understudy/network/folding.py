@@ -223,7 +223,7 @@ class _Folder:
     ) -> None:
         """Write a layer with the batch norm and the relu behind it, if they alone read it."""
         name = step.name
-        norm = None if step.reversed_channels else self._sole_reader(name, "norm")
+        norm = None if step.reversed_channels or step.kind == "relu" else self._sole_reader(name, "norm")
         if norm is not None:
             after = _affine_of(self._network.layers[norm.name])
             weight = weight * after.scale.reshape(-1, *[1] * (weight.dim() - 1))
@@ -232,7 +232,8 @@ class _Folder:
             step_behind, name = norm, norm.name
         else:
             step_behind = step
-        relu, ceiling, name = self._activation(step_behind)
+        alone = step.kind == "relu"
+        relu, ceiling, name = (True, step.ceiling, step.name) if alone else self._activation(step_behind)
         for each in (step.name, step_behind.name, name):
             self._tensor[each] = name
         source = self._tensor[step.inputs[0]]

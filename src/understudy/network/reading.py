@@ -83,10 +83,17 @@ def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int]
     from understudy.network.reading_steps import HANDLERS  # it imports what is above
 
     example = _example(taken, shape)
-    with users_code(name), evaluating(module), warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.export").setLevel(logging.ERROR)
-        exported = torch.export.export(module, (example,))
+    try:
+        with users_code(name), evaluating(module), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.export").setLevel(logging.ERROR)
+            exported = torch.export.export(module, (example,))
+    except InputError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise InputError(
+            f"a network that is pruned can be read by torch.export: received teacher={name!r} ({reason[:300]}); take out what "
+            "depends on the values of an image"
+        ) from error
     reader = Reader(name, taken, shape)
     values: dict[Any, Any] = {}
     constants = {**exported.state_dict, **exported.constants}

@@ -136,7 +136,8 @@ class _Rounds:
         images = self._augment(lesson.views[view].batch(index)).permute(0, 3, 1, 2)
         teacher = None if lesson.teacher_logits is None else torch.from_numpy(np.array(lesson.teacher_logits[view, index]))
         labels = torch.from_numpy(lesson.labels[index])
-        loss, terms = self.objective(self.network.train()(images), labels, teacher=teacher, teacher_learns=False)
+        self.network.train(len(index) > 1)  # of one image a batch norm learns nothing
+        loss, terms = self.objective(self.network(images), labels, teacher=teacher, teacher_learns=False)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
