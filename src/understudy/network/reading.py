@@ -18,10 +18,13 @@ import torch
 from torch import nn
 
 from understudy.errors import InputError, VerificationError
+from understudy.network.folding import Weights, to_program
 from understudy.network.steps import PIXELS, Kind, Network, Normalize, Step, run_step
-from understudy.teachers.image_input import Layout, PixelRange
-from understudy.teachers.protocol import users_code
-from understudy.teachers.torch import evaluating
+from understudy.program.executor import Executor
+from understudy.teachers.image_input import ImageInput, Layout, PixelRange, Preparation
+from understudy.teachers.image_model import test_patterns
+from understudy.teachers.protocol import UInt8Array, users_code
+from understudy.teachers.torch import evaluating, logits_in
 
 _BATCH = 2
 NORMALIZED = "normalized"
@@ -107,9 +110,9 @@ def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int]
         else:
             [[result, *_]] = node.args
             reader.finish(values[result])
-    network = Network(reader.steps, reader.layers, shape=shape)
+    network = Network(reader.steps, reader.layers, shape=shape).train(False)
     _check(network, module, taken, name=name)
-    return network.train(False)
+    return network
 
 
 def _example(taken: Taken, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -234,6 +237,15 @@ class Reader:
             raise self.refused(f"comes from {last.kind!r}", advice="end the network with a linear layer")
 
 
+def _folding_difference(network: Network, images: UInt8Array) -> float:
+    """Return how much the program of ``network`` differs from its steps, as a share of its largest logit."""
+    pixels = torch.from_numpy(images.astype(np.float32) / 255)
+    with torch.no_grad():
+        wanted = network(pixels.permute(0, 3, 1, 2))
+        found = Executor(to_program(network, Weights(8, per_channel=True))).train(False)(pixels)
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+
+
 def _ordered(layer: Any, columns: torch.Tensor) -> nn.Linear:
     """Return the last layer with its outputs in the order ``columns``, an output 0 put before a single one."""
     weight = layer.weight.detach()
@@ -254,11 +266,7 @@ def linear_of(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
 
 
 def _check(network: Network, module: nn.Module, taken: Taken, *, name: str) -> None:
-    """Raise ``VerificationError`` unless the steps compute what the module does, up to a constant for each image."""
-    from understudy.teachers.image_input import ImageInput, Preparation
-    from understudy.teachers.image_model import test_patterns
-    from understudy.teachers.torch import logits_in
-
+    """Raise ``VerificationError`` unless steps and program compute what the module does, up to a constant for each image."""
     images = test_patterns(network.shape)[:16]
     given = torch.from_numpy(Preparation(ImageInput(), taken.layout, taken.pixel_range)(images))
     with evaluating(module), evaluating(network), torch.no_grad():
@@ -272,6 +280,7 @@ def _check(network: Network, module: nn.Module, taken: Taken, *, name: str) -> N
     elif bool(((wanted.exp().sum(dim=1) - 1).abs() < 1e-3).all()):
         found = found.log_softmax(dim=1)
     difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    difference = max(difference, _folding_difference(network, images))
     if not difference <= TOLERANCE:
         raise VerificationError(
             f"a network that was read computes what its module does: received network={name!r} with a difference of "
