@@ -1111,15 +1111,6 @@ US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_
 
 #if defined(US_PAIRED)
 
-/* The machine widens bytes 0 and 2 of a word, then 1 and 3: the values of a word stand in that order too. Twice is not at all. */
-static inline void us_pair(int16_t *values, size_t count) {
-    for (size_t i = 0; i + 4 <= count; i += 4) {
-        const int16_t second = values[i + 1];
-        values[i + 1] = values[i + 2];
-        values[i + 2] = second;
-    }
-}
-
 static inline uint32_t us_word(const void *bytes) {
     uint32_t word;
     __builtin_memcpy(&word, bytes, sizeof word);
@@ -1191,12 +1182,17 @@ US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_
 #endif
 
 #if defined(US_PAIRED)
-static inline void us_pair_row(const us_layer *layer) {
-    if (layer->offset) { /* 4 bits: two halves side by side */
-        us_pair(layer->values, (layer->inputs + 1u) / 2);
-        us_pair(layer->values + (layer->inputs + 1u) / 2, (layer->inputs + 1u) / 2);
-    } else {
-        us_pair(layer->values, layer->inputs);
+/* The machine widens bytes 0 and 2 of a word together, then 1 and 3: four values that meet them stand in that order too.
+ * Twice is not at all. Weights of 4 bits meet the two halves of a row. */
+US_FUNCTION void us_pair(const us_layer *layer) {
+    const size_t run = layer->offset ? (layer->inputs + 1u) / 2 : layer->inputs;
+    for (size_t begin = 0; begin < layer->inputs; begin += run) {
+        int16_t *values = layer->values + begin;
+        for (size_t i = 0; i < (run & ~(size_t)3); i += 4) {
+            const int16_t second = values[i + 1];
+            values[i + 1] = values[i + 2];
+            values[i + 2] = second;
+        }
     }
 }
 #endif
@@ -1212,7 +1208,7 @@ US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
     }
     stored *= layer->offset;
 #if defined(US_PAIRED)
-    us_pair_row(layer);
+    us_pair(layer);
 #endif
     for (size_t o = 0; o < layer->outputs; o++) {
         int32_t sum = layer->dot(weights, layer->values, layer->inputs) - stored;
@@ -1223,7 +1219,7 @@ US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
         weights += layer->row_bytes;
     }
 #if defined(US_PAIRED)
-    us_pair_row(layer); /* back, for the next layer that reads this row */
+    us_pair(layer); /* back, for the next layer that reads this row */
 #endif
 }
 
