@@ -1361,14 +1361,14 @@ typedef struct {
     us_range range;
     int8_t first_zero;
     int8_t second_zero;
-} us_pair;
+} us_addition;
 
-US_FUNCTION void us_add(const us_pair *pair) {
-    const int moved = pair->range.zero - pair->first_zero - pair->second_zero;
-    const int low = pair->range.low;
-    for (size_t i = 0; i < pair->count; i++) {
-        const int value = pair->first[i] + pair->second[i] + moved;
-        pair->output[i] = (int8_t)(value < low ? low : value > 127 ? 127 : value);
+US_FUNCTION void us_add(const us_addition *addition) {
+    const int moved = addition->range.zero - addition->first_zero - addition->second_zero;
+    const int low = addition->range.low;
+    for (size_t i = 0; i < addition->count; i++) {
+        const int value = addition->first[i] + addition->second[i] + moved;
+        addition->output[i] = (int8_t)(value < low ? low : value > 127 ? 127 : value);
     }
 }
 

@@ -12,8 +12,8 @@ from understudy.program.ops import Add, Concat, Flatten, LocalMaxPool, MaxPool, 
 if TYPE_CHECKING:
     from understudy.export.c_source import Writer
 
-ROWS_BYTES, POOL_BYTES, PAIR_BYTES = 20, 24, 20
-"""Sizes of the runtime's ``us_rows``, ``us_pool`` and ``us_pair`` on a 32-bit core; a test compares them with a compiler's."""
+ROWS_BYTES, POOL_BYTES, ADDITION_BYTES = 20, 24, 20
+"""Sizes of the runtime's ``us_rows``, ``us_pool`` and ``us_addition`` on a 32-bit core; a test compares them."""
 
 
 def write_rows(writer: Writer, node: MaxPool | SumPool | Window) -> None:
@@ -76,5 +76,5 @@ def write_add(writer: Writer, node: Add) -> None:
     zeros = ", ".join(str(scheme[source].zero_point) for source in node.inputs)
     count = math.prod(writer.program.shapes()[node.output])
     fields = f"{tensors}, {count}, {writer.range(scheme[node.output], relu=node.relu)}, {zeros}"
-    writer.constant(f"add {node.output}", PAIR_BYTES, f"static const us_pair {name} = {{{fields}}};")
+    writer.constant(f"add {node.output}", ADDITION_BYTES, f"static const us_addition {name} = {{{fields}}};")
     writer.call("us_add", f"&{name}")
