@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +113,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         weight_bits=chosen.candidate.recipe.weight_bits,
         weight_count=program.weight_count,
         macs=macs(program),
-        input_bytes=math.prod(program.source.input_shape),
+        input_bytes=program.input_bytes,
         accuracy=score,
         macro_f1=macro_f1(dataset.test.labels, answers),
         validation_accuracy=training.validation_accuracy,

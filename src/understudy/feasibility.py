@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.data.dataset import Dataset
 from understudy.data.image import ImageDataset
+from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.devices.choice import need_operators, working_bytes
 from understudy.devices.profile import DeviceProfile, load_profile
 from understudy.errors import BudgetError, InputError
@@ -24,8 +25,13 @@ from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
 from understudy.units import format_bytes
 
-DEFAULT_STUDENT: StudentName = "projection_sequence"
-IMAGE_STUDENT: StudentName = "separable_cnn"
+STUDENTS: dict[str, tuple[StudentName, ...]] = {
+    "texts": ("projection_sequence", "sgnn", "projection_net"),
+    "images": ("separable_cnn",),
+    "vectors": ("mlp",),
+    "windows": ("separable_cnn",),
+}
+"""Kind of data to the students that read it, the one without a name first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +123,7 @@ def _working_bytes(program: Program) -> int:
     from understudy.export.c import CExporter
 
     static_bytes = CExporter().ram_bytes(program)
-    return working_bytes(static_bytes, input_bytes=math.prod(program.source.input_shape), classes=program.classes)
+    return working_bytes(static_bytes, input_bytes=program.input_bytes, classes=program.classes)
 
 
 def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:
@@ -142,23 +148,27 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
     """Return what the search does not choose.
 
     Raises:
-        InputError: a student for the other kind of data.
+        InputError: a student for another kind of data.
     """
-    images = isinstance(dataset, ImageDataset)
-    if job.student != "auto" and (job.student == IMAGE_STUDENT) != images:
+    if isinstance(dataset, TextDataset):
+        kind = "texts"
+    elif isinstance(dataset, ImageDataset):
+        kind = "images"
+    else:
+        kind = "vectors" if len(dataset.shape) == 1 else "windows"
+    first, *others = STUDENTS[kind]
+    student = first if job.student == "auto" else job.student
+    if student not in (first, *others):
         raise InputError(
-            f"{IMAGE_STUDENT} is the student for images, the others are for texts: received student={job.student!r} for "
+            f"a student for {kind} is one of {', '.join(STUDENTS[kind])}: received student={student!r} for "
             f"{str(job.data.train)!r}; choose another or leave it out"
         )
+    recipe = Recipe(student=student, projection_seed=job.seed)
     if isinstance(dataset, ImageDataset):
-        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, projection_seed=job.seed)
-    statistics = dataset.statistics
-    return Recipe(
-        student=DEFAULT_STUDENT if job.student == "auto" else job.student,
-        max_bytes=statistics.max_bytes,
-        max_words=statistics.max_words,
-        projection_seed=job.seed,
-    )
+        return replace(recipe, image_shape=dataset.shape)
+    if isinstance(dataset, VectorDataset):
+        return replace(recipe, input_shape=dataset.shape)
+    return replace(recipe, max_bytes=dataset.statistics.max_bytes, max_words=dataset.statistics.max_words)
 
 
 def _bits(job: Job) -> Literal[4, 8] | None:

@@ -31,14 +31,14 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn", "mlp"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
 _ARGUMENTS = {
     **{
         name: f"data.{name}"
-        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "kind", "skip_bad")
     },
     "teacher": "teacher.source",
 }
@@ -93,7 +93,8 @@ class Job(Settings):
     )
     student: StudentName = Field(
         "auto",
-        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images; "
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images and "
+        "windows, 'mlp' for vectors; "
         "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")

@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from understudy import family as records
-from understudy.data.image import ImageDataset
-from understudy.data.statistics import ImageStatistics
+from understudy.data.statistics import DataStatistics
+from understudy.data.text import TextDataset
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
 from understudy.teachers.protocol import checked_logits
@@ -62,7 +62,7 @@ def data_record(dataset: Dataset) -> records.Data:
             for name, split in statistics.splits.items()
         },
         warnings={name: count for name, count in statistics.warnings.items() if count},
-        variations=statistics.variations if isinstance(statistics, ImageStatistics) else (),
+        variations=() if isinstance(statistics, DataStatistics) else statistics.variations,
         digest=dataset.digest,
         test_digest=dataset.test_digest,
     )
@@ -109,7 +109,7 @@ def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: T
         brought: the module that the user brought, as it was before; it has learned when this returns.
     """
     results = [s.best.result for s in selections if s.best.result]
-    if not results or isinstance(dataset, ImageDataset):
+    if not results or not isinstance(dataset, TextDataset):
         return None
     if brought is not None and results[-1].trainer_weights is not None:
         load_learned(brought, results[-1].trainer_weights)

@@ -160,7 +160,7 @@ class Plan:
         schedule = Schedule(
             dropout=candidate.dropout,
             learning_rate=candidate.learning_rate,
-            weight_decay=Schedule.weight_decay if candidate.recipe.image_shape is None else IMAGE_WEIGHT_DECAY,
+            weight_decay=IMAGE_WEIGHT_DECAY if candidate.recipe.student == "separable_cnn" else Schedule.weight_decay,
             word_dropout_factor=candidate.word_dropout_factor,
         )
         texts = self.texts + (self.held_out if refit else 0)
@@ -184,7 +184,7 @@ class Plan:
         return [student] if twin is None else [student, self.task(twin, taught=False, refit=True)]
 
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
-        if recipe.image_shape is None:
+        if recipe.student != "separable_cnn":
             return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
         work = training_work(build_student(recipe, classes=self.classes, seed=0))
         students = self.budgets * (2 if self.taught else 1)

@@ -30,7 +30,8 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders) or a job file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (NPZ), or a job "
+            "file.",
         ),
     ],
     budget: Annotated[
@@ -63,7 +64,10 @@ def compress(
     ] = None,
     student: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images separable_cnn."),
+        typer.Option(
+            metavar="NAME",
+            help="auto, projection_net, sgnn, projection_sequence; for images and windows separable_cnn; for vectors mlp.",
+        ),
     ] = None,
     format_names: Annotated[
         list[str] | None,
@@ -79,6 +83,10 @@ def compress(
     ] = None,
     max_macs: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Most multiply-accumulates of one prediction, as 10M.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="image or vector, what an NPZ holds; told by type and axes of its array."),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
@@ -100,6 +108,7 @@ def compress(
         validation=validation,
         unlabelled=unlabelled,
         out_of_scope=out_of_scope,
+        kind=kind,
         skip_bad=skip_bad or None,
         teacher=teacher,
         student=student,

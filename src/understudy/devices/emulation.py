@@ -61,12 +61,15 @@ def model_flags(bundle: Bundle) -> list[str]:
     """Return the compiler's flags that tell ``bench.c`` which model it runs."""
     identifier = c_identifier(bundle.manifest.name)
     upper = identifier.upper()
+    task = bundle.manifest.task.removesuffix("-classification")
+    size = {"text": "MAX_BYTES", "image": "PIXELS", "vector": "VALUES"}[task]
     return [
         "-I",
         str(bundle.folder.resolve()),
         f"-DMODEL_PREDICT=us_{identifier}_predict",
         f"-DMODEL_CLASSES=US_{upper}_CLASSES",
-        f"-DMODEL_INPUT_BYTES=US_{upper}_{'MAX_BYTES' if bundle.manifest.image_shape is None else 'PIXELS'}",
+        f"-DMODEL_VALUE={'float' if size == 'VALUES' else 'uint8_t'}",
+        f"-DMODEL_INPUT_VALUES=US_{upper}_{size}",
     ]
 
 

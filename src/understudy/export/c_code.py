@@ -26,6 +26,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "us_linear_row": ("us_requantize",),
     "us_sum_pool": ("us_requantize",),
     "us_softmax": ("us_exp",),
+    "us_standardize": ("us_difference", "us_requantize"),
     "us_convolve": ("us_linear_row",),
     "us_convolve_depthwise": ("us_requantize",),
 }
@@ -46,6 +47,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
             "us_store",
         ),
     ),
+    "numbers": ("us_standardize", "us_difference"),
     "linear": ("us_linear", "us_linear_row", "us_absent", "us_dot8", "us_dot4"),
     "requantization": ("us_requantize",),
     "convolution": ("us_pixels", "us_convolve", "us_convolve_depthwise"),

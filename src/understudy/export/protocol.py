@@ -12,9 +12,14 @@ import numpy.typing as npt
 from understudy.program.interpreter import Inputs
 from understudy.program.ops import Program
 
-__all__ = ["Exporter", "Float32Array", "Inputs", "MemoryExporter", "Session"]
+__all__ = ["Exporter", "Float32Array", "Inputs", "MemoryExporter", "Session", "input_bytes"]
 
 Float32Array = npt.NDArray[np.float32]
+
+
+def input_bytes(inputs: Inputs) -> bytes:
+    """Return ``inputs`` one after the other as another process reads them: numbers as float32, all else a byte for each."""
+    return inputs.tobytes() if inputs.dtype == np.float32 else inputs.astype(np.uint8).tobytes()
 
 
 class Session(Protocol):

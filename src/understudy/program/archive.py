@@ -22,13 +22,15 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (ProjectText, Image, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+    cls.__name__: cls
+    for cls in (ProjectText, Image, Standardize, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
 }
 _TUPLES = ("inputs", "shape", "padding")
 

@@ -6,6 +6,7 @@ A *float* program holds float32 weights and no quantization. An *integer* progra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -58,6 +59,34 @@ class Image:
     def input_shape(self) -> Shape:
         """``(H, W, C)``."""
         return self.shape
+
+
+@dataclass(frozen=True, eq=False)
+class Standardize:
+    """float32 numbers to int8: ``q = rint((x - offset) * multiplier / scale)``, 0 for NaN; spec/program.md 12.
+
+    Attributes:
+        shape: ``(d,)``, a vector, or ``(T, C)``, a window of T steps and C channels; a window comes out as ``[T, 1, C]``.
+        offset: float32 ``[d]`` or ``[C]``: the mean of each feature or channel.
+        multiplier: float32 of the same shape: one over its deviation, 0 for one that never changes.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(2.0**-5, 0)  # a power of two: kernels divide or multiply by it
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    offset: npt.NDArray[np.float32]
+    multiplier: npt.NDArray[np.float32]
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(d,)`` or ``(T, C)``."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """``(d,)`` or ``(T, 1, C)``."""
+        return self.shape if len(self.shape) == 1 else (self.shape[0], 1, self.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +203,7 @@ class Softmax:
     output: str
 
 
-Source = ProjectText | Image
+Source = ProjectText | Image | Standardize
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
@@ -183,7 +212,7 @@ Node = Source | Layer | Window | MaxPool | SumPool | Concat | Softmax
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Nodes in execution order: the first reads ``bytes`` or ``pixels``, the last writes ``probabilities``.
+    """Nodes in execution order: the first reads ``bytes``, ``pixels`` or ``values``, the last writes ``probabilities``.
 
     Attributes:
         nodes: one ``Source`` first, one ``Softmax`` last.
@@ -197,7 +226,7 @@ class Program:
     def source(self) -> Source:
         """The node that reads the input: its type says which kind of input this is."""
         first = self.nodes[0]
-        assert isinstance(first, ProjectText | Image)
+        assert isinstance(first, ProjectText | Image | Standardize)
         return first
 
     @property
@@ -206,6 +235,11 @@ class Program:
         first = self.nodes[0]
         assert isinstance(first, ProjectText)
         return first.projection
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of one input as a device holds it: four for a number, one for anything else."""
+        return math.prod(self.source.input_shape) * (4 if isinstance(self.source, Standardize) else 1)
 
     @property
     def logits(self) -> str:
@@ -260,6 +294,8 @@ def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             return node.projection.output_shape
         case Image():
             return node.shape
+        case Standardize():
+            return node.output_shape
         case Linear():
             *lead, width = shapes[node.input]
             if width != node.weight.shape[1]:

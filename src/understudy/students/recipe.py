@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn"]
+StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Recipe:
         max_words: W, tokens that are read.
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
-        image_shape: height, width and channels of an image; None for texts.
+        image_shape: height, width and channels of an image, else None.
+        input_shape: how many numbers a vector has, or steps and channels of a window, else None.
     """
 
     student: StudentName = "projection_sequence"
@@ -37,9 +38,10 @@ class Recipe:
     values: Literal["count", "ternary", "binary"] = "ternary"
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
+    input_shape: tuple[int, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; what only images have is missing for texts."""
+        """Return plain values for JSON; what another kind of data has is missing."""
         values = asdict(self)
-        shape = values.pop("image_shape")
-        return values if shape is None else {**values, "image_shape": list(shape)}
+        shapes = {name: values.pop(name) for name in ("image_shape", "input_shape")}
+        return {**values, **{name: list(shape) for name, shape in shapes.items() if shape is not None}}

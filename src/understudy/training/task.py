@@ -74,13 +74,15 @@ class TrainingTask:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> TrainingTask:
         """Return the task that ``to_json`` wrote."""
-        weights, brought, shape = raw["class_weight"], raw["brought"], raw["recipe"]["image_shape"]
+        weights, brought, recipe = raw["class_weight"], raw["brought"], dict(raw["recipe"])
+        for name in ("image_shape", "input_shape"):
+            recipe[name] = None if recipe[name] is None else tuple(recipe[name])
         if brought is not None:
             brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
         return TrainingTask(
             **{
                 **raw,
-                "recipe": Recipe(**{**raw["recipe"], "image_shape": None if shape is None else tuple(shape)}),
+                "recipe": Recipe(**recipe),
                 "schedule": Schedule(**raw["schedule"]),
                 "class_weight": None if weights is None else tuple(weights),
                 "brought": brought,
@@ -142,7 +144,7 @@ def run_task(
     if path.exists():
         return load_result(path)
     store = LessonStore(lesson_folder)
-    program = build_student(task.recipe, classes=task.classes, seed=task.seed)
+    program = store.fitted(build_student(task.recipe, classes=task.classes, seed=task.seed))
     lesson = store.read(program.source, taught=task.taught and not task.joint, refit=task.refit)
     trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)

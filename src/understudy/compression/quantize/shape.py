@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from understudy.program.ops import WEIGHT_LIMIT, Conv, DepthwiseConv, Layer, Linear, Program, Quantization, Softmax
+from understudy.program.ops import (
+    WEIGHT_LIMIT,
+    Conv,
+    DepthwiseConv,
+    Layer,
+    Linear,
+    Node,
+    Program,
+    Quantization,
+    Softmax,
+    Standardize,
+)
 
 
 def quantized_shape(program: Program) -> Program:
@@ -19,11 +30,17 @@ def quantized_shape(program: Program) -> Program:
     quantization = {node.output: Quantization(0.05, -128) for node in program.nodes if not isinstance(node, Softmax)}
     quantization[program.source.output] = program.source.quantization
     quantization[program.logits] = Quantization(next(scale), 3)
-    nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
-    return Program(nodes, quantization)
+    return Program(tuple(_random(node, rng) for node in program.nodes), quantization)
 
 
-def _random(node: Layer, rng: np.random.Generator) -> Layer:
+def _random(node: Node, rng: np.random.Generator) -> Node:
+    if isinstance(node, Standardize):
+        offset, multiplier = rng.uniform(1, 2, (2, len(node.offset))).astype(np.float32)
+        return replace(node, offset=offset, multiplier=multiplier)
+    return _random_layer(node, rng) if isinstance(node, Linear | Conv | DepthwiseConv) else node
+
+
+def _random_layer(node: Layer, rng: np.random.Generator) -> Layer:
     limit = WEIGHT_LIMIT[node.bits]
     rows = len(node.weight)
     return replace(
