@@ -188,9 +188,9 @@ class Manifest(BaseModel):
         return (json.dumps(self._fields(), indent=2, sort_keys=True) + "\n").encode()
 
     def _fields(self) -> dict[str, JsonValue]:
-        """Return plain values; what only the other task has is missing, and so is protection that is not there."""
-        absent = {"max_bytes"} if self.max_bytes is None else {"image_shape"}
-        absent |= {name for name in ("encryption", "signature") if getattr(self, name) is None}
+        """Return plain values; what only other tasks have is missing, and so is protection that is not there."""
+        optional = ("max_bytes", "image_shape", "input_shape", "encryption", "signature")
+        absent = {name for name in optional if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 
     def _digest_of_content(self) -> str:
