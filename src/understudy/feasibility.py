@@ -28,7 +28,7 @@ from understudy.units import format_bytes
 STUDENTS: dict[str, tuple[StudentName, ...]] = {
     "texts": ("projection_sequence", "sgnn", "projection_net"),
     "images": ("separable_cnn",),
-    "vectors": ("mlp",),
+    "vectors": ("mlp", "projection_net"),
     "windows": ("separable_cnn",),
 }
 """Kind of data to the students that read it, the one without a name first."""

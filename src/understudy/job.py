@@ -94,7 +94,7 @@ class Job(Settings):
     student: StudentName = Field(
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images and "
-        "windows, 'mlp' for vectors; "
+        "windows, 'mlp' or 'projection_net' for vectors; "
         "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")

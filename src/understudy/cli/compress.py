@@ -66,7 +66,7 @@ def compress(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, projection_net, sgnn, projection_sequence; for images and windows separable_cnn; for vectors mlp.",
+            help="auto, projection_net, sgnn, projection_sequence; for images and windows separable_cnn; for vectors mlp, projection_net.",
         ),
     ] = None,
     format_names: Annotated[

@@ -24,6 +24,7 @@ from understudy.program.ops import (
     Node,
     Program,
     ProjectText,
+    ProjectVector,
     Softmax,
     Standardize,
     SumPool,
@@ -76,6 +77,8 @@ class _ProgramWriter:
                 return self._writer.operator("QUANTIZE", [self._tensors[node.input]], self._int8(node.output, (1, *node.shape)))
             case Standardize():
                 return self._standardized(node)
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():

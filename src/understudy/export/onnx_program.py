@@ -25,6 +25,7 @@ from understudy.program.ops import (
     Node,
     Program,
     ProjectText,
+    ProjectVector,
     Quantization,
     Softmax,
     Standardize,
@@ -70,6 +71,8 @@ class _ProgramWriter:
                 return self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 3, 1, 2])
             case Standardize():
                 return self._standardized(node)
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():

@@ -27,6 +27,7 @@ from understudy.program.ops import (
     Node,
     Program,
     ProjectText,
+    ProjectVector,
     Softmax,
     Source,
     Standardize,
@@ -236,6 +237,8 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return "data - 128"
         case Standardize():
             return "standardize(values, SHAPE, OFFSET, MULTIPLIER)"
+        case ProjectVector():
+            raise TypeError("an integer program has a Linear in place of a ProjectVector")
         case Linear():
             return f"linear({names[node.input]}, {names[node.output].upper()}, {_requantized(program, node)})"
         case Conv() | DepthwiseConv():

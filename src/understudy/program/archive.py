@@ -20,17 +20,32 @@ from understudy.program.ops import (
     Node,
     Program,
     ProjectText,
+    ProjectVector,
     Quantization,
     Softmax,
     Standardize,
     SumPool,
     Window,
 )
+from understudy.projections.dense import DenseProjection
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (ProjectText, Image, Standardize, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+    for cls in (
+        ProjectText,
+        ProjectVector,
+        Image,
+        Standardize,
+        Linear,
+        Conv,
+        DepthwiseConv,
+        Window,
+        MaxPool,
+        SumPool,
+        Concat,
+        Softmax,
+    )
 }
 _TUPLES = ("inputs", "shape", "padding")
 
@@ -45,7 +60,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection):
+            elif isinstance(value, TextProjection | DenseProjection):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -79,7 +94,9 @@ def _loads(content: bytes) -> Program:
 
 def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Node:
     values = {key: value for key, value in entry.items() if key != "op"}
-    if "projection" in values:
+    if entry["op"] == "ProjectVector":
+        values["projection"] = DenseProjection(**values["projection"])
+    elif "projection" in values:
         raw = values["projection"]
         groups = tuple(FeatureGroup(**group) for group in raw["groups"])
         values["projection"] = TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})

@@ -28,11 +28,13 @@ from understudy.program.ops import (
     MaxPool,
     Program,
     ProjectText,
+    ProjectVector,
     Softmax,
     Standardize,
     SumPool,
     Window,
 )
+from understudy.projections.dense_torch import DenseProjectionLayer
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,8 @@ class Executor(nn.Module):
             match node:
                 case ProjectText() | Image() | Standardize():
                     values[node.output] = features
+                case ProjectVector():
+                    values[node.output] = _bits(node, values[node.input])
                 case Linear() | Conv() | DepthwiseConv():
                     values[node.output] = self._layer(node, values[node.input])
                 case Window():
@@ -240,6 +244,11 @@ class Executor(nn.Module):
                 activations={k: float(v.detach().abs()) + 1e-9 for k, v in self.activation_scale.items()},
             )
         return Program(nodes), scheme
+
+
+def _bits(node: ProjectVector, x: Tensor) -> Tensor:
+    """Return the bits of ``x`` ``[batch, n]`` as 0 and 1; nothing before them learns."""
+    return DenseProjectionLayer(node.projection)(x)  # type: ignore[no-any-return]
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from understudy.projections.dense import DenseProjection, coefficients
 from understudy.projections.text import TextProjection
 
 Shape = tuple[int, ...]
@@ -87,6 +88,29 @@ class Standardize:
     def output_shape(self) -> Shape:
         """``(d,)`` or ``(T, 1, C)``."""
         return self.shape if len(self.shape) == 1 else (self.shape[0], 1, self.shape[1])
+
+
+@dataclass(frozen=True)
+class ProjectVector:
+    """``[n] -> [T * d]`` bits 0 and 1 by fixed hyperplanes; spec/projection.md 3. In float programs only.
+
+    An integer program has the ``Linear`` in its place that ``as_linear`` gives, so that nothing behind it knows projections.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(float(np.float32(1 / 255)), -128)
+    input: str
+    output: str
+    projection: DenseProjection
+
+    def as_linear(self, source: Quantization) -> Linear:
+        """Return the layer with relu that saturates at 1 for every positive sum, and at 0 for all others.
+
+        Its weights are -1 and 1; its scale makes 255 steps of the least sum. ``source`` is the input's quantization, around 0.
+        """
+        assert source.zero_point == 0
+        scale = np.float32(255 * self.quantization.scale / source.scale)
+        weight = coefficients(self.projection)
+        return Linear(self.input, self.output, weight, None, True, 4, False, np.full(1, scale, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +231,7 @@ Source = ProjectText | Image | Standardize
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
-Node = Source | Layer | Window | MaxPool | SumPool | Concat | Softmax
+Node = Source | ProjectVector | Layer | Window | MaxPool | SumPool | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,6 +320,8 @@ def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             return node.shape
         case Standardize():
             return node.output_shape
+        case ProjectVector():
+            return (node.projection.features,)
         case Linear():
             *lead, width = shapes[node.input]
             if width != node.weight.shape[1]:

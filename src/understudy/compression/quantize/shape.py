@@ -14,6 +14,7 @@ from understudy.program.ops import (
     Linear,
     Node,
     Program,
+    ProjectVector,
     Quantization,
     Softmax,
     Standardize,
@@ -28,12 +29,15 @@ def quantized_shape(program: Program) -> Program:
     rng = np.random.default_rng(0)
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
     quantization = {node.output: Quantization(0.05, -128) for node in program.nodes if not isinstance(node, Softmax)}
+    quantization |= {node.output: node.quantization for node in program.nodes if isinstance(node, ProjectVector)}
     quantization[program.source.output] = program.source.quantization
     quantization[program.logits] = Quantization(next(scale), 3)
     return Program(tuple(_random(node, rng) for node in program.nodes), quantization)
 
 
 def _random(node: Node, rng: np.random.Generator) -> Node:
+    if isinstance(node, ProjectVector):
+        return node.as_linear(Standardize.quantization)
     if isinstance(node, Standardize):
         offset, multiplier = rng.uniform(1, 2, (2, len(node.offset))).astype(np.float32)
         return replace(node, offset=offset, multiplier=multiplier)
