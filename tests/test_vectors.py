@@ -237,7 +237,7 @@ def test_teachers_in_code_and_saved_logits(vectors: Path) -> None:
             ("evaluate", "out/6KB", "cancer.npz", "--text", "a"),
             "columns are of tables: received text='a', label=None for vectors",
         ),
-        (("compress", "cancer.npz", "--budget", "6KB", "--student", "sgnn"), "a student for vectors is one of mlp, projection_net"),
+        (("compress", "cancer.npz", "--budget", "6KB", "--student", "sgnn"), "is one of mlp, projection_net: received"),
         (("compress", "cancer.npz", "--budget", "6KB", "--kind", "image"), "images are [images, H, W]"),
         (("compress", "cancer.npz", "--budget", "6KB", "--kind", "sound"), "received data.kind='sound'"),
         (

@@ -66,7 +66,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, projection_net, sgnn, projection_sequence; for images and windows separable_cnn; for vectors mlp, projection_net.",
+            help="auto, projection_net, sgnn, projection_sequence; images and windows: separable_cnn; vectors: mlp or "
+            "projection_net.",
         ),
     ] = None,
     format_names: Annotated[
