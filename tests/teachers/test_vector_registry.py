@@ -78,3 +78,18 @@ def test_a_model_that_gives_probabilities_is_read_as_their_logarithms() -> None:
     teacher = loaded(module)
     np.testing.assert_allclose(np.exp(teacher.logits(WINDOWS)), np.maximum(expected, 1e-9), rtol=1e-4)
     assert "output probabilities" in teacher.describe()
+
+
+@pytest.mark.parametrize(("name", "accuracy"), [("kws_ref_model_float32.tflite", 0.900), ("kws_ref_model.tflite", 0.902)])
+def test_the_keyword_models_reach_their_published_accuracy(name: str, accuracy: float, shared_data: Path) -> None:
+    """MLPerf Tiny's, float and int8, on float MFCC windows of 49 steps and 10 channels."""
+    with np.load(shared_data / "mlperf_tiny_kws01" / "kws01.npz") as archive:
+        windows, labels = (archive["x"].astype(np.float32) - 83) * np.float32(0.58470), archive["y"]
+    teacher = load_vector_teacher(
+        shared_data.parent / "models" / "mlperf_tiny" / name,
+        class_names=tuple(map(str, range(12))),
+        vectors=windows,
+        numbered=True,
+        training_vectors=lambda: windows,
+    )
+    assert (teacher.logits(windows).argmax(axis=1) == labels).mean() == pytest.approx(accuracy, abs=0.002)

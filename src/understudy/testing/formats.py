@@ -97,7 +97,7 @@ VECTOR_CASES = (
     Case("vector-long", vector_program(inputs=300, width=40, classes=3, seed=1)),
     Case("window-channel", window_program()),
     Case("window-4-tensor", window_program(bits=4, per_channel=False, shape=(49, 10))),
-    Case("window-one-channel", window_program(shape=(64, 1), kernel=3, classes=2)),
+    Case("window-one-channel", window_program(shape=(64, 1), kernel=3, classes=3)),
 )
 CASES = (*TEXT_CASES, *IMAGE_CASES, *VECTOR_CASES)
 """Programs that together have every node, both widths of weights and both kinds of scales."""
