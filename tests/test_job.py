@@ -276,6 +276,7 @@ LEFT_OUT: dict[str, object] = {
     "out_of_scope": "x.csv",
     "text": "t",
     "label": "l",
+    "kind": "image",
     "skip_bad": True,
     "data.validation_fraction": 0.2,
     "data.test_fraction": 0.2,
@@ -317,7 +318,7 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
         "teacher.source": "teacher",
         **{
             f"data.{name}": name
-            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "kind", "skip_bad")
         },
     }
     every_key = {

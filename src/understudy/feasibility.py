@@ -18,15 +18,16 @@ from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
 from understudy.job import Job
-from understudy.program.cost import macs
+from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
 from understudy.search.space import MACS, RAM, Budget, SizeOf, binding_limit, smallest
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
 from understudy.units import format_bytes
 
+DEFAULT_STUDENT: StudentName = "projection_sequence"
 STUDENTS: dict[str, tuple[StudentName, ...]] = {
-    "texts": ("projection_sequence", "sgnn", "projection_net"),
+    "texts": (DEFAULT_STUDENT, "sgnn", "projection_net"),
     "images": ("separable_cnn",),
     "vectors": ("mlp", "projection_net"),
     "windows": ("separable_cnn",),
@@ -123,7 +124,7 @@ def _working_bytes(program: Program) -> int:
     from understudy.export.c import CExporter
 
     static_bytes = CExporter().ram_bytes(program)
-    return working_bytes(static_bytes, input_bytes=program.input_bytes, classes=program.classes)
+    return working_bytes(static_bytes, input_bytes=input_bytes(program), classes=program.classes)
 
 
 def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from understudy.export.c import CExporter
 from understudy.program import archive
+from understudy.program.cost import input_bytes
 from understudy.program.interpreter import standardize, tensors
 from understudy.program.ops import Program, Standardize
 from understudy.testing.vector_programs import measurements, seen_program, window_program
@@ -52,7 +53,7 @@ def test_programs_are_read_back() -> None:
     again = archive.loads(content)
     assert archive.dumps(again) == content
     assert again.source.input_shape == (29, 3)
-    assert program.input_bytes == 4 * 29 * 3
+    assert input_bytes(program) == 4 * 29 * 3
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,9 @@ from understudy.export.protocol import Float32Array
 
 UInt32Array = npt.NDArray[np.uint32]
 INPUTS, ANSWERS = "inputs.bin", "answers.bin"
+_COUNTS = {"text-classification": "MAX_BYTES", "image-classification": "PIXELS", "vector-classification": "VALUES"}
+"""Task to the end of the constant that says how much a model reads."""
+
 LIMIT_SECONDS = 1800
 """An emulated run that takes longer hangs."""
 
@@ -61,15 +64,13 @@ def model_flags(bundle: Bundle) -> list[str]:
     """Return the compiler's flags that tell ``bench.c`` which model it runs."""
     identifier = c_identifier(bundle.manifest.name)
     upper = identifier.upper()
-    task = bundle.manifest.task.removesuffix("-classification")
-    size = {"text": "MAX_BYTES", "image": "PIXELS", "vector": "VALUES"}[task]
     return [
         "-I",
         str(bundle.folder.resolve()),
         f"-DMODEL_PREDICT=us_{identifier}_predict",
         f"-DMODEL_CLASSES=US_{upper}_CLASSES",
-        f"-DMODEL_VALUE={'float' if size == 'VALUES' else 'uint8_t'}",
-        f"-DMODEL_INPUT_VALUES=US_{upper}_{size}",
+        f"-DMODEL_INPUT={'uint8_t' if bundle.manifest.input_shape is None else 'float'}",
+        f"-DMODEL_INPUT_COUNT=US_{upper}_{_COUNTS[bundle.manifest.task]}",
     ]
 
 

@@ -59,7 +59,7 @@ class ArduinoSession:
             content = input_bytes(row)
             if inputs.dtype == np.int32:  # a text, which zeros fill up
                 content = content.rstrip(b"\0")
-            self._classify(content, row.size if inputs.dtype == np.float32 else len(content), out.ctypes.data)
+            self._classify(content, len(content) // (1 if inputs.dtype == np.int32 else inputs.itemsize), out.ctypes.data)
         return scores
 
 

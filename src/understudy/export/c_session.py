@@ -23,8 +23,8 @@ Float64Array = npt.NDArray[np.float64]
 
 COMPILE_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC")
 
-_READS = ("bytes", "pixels", "values")
-"""What ``driver_reads`` answers, by number."""
+_READS = {"bytes": np.uint8, "pixels": np.uint8, "values": np.float32}
+"""What ``driver_reads`` answers, by number, and its type."""
 
 # the batch loop stands in C, so that a measured time holds no Python
 _DRIVER = """\
@@ -99,7 +99,7 @@ class CSession:
         self._library = library
         self._classes = int(library.driver_classes())
         self._input_values = int(library.driver_input_values())
-        self._reads = _READS[library.driver_reads()]
+        self._reads = tuple(_READS)[library.driver_reads()]
 
     def _values(self, inputs: Inputs) -> Inputs:
         """Return ``inputs`` as what the C function reads, uint8 or float32 ``[batch, values]``."""
@@ -108,10 +108,10 @@ class CSession:
             if inputs.ndim != 2 or inputs.shape[1] != count:
                 raise ValueError(f"bytes are int32 [batch, {count}]: received shape={inputs.shape}")
             return np.ascontiguousarray(inputs, np.uint8)
-        wanted = np.uint8 if self._reads == "pixels" else np.float32
+        wanted = np.dtype(_READS[self._reads])
         if math.prod(inputs.shape[1:]) != count or inputs.dtype != wanted:
-            what = "an image is uint8" if self._reads == "pixels" else "a vector is float32"
-            raise ValueError(f"{what}, {count} {self._reads}: received {inputs.dtype}, shape={inputs.shape}")
+            what = "an image" if self._reads == "pixels" else "a vector"
+            raise ValueError(f"{what} is {wanted}, {count} {self._reads}: received {inputs.dtype}, shape={inputs.shape}")
         return inputs.copy().reshape(len(inputs), count)
 
     def _run(self, inputs: Inputs) -> tuple[Float32Array, Int8Array, npt.NDArray[np.intc]]:

@@ -18,8 +18,8 @@ Float32Array = npt.NDArray[np.float32]
 
 
 def input_bytes(inputs: Inputs) -> bytes:
-    """Return ``inputs`` one after the other as another process reads them: numbers as float32, all else a byte for each."""
-    return inputs.tobytes() if inputs.dtype == np.float32 else inputs.astype(np.uint8).tobytes()
+    """Return ``inputs`` one after the other as another process reads them: of texts a byte for each, else as they are."""
+    return (inputs.astype(np.uint8) if inputs.dtype == np.int32 else inputs).tobytes()
 
 
 class Session(Protocol):

@@ -76,7 +76,7 @@ class PythonSession:
     def _run(self, inputs: Inputs, repeats: int) -> bytes:
         # isolated: neither the folder nor the environment puts modules in front; no __pycache__ in the bundle; one thread
         command = [sys.executable, "-I", "-B", "-c", _DRIVER, str(self._path.resolve())]
-        length = math.prod(inputs.shape[1:]) * (4 if inputs.dtype == np.float32 else 1)
+        length = math.prod(inputs.shape[1:]) * (1 if inputs.dtype == np.int32 else inputs.itemsize)
         result = subprocess.run(
             [*command, str(length), str(repeats), inputs.dtype.name],
             input=input_bytes(inputs),

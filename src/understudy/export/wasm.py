@@ -17,10 +17,11 @@ from pathlib import Path
 
 from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter
+from understudy.export.c_input import c_input
 from understudy.export.c_source import c_identifier
 from understudy.export.wasm_loader import LOADER, wasm_loader
 from understudy.export.wasm_session import WasmSession
-from understudy.program.ops import Program, ProjectText, Standardize
+from understudy.program.ops import Program, ProjectText
 
 COMPILER = "clang"
 # bytes count more than microseconds here: the vector instructions would halve the time and add a tenth to the file
@@ -82,7 +83,7 @@ def _compiled(program: Program, name: str) -> bytes:
         source = _SOURCE.format(
             identifier=identifier,
             upper=identifier.upper(),
-            kind="float" if isinstance(program.source, Standardize) else "uint8_t",
+            kind=c_input(program).kind,
             input_values=math.prod(program.source.input_shape),
         )
         (folder / "module.c").write_text(source, encoding="utf-8")

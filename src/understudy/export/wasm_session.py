@@ -87,7 +87,7 @@ class WasmSession:
         return np.frombuffer(self._run(inputs, repeats), np.float64).reshape(repeats, len(inputs))
 
     def _run(self, inputs: Inputs, repeats: int) -> bytes:
-        length = math.prod(inputs.shape[1:]) * (4 if inputs.dtype == np.float32 else 1)
+        length = math.prod(inputs.shape[1:]) * (1 if inputs.dtype == np.int32 else inputs.itemsize)
         arguments = (str(self._folder.resolve()), str(length), str(repeats), inputs.dtype.name)
         result = subprocess.run(
             ["node", "--input-type=module", "--eval", _DRIVER, "--", *arguments],

@@ -6,7 +6,6 @@ A *float* program holds float32 weights and no quantization. An *integer* progra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -259,11 +258,6 @@ class Program:
         first = self.nodes[0]
         assert isinstance(first, ProjectText)
         return first.projection
-
-    @property
-    def input_bytes(self) -> int:
-        """Bytes of one input as a device holds it: four for a number, one for anything else."""
-        return math.prod(self.source.input_shape) * (4 if isinstance(self.source, Standardize) else 1)
 
     @property
     def logits(self) -> str:
