@@ -39,6 +39,7 @@ from understudy.measurements import (
     Text,
     Trial,
 )
+from understudy.quantization_measurements import QuantizationRecord
 from understudy.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ __all__ = [
     "Measurement",
     "Member",
     "OutOfScope",
+    "QuantizationRecord",
     "Sibling",
     "Split",
     "Teacher",
@@ -125,6 +127,8 @@ class Member(Record):
     """The most confused pairs, most frequent first."""
     out_of_scope: OutOfScope | None = None
     """When to answer "none of these"."""
+    quantization: QuantizationRecord | None = None
+    """What rounding to integers cost, and what was tried against it; null in older records."""
     measurements: tuple[Measurement, ...] = ()
     """What ``understudy bench`` found on devices."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -36,12 +36,14 @@ class Budgets:
         reachable: those that some student fits; devices with the same limits share one.
         infeasible: the others, each with the smallest reachable size and what binds.
         profiles: the devices that were asked for.
-        size_of: recipe to bytes of each format, of RAM where a device limits it, and to multiply-accumulates.
+        sizes_of: integer program to bytes of each format, of RAM where a device limits it, and to multiply-accumulates.
+        size_of: the same of a recipe's student.
     """
 
     reachable: tuple[Budget, ...]
     infeasible: tuple[Infeasible, ...]
     profiles: tuple[DeviceProfile, ...]
+    sizes_of: Callable[[Program], dict[str, int]]
     size_of: SizeOf
 
 
@@ -59,12 +61,14 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
     counts_ram = any(RAM in budget.limits for budget in budgets)
 
-    @cache
-    def size_of(recipe: Recipe) -> dict[str, int]:
-        program = quantized_shape(build_student(recipe, classes=classes, seed=0))
+    def sizes_of(program: Program) -> dict[str, int]:
         tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
         sizes = {name: sum(count for _, count in table) for name, table in tables.items()}
         return {**sizes, **({RAM: _working_bytes(program)} if counts_ram else {}), MACS: macs(program)}
+
+    @cache
+    def size_of(recipe: Recipe) -> dict[str, int]:
+        return sizes_of(quantized_shape(build_student(recipe, classes=classes, seed=0)))
 
     program = quantized_shape(build_student(smallest(base), classes=classes, seed=0))
     for profile in profiles:
@@ -86,7 +90,7 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
         )
     if not reachable:
         raise BudgetError(_unreachable(job, infeasible))
-    return Budgets(tuple(reachable), tuple(infeasible), profiles, size_of)
+    return Budgets(tuple(reachable), tuple(infeasible), profiles, sizes_of, size_of)
 
 
 def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:

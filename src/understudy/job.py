@@ -17,13 +17,14 @@ from pydantic_core import PydanticCustomError
 from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
 from understudy.job_errors import explain
-from understudy.settings import DataSettings, LossWeights, Settings, TeacherSettings, TrainingSettings
+from understudy.settings import DataSettings, LossWeights, QuantizationSettings, Settings, TeacherSettings, TrainingSettings
 from understudy.units import parse_bytes, parse_macs, parse_seconds
 
 __all__ = [
     "DataSettings",
     "Job",
     "LossWeights",
+    "QuantizationSettings",
     "TeacherSettings",
     "TrainingSettings",
     "job_from_arguments",
@@ -41,6 +42,8 @@ _ARGUMENTS = {
         for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
     },
     "teacher": "teacher.source",
+    "quantization": "quantization.mode",
+    "max_quantization_drop": "quantization.max_drop",
 }
 _FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")
 
@@ -131,6 +134,9 @@ class Job(Settings):
     data: DataSettings = Field(description="Files, columns and splits.")
     teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="The big model that the student learns from.")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="How teacher and student are trained.")
+    quantization: QuantizationSettings = Field(
+        default_factory=QuantizationSettings, description="How students become integers, and what that may cost."
+    )
 
     @field_validator("budgets")
     @classmethod
@@ -219,12 +225,14 @@ class Job(Settings):
         """Return the sha256 of the settings that decide what one trial of the search gives.
 
         Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
-        how long to search, and on how many threads. A teacher's file counts by its name, so that a job may move to another
-        folder. Equal digests and equal data mean that finished trials can be taken over.
+        how long to search, on how many threads, and what quantization may cost: its cures have trainings of their own. A
+        teacher's file counts by its name, so that a job may move to another folder. Equal digests and equal data mean that
+        finished trials can be taken over.
         """
         settings = self.model_dump(mode="json")
         for key in ("data", "time", "trials", "max_drop", "threads"):
             del settings[key]
+        del settings["quantization"]["max_drop"]
         if self.teacher.kind == "file":
             settings["teacher"]["source"] = Path(self.teacher.source).name
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
+from understudy.compression.quantize.plan import QuantizationPlan
+from understudy.compression.quantize.ranges import Ranges
+from understudy.cures import cured
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
 from understudy.delivery import Order, deliver
@@ -25,7 +28,7 @@ from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
-from understudy.selection import Plan, Searches
+from understudy.selection import Plan, Searches, Selection
 from understudy.teachers.protocol import Teacher
 from understudy.teachers.trained import TrainedTeacher
 from understudy.teaching import Teaching, assess, bring_teacher, train_teacher, worker_count, write_lesson
@@ -113,11 +116,23 @@ def _run(
 
     plan = _plan(job, dataset, teaching, brought, held_out=store.held_out, budgets=len(budgets.reachable))
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
+    treated: dict[str, Selection] = {}
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
             searches.run(job, workers, wanted=_wanted_accuracy(job, teaching), folder=folder, progress=progress)
             searches.refit(workers, progress=progress)
+            for selection in searches.selections():
+                treated[selection.budget] = cured(
+                    selection,
+                    plan,
+                    budget=searches.budgets[selection.budget],
+                    max_drop=job.quantization.max_drop,
+                    sizes_of=budgets.sizes_of,
+                    dataset=dataset,
+                    workers=workers,
+                    progress=progress,
+                )
         except KeyboardInterrupt:
             if not searches.selections():
                 raise
@@ -125,11 +140,11 @@ def _run(
             progress.note("stopped early: delivering the best so far; run the same command again to go on")
 
     out = folder.path
-    for line in _drops(job, teaching, searches):
+    selections = [treated.get(selection.budget, selection) for selection in searches.selections()]
+    for line in _drops(job, teaching, selections):
         progress.note(line)
-    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed)
+    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed, job.quantization.max_drop)
     formats = {budget.name: budget.formats for budget in budgets.reachable}
-    selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
     members = []
     for selection in selections:
@@ -182,6 +197,9 @@ def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] 
         seed=job.seed,
         epochs=settings.epochs,
         budgets=budgets,
+        quantization=QuantizationPlan(
+            job.quantization.mode, Ranges(job.quantization.weight_range, job.quantization.activation_range)
+        ),
     )
 
 
@@ -192,7 +210,7 @@ def _wanted_accuracy(job: Job, teaching: Teaching) -> float | None:
     return teaching.validation_accuracy - job.max_drop
 
 
-def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
+def _drops(job: Job, teaching: Teaching, selections: Sequence[Selection]) -> list[str]:
     """Return a line for each budget whose student stayed further below the teacher than ``--max-drop`` allows."""
     wanted = _wanted_accuracy(job, teaching)
     if wanted is None:
@@ -200,7 +218,7 @@ def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
     return [
         f"budget {s.budget} loses more than max_drop={job.max_drop} against the teacher on validation "
         f"({s.chosen[1].validation_accuracy:.1%}, wanted {wanted:.1%}); give the search more trials or time, or a larger budget"
-        for s in searches.selections()
+        for s in selections
         if s.chosen[1].validation_accuracy < wanted
     ]
 

@@ -80,6 +80,14 @@ def compress(
     max_macs: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Most multiply-accumulates of one prediction, as 10M.")
     ] = None,
+    qat: Annotated[
+        bool | None,
+        typer.Option("--qat/--ptq", help="Train with rounded weights at the end, or round after training. Default: --qat."),
+    ] = None,
+    max_quantization_drop: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="Loss of accuracy against the float student that starts the cures, as 0.01."),
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
@@ -108,6 +116,8 @@ def compress(
         seed=seed,
         max_drop=max_drop,
         max_macs=max_macs,
+        quantization=None if qat is None else "qat" if qat else "ptq",
+        max_quantization_drop=max_quantization_drop,
     )
     folder = out or Path("runs") / job.name
     if dry_run:
