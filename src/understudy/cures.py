@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from understudy.compression.quantize.equalize import equalizable
-from understudy.compression.quantize.noise import LayerNoise, layer_noise
+from understudy.compression.quantize.noise import layer_noise
 from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.program.ops import Program
@@ -32,11 +32,12 @@ SizesOf = Callable[[Program], Mapping[str, int]]
 """Integer program to bytes of each format, and to the other limits of a budget."""
 
 
-def noise_of(result: TaskResult, dataset: Dataset) -> tuple[LayerNoise, ...]:
+def noise_of(result: TaskResult, dataset: Dataset) -> tuple[LayerNoiseRecord, ...]:
     """Return the noise of every layer of ``result`` on validation inputs."""
     inputs = dataset.validation.inputs(result.program)
     rows = np.unique(np.linspace(0, len(inputs) - 1, min(NOISE_EXAMPLES, len(inputs))).astype(np.int64))
-    return layer_noise(result.float_program, result.program, inputs[rows])
+    found = layer_noise(result.float_program, result.program, inputs[rows])
+    return tuple(LayerNoiseRecord(**asdict(noise)) for noise in found)
 
 
 def quantization_record(selection: Selection, dataset: Dataset, *, max_drop: float) -> QuantizationRecord:
@@ -51,16 +52,8 @@ def quantization_record(selection: Selection, dataset: Dataset, *, max_drop: flo
         float_accuracy=first.float_accuracy,
         first_accuracy=first.validation_accuracy,
         accuracy=chosen.validation_accuracy,
-        layers=tuple(
-            LayerNoiseRecord(
-                layer=noise.layer,
-                bits=noise.bits,
-                per_channel=noise.per_channel,
-                output_db=noise.output_db,
-                alone_db=noise.alone_db,
-            )
-            for noise in noise_of(selection.student, dataset)
-        ),
+        layers=noise_of(selection.student, dataset),
+        first_layers=noise_of(first, dataset) if selection.cures else (),
         cures=selection.cures,
     )
 
@@ -98,7 +91,7 @@ def cured(
     treatment.run(dataset)
     if not treatment.cures:
         return selection
-    found = replace(selection, cures=tuple(treatment.cures), uncured=chosen)
+    found = replace(selection, cures=tuple(treatment.cures), uncured=chosen, decided=selection.delivers_twin)
     if treatment.quantization == task.quantization:
         return found
     return _applied(found, plan, treatment.quantization, sizes_of=sizes_of, budget=budget, workers=workers, progress=progress)
@@ -154,7 +147,7 @@ class _Treatment:
             self._try(f"8 bits for {layer.layer}", partial(_with_eight_bits, layer.layer))
 
     def _is_enough(self) -> bool:
-        return self.found.validation_accuracy >= self.wanted
+        return self.found.validation_accuracy >= self.wanted - 1e-9
 
     def _try(self, name: str, change: Callable[[QuantizationPlan], QuantizationPlan]) -> None:
         if self._is_enough():

@@ -58,6 +58,8 @@ class QuantizationRecord(Record):
     """The same after the cures that were kept."""
     layers: tuple[LayerNoise, ...] = ()
     """Every layer with weights, of the delivered program, on validation inputs."""
+    first_layers: tuple[LayerNoise, ...] = ()
+    """The same before any cure, of the program that validation chose; empty where none was tried."""
     cures: tuple[Cure, ...] = ()
     """What was tried, in turn; empty where the loss was accepted at once."""
 
@@ -69,4 +71,4 @@ class QuantizationRecord(Record):
     @property
     def is_exceeded(self) -> bool:
         """Whether more is lost than was accepted."""
-        return self.drop > self.max_drop
+        return self.drop > self.max_drop + 1e-9

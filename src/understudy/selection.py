@@ -64,6 +64,7 @@ class Selection:
         quantization: how its students were quantized.
         cures: what was tried because that cost too much; the trainings above are then those with what was kept.
         uncured: the training that was chosen before any cure.
+        decided: whether the twin is delivered, where that was decided before the cures.
     """
 
     budget: str
@@ -75,6 +76,7 @@ class Selection:
     quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
     cures: tuple[Cure, ...] = ()
     uncured: TaskResult | None = None
+    decided: bool | None = None
 
     @property
     def best(self) -> Tried:
@@ -91,6 +93,8 @@ class Selection:
     def delivers_twin(self) -> bool:
         """Whether the best twin is delivered in place of the best student."""
         twin = self.best_twin
+        if self.decided is not None:
+            return self.decided
         if not self.teacher_is_optional or twin is None or twin.twin is None:
             return False
         return twin.twin.validation_accuracy > self.best.validation_accuracy

@@ -153,6 +153,7 @@ def _print_family(family: Family, folder: Path) -> None:
             typer.echo(
                 f"{member.budget}: the twin is delivered, which is better on validation than the student with the teacher"
             )
+    _print_quantization(family)
     teacher = family.teacher
     if teacher is None:
         typer.echo("teacher: none")
@@ -166,6 +167,20 @@ def _print_family(family: Family, folder: Path) -> None:
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
+
+
+def _print_quantization(family: Family) -> None:
+    """Print what quantization cost where that was too much, and what was done about it."""
+    for member in family.members:
+        cost = member.quantization
+        if cost is None or not (cost.cures or cost.is_exceeded):
+            continue
+        tried = ", ".join(f"{cure.name} {as_percent(cure.validation_accuracy)} ({cure.state})" for cure in cost.cures)
+        typer.echo(
+            f"{member.budget}: quantization cost {as_points(cost.float_accuracy - cost.first_accuracy)} points on validation, "
+            f"{as_percent(cost.float_accuracy)} in float; tried: {tried or 'nothing'}; now {as_percent(cost.accuracy)}"
+            + (f", past max_quantization_drop={cost.max_drop:g}" if cost.is_exceeded else "")
+        )
 
 
 def _print_devices(family: Family) -> None:
