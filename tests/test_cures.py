@@ -30,9 +30,17 @@ from understudy.training.task import TaskResult, TrainingTask
 RECIPE = Recipe(student="separable_cnn", features=0, width=4, hidden=8, weight_bits=4, image_shape=(8, 8, 1))
 CANDIDATE = Candidate(RECIPE, dropout=0.0, learning_rate=3e-3)
 FLOAT = build_student(RECIPE, classes=3, seed=1)
-DATASET: Any = SimpleNamespace(
-    validation=SimpleNamespace(inputs=lambda _: np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype(np.uint8))
-)
+
+
+class FakeExamples:
+    def __len__(self) -> int:
+        return 200
+
+    def inputs(self, _: Program) -> np.ndarray:
+        return np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1)).astype(np.uint8)
+
+
+DATASET: Any = SimpleNamespace(validation=FakeExamples())
 LAYERS = {layer.output for layer in FLOAT.layers if layer.bits == 4}
 
 
@@ -115,6 +123,12 @@ def test_a_small_loss_is_left_alone() -> None:
     record = quantization_record(selection, DATASET, max_drop=0.01)
     assert (record.cures, record.first_layers, record.is_exceeded) == ((), (), False)
     assert [layer.layer for layer in record.layers] == [layer.output for layer in FLOAT.layers]
+
+
+def test_one_example_is_no_loss() -> None:
+    workers = FakeWorkers({})
+    assert treat(workers, found(0.895), plan(), max_drop=0.0).cures == ()
+    assert treat(workers, found(0.89), plan(), max_drop=0.0).cures != ()
 
 
 def test_cures_come_in_turn_on_top_of_each_other_until_it_is_enough() -> None:

@@ -292,6 +292,7 @@ COVERED: dict[str, object] = {
     "max_bytes": 64,
     "max_words": 8,
     "max_macs": "10M",
+    "max_latency": "2ms",
     "weight_bits": 4,
     "teacher": "none",
     "teacher.minimum_gain": 0.0,

@@ -40,6 +40,11 @@ def noise_of(result: TaskResult, dataset: Dataset) -> tuple[LayerNoiseRecord, ..
     return tuple(LayerNoiseRecord(**asdict(noise)) for noise in found)
 
 
+def accepted_drop(max_drop: float, dataset: Dataset) -> float:
+    """Return the loss of validation accuracy that starts no cure: ``max_drop``, and one example in any case."""
+    return max(max_drop, 1 / len(dataset.validation))
+
+
 def quantization_record(selection: Selection, dataset: Dataset, *, max_drop: float) -> QuantizationRecord:
     """Return what rounding to integers cost the student that ``selection`` delivers."""
     _, chosen = selection.chosen
@@ -48,7 +53,7 @@ def quantization_record(selection: Selection, dataset: Dataset, *, max_drop: flo
         mode=selection.quantization.mode,
         weight_range=selection.quantization.ranges.weights,
         activation_range=selection.quantization.ranges.activations,
-        max_drop=max_drop,
+        max_drop=accepted_drop(max_drop, dataset),
         float_accuracy=first.float_accuracy,
         first_accuracy=first.validation_accuracy,
         accuracy=chosen.validation_accuracy,
@@ -79,7 +84,7 @@ def cured(
         selection: what the search found for one budget.
         plan: what all of its trainings share.
         budget: what every cure keeps to.
-        max_drop: the largest loss of validation accuracy against the float student.
+        max_drop: the largest loss of validation accuracy against the float student; one example is no loss.
         sizes_of: integer program to what ``budget`` limits.
         dataset: has the validation examples.
         workers: train what is tried.
@@ -87,7 +92,8 @@ def cured(
     """
     tried, chosen = selection.chosen
     task = plan.task(tried.candidate, taught=plan.taught and not selection.delivers_twin)
-    treatment = _Treatment(task, budget, sizes_of, workers, progress, chosen, chosen.float_accuracy - max_drop)
+    wanted = chosen.float_accuracy - accepted_drop(max_drop, dataset)
+    treatment = _Treatment(task, budget, sizes_of, workers, progress, chosen, wanted)
     treatment.run(dataset)
     if not treatment.cures:
         return selection

@@ -18,7 +18,7 @@ from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
 from understudy.job_errors import explain
 from understudy.settings import DataSettings, LossWeights, QuantizationSettings, Settings, TeacherSettings, TrainingSettings
-from understudy.units import parse_bytes, parse_macs, parse_seconds
+from understudy.units import Latency, parse_bytes, parse_latency, parse_macs, parse_seconds
 
 __all__ = [
     "DataSettings",
@@ -116,6 +116,12 @@ class Job(Settings):
     max_macs: Typed | None = Field(
         None, description="Most multiply-accumulates of one prediction, as 10M or 500k, for every student.", examples=["10M"]
     )
+    max_latency: Typed | None = Field(
+        None,
+        description="Most time of one prediction by every file, as 2ms on this machine or 2ms@cortex-m4: estimated for every "
+        "candidate before it is trained, checked on what is delivered.",
+        examples=["2ms"],
+    )
     max_bytes: Literal["auto"] | Annotated[int, Field(ge=8, le=1024)] = Field(
         "auto", description="L, bytes of a text that are read; 'auto' cuts at most 1 % of the training texts."
     )
@@ -173,6 +179,13 @@ class Job(Settings):
             parse_macs(max_macs)
         return max_macs
 
+    @field_validator("max_latency")
+    @classmethod
+    def _latency_is_a_time(cls, max_latency: str | None) -> str | None:
+        if max_latency is not None:
+            parse_latency(max_latency)
+        return max_latency
+
     @field_validator("time")
     @classmethod
     def _time_is_a_duration(cls, time: str | None) -> str | None:
@@ -208,6 +221,11 @@ class Job(Settings):
     def most_macs(self) -> int | None:
         """``max_macs`` as a number."""
         return None if self.max_macs is None else parse_macs(self.max_macs)
+
+    @property
+    def latency(self) -> Latency | None:
+        """``max_latency`` as a time and a target."""
+        return None if self.max_latency is None else parse_latency(self.max_latency)
 
     @property
     def time_seconds(self) -> float | None:

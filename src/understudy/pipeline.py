@@ -20,10 +20,12 @@ from understudy.data.image import ImageDataset
 from understudy.delivery import Order, deliver
 from understudy.devices.choice import choose
 from understudy.errors import InputError
-from understudy.family import Family
+from understudy.family import Family, Member
 from understudy.feasibility import Budgets, base_recipe, check_budgets
+from understudy.files import write_text
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
+from understudy.latency import LatencyModel, check_latency
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
@@ -89,7 +91,9 @@ def run_job(
     dataset = load_dataset(job)
     for line in dataset.statistics.lines():
         progress.note(line)
-    budgets = check_budgets(job, dataset)
+    known = JobFolder(out).latency  # another run must search among the same candidates, whatever the clock says today
+    latency = LatencyModel.from_json(known.read_text()) if job.latency and known.is_file() else None
+    budgets = check_budgets(job, dataset, latency=latency, progress=progress)
     brought = _brought_teacher(job, dataset, teacher, progress=progress)
     identity = {
         "settings": job.digest(),
@@ -97,6 +101,8 @@ def run_job(
         "teacher": "" if brought is None else brought.digest,
     }
     with claim(out, identity) as folder:
+        if budgets.latency is not None:
+            write_text(folder.latency, budgets.latency.to_json())
         family = _run(job, dataset, budgets, brought, folder=folder, progress=progress)
         family = family.model_copy(update={"command": tuple(command)}).save(out)
         write_report(family, out)
@@ -148,7 +154,8 @@ def _run(
     progress.stage("exporting and verifying", total=len(selections))
     members = []
     for selection in selections:
-        members.append(deliver(selection, replace(order, formats=formats[selection.budget]), dataset))
+        member = deliver(selection, replace(order, formats=formats[selection.budget]), dataset)
+        members.append(_timed(member, job, budgets, dataset, folder=out))
         progress.advance()
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")
@@ -166,6 +173,14 @@ def _run(
         infeasible=budgets.infeasible,
         devices=tuple(choose(profile, members, classes=len(dataset.class_names)) for profile in budgets.profiles),
     )
+
+
+def _timed(member: Member, job: Job, budgets: Budgets, dataset: Dataset, *, folder: Path) -> Member:
+    """Return ``member`` with what its files take on the target of ``--max-latency``, where that was asked for."""
+    if job.latency is None or budgets.latency is None:
+        return member
+    measurements, checks = check_latency(folder / member.path, job.latency, budgets.latency, dataset)
+    return member.model_copy(update={"measurements": tuple(measurements), "latency_checks": tuple(checks)})
 
 
 def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] | None, *, held_out: int, budgets: int) -> Plan:

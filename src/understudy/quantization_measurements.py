@@ -49,7 +49,7 @@ class QuantizationRecord(Record):
     activation_range: str
     """Range estimator of what layers compute."""
     max_drop: Fraction
-    """Largest loss of accuracy that was accepted without a cure."""
+    """Largest loss of accuracy that was accepted without a cure: what was asked for, and at least one validation example."""
     float_accuracy: Fraction
     """Accuracy on validation of the float student, before its refit."""
     first_accuracy: Fraction

@@ -174,8 +174,8 @@ class QuantizationSettings(Settings):
         0.01,
         ge=0,
         le=1,
-        description="Largest loss of validation accuracy against the student in float (0.01 is one point); beyond it the job "
-        "tries 'qat', equalization, a scale per channel and 8 bits for the noisiest layers in turn.",
+        description="Largest loss of validation accuracy against the student in float (0.01 is one point; never less than one "
+        "example); beyond it the job tries 'qat', equalization, a scale per channel and 8 bits for noisy layers in turn.",
     )
     weight_range: Range = Field(
         "mse",

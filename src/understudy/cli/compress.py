@@ -15,7 +15,7 @@ from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_poin
 from understudy.units import format_bytes
 
 if TYPE_CHECKING:
-    from understudy.family import Family, FileRecord, Infeasible, Member
+    from understudy.family import Family, FileRecord, Infeasible, LatencyCheck, Member
     from understudy.job import Job
 
 INFEASIBLE = 3
@@ -80,6 +80,10 @@ def compress(
     max_macs: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Most multiply-accumulates of one prediction, as 10M.")
     ] = None,
+    max_latency: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Most time of one prediction by every file, as 2ms (here) or 2ms@cortex-m4."),
+    ] = None,
     qat: Annotated[
         bool | None,
         typer.Option("--qat/--ptq", help="Train with rounded weights at the end, or round after training. Default: --qat."),
@@ -116,6 +120,7 @@ def compress(
         seed=seed,
         max_drop=max_drop,
         max_macs=max_macs,
+        max_latency=max_latency,
         quantization=None if qat is None else "qat" if qat else "ptq",
         max_quantization_drop=max_quantization_drop,
     )
@@ -134,8 +139,13 @@ def compress(
         _print_family(family, folder)
     if not family.finished:
         raise typer.Exit(INTERRUPTED)
-    if family.infeasible:
+    if family.infeasible or _missed(family):
         raise typer.Exit(INFEASIBLE)
+
+
+def _missed(family: Family) -> list[tuple[Member, LatencyCheck]]:
+    """Return the files that take longer than ``--max-latency``."""
+    return [(member, check) for member in family.members for check in member.latency_checks if not check.is_met]
 
 
 def _job(path: Path, **options: Any) -> Job:
@@ -164,6 +174,14 @@ def _print_family(family: Family, folder: Path) -> None:
         typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}")
     _print_devices(family)
     _print_infeasible(family.infeasible)
+    for member, check in _missed(family):
+        about = "" if check.measured else "about "
+        typer.echo(
+            f"{member.budget} misses max_latency: its {check.format} file takes {about}{as_microseconds(check.latency_us)} on "
+            f"{check.target}, at most {as_microseconds(check.limit_us)} were asked for (estimated before training: "
+            f"{as_microseconds(check.estimated_us)})",
+            err=True,
+        )
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
@@ -220,11 +238,13 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
+    from understudy.cli.progress import open_progress
     from understudy.data.dataset import load_dataset
     from understudy.feasibility import check_budgets
 
     data = load_dataset(job)
-    budgets = check_budgets(job, data)
+    with open_progress(sys.stderr, silent=as_json) as progress:
+        budgets = check_budgets(job, data, progress=progress)
     settings = job.model_dump(mode="json")
     names = [*(budget.name for budget in budgets.reachable), "family.json", "report.html"]
     writes = [str(folder / name) for name in names]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from understudy.family import Family, Member
-from understudy.report.wording import count, percent, points, warning
+from understudy.report.wording import count, microseconds, percent, points, warning
 from understudy.units import format_bytes
 
 
@@ -44,6 +44,16 @@ def _undelivered(family: Family) -> list[Finding]:
             f"{format_bytes(missed.smallest_bytes)}.",
         )
         for missed in family.infeasible
+    ]
+    found += [
+        Finding(
+            "bad",
+            f"{member.budget}: the {check.format} file takes {'' if check.measured else 'an estimated '}"
+            f"{microseconds(check.latency_us)} on {check.target}, where at most {microseconds(check.limit_us)} were asked for.",
+        )
+        for member in family.members
+        for check in member.latency_checks
+        if not check.is_met
     ]
     if not family.finished:
         found.append(Finding("bad", "The search was stopped early; this is the best family up to then."))

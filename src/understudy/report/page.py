@@ -110,6 +110,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         points=wording.points,
         number=wording.count,
         latency=wording.latency,
+        microseconds=wording.microseconds,
         duration=wording.seconds,
         visible=wording.visible,
         warning=wording.warning,
