@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from understudy.program.executor import Executor, Scheme, quantization_groups
-from understudy.program.ops import WEIGHT_LIMIT, Layer, Program
+from understudy.program.ops import WEIGHT_LIMIT, Layer, Program, ProjectBoxes
 
 Float32Array = npt.NDArray[np.float32]
 _STEPS = 255
@@ -40,7 +40,8 @@ def calibrate(program: Program, batches: Iterable[Tensor]) -> Scheme:
     executor = Executor(program).eval()
     groups = quantization_groups(program)
     largest: dict[str, float] = {}
-    hidden = {node.output for node in program.nodes[1:]} - {program.logits, "probabilities"}
+    fixed = {program.logits, "probabilities", *(node.output for node in program.nodes if isinstance(node, ProjectBoxes))}
+    hidden = {node.output for node in program.nodes[1:]} - fixed
     with torch.no_grad():
         for batch in batches:
             for name, value in executor.trace(batch).items():

@@ -16,6 +16,7 @@ from understudy.program.ops import (
     Layer,
     Linear,
     Program,
+    ProjectBoxes,
     Quantization,
     Softmax,
 )
@@ -51,7 +52,9 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
     for node in program.nodes[1:]:
         if isinstance(node, Softmax):
             continue
-        if node.output == program.logits:
+        if isinstance(node, ProjectBoxes):
+            quantization[node.output] = node.quantization
+        elif node.output == program.logits:
             quantization[node.output] = logit_range(logits)
         else:
             quantization[node.output] = Quantization(float(np.float32(scheme.activations[groups[node.output]])), -128)
