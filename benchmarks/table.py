@@ -33,6 +33,7 @@ AUROC_TARGET = 0.90
 BUSY_LOAD = 1.5
 """A load average above which times are marked: the measurement itself makes 1."""
 NONE = "–"
+PROJECTION_FORMATS = ("onnx", "litert", "c", "python")
 _SECTION = re.compile(r"(<!-- results: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Row = Mapping[str, Any]
@@ -117,6 +118,7 @@ class Results:
         self.search = latest(read(folder, "search.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.images = latest(read(folder, "images.jsonl"), lambda row: (_image_configuration(row), row["seed"]))
+        self.projections = latest(read(folder, "projections.jsonl"), lambda row: (_projection_configuration(row), row["seed"]))
         self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}
@@ -462,6 +464,47 @@ def images(results: Results) -> str:
     return table([*head, "plain network, float"], body)
 
 
+def _projection_configuration(row: Row) -> tuple[Any, ...]:
+    return (row["set"], row["student"], row["weights"], row["candidates"] == 0, row["steps"])
+
+
+def projections(results: Results) -> str:
+    """Return what projection students of published shapes reached, with the bytes of their files beside."""
+    body = []
+    for rows in grouped(results.projections, _projection_configuration).values():
+        row, reached = rows[0], statistics.median(row["accuracy"] for row in rows)
+        mined = f"best of {row['candidates']}" if row["candidates"] else "the first"
+        body.append(
+            [
+                row["set"],
+                row["student"],
+                row["shape"],
+                f"{row['weights']:,}",
+                mined if row["student"] == "projection_net" else "the first, of what convolutions found",
+                str(len(rows)),
+                percent(row["accuracy"] for row in rows),
+                NONE if row["published"] is None else f"{100 * row['published']:.1f}",
+                NONE if row["asked"] is None else f"{100 * row['asked']:.1f}",
+                NONE if row["asked"] is None else yes(reached >= row["asked"]),
+                *(sizes(found["files"][name]["size_bytes"] for found in rows) for name in row["files"]),
+                f"{100 * min(file['agreement'] for found in rows for file in found['files'].values()):.2f}",
+            ]
+        )
+    head = [
+        "data",
+        "student",
+        "bits and hidden",
+        "learned numbers",
+        "rows",
+        "seeds",
+        "accuracy, %",
+        "published",
+        "target",
+        "met",
+    ]
+    return table([*head, *PROJECTION_FORMATS, "least agreement, %"], body)
+
+
 def fuzz_bundle(results: Results) -> str:
     """Return how mutated bundles ended in the loader, all runs together."""
     found: dict[str, Counter[str]] = {}
@@ -487,6 +530,7 @@ def provenance(results: Results) -> str:
         "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
         "images.jsonl": (results.images, [row["command"] for row in results.images]),
+        "projections.jsonl": (results.projections, [row["command"] for row in results.projections]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
         "fuzz_bundle.jsonl": (results.fuzz_bundle, [row["command"] for row in results.fuzz_bundle]),
     }
@@ -531,6 +575,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "devices": devices,
     "raw_text": raw_text,
     "images": images,
+    "projections": projections,
     "import_time": import_time,
     "fuzz_bundle": fuzz_bundle,
     "provenance": provenance,

@@ -2,7 +2,8 @@
 
 A matrix ``[T * d, H * W * C]`` is nowhere stored or made. Sums over boxes come from a table of the sums over all that lies
 above and to the left (Crow 1984), of which each box reads four corners. The corners follow in the graph from where a box
-begins, 16 bits, and its two sides, 4 bits each where they fit: a sign takes 6 bytes or 8, so 256 signs at most 2 KB.
+begins, 16 bits where they suffice, and its two sides, 4 bits each where they fit. So a sign of an image of up to 64 x 64 pixels
+takes 6 bytes or 8, and 256 signs at most 2 KB.
 
 1. ``areas = cumsum(cumsum(pad(q - zp)))``: integers below 2**24, which float32 represents exactly.
 2. ``corners = sides @ side_steps.T + begin @ begin_steps.T``, 8 for each row; ``begin`` counts the values of ``areas``.
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError
 from understudy.projections.boxes import BoxProjection, boxes, side_limits
 
 IntegerArray = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ IntegerArray = npt.NDArray[np.int64]
 CONSTANTS = "projection constants"
 """Row of a byte table: what follows from the seed."""
 CORNER_SIGNS = np.asarray([1, -1, -1, 1, -1, 1, 1, -1])
-_MOST_AREAS = 2**15
+_SHORT = 2**15
 _NIBBLE = 15
 
 
@@ -38,6 +38,7 @@ class BoxGraph:
         begin_steps: ``[8, 2]``.
         side_steps: ``[8, 4]``: how far a corner is from the first one.
         nibbles: all sides that a row of this shape may have fit in 4 bits.
+        short: ``begin`` fits in 16 bits.
     """
 
     begin: IntegerArray
@@ -45,21 +46,12 @@ class BoxGraph:
     begin_steps: IntegerArray
     side_steps: IntegerArray
     nibbles: bool
+    short: bool
 
 
 def box_graph(projection: BoxProjection, *, channels_first: bool) -> BoxGraph:
-    """Return the integers of ``projection``'s steps for areas ``[C, H + 1, W + 1]`` or ``[H + 1, W + 1, C]``.
-
-    Raises:
-        InputError: more areas than 16 bits count.
-    """
+    """Return the integers of ``projection``'s steps for areas ``[C, H + 1, W + 1]`` or ``[H + 1, W + 1, C]``."""
     height, width, channels = projection.shape
-    count = (height + 1) * (width + 1) * channels
-    if count > _MOST_AREAS:
-        raise InputError(
-            f"a projection by boxes in a graph format counts at most {_MOST_AREAS} sums: received {count} of an input "
-            f"{projection.shape}; choose smaller images, or the formats c, python, wasm and arduino"
-        )
     down, right, aside = (width + 1, 1, (height + 1) * (width + 1)) if channels_first else ((width + 1) * channels, channels, 1)
     found = boxes(projection)
     corner = np.zeros((2, 4, 4), np.int64)
@@ -72,4 +64,5 @@ def box_graph(projection: BoxProjection, *, channels_first: bool) -> BoxGraph:
         begin_steps=np.repeat(np.eye(2, dtype=np.int64), 4, axis=0),
         side_steps=corner.reshape(8, 4),
         nibbles=max(side_limits(height)[1], side_limits(width)[1]) <= _NIBBLE,
+        short=(height + 1) * (width + 1) * channels <= _SHORT,
     )

@@ -48,7 +48,8 @@ def write_box_projection(writer: FlatbufferWriter, projection: BoxProjection, x:
         sides = real("DEQUANTIZE", [stored], (rows, 4))
     else:
         sides = real("CAST", [writer.tensor((rows, 4), INT8, data=graph.sides.astype(np.int8))], (rows, 4))
-    begin = real("CAST", [writer.tensor((rows, 2), INT16, data=graph.begin.astype(np.int16))], (rows, 2))
+    kind, dtype = (INT16, np.int16) if graph.short else (INT32, np.int32)
+    begin = real("CAST", [writer.tensor((rows, 2), kind, data=graph.begin.astype(dtype))], (rows, 2))
     writer.owner = ""
     steps = [product(sides, graph.side_steps, (rows, 8)), product(begin, graph.begin_steps, (rows, 8))]
     corners = writer.operator("CAST", [real("ADD", steps, (rows, 8), ("AddOptions", {}))], writer.tensor((rows, 8), INT32))

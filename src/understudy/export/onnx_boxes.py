@@ -19,7 +19,7 @@ def write_box_projection(writer: OnnxWriter, projection: BoxProjection, x: str, 
     areas = node("Reshape", [areas, writer.constant([-1], INT64)])
     writer.owner = CONSTANTS
     sides = node("Cast", [writer.constant(graph.sides[None], UINT4 if graph.nibbles else UINT8)], to=FLOAT)
-    begin = node("Cast", [writer.constant(graph.begin[None], INT16)], to=FLOAT)
+    begin = node("Cast", [writer.constant(graph.begin[None], INT16 if graph.short else INT32)], to=FLOAT)
     writer.owner = ""
     corners = node(
         "Add",

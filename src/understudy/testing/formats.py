@@ -87,6 +87,7 @@ IMAGE_CASES = (
     Case("boxes-digits", box_program(shape=(28, 28, 1), rows=(65535, 3, 7, 0, 12345) * 9, bits=4)),
     Case("boxes-large", box_program(shape=(40, 37, 2), rows=tuple(range(300)))),
     Case("boxes-behind-convolution", box_program(channels=6)),
+    Case("boxes-many-channels", box_program(shape=(16, 16, 1), channels=500, rows=tuple(range(20)))),
     Case("boxes-in-a-row", box_program(shape=(1, 16, 1), rows=tuple(range(16)))),
     Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
 )
