@@ -160,7 +160,7 @@ BAD = [
     ),
     Bad(
         'student = "sgn"\n' + BASE,
-        r"^student is 'auto', .*, 'projection_sequence' or 'separable_cnn': received student='sgn' .*; did you mean 'sgnn'\?$",
+        r"^student is 'auto', .*, 'projection_cnn' or 'separable_cnn': received student='sgn' .*; did you mean 'sgnn'\?$",
     ),
     Bad(
         'max_bytes = "aut"\n' + BASE,

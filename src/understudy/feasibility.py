@@ -24,10 +24,13 @@ from understudy.progress import Progress, SilentProgress
 from understudy.search.space import LATENCY, MACS, RAM, Budget, SizeOf, binding_limit, smallest
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
+from understudy.training.mining import CANDIDATES
 from understudy.units import Latency, format_bytes, format_microseconds
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
 IMAGE_STUDENT: StudentName = "separable_cnn"
+IMAGE_STUDENTS = (IMAGE_STUDENT, "projection_net", "projection_cnn")
+TEXT_STUDENTS = (DEFAULT_STUDENT, "projection_net", "sgnn")
 BITS: tuple[Literal[4, 8], ...] = (4, 8)
 
 
@@ -195,13 +198,16 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
         InputError: a student for the other kind of data.
     """
     images = isinstance(dataset, ImageDataset)
-    if job.student != "auto" and (job.student == IMAGE_STUDENT) != images:
+    known = IMAGE_STUDENTS if images else TEXT_STUDENTS
+    if job.student not in ("auto", *known):
         raise InputError(
-            f"{IMAGE_STUDENT} is the student for images, the others are for texts: received student={job.student!r} for "
-            f"{str(job.data.train)!r}; choose another or leave it out"
+            f"a student for {'images' if images else 'texts'} is one of {', '.join(known)}: "
+            f"received student={job.student!r} for {str(job.data.train)!r}; choose one of them or leave it out"
         )
     if isinstance(dataset, ImageDataset):
-        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, projection_seed=job.seed)
+        student = IMAGE_STUDENT if job.student == "auto" else job.student
+        candidates = CANDIDATES if student == "projection_net" else 0
+        return Recipe(student=student, image_shape=dataset.shape, projection_seed=job.seed, candidates=candidates)
     statistics = dataset.statistics
     return Recipe(
         student=DEFAULT_STUDENT if job.student == "auto" else job.student,

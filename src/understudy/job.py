@@ -32,7 +32,7 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
@@ -96,7 +96,8 @@ class Job(Settings):
     )
     student: StudentName = Field(
         "auto",
-        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images; "
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'separable_cnn', 'projection_net' or "
+        "'projection_cnn' for images; "
         "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")

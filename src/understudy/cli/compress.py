@@ -63,7 +63,11 @@ def compress(
     ] = None,
     student: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images separable_cnn."),
+        typer.Option(
+            metavar="NAME",
+            help="auto; for texts projection_sequence, projection_net, sgnn; for images "
+            "separable_cnn, projection_net, projection_cnn.",
+        ),
     ] = None,
     format_names: Annotated[
         list[str] | None,

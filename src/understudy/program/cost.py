@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from understudy.program.ops import Program, ProjectText
+from understudy.program.ops import Program, ProjectBoxes, ProjectText
 
 WORK_OF_A_VALUE, WORK_OF_AN_EXAMPLE = 43, 550_000
 """Multiply-accumulates that take as long, in training, as one value behind a layer (batch norm, quantization, gradients:
@@ -39,4 +39,5 @@ def training_work(program: Program) -> int:
     """Return what one example costs in training, in multiply-accumulates of the forward pass that take as long."""
     shapes = program.shapes()
     values = sum(math.prod(shapes[layer.output]) for layer in program.layers)
-    return macs(program) + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE
+    signs = sum(math.prod(n.projection.shape) * n.projection.features for n in program.nodes if isinstance(n, ProjectBoxes))
+    return macs(program) + signs + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE

@@ -24,8 +24,10 @@ from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
+from understudy.training.corpus import ImageCorpus
 from understudy.training.lesson_store import LessonStore
-from understudy.training.loop import Point, Trained, accuracy, train
+from understudy.training.loop import Lesson, Point, Trained, accuracy, train
+from understudy.training.mining import mined
 from understudy.training.objective import Objective
 from understudy.training.schedule import Schedule
 from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNetwork, brought_module
@@ -162,6 +164,8 @@ def run_task(
     store = LessonStore(lesson_folder)
     program = _beginning(task, result_folder)
     lesson = store.read(program.source, taught=task.taught and not task.joint, refit=task.refit)
+    if task.after is None:
+        program = _mined(program, task.recipe, lesson)
     trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
     checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
@@ -218,6 +222,14 @@ def _float_accuracy(trained: Trained) -> float:
     """Return what the student reaches without rounding: rounding in training can have cost its weights something too."""
     before = [point.validation_accuracy for point in trained.curve if not point.quantized]
     return max([trained.float_accuracy, *before[-1:]])
+
+
+def _mined(program: Program, recipe: Recipe, lesson: Lesson) -> Program:
+    """Return ``program`` with the rows of its projection chosen for the lesson, where the recipe has candidates."""
+    images = lesson.views[0]
+    if not recipe.candidates or not isinstance(images, ImageCorpus):
+        return program
+    return mined(program, images.pixels, lesson.labels, candidates=recipe.candidates)
 
 
 def _trainer(task: TrainingTask, store: LessonStore) -> Trainer:

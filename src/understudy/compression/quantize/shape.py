@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from understudy.program.ops import WEIGHT_LIMIT, Conv, DepthwiseConv, Layer, Linear, Program, Quantization, Softmax
+from understudy.program.ops import (
+    WEIGHT_LIMIT,
+    Conv,
+    DepthwiseConv,
+    Layer,
+    Linear,
+    Program,
+    ProjectBoxes,
+    Quantization,
+    Softmax,
+)
 
 
 def quantized_shape(program: Program) -> Program:
@@ -17,6 +27,7 @@ def quantized_shape(program: Program) -> Program:
     rng = np.random.default_rng(0)
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
     quantization = {node.output: Quantization(0.05, -128) for node in program.nodes if not isinstance(node, Softmax)}
+    quantization |= {node.output: node.quantization for node in program.nodes if isinstance(node, ProjectBoxes)}
     quantization[program.source.output] = program.source.quantization
     quantization[program.logits] = Quantization(next(scale), 3)
     nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
