@@ -18,7 +18,7 @@ from understudy.quantization_measurements import Cure, QuantizationRecord
 from understudy.quantization_measurements import LayerNoise as LayerNoiseRecord
 from understudy.search.space import WIDTH_STEP, Budget
 from understudy.students.recipe import Recipe
-from understudy.students.registry import build_student
+from understudy.students.registry import STUDENTS, build_student
 from understudy.training.schedule import Schedule
 from understudy.training.task import TaskResult, TrainingTask
 from understudy.training.workers import Workers, train_all
@@ -142,7 +142,12 @@ class _Room:
         return all(sizes[name] <= limit for name, limit in self.budget.limits.items())
 
     def fitting(self, task: TrainingTask, quantization: QuantizationPlan) -> TrainingTask | None:
-        """Return ``task``, with the widest recipe up to its own that ``quantization`` leaves within the budget."""
+        """Return ``task``, with the widest recipe up to its own that ``quantization`` leaves within the budget.
+
+        None where no width does, and for a network that was brought, which has no other.
+        """
+        if task.recipe.student not in STUDENTS:
+            return None
 
         def recipe(steps: int) -> Recipe:
             width = steps * WIDTH_STEP
