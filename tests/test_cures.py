@@ -64,7 +64,7 @@ def plan(mode: Any = "ptq", *, taught: bool = False, joint: bool = False) -> Pla
 
 
 def result(accuracy: float, program: Program = FLOAT) -> TaskResult:
-    return TaskResult(FLOAT, quantized_shape(program), accuracy, 0.9, np.zeros((0, 3), np.float32), (), 1.0, None)
+    return TaskResult(program, quantized_shape(program), accuracy, 0.9, np.zeros((0, 3), np.float32), (), 1.0, None)
 
 
 class FakeWorkers:
@@ -79,7 +79,8 @@ class FakeWorkers:
     def run(self, tasks: Sequence[TrainingTask], *, on_point: Any) -> list[TaskResult]:
         del on_point
         self.asked += tasks
-        return [result(self._reached(task), task.quantization.applied(FLOAT)) for task in tasks]
+        built = [build_student(task.recipe, classes=3, seed=1) for task in tasks]
+        return [result(self._reached(task), task.quantization.applied(b)) for task, b in zip(tasks, built, strict=True)]
 
     def _reached(self, task: TrainingTask) -> float:
         how = task.quantization
@@ -96,7 +97,8 @@ def treat(
     workers: FakeWorkers, selection: Selection, shared: Plan, *, max_drop: float = 0.01, largest: int = 10**6
 ) -> Selection:
     def sizes_of(program: Program) -> dict[str, int]:
-        return {"c": 1000 + 10 * sum(layer.per_channel + layer.bits for layer in program.layers)}
+        scales = sum(len(layer.weight) if layer.per_channel else 1 for layer in program.layers)
+        return {"c": scales + sum(layer.weight.size * layer.bits // 8 for layer in program.layers)}
 
     return cured(
         selection,
@@ -163,7 +165,7 @@ def test_layers_get_eight_bits_the_noisiest_first() -> None:
 
 def test_what_does_not_fit_is_not_trained() -> None:
     workers = FakeWorkers({"qat": 0.1, "per-channel": 0.3})
-    fits = 1000 + 10 * sum(layer.bits for layer in FLOAT.layers)
+    fits = len(FLOAT.layers) + sum(layer.weight.size * layer.bits // 8 for layer in FLOAT.layers)
     selection = treat(workers, found(), plan(), largest=fits)
     states = {cure.name: cure.state for cure in selection.cures}
     assert states.pop("qat") == "kept"
@@ -171,6 +173,29 @@ def test_what_does_not_fit_is_not_trained() -> None:
     assert set(states.values()) == {"too large"}
     assert all(cure.size_bytes > fits and cure.validation_accuracy is None for cure in selection.cures[2:])
     assert not any(task.quantization.per_channel for task in workers.asked)
+
+
+def test_a_narrower_student_makes_room_for_scales() -> None:
+    wide = replace(RECIPE, width=16, hidden=32)
+    tried = Tried(0, replace(CANDIDATE, recipe=wide), 1000, 0.5, 1.0, result(0.5, build_student(wide, classes=3, seed=1)), None)
+    selection = Selection("9KB", 9 * 1024, (tried,), refit=result(0.6), quantization=QuantizationPlan("ptq"))
+    workers = FakeWorkers({"per-channel": 0.45})
+    layers = tried.result.float_program.layers if tried.result else ()
+    fits = len(layers) + sum(layer.weight.size * layer.bits // 8 for layer in layers)
+    after = treat(workers, selection, plan(), largest=fits)
+    assert [(cure.name, cure.state, cure.width) for cure in after.cures] == [
+        ("qat", "no better", None),
+        ("equalization", "no better", None),
+        ("per-channel", "kept", 12),
+    ]
+    assert after.cures[-1].size_bytes <= fits
+    assert after.best.candidate.recipe == replace(wide, width=12, hidden=24)
+    assert after.best.size_bytes == after.cures[-1].size_bytes
+    assert after.student is after.refit and after.student.validation_accuracy == pytest.approx(0.95)
+    # the narrower ones learn from the beginning, then each is quantized
+    beginnings = [task for task in workers.asked if task.after is None]
+    assert [(task.recipe.width, task.refit) for task in beginnings] == [(12, False), (12, False), (12, True)]
+    assert {task.after for task in workers.asked if task.quantization.per_channel} == {task.key for task in beginnings}
 
 
 def test_refit_and_twin_get_what_helped_where_it_helps_them() -> None:

@@ -16,7 +16,9 @@ from understudy.compression.quantize.shape import quantized_shape
 from understudy.program.ops import Program
 from understudy.quantization_measurements import Cure, QuantizationRecord
 from understudy.quantization_measurements import LayerNoise as LayerNoiseRecord
-from understudy.search.space import Budget
+from understudy.search.space import WIDTH_STEP, Budget
+from understudy.students.recipe import Recipe
+from understudy.students.registry import STUDENTS, build_student
 from understudy.training.schedule import Schedule
 from understudy.training.task import TaskResult, TrainingTask
 from understudy.training.workers import Workers, train_all
@@ -78,7 +80,8 @@ def cured(
 
     The cures are tried on what validation chose, one after the other until the loss is small enough, each on top of what was
     kept before: training with rounded weights, cross-layer equalization, a scale per channel, and 8 bits for the 4-bit layer
-    that the logits suffer from most, then for the next. Refit and twin then get what was kept, where that helps them.
+    that the logits suffer from most, then for the next. Where scales or the bits of the first such layer pass the budget, a
+    student that is as much narrower is trained for them. Refit and twin then get what was kept, where that helps them.
 
     Args:
         selection: what the search found for one budget.
@@ -93,14 +96,15 @@ def cured(
     tried, chosen = selection.chosen
     task = plan.task(tried.candidate, taught=plan.taught and not selection.delivers_twin)
     wanted = chosen.float_accuracy - accepted_drop(max_drop, dataset)
-    treatment = _Treatment(task, budget, sizes_of, workers, progress, chosen, wanted)
+    room = _Room(budget, sizes_of)
+    treatment = _Treatment(task, room, workers, progress, chosen, wanted)
     treatment.run(dataset)
     if not treatment.cures:
         return selection
     found = replace(selection, cures=tuple(treatment.cures), uncured=chosen, decided=selection.delivers_twin)
     if treatment.quantization == task.quantization:
         return found
-    return _applied(found, plan, treatment.quantization, sizes_of=sizes_of, budget=budget, workers=workers, progress=progress)
+    return _applied(found, plan, treatment.quantization, room=room, workers=workers, progress=progress)
 
 
 def requantized(task: TrainingTask, quantization: QuantizationPlan) -> TrainingTask:
@@ -120,13 +124,54 @@ def requantized(task: TrainingTask, quantization: QuantizationPlan) -> TrainingT
     )
 
 
+@dataclass(frozen=True)
+class _Room:
+    """What a budget leaves for the students of a recipe."""
+
+    budget: Budget
+    sizes_of: SizesOf
+
+    def size_bytes(self, program: Program) -> int:
+        """Return the bytes of the largest file of a float ``program``, once it is quantized."""
+        sizes = self.sizes_of(quantized_shape(program))
+        return max(sizes[name] for name in self.budget.formats)
+
+    def holds(self, program: Program) -> bool:
+        """Return whether a float ``program`` keeps to every limit, once it is quantized."""
+        sizes = self.sizes_of(quantized_shape(program))
+        return all(sizes[name] <= limit for name, limit in self.budget.limits.items())
+
+    def fitting(self, task: TrainingTask, quantization: QuantizationPlan) -> TrainingTask | None:
+        """Return ``task``, with the widest recipe up to its own that ``quantization`` leaves within the budget.
+
+        None where no width does, and for a network that was brought, which has no other.
+        """
+        if task.recipe.student not in STUDENTS:
+            return None
+
+        def recipe(steps: int) -> Recipe:
+            width = steps * WIDTH_STEP
+            hidden = int(task.recipe.hidden * width / task.recipe.width) // WIDTH_STEP * WIDTH_STEP
+            return replace(task.recipe, width=width, hidden=max(WIDTH_STEP, hidden) if task.recipe.hidden else 0)
+
+        def fits(narrower: Recipe) -> bool:
+            return self.holds(quantization.applied(build_student(narrower, classes=task.classes, seed=0)))
+
+        if fits(task.recipe):
+            return task
+        low, high = 0, (task.recipe.width - 1) // WIDTH_STEP
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if fits(recipe(middle)) else (low, middle - 1)
+        return replace(task, recipe=recipe(low)) if low else None
+
+
 @dataclass
 class _Treatment:
     """The cures of one student: what was kept so far, and what it reached."""
 
     task: TrainingTask
-    budget: Budget
-    sizes_of: SizesOf
+    room: _Room
     workers: Workers
     progress: Progress
     found: TaskResult
@@ -145,38 +190,44 @@ class _Treatment:
         if equalizable(self.learned):
             self._try("equalization", lambda known: replace(known, equalized=True))
         if not all(layer.per_channel for layer in self.learned.layers):
-            self._try("per-channel", lambda known: replace(known, per_channel=True))
+            self._try("per-channel", lambda known: replace(known, per_channel=True), may_be_narrower=True)
         if self._is_enough():
             return
         noise = [layer for layer in noise_of(self.found, dataset) if layer.bits < 8]
-        for layer in sorted(noise, key=lambda each: np.inf if each.alone_db is None else each.alone_db):
-            self._try(f"8 bits for {layer.layer}", partial(_with_eight_bits, layer.layer))
+        noise.sort(key=lambda each: np.inf if each.alone_db is None else each.alone_db)
+        for layer in noise:
+            # a training from the beginning is worth its time for the worst layer only
+            self._try(f"8 bits for {layer.layer}", partial(_with_eight_bits, layer.layer), may_be_narrower=layer is noise[0])
 
     def _is_enough(self) -> bool:
         return self.found.validation_accuracy >= self.wanted - 1e-9
 
-    def _try(self, name: str, change: Callable[[QuantizationPlan], QuantizationPlan]) -> None:
+    def _try(self, name: str, change: Callable[[QuantizationPlan], QuantizationPlan], *, may_be_narrower: bool = False) -> None:
         if self._is_enough():
             return
-        proposal = change(self.quantization)
-        sizes = self.sizes_of(quantized_shape(proposal.applied(self.learned)))
-        size_bytes = max(sizes[each] for each in self.budget.formats)
-        if any(sizes[each] > limit for each, limit in self.budget.limits.items()):
-            self.cures.append(Cure(name=name, state="too large", size_bytes=size_bytes))
-            return
-        title = f"quantization of {self.budget.name}: {name}"
-        [result] = train_all([requantized(self.task, proposal)], self.workers, progress=self.progress, title=title)
+        proposal, task = change(self.quantization), self.task
+        title = f"quantization of {self.room.budget.name}: {name}"
+        if not self.room.holds(proposal.applied(self.learned)):
+            narrower = self.room.fitting(task, proposal) if may_be_narrower else None
+            if narrower is None:
+                size_bytes = self.room.size_bytes(proposal.applied(self.learned))
+                self.cures.append(Cure(name=name, state="too large", size_bytes=size_bytes))
+                return
+            train_all([narrower], self.workers, progress=self.progress, title=f"{title}, a narrower student")
+            task = narrower
+        [result] = train_all([requantized(task, proposal)], self.workers, progress=self.progress, title=title)
         is_better = result.validation_accuracy > self.found.validation_accuracy
         self.cures.append(
             Cure(
                 name=name,
                 state="kept" if is_better else "no better",
                 validation_accuracy=result.validation_accuracy,
-                size_bytes=size_bytes,
+                size_bytes=self.room.size_bytes(proposal.applied(result.float_program)),
+                width=None if task is self.task else task.recipe.width,
             )
         )
         if is_better:
-            self.quantization, self.found = proposal, result
+            self.quantization, self.found, self.task, self.learned = proposal, result, task, result.float_program
 
 
 def _with_eight_bits(layer: str, known: QuantizationPlan) -> QuantizationPlan:
@@ -188,8 +239,7 @@ def _applied(
     plan: Plan,
     quantization: QuantizationPlan,
     *,
-    sizes_of: SizesOf,
-    budget: Budget,
+    room: _Room,
     workers: Workers,
     progress: Progress,
 ) -> Selection:
@@ -205,13 +255,16 @@ def _applied(
         for task, result in zip(refits, (selection.refit, selection.twin_refit), strict=False)
         if result is not None
     ]
-    tasks = [requantized(task, quantization) for task, _ in trained]
-    results = train_all(tasks, workers, progress=progress, title=f"quantization of {budget.name}: refit and twin")
-    anew = {
-        id(before): after
-        for (_, before), after in zip(trained, results, strict=True)
-        if after.validation_accuracy >= before.validation_accuracy
-    }
+    fitting = [room.fitting(task, quantization) or task for task, _ in trained]
+    title = f"quantization of {room.budget.name}: refit and twin"
+    narrower = [task for task, (wide, _) in zip(fitting, trained, strict=True) if task is not wide]
+    if narrower:
+        train_all(narrower, workers, progress=progress, title=f"{title}, narrower")
+    results = train_all([requantized(task, quantization) for task in fitting], workers, progress=progress, title=title)
+    anew, recipes = {}, {}
+    for (_, before), task, after in zip(trained, fitting, results, strict=True):
+        if after.validation_accuracy >= before.validation_accuracy:
+            anew[id(before)], recipes[id(after)] = after, task.recipe
 
     def now(result: TaskResult | None) -> TaskResult | None:
         return anew.get(id(result), result)
@@ -219,11 +272,17 @@ def _applied(
     def trial(tried: Tried) -> Tried:
         if id(tried.result) not in anew and id(tried.twin) not in anew:
             return tried
-        result = now(tried.result)
+        result, twin = now(tried.result), now(tried.twin)
+        counted = twin if selection.delivers_twin else result
         assert result is not None
-        size_bytes = max(sizes_of(result.program)[name] for name in budget.formats)
+        assert counted is not None
         return replace(
-            tried, result=result, twin=now(tried.twin), validation_accuracy=result.validation_accuracy, size_bytes=size_bytes
+            tried,
+            candidate=replace(tried.candidate, recipe=recipes.get(id(counted), tried.candidate.recipe)),
+            result=result,
+            twin=twin,
+            validation_accuracy=result.validation_accuracy,
+            size_bytes=room.size_bytes(counted.float_program),
         )
 
     return replace(

@@ -32,11 +32,13 @@ class Cure(Record):
     name: str
     """What was changed: ``qat``, ``equalization``, ``per-channel`` or ``8 bits for`` a layer."""
     state: Literal["kept", "no better", "too large"]
-    """Kept where validation accuracy rose; too large where a file, RAM or multiply-accumulates would pass the budget."""
+    """Kept where validation accuracy rose; too large where a limit of the budget would be passed."""
     validation_accuracy: Fraction | None = None
     """What the student reached with it and with what was kept before it; null where it was not trained."""
     size_bytes: Count
     """The largest file with it."""
+    width: Count | None = None
+    """The width of the narrower student that was trained for it, because the budget left no room; null where none was."""
 
 
 class QuantizationRecord(Record):

@@ -15,13 +15,11 @@ from understudy.program.ops import (
     Concat,
     Conv,
     DepthwiseConv,
-    Image,
     Layer,
     Linear,
     MaxPool,
     Node,
     Program,
-    ProjectText,
     SumPool,
     Window,
 )
@@ -74,8 +72,7 @@ def _readers(program: Program, layer: Layer) -> tuple[_Reader, ...]:
     shapes = program.shapes()
     readers: list[_Reader] = []
     for node in program.nodes:
-        read = [name for name in _inputs(node) if name in origin]
-        if not read:
+        if not any(name in origin for name in _inputs(node)):
             continue
         match node:
             case Linear() | Conv() | DepthwiseConv():
@@ -93,9 +90,7 @@ def _readers(program: Program, layer: Layer) -> tuple[_Reader, ...]:
 
 
 def _inputs(node: Node) -> tuple[str, ...]:
-    if isinstance(node, ProjectText | Image):
-        return ()
-    return node.inputs if isinstance(node, Concat) else (node.input,)
+    return node.inputs if hasattr(node, "inputs") else (node.input,)
 
 
 def _factors(layer: Layer, readers: list[tuple[Layer, Int64Array]]) -> Float32Array:
