@@ -1,7 +1,7 @@
 /* understudy.h: the portable runtime under every generated model.h.
  *
  * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm: at most memset and memcpy.
- * Definitions, to the bit: spec/projection.md section 2 and spec/program.md. Numbers in comments cite them ("projection 2.4").
+ * Definitions, to the bit: spec/projection.md sections 2 and 4, spec/program.md. Numbers in comments cite them ("projection 2.4").
  *
  * There are two ways to the same integers, chosen by the compiler's target (US_VECTOR):
  * - Plain C for small cores: little code, little RAM, and no floating-point instruction. The sums, the requantization and the

@@ -260,9 +260,12 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
         InputError: it cannot be loaded, or its answers break a rule.
     """
     images = isinstance(dataset, ImageDataset)
-    if images and job.training_mode == "joint":
-        raise InputError("joint training is for texts so far: received training.mode='joint' for images; remove it")
     absent = job.teacher.kind == "auto" or (images and job.teacher.kind == "none")
+    if images and job.training_mode == "joint" and not (absent and brought is None):
+        raise InputError(
+            "joint training for images makes its teacher itself: received training.mode='joint' and a teacher; "
+            "remove one of them, or use mode distill, which keeps the teacher as it is"
+        )
     if job.training_mode == "self" or (brought is None and absent):
         return None
     if brought is not None and job.training_mode == "joint":

@@ -16,7 +16,7 @@ from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, steps_for
-from understudy.training.task import TaskResult, TrainingTask
+from understudy.training.task import TaskResult, TrainingTask, trainer_recipe
 from understudy.training.trainer import Brought
 from understudy.training.workers import Workers, train_all
 
@@ -202,7 +202,8 @@ class Plan:
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
         if recipe.image_shape is None:
             return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
-        work = training_work(build_student(recipe, classes=self.classes, seed=0))
+        recipes = [recipe, trainer_recipe(recipe)] if self.joint else [recipe]
+        work = sum(training_work(build_student(each, classes=self.classes, seed=0)) for each in recipes)
         students = self.budgets * (2 if self.taught else 1)
         return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)
 

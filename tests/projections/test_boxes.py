@@ -65,3 +65,11 @@ def test_what_comes_before_learns_as_if_signs_were_clamped_sums() -> None:
     expected = (np.abs(sums) < mean_square)[:, None] * coefficients(projection)[0] / mean_square
     assert x.grad is not None
     assert np.allclose(x.grad.flatten(1).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"), [((9, 9, 1), ()), ((9, 9, 1), (3, -1)), ((9, 9, 1), (65536,)), ((9, 0, 1), (1,)), ((9, 9, 0), (1,))]
+)
+def test_what_has_no_signs_is_refused(shape: tuple[int, int, int], rows: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"rows are from 0 to 65535 and sides from 1: received shape="):
+        BoxProjection(shape, rows)

@@ -39,6 +39,15 @@ class BoxProjection:
     rows: tuple[int, ...]
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuse what has no signs.
+
+        Raises:
+            ValueError: no row, or one outside of the table, or a side of the input below 1.
+        """
+        if not self.rows or min(self.rows) < 0 or max(self.rows) >= MOST_ROWS or min(self.shape) < 1:
+            raise ValueError(f"rows are from 0 to {MOST_ROWS - 1} and sides from 1: received shape={self.shape}")
+
     @property
     def features(self) -> int:
         """T * d, the number of signs."""

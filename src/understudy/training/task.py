@@ -35,6 +35,8 @@ from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNet
 Float32Array = npt.NDArray[np.float32]
 TRAINER_WIDTH = 256
 """Outputs of both hidden layers of the network that teaches in joint mode."""
+IMAGE_TRAINER_WIDTH, IMAGE_TRAINER_HIDDEN = 16, 96
+"""Channels of the first convolution, and behind the last block, of the separable CNN that teaches students for images."""
 
 
 @dataclass(frozen=True)
@@ -236,5 +238,14 @@ def _trainer(task: TrainingTask, store: LessonStore) -> Trainer:
     """Return the network that learns beside the student of ``task``."""
     if task.brought is not None:
         return brought_module(task.brought, store.views())
-    wide = replace(task.recipe, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
-    return WideNetwork(build_student(wide, classes=task.classes, seed=task.seed + 1), dropout=task.schedule.dropout)
+    program = build_student(trainer_recipe(task.recipe), classes=task.classes, seed=task.seed + 1)
+    return WideNetwork(program, dropout=task.schedule.dropout)
+
+
+def trainer_recipe(student: Recipe) -> Recipe:
+    """Return what the network that learns beside ``student`` is: a wide one on its features, of images a CNN on its pixels."""
+    if student.image_shape is None:
+        return replace(student, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
+    return Recipe(
+        student="separable_cnn", width=IMAGE_TRAINER_WIDTH, hidden=IMAGE_TRAINER_HIDDEN, image_shape=student.image_shape
+    )
