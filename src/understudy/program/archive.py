@@ -19,6 +19,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     ProjectVector,
     Quantization,
@@ -27,6 +28,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.projections.boxes import BoxProjection
 from understudy.projections.dense import DenseProjection
 from understudy.projections.text import FeatureGroup, TextProjection
 
@@ -37,6 +39,7 @@ _NODES: dict[str, type[Any]] = {
         ProjectVector,
         Image,
         Standardize,
+        ProjectBoxes,
         Linear,
         Conv,
         DepthwiseConv,
@@ -60,7 +63,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection | DenseProjection):
+            elif isinstance(value, TextProjection | BoxProjection | DenseProjection):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -97,9 +100,7 @@ def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     if entry["op"] == "ProjectVector":
         values["projection"] = DenseProjection(**values["projection"])
     elif "projection" in values:
-        raw = values["projection"]
-        groups = tuple(FeatureGroup(**group) for group in raw["groups"])
-        values["projection"] = TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})
+        values["projection"] = _projection(values["projection"])
     for key in _TUPLES:
         if key in values:
             values[key] = tuple(values[key])
@@ -108,3 +109,10 @@ def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
             values[key.partition(".")[2]] = array
     node: Node = _NODES[entry["op"]](**values)
     return node
+
+
+def _projection(raw: dict[str, Any]) -> TextProjection | BoxProjection:
+    if "shape" in raw:
+        return BoxProjection(**{**raw, "shape": tuple(raw["shape"]), "rows": tuple(raw["rows"])})
+    groups = tuple(FeatureGroup(**group) for group in raw["groups"])
+    return TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})

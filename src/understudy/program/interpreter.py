@@ -17,6 +17,7 @@ from understudy.program.ops import (
     Linear,
     MaxPool,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
@@ -24,6 +25,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.projections import boxes
 from understudy.projections.text import project
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -65,7 +67,7 @@ def requantize(accumulator: Int64Array, scale: Float32Array, output: Quantizatio
 
 
 def standardize(node: Standardize, values: Float32Array) -> Int8Array:
-    """Return ``values`` ``[batch, ...]`` of the node's shape as int8 ``[batch, *output_shape]``; spec/program.md 12."""
+    """Return ``values`` ``[batch, ...]`` of the node's shape as int8 ``[batch, *output_shape]``; spec/program.md 14."""
     with np.errstate(over="ignore", invalid="ignore"):
         real = (values.astype(np.float32, copy=False) - node.offset) * node.multiplier
         steps = np.rint(np.where(np.isnan(real), np.float32(0), real) / np.float32(node.quantization.scale))
@@ -162,6 +164,9 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = _linear(node, values[node.input], scheme[node.input], scheme[node.output])
             case Conv() | DepthwiseConv():
                 values[node.output] = _conv(node, values[node.input], scheme[node.input], scheme[node.output])
+            case ProjectBoxes():
+                centred = values[node.input].astype(np.int16) - scheme[node.input].zero_point
+                values[node.output] = boxes.project(node.projection, centred)
             case Window():
                 values[node.output] = _window(node, values[node.input], scheme[node.input].zero_point)
             case MaxPool():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn", "mlp"]
+StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Recipe:
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
         image_shape: height, width and channels of an image, else None.
+        candidates: rows of an image's projection that the best are chosen from; 0 for the first ones.
         input_shape: how many numbers a vector has, or steps and channels of a window, else None.
     """
 
@@ -38,10 +39,18 @@ class Recipe:
     values: Literal["count", "ternary", "binary"] = "ternary"
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
+    candidates: int = 0
     input_shape: tuple[int, ...] | None = None
+
+    @property
+    def learns_as_images(self) -> bool:
+        """Whether the student's training is long and decays as those of images: it reads them, or has convolutions."""
+        return self.image_shape is not None or self.student == "separable_cnn"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what another kind of data has is missing."""
         values = asdict(self)
-        shapes = {name: values.pop(name) for name in ("image_shape", "input_shape")}
-        return {**values, **{name: list(shape) for name, shape in shapes.items() if shape is not None}}
+        image, shape, candidates = (values.pop(name) for name in ("image_shape", "input_shape", "candidates"))
+        if shape is not None:
+            return {**values, "input_shape": list(shape)}
+        return values if image is None else {**values, "image_shape": list(image), "candidates": candidates}

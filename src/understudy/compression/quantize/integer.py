@@ -18,6 +18,7 @@ from understudy.program.ops import (
     Linear,
     Node,
     Program,
+    ProjectBoxes,
     ProjectVector,
     Quantization,
     Softmax,
@@ -54,7 +55,9 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
     for node in program.nodes[1:]:
         if isinstance(node, Softmax):
             continue
-        if isinstance(node, ProjectVector):
+        if isinstance(node, ProjectBoxes):
+            _check_sums(node)
+        if isinstance(node, ProjectBoxes | ProjectVector):
             quantization[node.output] = node.quantization
         elif node.output == program.logits:
             quantization[node.output] = logit_range(logits)
@@ -69,6 +72,15 @@ def _integer_node(node: Node, scheme: Scheme, quantization: Mapping[str, Quantiz
     if isinstance(node, Linear | Conv | DepthwiseConv):
         return _integer_layer(node, scheme.weights[node.output], quantization[node.input])
     return node
+
+
+def _check_sums(node: ProjectBoxes) -> None:
+    """Raise OverflowError where sums over a whole channel, which graph formats make, could reach 2**24."""
+    height, width, _ = node.projection.shape
+    if height * width * 255 >= ACCUMULATOR_LIMIT:
+        raise OverflowError(
+            f"a projection's sums must stay below 2**24: received height={height} and width={width}; use smaller images"
+        )
 
 
 def _integer_layer(node: Layer, scale: npt.NDArray[np.float32], source: Quantization) -> Layer:
