@@ -35,9 +35,7 @@ class Results:
         )
         self.search = latest(read(folder, "search.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
-        self.projections = latest(
-            read(folder, "projections.jsonl"), lambda row: (projection_configuration(row), row["seed"])
-        )
+        self.projections = latest(read(folder, "projections.jsonl"), lambda row: (projection_configuration(row), row["seed"]))
         self.images = latest(read(folder, "images.jsonl"), lambda row: (image_configuration(row), row["seed"]))
         self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         imports = folder / "import_time.json"

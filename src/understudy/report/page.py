@@ -15,7 +15,7 @@ from understudy.report.balance import draw_balance
 from understudy.report.bits import bits_context
 from understudy.report.byte_bars import byte_bars
 from understudy.report.findings import findings, half_interval
-from understudy.report.frontier import draw_frontier, formats_of
+from understudy.report.frontier import axes_of, draw_frontier, formats_of
 from understudy.report.snippets import snippets
 from understudy.report.templates import template
 from understudy.report.trials import trials_of
@@ -50,8 +50,14 @@ def render_report(family: Family, *, bits: NeuralBits | None = None) -> str:
         best=best,
         formats=formats_of(family),
         findings=findings(family),
-        wide=draw_frontier(family, width=860, height=430, label_characters=24),
-        narrow=draw_frontier(family, width=360, height=360, label_characters=14, farthest_baseline=4),
+        frontiers=[
+            (
+                axis,
+                draw_frontier(family, width=860, height=430, label_characters=24, axis=axis),
+                draw_frontier(family, width=360, height=360, label_characters=14, farthest_baseline=4, axis=axis),
+            )
+            for axis in axes_of(family)
+        ],
         half_interval=half_interval(best.accuracy, test.examples) if best and test else None,
         accuracy_curves={m.path: curves.accuracy_curves(m) for m in family.members},
         loss_curves={m.path: curves.loss_curves(m) for m in family.members},

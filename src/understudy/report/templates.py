@@ -30,6 +30,7 @@ def template(name: str, *, autoescape: bool) -> jinja2.Template:
         points=wording.points,
         number=wording.count,
         latency=wording.latency,
+        microseconds=wording.microseconds,
         duration=wording.seconds,
         visible=wording.visible,
         warning=wording.warning,

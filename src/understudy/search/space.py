@@ -15,10 +15,12 @@ RAM = "ram"
 """The limit that is no file: the RAM that a prediction in C takes."""
 MACS = "macs"
 """The other limit that is no file: the multiply-accumulates of one prediction."""
+LATENCY = "latency "
+"""Before the name of a format: the nanoseconds of one prediction by that file, estimated."""
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format, and to ``RAM`` and ``MACS`` where these are limited."""
+"""Recipe to bytes of each requested format, and to ``RAM``, ``MACS`` and ``LATENCY`` where these are limited."""
 Limits = Mapping[str, int]
-"""Format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates."""
+"""Format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates; ``LATENCY`` and format to most nanoseconds."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
@@ -60,7 +62,7 @@ class Budget:
 
     Attributes:
         name: the size as typed or the name of the device; also the student's folder.
-        limits: format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates.
+        limits: format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates; ``LATENCY`` to most nanoseconds.
         bits: 4 or 8 to fix the bits of weights, None to search them.
     """
 
@@ -71,7 +73,7 @@ class Budget:
     @property
     def formats(self) -> tuple[str, ...]:
         """The files that are written."""
-        return tuple(name for name in self.limits if name not in (RAM, MACS))
+        return tuple(name for name in self.limits if name not in (RAM, MACS) and not name.startswith(LATENCY))
 
     @property
     def file_bytes(self) -> int:
