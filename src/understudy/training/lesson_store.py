@@ -12,6 +12,7 @@
       validation.npy      int64 [validation texts]
       teacher.npy         float32 [views, texts, classes], only with a teacher
       complete            empty; there when all of the above is
+      rows-<seed>-<n>.json the best rows of an image's projection among n; see training/mining.py
       corpus-<digest>/    features of one projection, made by the first training that needs them
 """
 
