@@ -35,29 +35,34 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
+from understudy.projections.boxes import BoxProjection
 from understudy.projections.text import FeatureGroup, TextProjection
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 TABLE = Path(__file__).resolve().parents[1] / "src" / "understudy" / "export" / "c_code_bytes.json"
 IMAGE_SHARE = 5
-"""Probes that read a text for one that reads an image."""
+"""Probes that read a text for one that reads an image, and for one that reads a window."""
 FIRMWARE = """\
 #ifdef MODEL
 #include "model.h"
 float scores[US_PROBE_CLASSES];
 #ifdef US_PROBE_PIXELS
 unsigned char input[US_PROBE_PIXELS];
+#elif defined(US_PROBE_VALUES)
+float input[US_PROBE_VALUES];
 #else
 unsigned char input[64];
 #endif
-int main(void) { return us_probe_predict(input, sizeof input, scores); }
+int main(void) { return us_probe_predict(input, sizeof input / sizeof input[0], scores); }
 #else
 int main(void) { return 0; }
 #endif
@@ -140,8 +145,22 @@ def random_program(seed: int) -> Program:
 def random_image_program(seed: int, *, branched: bool = False) -> Program:
     """Return one of many programs that read an image; ``branched`` ones have what networks of users have."""
     rng = np.random.default_rng(seed)
-    rows, channels = int(rng.integers(5, 12)), int(rng.integers(2, 10))
-    nodes: list[Node] = [Image("pixels", "image", (rows, int(rng.integers(5, 12)), int(rng.integers(1, 4))))]
+    shape = (int(rng.integers(5, 12)), int(rng.integers(5, 12)), int(rng.integers(1, 4)))
+    return random_places_program(rng, Image("pixels", "image", shape), inputs=shape[2], branched=branched)
+
+
+def random_window_program(seed: int) -> Program:
+    """Return one of many programs that read a window of numbers."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(5, 20)), int(rng.integers(1, 4)))
+    offset, multiplier = rng.uniform(1, 2, (2, shape[1])).astype(np.float32)
+    return random_places_program(rng, Standardize("values", "image", shape, offset, multiplier), inputs=shape[1])
+
+
+def random_places_program(rng: np.random.Generator, source: Node, *, inputs: int, branched: bool = False) -> Program:
+    """Return one of many programs with convolutions behind ``source``, which gives ``inputs`` channels."""
+    channels = int(rng.integers(2, 10))
+    nodes: list[Node] = [source]
 
     def numbers(*shape: int) -> dict[str, Any]:
         return {
@@ -151,7 +170,7 @@ def random_image_program(seed: int, *, branched: bool = False) -> Program:
             "relu": True,
         }
 
-    nodes.append(Conv("image", "stem", stride=2, padding=(1, 1, 1, 1), **numbers(channels, 3, 3, nodes[0].shape[2])))
+    nodes.append(Conv("image", "stem", stride=2, padding=(1, 1, 1, 1), **numbers(channels, 3, 3, inputs)))
     for block in range(int(rng.integers(0, 3))):
         place = {"stride": 1, "padding": (1, 1, 1, 1)}
         nodes.append(DepthwiseConv(nodes[-1].output, f"spread{block}", **numbers(channels, 3, 3), **place))
@@ -166,12 +185,23 @@ def random_image_program(seed: int, *, branched: bool = False) -> Program:
         if rng.integers(2):
             nodes.append(Concat((last, nodes[-1].output), "beside"))
             channels *= 2
+    if rng.integers(3) == 0:
+        shape = Program(tuple(nodes)).shapes()[nodes[-1].output]
+        boxes = BoxProjection((shape[0], shape[1], shape[2]), tuple(range(int(rng.integers(4, 40)))))
+        nodes.append(ProjectBoxes(nodes[-1].output, "signs", boxes))
+        nodes.append(Linear("signs", "logits", **(numbers(6, boxes.features) | {"relu": False})))
+        nodes.append(Softmax("logits", "probabilities"))
+        return Program(tuple(nodes), {n.output: Quantization(0.5, -128) for n in nodes} | _fixed(nodes))
     last = nodes[-1].output
     nodes += [MaxPool(last, "largest"), SumPool(last, "total", 0.25), Concat(("largest", "total"), "pooled")]
     nodes.append(Linear("pooled", "logits", **(numbers(6, 2 * channels) | {"relu": False})))
     nodes.append(Softmax("logits", "probabilities"))
     scheme = {node.output: Quantization(0.5, -128) for node in nodes}
-    return Program(tuple(nodes), scheme | {"image": Image.quantization})
+    return Program(tuple(nodes), scheme | _fixed(nodes))
+
+
+def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
+    return {node.output: node.quantization for node in nodes if isinstance(node, Image | Standardize | ProjectBoxes)}
 
 
 def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:
@@ -193,6 +223,7 @@ def measure(probes: int) -> dict[str, object]:
     texts = [_probe(random_program(seed), functions) for seed in range(probes)]
     images = [_probe(random_image_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     branched = [_probe(random_image_program(seed, branched=True), functions) for seed in range(probes // IMAGE_SHARE)]
+    windows = [_probe(random_window_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
         raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
@@ -201,6 +232,7 @@ def measure(probes: int) -> dict[str, object]:
     # every program for images reads its pixels once, so that this call takes up what differs in the fixed part
     more["us_pixels"] = max(0, begin - fixed)
     _, added = _fit(branched, calls | more)
+    more["us_standardize"] = max(0, _fit(windows, calls | more)[0] - fixed)
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
         "flags": list(FLAGS),
@@ -222,7 +254,7 @@ def _probe(program: Program, functions: Counter[str]) -> tuple[Counter[str], int
 
 def _fit(probes: list[tuple[Counter[str], int]], known: dict[str, int]) -> tuple[int, dict[str, int]]:
     """Return the fixed bytes of predict, and the bytes of each call that is not ``known``."""
-    names = sorted({function for calls, _ in probes for function in calls} - set(known) - {"us_pixels"})
+    names = sorted({function for calls, _ in probes for function in calls} - set(known) - {"us_pixels", "us_standardize"})
     matrix = np.array([[1, *(calls[function] for function in names)] for calls, _ in probes], float)
     sizes = np.array([size - sum(calls[f] * known[f] for f in known) for calls, size in probes], float)
     per_call = np.maximum(0, np.ceil(np.linalg.lstsq(matrix, sizes, rcond=None)[0][1:])).astype(int)

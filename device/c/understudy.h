@@ -1,7 +1,7 @@
 /* understudy.h: the portable runtime under every generated model.h.
  *
  * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm: at most memset and memcpy.
- * Definitions, to the bit: spec/projection.md section 2 and spec/program.md. Numbers in comments cite them ("projection 2.4").
+ * Definitions, to the bit: spec/projection.md sections 2 and 4, spec/program.md. Numbers in comments cite them ("projection 2.4").
  *
  * There are two ways to the same integers, chosen by the compiler's target (US_VECTOR):
  * - Plain C for small cores: little code, little RAM, and no floating-point instruction. The sums, the requantization and the
@@ -566,6 +566,81 @@ US_FUNCTION int8_t us_requantize(int32_t accumulator, uint32_t scale, us_range r
     }
     value = range.zero + (accumulator < 0 ? -value : value);
     return (int8_t)(value < range.low ? range.low : value > 127 ? 127 : value);
+}
+
+/* ---- numbers: program 14 ---- */
+
+/* A float32 value is a sign, a significand of 24 bits and the exponent of its last bit, plus 150. */
+typedef struct {
+    int32_t significand;
+    int exponent;
+} us_number;
+
+/* `bits` as a number; what is too small for 24 bits counts as 0. */
+static inline us_number us_number_of(uint32_t bits) {
+    us_number number = {0, (int)(bits >> 23 & 255u)};
+    if (number.exponent != 0) {
+        number.significand = (int32_t)(bits & 0x7FFFFFu) | 0x800000;
+    }
+    if (bits >> 31) {
+        number.significand = -number.significand;
+    }
+    return number;
+}
+
+/* a - b, rounded to nearest even as float32 does. Six more bits are kept; the last one stands for all that are lost. */
+US_FUNCTION us_number us_difference(us_number a, us_number b) {
+    us_number result = {0, 0};
+    const int gap = a.exponent - b.exponent;
+    int32_t x = a.significand * 64, y = b.significand * 64;
+    int32_t *smaller = gap < 0 ? &x : &y;
+    const unsigned lost = (unsigned)(gap < 0 ? -gap : gap);
+    uint32_t magnitude = (uint32_t)(*smaller < 0 ? -*smaller : *smaller);
+    magnitude = lost > 30 ? magnitude != 0 : magnitude >> lost | ((magnitude & (((uint32_t)1 << lost) - 1)) != 0);
+    *smaller = *smaller < 0 ? -(int32_t)magnitude : (int32_t)magnitude;
+    x -= y;
+    magnitude = (uint32_t)(x < 0 ? -x : x);
+    if (magnitude == 0) {
+        return result;
+    }
+    result.exponent = (gap < 0 ? b.exponent : a.exponent) + 1;
+    while (magnitude < 0x40000000u) {
+        magnitude <<= 1;
+        result.exponent--;
+    }
+    magnitude = (magnitude + 63u + (magnitude >> 7 & 1u)) >> 7;
+    result.significand = x < 0 ? -(int32_t)magnitude : (int32_t)magnitude;
+    return result;
+}
+
+/* clamp(rint(float32(value - offset) * multiplier)), NaN as 0, for `count` values of `channels` in turn. Integers alone: a
+ * compiler that fuses or reorders float operations would give other bits, and small cores have none. The constants are
+ * volatile, lest a compiler that sees them makes code of them, whose size would depend on the data. */
+US_FUNCTION void us_standardize(
+    const float *values, const volatile uint32_t *offsets, const volatile uint32_t *multipliers, int8_t *output, size_t count,
+    size_t channels
+) {
+    const us_range range = {0, -128};
+    size_t channel = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits, scale;
+        us_number number;
+        int shift;
+        __builtin_memcpy(&bits, values + i, sizeof bits);
+        scale = multipliers[channel];
+        number = us_number_of(bits);
+        if (number.exponent < 255) {
+            number = us_difference(number, us_number_of(offsets[channel]));
+        } else {
+            number.significand = bits & 0x7FFFFFu ? 0 : number.significand; /* NaN, or infinity */
+            number.exponent = 300;
+        }
+        /* a shift of 24 saturates, one of 62 rounds to 0 */
+        shift = 300 - number.exponent - (int)(scale >> 23);
+        shift = shift < 24 ? 24 : shift > 62 ? 62 : shift;
+        output[i] = scale == 0 ? 0 : us_requantize(number.significand, (uint32_t)shift << 24 | (scale & 0x7FFFFFu) | 0x800000u, range);
+        channel = channel + 1 < channels ? channel + 1 : 0;
+    }
 }
 
 /* ---- linear, and a window before it: program 3 and 4 ---- */
@@ -1351,7 +1426,7 @@ US_FUNCTION void us_copy(const us_rows *rows) {
     }
 }
 
-/* ---- sums: program 13 ---- */
+/* ---- sums: program 17 ---- */
 
 typedef struct {
     const int8_t *first;
@@ -1489,7 +1564,7 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
 
 /* ---- images: program 9 to 12 ---- */
 
-#define US_ERROR_SIZE (-2) /* not as many pixels as the model reads */
+#define US_ERROR_SIZE (-2) /* not as many pixels or numbers as the model reads */
 
 /* A convolution; images are [rows, columns, channels]. */
 typedef struct {
@@ -1506,7 +1581,7 @@ typedef struct {
     uint8_t left;
 } us_conv;
 
-/* A pool whose places see a part of the image: program 12. */
+/* A pool whose places see a part of the image: program 16. */
 typedef struct {
     const int8_t *input;
     int8_t *output;
@@ -1827,5 +1902,61 @@ US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
 }
 
 #endif
+
+/* ---- boxes: projection 4 ---- */
+
+enum {
+    US_BOX_STREAM = 130,
+    US_BOX_NUMBERS = 8 /* counter values kept for each box */
+};
+
+typedef struct {
+    const int8_t *input;
+    int8_t *output;
+    const uint16_t *rows;
+    uint32_t start; /* of the counter: the seed and the stream, mixed */
+    uint16_t count;
+    uint16_t height;
+    uint16_t width;
+    uint16_t channels;
+    int16_t zero;
+} us_boxes;
+
+/* A number in 0..count-1. */
+US_FUNCTION unsigned us_pick(uint32_t counter, unsigned count) {
+    return (unsigned)(((us_mix(counter) >> 16) * count) >> 16);
+}
+
+/* A side of a box, in an input of `length` rows or columns. */
+US_FUNCTION unsigned us_box_side(uint32_t counter, unsigned length) {
+    const unsigned least = length < 9 ? 1u : length / 9u;
+    const unsigned most = 3u * length / 7u;
+    return least + us_pick(counter, (most > least ? most : least) - least + 1u);
+}
+
+/* The sum over the box whose numbers begin at `counter`. */
+US_FUNCTION int32_t us_box_sum(const us_boxes *boxes, uint32_t counter) {
+    const unsigned tall = us_box_side(counter, boxes->height);
+    const unsigned wide = us_box_side(counter + 1, boxes->width);
+    const unsigned top = us_pick(counter + 2, boxes->height - tall + 1u);
+    const unsigned left = us_pick(counter + 3, boxes->width - wide + 1u);
+    const int8_t *line = boxes->input + ((size_t)top * boxes->width + left) * boxes->channels + us_pick(counter + 4, boxes->channels);
+    int32_t sum = 0;
+    for (unsigned y = 0; y < tall; y++) {
+        for (unsigned x = 0; x < wide; x++) {
+            sum += line[(size_t)x * boxes->channels];
+        }
+        line += (size_t)boxes->width * boxes->channels;
+    }
+    return sum - boxes->zero * (int32_t)(tall * wide);
+}
+
+US_FUNCTION void us_project_boxes(const us_boxes *boxes) {
+    for (size_t r = 0; r < boxes->count; r++) {
+        const uint32_t counter = boxes->start + (uint32_t)boxes->rows[r] * (2u * US_BOX_NUMBERS);
+        const int32_t first = us_box_sum(boxes, counter);
+        boxes->output[r] = first > us_box_sum(boxes, counter + US_BOX_NUMBERS) ? 1 : -1;
+    }
+}
 
 #endif

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.bundle import write_bundle
+from understudy.cures import quantization_record
 from understudy.errors import VerificationError
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.registry import exporter
@@ -32,7 +32,7 @@ from understudy.family import (
 )
 from understudy.metrics import accuracy, auroc, class_scores, macro_f1, most_confused
 from understudy.network.steps import Network
-from understudy.program.cost import macs
+from understudy.program.cost import input_bytes, macs
 from understudy.program.executor import Executor, evaluate
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
@@ -62,6 +62,7 @@ class Order:
         formats: files to write.
         data_digest: digest of what the student could learn from.
         seed: of the search and of every training.
+        max_quantization_drop: loss of validation accuracy that quantization may cost.
         network: what the students are pruned from; None for others.
     """
 
@@ -70,6 +71,7 @@ class Order:
     formats: tuple[str, ...]
     data_digest: str
     seed: int
+    max_quantization_drop: float
     network: Network | None = None
 
 
@@ -97,6 +99,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         **chosen.candidate.as_dict(),
         "seed": order.seed,
         "trial": chosen.number,
+        **_cured_choices(selection),
     }
     write_bundle(
         order.out / selection.budget,
@@ -121,7 +124,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         weight_bits=chosen.candidate.recipe.weight_bits,
         weight_count=program.weight_count,
         macs=macs(program),
-        input_bytes=math.prod(program.source.input_shape),
+        input_bytes=input_bytes(program),
         accuracy=score,
         macro_f1=macro_f1(dataset.test.labels, answers),
         validation_accuracy=training.validation_accuracy,
@@ -137,7 +140,14 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         per_class=_per_class(dataset, answers),
         confusions=_confusions(dataset, answers),
         out_of_scope=_out_of_scope(program, reference, dataset, threshold=threshold),
+        quantization=quantization_record(selection, dataset, max_drop=order.max_quantization_drop),
     )
+
+
+def _cured_choices(selection: Selection) -> dict[str, Any]:
+    """Return what cures of quantization changed in the recipe."""
+    kept = [cure.name for cure in selection.cures if cure.state == "kept"]
+    return {**({"per_channel": True} if selection.quantization.per_channel else {}), **({"cures": kept} if kept else {})}
 
 
 def _verified(
@@ -181,7 +191,8 @@ def _verified(
 
 def _pruning(selection: Selection, order: Order, dataset: Dataset) -> Pruning | None:
     """Return what pruning cost, measured on the test split in float."""
-    stages = selection.student.stages
+    trained = (selection.student, selection.uncured, selection.best.result)  # a cure has no stages of its own
+    stages = next((result.stages for result in trained if result is not None and result.stages is not None), None)
     if stages is None or order.network is None:
         return None
     original = folded(selection.chosen[0].candidate.recipe, order.network)

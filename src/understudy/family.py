@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
-from understudy.device_measurements import DeviceChoice, Measurement
+from understudy.device_measurements import DeviceChoice, LatencyCheck, Measurement
 from understudy.errors import BudgetError, BundleError, InputError
 from understudy.files import write_text
 from understudy.measurements import (
@@ -40,6 +40,7 @@ from understudy.measurements import (
     Text,
     Trial,
 )
+from understudy.quantization_measurements import QuantizationRecord
 from understudy.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = [
     "Family",
     "FileRecord",
     "Infeasible",
+    "LatencyCheck",
     "LatencyMicroseconds",
     "LearningPoint",
     "Machine",
@@ -64,6 +66,7 @@ __all__ = [
     "Member",
     "OutOfScope",
     "Pruning",
+    "QuantizationRecord",
     "Sibling",
     "Split",
     "Teacher",
@@ -129,8 +132,12 @@ class Member(Record):
     """The most confused pairs, most frequent first."""
     out_of_scope: OutOfScope | None = None
     """When to answer "none of these"."""
+    quantization: QuantizationRecord | None = None
+    """What rounding to integers cost, and what was tried against it; null in older records."""
     measurements: tuple[Measurement, ...] = ()
-    """What ``understudy bench`` found on devices."""
+    """What ``understudy bench`` and a latency limit found on devices."""
+    latency_checks: tuple[LatencyCheck, ...] = ()
+    """Its files against ``--max-latency``; empty where no latency was asked for."""
 
     _folder: Path | None = PrivateAttr(default=None)
     _bundle: Bundle | None = PrivateAttr(default=None)
@@ -161,6 +168,19 @@ class Member(Record):
         shape = self.recipe.get("image_shape")
         return cast(tuple[int, int, int], tuple(shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else None
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """How many numbers a vector has that it reads, or steps and channels of a window; None for texts and images."""
+        shape = self.recipe.get("input_shape")
+        return cast(tuple[int, ...], tuple(shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else None
+
+    @property
+    def example(self) -> str:
+        """What it reads: text, image, vector or window."""
+        if self.input_shape is None:
+            return "image" if self.image_shape else "text"
+        return "vector" if len(self.input_shape) == 1 else "window"
+
     def largest_bytes(self, formats: Iterable[str] | None = None) -> int | None:
         """Return the size of the largest file of ``formats`` (default: all), or None where one of them is absent."""
         sizes = {file.format: file.size_bytes for file in self.files}
@@ -168,7 +188,7 @@ class Member(Record):
         return max(sizes[name] for name in wanted) if wanted and all(name in sizes for name in wanted) else None
 
     def predict(self, content: Content) -> list[Prediction]:
-        """Return the prediction for each text or image, computed by the exported file.
+        """Return the prediction for each text, image or vector, computed by the exported file.
 
         Raises:
             InputError: the family was never saved, so there is no bundle folder to open.

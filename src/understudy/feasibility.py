@@ -11,24 +11,35 @@ from typing import Literal
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.data.dataset import Dataset
 from understudy.data.image import ImageDataset
+from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.devices.choice import need_operators, working_bytes
 from understudy.devices.profile import DeviceProfile, load_profile
 from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
 from understudy.job import Job
+from understudy.latency import LatencyModel, fit_latency
 from understudy.network.steps import Network
-from understudy.program.cost import macs
+from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
-from understudy.search.space import MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest
+from understudy.progress import Progress, SilentProgress
+from understudy.search.space import LATENCY, MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest
 from understudy.students import pruned
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
-from understudy.units import format_bytes, parse_share
+from understudy.training.mining import CANDIDATES
+from understudy.units import Latency, format_bytes, format_microseconds, parse_share
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
-IMAGE_STUDENT: StudentName = "separable_cnn"
-IMAGE_STUDENTS: tuple[StudentName, ...] = (IMAGE_STUDENT, "pruned")
+STUDENTS: dict[str, tuple[StudentName, ...]] = {
+    "texts": (DEFAULT_STUDENT, "sgnn", "projection_net"),
+    "images": ("separable_cnn", "projection_net", "projection_cnn", "pruned"),
+    "vectors": ("mlp", "projection_net"),
+    "windows": ("separable_cnn",),
+}
+"""Kind of data to the students that read it, the one without a name first."""
+BITS: tuple[Literal[4, 8], ...] = (4, 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,24 +50,37 @@ class Budgets:
         reachable: those that some student fits; devices with the same limits share one.
         infeasible: the others, each with the smallest reachable size and what binds.
         profiles: the devices that were asked for.
-        size_of: recipe to bytes of each format, of RAM where a device limits it, multiply-accumulates and weights.
+        sizes_of: integer program to bytes of each format, of RAM where a device limits it, multiply-accumulates and weights.
+        size_of: the same of a recipe's student.
         build: recipe to a float program that was not trained.
+        latency: how long a student takes; None where no latency was asked for.
     """
 
     reachable: tuple[Budget, ...]
     infeasible: tuple[Infeasible, ...]
     profiles: tuple[DeviceProfile, ...]
+    sizes_of: Callable[[Program], dict[str, int]]
     size_of: SizeOf
     build: Callable[[Recipe], Program]
+    latency: LatencyModel | None
 
 
-def check_budgets(job: Job, dataset: Dataset, network: Network | None = None) -> Budgets:
+def check_budgets(
+    job: Job,
+    dataset: Dataset,
+    *,
+    network: Network | None = None,
+    latency: LatencyModel | None = None,
+    progress: Progress | None = None,
+) -> Budgets:
     """Return which of ``job``'s budgets and devices can be met, before anything is trained.
 
     Args:
         job: what is asked for.
-        dataset: the data.
+        dataset: what it is asked for.
         network: what the student 'pruned' is made of; None for the others.
+        latency: how long students take on the job's target, where that is known; else it is found out.
+        progress: listens.
 
     Raises:
         InputError: an unknown device, or one that lacks an operator of the student.
@@ -73,18 +97,39 @@ def check_budgets(job: Job, dataset: Dataset, network: Network | None = None) ->
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
     counts_ram = any(RAM in budget.limits for budget in budgets)
+    if job.latency is not None and network is not None:
+        raise InputError(
+            f"a latency is estimated from students of many sizes: received max_latency={job.latency.text!r} for "
+            "student='pruned'; limit it with max_macs"
+        )
+    if job.latency is not None and latency is None:
+        bits: list[Literal[4, 8]] = [each for each in BITS if any(budget.bits in (None, each) for budget in budgets)]
+        latency = fit_latency(
+            job.latency,
+            base,
+            dataset,
+            formats=[each.format for each in exporters],
+            bits=bits,
+            progress=progress or SilentProgress(),
+        )
+    budgets = [_with_latency(budget, job, latency) for budget in budgets]
 
-    @cache
-    def size_of(recipe: Recipe) -> dict[str, int]:
-        program = quantized_shape(build(recipe))
+    def sizes_of(program: Program) -> dict[str, int]:
         tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
         sizes = {name: sum(count for _, count in table) for name, table in tables.items()}
+        estimates = latency.estimate_us(program) if latency else {}
+        times = {f"{LATENCY}{name}": math.ceil(1e3 * value) for name, value in estimates.items()}
         return {
             **sizes,
             **({RAM: _working_bytes(program)} if counts_ram else {}),
             MACS: macs(program),
             WEIGHTS: program.weight_count,
+            **times,
         }
+
+    @cache
+    def size_of(recipe: Recipe) -> dict[str, int]:
+        return sizes_of(quantized_shape(build(recipe)))
 
     program = quantized_shape(build(smallest(base)))
     for profile in profiles:
@@ -96,6 +141,8 @@ def check_budgets(job: Job, dataset: Dataset, network: Network | None = None) ->
         )
     if network is not None:
         budgets = _with_shares(job, budgets, size_of(replace(smallest(base, bits=_bits(job)), kept=1.0)))
+    if job.latency is not None and latency is not None:
+        _need_latency(job.latency, latency.estimate_us(program))
     reachable, infeasible = [], []
     for budget in budgets:
         sizes = size_of(smallest(base, bits=budget.bits))
@@ -113,7 +160,7 @@ def check_budgets(job: Job, dataset: Dataset, network: Network | None = None) ->
         )
     if not reachable:
         raise BudgetError(_unreachable(job, infeasible))
-    return Budgets(tuple(reachable), tuple(infeasible), profiles, size_of, build)
+    return Budgets(tuple(reachable), tuple(infeasible), profiles, sizes_of, size_of, build, latency)
 
 
 def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
@@ -153,11 +200,29 @@ def _with_shares(job: Job, budgets: Sequence[Budget], whole: Mapping[str, int]) 
     return found
 
 
+def _with_latency(budget: Budget, job: Job, latency: LatencyModel | None) -> Budget:
+    """Return ``budget`` with a limit for each of its files that is timed."""
+    if job.latency is None or latency is None:
+        return budget
+    most = math.floor(1e3 * job.latency.microseconds)
+    return replace(budget, limits={**budget.limits, **{f"{LATENCY}{n}": most for n in budget.formats if n in latency.weights}})
+
+
+def _need_latency(limit: Latency, estimates_us: Mapping[str, float]) -> None:
+    """Raise BudgetError where the smallest student is expected to take longer than ``limit``."""
+    name, longest = max(estimates_us.items(), key=lambda pair: pair[1])
+    if longest > limit.microseconds:
+        raise BudgetError(
+            f"max_latency must hold the smallest student: received max_latency={limit.text}, where its {name} file is "
+            f"estimated to take {format_microseconds(longest)} on {limit.target}; allow at least that, or leave that format out"
+        )
+
+
 def _working_bytes(program: Program) -> int:
     from understudy.export.c import CExporter
 
     static_bytes = CExporter().ram_bytes(program)
-    return working_bytes(static_bytes, input_bytes=math.prod(program.source.input_shape), classes=program.classes)
+    return working_bytes(static_bytes, input_bytes=input_bytes(program), classes=program.classes)
 
 
 def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:
@@ -182,25 +247,29 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
     """Return what the search does not choose.
 
     Raises:
-        InputError: a student for the other kind of data.
+        InputError: a student for another kind of data.
     """
-    images = isinstance(dataset, ImageDataset)
-    if job.student != "auto" and (job.student in IMAGE_STUDENTS) != images:
+    if isinstance(dataset, TextDataset):
+        kind = "texts"
+    elif isinstance(dataset, ImageDataset):
+        kind = "images"
+    else:
+        kind = "vectors" if len(dataset.shape) == 1 else "windows"
+    first, *others = STUDENTS[kind]
+    student = first if job.student == "auto" else job.student
+    if student not in (first, *others):
         raise InputError(
-            f"{' and '.join(IMAGE_STUDENTS)} are the students for images, the others are for texts: received "
-            f"student={job.student!r} for {str(job.data.train)!r}; choose another or leave it out"
+            f"a student for {kind} is one of {', '.join(STUDENTS[kind])}: received student={student!r} for "
+            f"{str(job.data.train)!r}; choose another or leave it out"
         )
+    recipe = Recipe(student=student, projection_seed=job.seed)
     if isinstance(dataset, ImageDataset):
-        if job.student == "pruned":
-            return Recipe(student="pruned", image_shape=dataset.shape, projection_seed=job.seed, kept=1.0)
-        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, projection_seed=job.seed)
-    statistics = dataset.statistics
-    return Recipe(
-        student=DEFAULT_STUDENT if job.student == "auto" else job.student,
-        max_bytes=statistics.max_bytes,
-        max_words=statistics.max_words,
-        projection_seed=job.seed,
-    )
+        candidates = CANDIDATES if student == "projection_net" else 0
+        kept = 1.0 if student == "pruned" else None
+        return replace(recipe, image_shape=dataset.shape, candidates=candidates, kept=kept)
+    if isinstance(dataset, VectorDataset):
+        return replace(recipe, input_shape=dataset.shape)
+    return replace(recipe, max_bytes=dataset.statistics.max_bytes, max_words=dataset.statistics.max_words)
 
 
 def _bits(job: Job) -> Literal[4, 8] | None:

@@ -11,22 +11,35 @@ from typing import Any
 
 import numpy as np
 
-from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
+from understudy.baselines import (
+    Baseline,
+    majority_class,
+    number_logistic_regression,
+    pixel_logistic_regression,
+    tfidf_logistic_regression,
+)
+from understudy.compression.quantize.plan import QuantizationPlan
+from understudy.compression.quantize.ranges import Ranges
+from understudy.cures import cured
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.delivery import Order, deliver
 from understudy.devices.choice import choose
 from understudy.errors import InputError
-from understudy.family import Family
+from understudy.family import Family, Member
 from understudy.feasibility import Budgets, base_recipe, check_budgets
+from understudy.files import write_text
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
+from understudy.latency import LatencyModel, check_latency
 from understudy.network.steps import Network
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
-from understudy.selection import Plan, Searches
+from understudy.selection import Plan, Searches, Selection
 from understudy.teachers.protocol import Teacher
 from understudy.teachers.trained import TrainedTeacher
 from understudy.teaching import (
@@ -95,14 +108,16 @@ def run_job(
     dataset = load_dataset(job)
     for line in dataset.statistics.lines():
         progress.note(line)
+    known = JobFolder(out).latency  # another run must search among the same candidates, whatever the clock says today
+    latency = LatencyModel.from_json(known.read_text()) if job.latency and known.is_file() else None
     if job.student == "pruned":  # sizes are those of the network, so that it must be read first
         base_recipe(job, dataset)
         brought = _brought_teacher(job, dataset, teacher, progress=progress)
         progress.stage("reading the network")
         network = network_to_prune(brought, dataset)
-        budgets = check_budgets(job, dataset, network)
+        budgets = check_budgets(job, dataset, network=network, latency=latency, progress=progress)
     else:
-        network, budgets = None, check_budgets(job, dataset)
+        network, budgets = None, check_budgets(job, dataset, latency=latency, progress=progress)
         brought = _brought_teacher(job, dataset, teacher, progress=progress)
     identity = {
         "settings": job.digest(),
@@ -110,6 +125,8 @@ def run_job(
         "teacher": "" if brought is None else brought.digest,
     }
     with claim(out, identity) as folder:
+        if budgets.latency is not None:
+            write_text(folder.latency, budgets.latency.to_json())
         family = _run(job, dataset, budgets, brought, network, folder=folder, progress=progress)
         family = family.model_copy(update={"command": tuple(command)}).save(out)
         write_report(family, out)
@@ -138,11 +155,23 @@ def _run(
 
     plan = _plan(job, dataset, teaching, brought, held_out=store.held_out, budgets=budgets)
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
+    treated: dict[str, Selection] = {}
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
             searches.run(job, workers, wanted=_wanted_accuracy(job, teaching), folder=folder, progress=progress)
             searches.refit(workers, progress=progress)
+            for selection in searches.selections():
+                treated[selection.budget] = cured(
+                    selection,
+                    plan,
+                    budget=searches.budgets[selection.budget],
+                    max_drop=job.quantization.max_drop,
+                    sizes_of=budgets.sizes_of,
+                    dataset=dataset,
+                    workers=workers,
+                    progress=progress,
+                )
         except KeyboardInterrupt:
             if not searches.selections():
                 raise
@@ -150,15 +179,16 @@ def _run(
             progress.note("stopped early: delivering the best so far; run the same command again to go on")
 
     out = folder.path
-    for line in _drops(job, teaching, searches):
+    selections = [treated.get(selection.budget, selection) for selection in searches.selections()]
+    for line in _drops(job, teaching, selections):
         progress.note(line)
-    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed, network)
+    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed, job.quantization.max_drop, network)
     formats = {budget.name: budget.formats for budget in budgets.reachable}
-    selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
     members = []
     for selection in selections:
-        members.append(deliver(selection, replace(order, formats=formats[selection.budget]), dataset))
+        member = deliver(selection, replace(order, formats=formats[selection.budget]), dataset)
+        members.append(_timed(member, job, budgets, dataset, folder=out))
         progress.advance()
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")
@@ -176,6 +206,14 @@ def _run(
         infeasible=budgets.infeasible,
         devices=tuple(choose(profile, members, classes=len(dataset.class_names)) for profile in budgets.profiles),
     )
+
+
+def _timed(member: Member, job: Job, budgets: Budgets, dataset: Dataset, *, folder: Path) -> Member:
+    """Return ``member`` with what its files take on the target of ``--max-latency``, where that was asked for."""
+    if job.latency is None or budgets.latency is None:
+        return member
+    measurements, checks = check_latency(folder / member.path, job.latency, budgets.latency, dataset)
+    return member.model_copy(update={"measurements": tuple(measurements), "latency_checks": tuple(checks)})
 
 
 def _plan(
@@ -210,6 +248,9 @@ def _plan(
         epochs=settings.epochs,
         budgets=len(budgets.reachable),
         build=budgets.build,
+        quantization=QuantizationPlan(
+            job.quantization.mode, Ranges(job.quantization.weight_range, job.quantization.activation_range)
+        ),
     )
 
 
@@ -220,7 +261,7 @@ def _wanted_accuracy(job: Job, teaching: Teaching) -> float | None:
     return teaching.validation_accuracy - job.max_drop
 
 
-def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
+def _drops(job: Job, teaching: Teaching, selections: Sequence[Selection]) -> list[str]:
     """Return a line for each budget whose student stayed further below the teacher than ``--max-drop`` allows."""
     wanted = _wanted_accuracy(job, teaching)
     if wanted is None:
@@ -228,7 +269,7 @@ def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
     return [
         f"budget {s.budget} loses more than max_drop={job.max_drop} against the teacher on validation "
         f"({s.chosen[1].validation_accuracy:.1%}, wanted {wanted:.1%}); give the search more trials or time, or a larger budget"
-        for s in searches.selections()
+        for s in selections
         if s.chosen[1].validation_accuracy < wanted
     ]
 
@@ -240,6 +281,8 @@ def _baselines(dataset: Dataset, *, seed: int) -> tuple[Baseline, ...]:
             majority_class(dataset.train, classes=classes),
             pixel_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
         )
+    if isinstance(dataset, VectorDataset):
+        return (majority_class(dataset.train, classes=classes), number_logistic_regression(dataset, seed=seed))
     return (
         majority_class(dataset.train, classes=classes),
         tfidf_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
@@ -254,10 +297,15 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
     Raises:
         InputError: it cannot be loaded, or its answers break a rule.
     """
-    images = isinstance(dataset, ImageDataset)
-    if images and job.training_mode == "joint":
-        raise InputError("joint training is for texts so far: received training.mode='joint' for images; remove it")
-    absent = job.teacher.kind == "auto" or (images and job.teacher.kind == "none")
+    texts = isinstance(dataset, TextDataset)
+    if isinstance(dataset, VectorDataset) and job.training_mode == "joint":
+        raise InputError("joint training is for texts and images: received training.mode='joint' for vectors; remove it")
+    absent = job.teacher.kind == "auto" or (not texts and job.teacher.kind == "none")
+    if not texts and job.training_mode == "joint" and not (absent and brought is None):
+        raise InputError(
+            "joint training for images makes its teacher itself: received training.mode='joint' and a teacher; "
+            "remove one of them, or use mode distill, which keeps the teacher as it is"
+        )
     if job.training_mode == "self" or (brought is None and absent):
         return None
     if brought is not None and job.training_mode == "joint":
@@ -279,9 +327,10 @@ def _teach(
     """Return the teacher, brought or trained here, and whether it is used."""
     if job.training_mode != "distill":
         return Teaching(None, used=False)
-    if isinstance(dataset, ImageDataset):
+    if not isinstance(dataset, TextDataset):
         if brought is None:
-            progress.note("no teacher for images was brought: training without")
+            kind = "images" if isinstance(dataset, ImageDataset) else "vectors"
+            progress.note(f"no teacher for {kind} was brought: training without")
             return Teaching(None, used=False)
         return assess(brought, job, dataset, baseline=baseline, folder=folder)
     teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought

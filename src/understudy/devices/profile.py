@@ -22,6 +22,8 @@ _SUFFIX = ".toml"
 Operator = Literal[
     "project_text",
     "image",
+    "standardize",
+    "project_boxes",
     "linear",
     "conv",
     "depthwise_conv",
@@ -107,6 +109,8 @@ class Operators(_Table):
                 "local_max_pool",
                 "add",
                 "flatten",
+                "standardize",
+                "project_boxes",
             ],
             ...,
         ],

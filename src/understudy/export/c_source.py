@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from understudy.export.c_arrays import write_numbers, write_pixels
+from understudy.export.c_boxes import write_boxes
 from understudy.export.c_constants import c_array, pack_nibbles, power_word, scale_word
 from understudy.export.c_image import unpack_call, write_conv
 from understudy.export.c_limits import check_limits
@@ -28,9 +30,11 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
+    Standardize,
     SumPool,
     Window,
     inputs_of,
@@ -82,7 +86,7 @@ def c_identifier(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "model"
 
 
-_ITEM_BYTES = {"int8_t": 1, "uint8_t": 1, "int32_t": 4, "uint32_t": 4}
+_ITEM_BYTES = {"int8_t": 1, "uint8_t": 1, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
 
 
 class Writer:
@@ -133,8 +137,6 @@ class Writer:
         """Return a ``us_range``."""
         return f"{{{quantization.zero_point}, {quantization.zero_point if relu else -128}}}"
 
-    # ---- the projection
-
     def projection(self, projection: TextProjection) -> None:
         """Write the hash tables, the feature groups and the loop over tokens."""
         tables: list[str] = []
@@ -171,31 +173,19 @@ class Writer:
         self.lines += [
             "#if US_VECTOR",
             f"        us_expand_rows({self.prefix}_groups, {len(groups)}, (uint8_t *){self.prefix}_ram.blocks);",
-            *self._unpacking(),
+            *self.unpacking(),
             "#endif",
             f"        {self.prefix}_ram.ready = 1;",
             "    }",
         ]
         self._rows(projection)
 
-    def _unpacking(self) -> list[str]:
+    def unpacking(self) -> list[str]:
         """Return the lines that lay out for vectors what does not depend on the input."""
         return [
             *(f"        {unpack_call(node, self.names[node.output])};" for node in self.program.layers),
             f"        us_expand_scores(&{self.prefix}_scores);",
         ]
-
-    def pixels(self, node: Image) -> None:
-        """Write the call that reads the pixels."""
-        self.lines += [
-            "#if US_VECTOR",
-            f"    if (!{self.prefix}_ram.ready) {{",
-            *self._unpacking(),
-            f"        {self.prefix}_ram.ready = 1;",
-            "    }",
-            "#endif",
-        ]
-        self.call("us_pixels", f"pixels, {self.pointer(node.output)}, n")
 
     def _group(self, group: FeatureGroup, column: int, second: int, characters: list[int], word: int) -> str:
         first = characters[0] if group.kind == "character" else word
@@ -280,8 +270,6 @@ class Writer:
         """Return a pointer to new memory for words and their rows of ``layer``, and for one that is not kept."""
         row_bytes = rounded(self.program.shapes()[layer][-1], 16)
         return self.vector_blocks(-(-(_WORDS + 1) * (_WORD_BYTES + row_bytes) // BLOCK))
-
-    # ---- the other nodes
 
     def linear(self, node: Linear) -> None:
         """Write one layer's constants and its call, unless the token loop calls it."""
@@ -375,7 +363,11 @@ def _write_node(writer: Writer, node: Node) -> None:
         case ProjectText():
             writer.projection(node.projection)
         case Image():
-            writer.pixels(node)
+            write_pixels(writer, node)
+        case Standardize():
+            write_numbers(writer, node)
+        case ProjectBoxes():
+            write_boxes(writer, node)
         case Linear():
             writer.linear(node)
         case Conv() | DepthwiseConv():

@@ -11,7 +11,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT32, UINT8, FlatbufferWriter, Options
+from understudy.export.litert_boxes import write_box_projection
+from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT32, UINT8, FlatbufferWriter, Options
 from understudy.export.litert_text import write_text_projection
 from understudy.program.ops import (
     Add,
@@ -26,8 +27,11 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
+    Standardize,
     SumPool,
     Window,
     inputs_of,
@@ -60,6 +64,8 @@ class _ProgramWriter:
         if isinstance(first, Image):
             scale = first.quantization.scale
             source = self._writer.tensor((1, *first.shape), UINT8, scale=scale, zero_point=0, name=first.input)
+        elif isinstance(first, Standardize):
+            source = self._writer.tensor((1, *first.shape), FLOAT32, name=first.input)
         else:
             source = self._writer.tensor((1, *first.input_shape), INT32, name=first.input)
         self._tensors[first.input] = source
@@ -73,8 +79,16 @@ class _ProgramWriter:
         match node:
             case ProjectText():
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
+            case Image() if not self._is_read_as_int8(node):
+                return self._tensors[node.input]
             case Image():
                 return self._writer.operator("QUANTIZE", [self._tensors[node.input]], self._int8(node.output, (1, *node.shape)))
+            case Standardize():
+                return self._standardized(node)
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
+            case ProjectBoxes():
+                return self._boxes(node)
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():
@@ -97,9 +111,38 @@ class _ProgramWriter:
             case Softmax():
                 return self._softmax(node)
 
+    def _standardized(self, node: Standardize) -> int:
+        writer, shape = self._writer, (1, *node.shape)
+
+        def real() -> int:
+            return writer.tensor(shape, FLOAT32)
+
+        def constants(values: npt.NDArray[np.float32]) -> int:
+            return writer.tensor(values.shape, FLOAT32, data=values)
+
+        source = self._tensors[node.input]
+        centred = writer.operator("SUB", [source, constants(node.offset)], real(), ("SubOptions", {}))
+        scaled = writer.operator("MUL", [centred, constants(node.multiplier)], real(), ("MulOptions", {}))
+        # NaN differs from itself, and what kernels quantize it to differs
+        known = writer.operator("EQUAL", [scaled, scaled], writer.tensor(shape, BOOL), ("EqualOptions", {}))
+        zero = constants(np.zeros((), np.float32))
+        chosen = writer.operator("SELECT_V2", [known, scaled, zero], real(), ("SelectV2Options", {}))
+        steps = writer.operator("QUANTIZE", [chosen], self._int8(node.output, shape))
+        return steps if len(node.shape) == 1 else self._reshaped(steps, node.output, (1, *node.output_shape))
+
+    def _is_read_as_int8(self, image: Image) -> bool:
+        others = [node for node in self._program.nodes[1:] if not isinstance(node, ProjectBoxes)]
+        return any(image.output in inputs_of(n) for n in others)
+
     def _int8(self, name: str, shape: tuple[int, ...]) -> int:
         quantization = self._program.quantization[name]
         return self._writer.tensor(shape, INT8, scale=quantization.scale, zero_point=quantization.zero_point)
+
+    def _boxes(self, node: ProjectBoxes) -> int:
+        source, zero_point = self._tensors[node.input], self._program.quantization[node.input].zero_point
+        if isinstance(self._program.nodes[0], Image) and node.input == self._program.source.output:
+            source, zero_point = self._tensors[self._program.source.input], 0  # the pixels themselves
+        return write_box_projection(self._writer, node.projection, source, zero_point=zero_point)
 
     def _linear(self, node: Linear) -> int:
         weight = node.weight.astype(np.int8)

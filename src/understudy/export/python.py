@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from understudy.errors import InputError
 from understudy.export import python_runtime
+from understudy.export.box_graph import CONSTANTS
 from understudy.export.c_source import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
 from understudy.program.interpreter import requantize_scale
@@ -28,8 +30,12 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
+    Source,
+    Standardize,
     SumPool,
     Window,
 )
@@ -68,7 +74,7 @@ def predict({argument}: {kind}) -> list[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class _Input:
-    """What differs between files for texts and for images: pieces of the file, and the functions that read an example."""
+    """What differs between kinds of input: pieces of the file, and the functions that read an example."""
 
     what: str
     usage: str
@@ -126,11 +132,32 @@ if __name__ == "__main__":
 """,
     functions=(python_runtime.image,),
 )
+_VECTOR = _Input(
+    what="a vector",
+    usage="values.npy       prints the best label and its probability of each example in NumPy's files",
+    example="values)     ",
+    imports="import base64\nimport sys",
+    argument="values",
+    kind="Array",
+    read="",
+    main="""
+def main() -> None:
+    for name in sys.argv[1:]:
+        for values in np.load(name).reshape(-1, *SHAPE):
+            print("%s\\t%.4f" % predict(values)[0])
+
+
+if __name__ == "__main__":
+""",
+    functions=(python_runtime.numbers, python_runtime.standardize),
+)
+_INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Standardize: _VECTOR}
 _LAYER: tuple[Callable[..., object], ...] = (python_runtime.unpack, python_runtime.requantize)
 _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Linear: (*_LAYER, python_runtime.linear),
     Conv: (*_LAYER, python_runtime.linear, python_runtime.places),
     DepthwiseConv: (*_LAYER, python_runtime.depthwise, python_runtime.places),
+    ProjectBoxes: (python_runtime.mix, python_runtime.boxes),
     Window: (python_runtime.window,),
     LocalMaxPool: (python_runtime.places,),
     SumPool: (python_runtime.requantize,),
@@ -140,7 +167,7 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
 
 
 def _input(program: Program) -> _Input:
-    return _IMAGE if isinstance(program.source, Image) else _TEXT
+    return _INPUTS[type(program.source)]
 
 
 def _functions(program: Program) -> Iterator[str]:
@@ -174,9 +201,24 @@ def _layer(program: Program, node: Layer, name: str) -> str:
     bias = b"" if node.bias is None else node.bias.astype("<i4").tobytes()
     scale = requantize_scale(scheme[node.input].scale, node.weight_scale, scheme[node.output].scale)
     text = base64.b85encode(weight.tobytes() + bias + scale.astype("<f4").tobytes()).decode()
-    lines = "\n".join(text[begin : begin + _LINE] for begin in range(0, len(text), _LINE))
+    lines = _folded(text)
     rows, columns = len(node.weight), node.weight[0].size
     return f'{name} = unpack("""\n{lines}\n""", {rows}, {columns}, {node.bits})\n'
+
+
+def _numbers(name: str, values: npt.NDArray[np.float32]) -> str:
+    text = base64.b85encode(values.astype("<f4").tobytes()).decode()
+    return f'{name} = numbers("""\n{_folded(text)}\n""")\n'
+
+
+def _rows(node: ProjectBoxes, name: str) -> str:
+    """Return the constant that holds the numbers of a projection's rows."""
+    text = base64.b85encode(np.asarray(node.projection.rows, "<u2").tobytes()).decode()
+    return f'{name} = """\n{_folded(text)}\n"""\n'
+
+
+def _folded(text: str) -> str:
+    return "\n".join(text[begin : begin + _LINE] for begin in range(0, len(text), _LINE))
 
 
 def _projection(node: ProjectText) -> str:
@@ -209,6 +251,13 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return _projection(node)
         case Image():
             return "data - 128"
+        case Standardize():
+            return "standardize(values, SHAPE, OFFSET, MULTIPLIER)"
+        case ProjectVector():
+            raise TypeError("an integer program has a Linear in place of a ProjectVector")
+        case ProjectBoxes():
+            seed = f"{node.projection.seed & 0xFFFFFFFF:10d}"
+            return f"boxes({names[node.input]}, {scheme[node.input].zero_point:4d}, {names[node.output].upper()}, {seed})"
         case Linear():
             return f"linear({names[node.input]}, {names[node.output].upper()}, {_requantized(program, node)})"
         case Conv() | DepthwiseConv():
@@ -298,8 +347,14 @@ class PythonExporter:
         yield "code", "\n\n".join(_functions(program)) + "\n\n"
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         yield "labels", f"LABELS = (\n{_wrapped(map(repr, shown))}\n)\n"
-        if isinstance(program.source, Image):
+        if not isinstance(program.source, ProjectText):
             yield "code", f"SHAPE = {program.source.shape}\n"
+        if isinstance(program.source, Standardize):
+            for constant, values in (("OFFSET", program.source.offset), ("MULTIPLIER", program.source.multiplier)):
+                yield "means and deviations", _numbers(constant, values)
+        for node in program.nodes:
+            if isinstance(node, ProjectBoxes):
+                yield CONSTANTS, _rows(node, names[node.output].upper())
         for node in program.layers:
             yield node.output, _layer(program, node, names[node.output].upper())
         yield "code", _probabilities(program, names)

@@ -1,7 +1,7 @@
 """The functions that a Python model is made of: ``export/python.py`` copies those that a program needs into its file.
 
-They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text or image at a
-time.
+They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text, image or
+vector at a time.
 """
 
 from __future__ import annotations
@@ -109,12 +109,46 @@ def project(text: bytes, groups: Any, orders: Any, words: int, seed: int) -> Arr
     return sums
 
 
+def boxes(x: Array, zero: int, packed: str, seed: int) -> Array:
+    """Return +1 or -1 for each row of a projection by boxes; packed has the rows' numbers (projection 4)."""
+    rows = np.frombuffer(base64.b85decode("".join(packed.split())), "<u2").astype(np.uint32)
+    start = mix(mix(np.array([seed], np.uint32)) + np.uint32(130))
+    numbers = start + rows[:, None, None] * 16 + np.arange(16, dtype=np.uint32).reshape(2, 8)
+    tall, wide, top, left, channel = np.moveaxis(mix(numbers).astype(np.int64) >> 16, 2, 0)[:5]
+    height, width, channels = x.shape
+    tall, wide = (
+        max(1, n // 9) + (u * (max(1, n // 9, 3 * n // 7) - max(1, n // 9) + 1) >> 16)
+        for u, n in ((tall, height), (wide, width))
+    )
+    top, left, channel = top * (height - tall + 1) >> 16, left * (width - wide + 1) >> 16, channel * channels >> 16
+    areas = np.pad(x - zero, ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
+    below = areas[top + tall, left + wide, channel] - areas[top + tall, left, channel]
+    sums = below - areas[top, left + wide, channel] + areas[top, left, channel]
+    return np.where(sums[:, 0] > sums[:, 1], 1, -1)
+
+
 def image(pixels: Array, shape: tuple[int, int, int]) -> Array:
     """Return an image as integers [height, width, channels]; a grey one may come without channels (program 9)."""
     data = np.asarray(pixels)
     if data.dtype != np.uint8 or data.shape not in (shape, shape[:2] if shape[2] == 1 else shape):
         raise ValueError(f"an image is uint8 {shape}: received {data.dtype} {data.shape}")
     return data.reshape(shape).astype(int)
+
+
+def numbers(text: str) -> Array:
+    """Return float32 numbers in base 85."""
+    return np.frombuffer(base64.b85decode("".join(text.split())), "<f4")
+
+
+def standardize(values: Array, shape: tuple[int, ...], offset: Array, multiplier: Array) -> Array:
+    """Return numbers in the units of the training data as integers; a window [T, C] becomes [T, 1, C] (program 14)."""
+    data = np.asarray(values, np.float32)
+    if data.shape != shape:
+        raise ValueError(f"numbers have the shape {shape}: received {data.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = (data - offset) * multiplier * np.float32(32)
+    steps = np.clip(np.rint(np.where(np.isnan(steps), np.float32(0), steps)), -128, 127).astype(int)
+    return steps if len(shape) == 1 else steps[:, None]
 
 
 def requantize(total: Array, scale: Any, zero: int, low: int) -> Array:

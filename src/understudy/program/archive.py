@@ -22,19 +22,38 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Quantization,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
+from understudy.projections.boxes import BoxProjection
+from understudy.projections.dense import DenseProjection
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        *(ProjectText, Image, Linear, Conv, DepthwiseConv, Window, MaxPool, LocalMaxPool, SumPool),
-        *(Add, Flatten, Concat, Softmax),
+        ProjectText,
+        ProjectVector,
+        Image,
+        Standardize,
+        ProjectBoxes,
+        Linear,
+        Conv,
+        DepthwiseConv,
+        Window,
+        MaxPool,
+        LocalMaxPool,
+        SumPool,
+        Add,
+        Flatten,
+        Concat,
+        Softmax,
     )
 }
 _TUPLES = ("inputs", "shape", "padding", "kernel")
@@ -50,7 +69,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection):
+            elif isinstance(value, TextProjection | BoxProjection | DenseProjection):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -84,10 +103,10 @@ def _loads(content: bytes) -> Program:
 
 def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Node:
     values = {key: value for key, value in entry.items() if key != "op"}
-    if "projection" in values:
-        raw = values["projection"]
-        groups = tuple(FeatureGroup(**group) for group in raw["groups"])
-        values["projection"] = TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})
+    if entry["op"] == "ProjectVector":
+        values["projection"] = DenseProjection(**values["projection"])
+    elif "projection" in values:
+        values["projection"] = _projection(values["projection"])
     for key in _TUPLES:
         if key in values:
             values[key] = tuple(values[key])
@@ -96,3 +115,10 @@ def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
             values[key.partition(".")[2]] = array
     node: Node = _NODES[entry["op"]](**values)
     return node
+
+
+def _projection(raw: dict[str, Any]) -> TextProjection | BoxProjection:
+    if "shape" in raw:
+        return BoxProjection(**{**raw, "shape": tuple(raw["shape"]), "rows": tuple(raw["rows"])})
+    groups = tuple(FeatureGroup(**group) for group in raw["groups"])
+    return TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})

@@ -1,6 +1,6 @@
 """Runs a float program in torch, any batch, with gradients: what training and quantization-aware training use.
 
-The executor begins behind the source node: its input is features or real pixels, which carry no learned byte.
+The executor begins behind the source node: its input is what a source makes of an example.
 With a ``Scheme`` it computes as the integer program will (fake quantization with learned scales: Esser et al. 2020,
 "Learned Step Size Quantization", equations 1, 3 and 5).
 """
@@ -30,11 +30,16 @@ from understudy.program.ops import (
     LocalMaxPool,
     MaxPool,
     Program,
+    ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
+from understudy.projections.boxes_torch import BoxLayer
+from understudy.projections.dense_torch import DenseProjectionLayer
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,9 @@ class Executor(nn.Module):
         shapes = program.shapes()
         over_places = [n for n in program.layers if n.relu and len(shapes[n.output]) == 3] if normalized else []
         self.norm = nn.ModuleDict({node.output: nn.BatchNorm2d(len(node.weight)) for node in over_places})
+        self.boxes = nn.ModuleDict(
+            {node.output: BoxLayer(node.projection) for node in program.nodes if isinstance(node, ProjectBoxes)}
+        )
         self.weight_scale = nn.ParameterDict()
         self.activation_scale = nn.ParameterDict()
         if scheme is not None:
@@ -203,7 +211,8 @@ class Executor(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return logits ``[batch, classes]`` for what the source node gives, in real values.
 
-        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images.
+        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images,
+        ``[batch, d]`` or ``[batch, T, 1, C]`` for numbers.
         """
         return self.trace(features)[self.graph.logits]
 
@@ -212,10 +221,14 @@ class Executor(nn.Module):
         values: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             match node:
-                case ProjectText() | Image():
+                case ProjectText() | Image() | Standardize():
                     values[node.output] = features
+                case ProjectVector():
+                    values[node.output] = _bits(node, values[node.input])
                 case Linear() | Conv() | DepthwiseConv():
                     values[node.output] = self._layer(node, values[node.input])
+                case ProjectBoxes():
+                    values[node.output] = self.boxes[node.output](values[node.input], self._step(node.input))
                 case Window():
                     values[node.output] = _window(values[node.input], node.width)
                 case MaxPool():
@@ -270,6 +283,13 @@ class Executor(nn.Module):
         shift = norm.bias.detach() + (bias - norm.running_mean) * factor
         return weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), shift
 
+    def _step(self, name: str) -> Tensor | float | None:
+        """Return the difference between two neighbouring values of the tensor ``name``, None where they are not rounded."""
+        if name == self.graph.source.output:
+            return self.graph.source.quantization.scale
+        group = self.groups[name]
+        return self.activation_scale[group].detach().abs() + 1e-9 if group in self.activation_scale else None
+
     def _fake(self, name: str, x: Tensor) -> Tensor:
         """Return ``x`` rounded to the 256 steps of tensor ``name`` when fake quantization is on, else ``x``."""
         group = self.groups[name]
@@ -312,6 +332,11 @@ def _local_max_pool(node: LocalMaxPool, x: Tensor) -> Tensor:
     top, left, bottom, right = node.padding
     x = functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom), value=-torch.inf)
     return functional.max_pool2d(x, node.kernel, node.stride).permute(0, 2, 3, 1)
+
+
+def _bits(node: ProjectVector, x: Tensor) -> Tensor:
+    """Return the bits of ``x`` ``[batch, n]`` as 0 and 1; nothing before them learns."""
+    return DenseProjectionLayer(node.projection)(x)  # type: ignore[no-any-return]
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ A *float* program holds float32 weights and no quantization. An *integer* progra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -14,6 +13,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from understudy.projections.boxes import BoxProjection
+from understudy.projections.dense import DenseProjection, coefficients
 from understudy.projections.text import TextProjection
 
 Shape = tuple[int, ...]
@@ -59,6 +60,70 @@ class Image:
     def input_shape(self) -> Shape:
         """``(H, W, C)``."""
         return self.shape
+
+
+@dataclass(frozen=True)
+class ProjectBoxes:
+    """int8 ``[H, W, C]`` to +1 or -1 ``[T * d]``: scale 1, zero point 0; spec/program.md 12.
+
+    The input may be an image or what convolutions made of one. It learns nothing.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(1.0, 0)
+    input: str
+    output: str
+    projection: BoxProjection
+
+
+@dataclass(frozen=True, eq=False)
+class Standardize:
+    """float32 numbers to int8: ``q = rint((x - offset) * multiplier / scale)``, 0 for NaN; spec/program.md 14.
+
+    Attributes:
+        shape: ``(d,)``, a vector, or ``(T, C)``, a window of T steps and C channels; a window comes out as ``[T, 1, C]``.
+        offset: float32 ``[d]`` or ``[C]``: the mean of each feature or channel.
+        multiplier: float32 of the same shape: one over its deviation, 0 for one that never changes.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(2.0**-5, 0)  # a power of two: kernels divide or multiply by it
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    offset: npt.NDArray[np.float32]
+    multiplier: npt.NDArray[np.float32]
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(d,)`` or ``(T, C)``."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """``(d,)`` or ``(T, 1, C)``."""
+        return self.shape if len(self.shape) == 1 else (self.shape[0], 1, self.shape[1])
+
+
+@dataclass(frozen=True)
+class ProjectVector:
+    """``[n] -> [T * d]`` bits 0 and 1 by fixed hyperplanes; spec/projection.md 3. In float programs only.
+
+    An integer program has the ``Linear`` in its place that ``as_linear`` gives, so that nothing behind it knows projections.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(float(np.float32(1 / 255)), -128)
+    input: str
+    output: str
+    projection: DenseProjection
+
+    def as_linear(self, source: Quantization) -> Linear:
+        """Return the layer with relu that saturates at 1 for every positive sum, and at 0 for all others.
+
+        Its weights are -1 and 1; its scale makes 255 steps of the least sum. ``source`` is the input's quantization, around 0.
+        """
+        assert source.zero_point == 0
+        scale = np.float32(255 * self.quantization.scale / source.scale)
+        weight = coefficients(self.projection)
+        return Linear(self.input, self.output, weight, None, True, 4, False, np.full(1, scale, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +232,7 @@ class SumPool:
 
 @dataclass(frozen=True)
 class LocalMaxPool:
-    """``[H, W, C] -> [H', W', C]``: the largest value that each place sees of the input, as ``MaxPool``; spec 12.
+    """``[H, W, C] -> [H', W', C]``: the largest value that each place sees of the input, as ``MaxPool``; spec 16.
 
     Attributes:
         kernel: rows and columns that a place sees.
@@ -184,7 +249,7 @@ class LocalMaxPool:
 
 @dataclass(frozen=True)
 class Add:
-    """Two tensors of one shape, value by value, optionally followed by relu; all three share their scale; spec 13.
+    """Two tensors of one shape, value by value, optionally followed by relu; all three share their scale; spec 17.
 
     Attributes:
         ceiling: see ``Linear``.
@@ -198,7 +263,7 @@ class Add:
 
 @dataclass(frozen=True)
 class Flatten:
-    """``[H, W, C] -> [H * W * C]``: the same values in a row; spec 14."""
+    """``[H, W, C] -> [H * W * C]``: the same values in a row; spec 18."""
 
     input: str
     output: str
@@ -220,18 +285,18 @@ class Softmax:
     output: str
 
 
-Source = ProjectText | Image
+Source = ProjectText | Image | Standardize
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
 Copy = Window | MaxPool | LocalMaxPool | Flatten
 """What writes values of its input as they are, so that both share their quantization; a ``Concat`` does too."""
-Node = Source | Layer | Copy | SumPool | Add | Concat | Softmax
+Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Add | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Nodes in execution order: the first reads ``bytes`` or ``pixels``, the last writes ``probabilities``.
+    """Nodes in execution order: the first reads ``bytes``, ``pixels`` or ``values``, the last writes ``probabilities``.
 
     Attributes:
         nodes: one ``Source`` first, one ``Softmax`` last.
@@ -245,7 +310,7 @@ class Program:
     def source(self) -> Source:
         """The node that reads the input: its type says which kind of input this is."""
         first = self.nodes[0]
-        assert isinstance(first, ProjectText | Image)
+        assert isinstance(first, ProjectText | Image | Standardize)
         return first
 
     @property
@@ -288,9 +353,11 @@ class Program:
         Raises:
             ValueError: a node's input does not fit its weights.
         """
+        from understudy.program.shapes import output_shape  # it imports the nodes above
+
         shapes: dict[str, Shape] = {self.source.input: self.source.input_shape}
         for node in self.nodes:
-            shapes[node.output] = _output_shape(node, shapes)
+            shapes[node.output] = output_shape(node, shapes)
         return shapes
 
 
@@ -304,55 +371,3 @@ def same_padding(size: tuple[int, int], *, kernel: tuple[int, int], stride: int)
     pairs = zip(size, kernel, strict=True)
     rows, columns = (max((-(-length // stride) - 1) * stride + reach - length, 0) for length, reach in pairs)
     return (rows // 2, columns // 2, rows - rows // 2, columns - columns // 2)
-
-
-def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
-    """Return the shape that ``node`` writes, given the shapes before it."""
-    match node:
-        case ProjectText():
-            return node.projection.output_shape
-        case Image():
-            return node.shape
-        case Linear():
-            *lead, width = shapes[node.input]
-            if width != node.weight.shape[1]:
-                raise ValueError(f"{node.output}: weights {node.weight.shape} cannot read {shapes[node.input]}")
-            return (*lead, node.weight.shape[0])
-        case Conv() | DepthwiseConv():
-            channels = shapes[node.input][2]
-            if channels != (node.weight.shape[3] if isinstance(node, Conv) else node.weight.shape[0]):
-                raise ValueError(f"{node.output}: weights {node.weight.shape} cannot read {shapes[node.input]}")
-            return (*_places(node, shapes[node.input], node.weight.shape[1:3]), node.weight.shape[0])
-        case LocalMaxPool():
-            return (*_places(node, shapes[node.input], node.kernel), shapes[node.input][2])
-        case Window():
-            words, width = shapes[node.input]
-            return (words, width * node.width)
-        case MaxPool() | SumPool():
-            return shapes[node.input][-1:]
-        case Add():
-            first, second = (shapes[name] for name in node.inputs)
-            if first != second:
-                raise ValueError(f"{node.output}: {first} and {second} cannot be added")
-            return first
-        case Flatten():
-            return (math.prod(shapes[node.input]),)
-        case Concat():
-            leads = {shapes[name][:-1] for name in node.inputs}
-            if len(leads) > 1:
-                raise ValueError(f"{node.output}: places {sorted(leads)} cannot be concatenated")
-            return (*leads.pop(), sum(shapes[name][-1] for name in node.inputs))
-        case Softmax():
-            return shapes[node.input]
-
-
-def _places(node: Conv | DepthwiseConv | LocalMaxPool, shape: Shape, kernel: tuple[int, ...]) -> tuple[int, int]:
-    """Return the rows and columns that ``node`` writes when it reads ``[H, W, C]``."""
-    top, left, bottom, right = node.padding
-    if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
-        raise ValueError(f"{node.output}: padding {node.padding} leaves places that see zeros only")
-    rows = (shape[0] + top + bottom - kernel[0]) // node.stride + 1
-    columns = (shape[1] + left + right - kernel[1]) // node.stride + 1
-    if min(rows, columns) < 1:
-        raise ValueError(f"{node.output}: kernel {tuple(kernel)} is larger than {shape}")
-    return rows, columns

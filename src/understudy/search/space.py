@@ -18,10 +18,12 @@ MACS = "macs"
 WEIGHTS = "weights"
 """The third: learned numbers, of which a share of the user's network may stay."""
 NO_FILES = (RAM, MACS, WEIGHTS)
+LATENCY = "latency "
+"""Before the name of a format: the nanoseconds of one prediction by that file, estimated."""
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format, to ``RAM`` where it is limited, to ``MACS`` and to ``WEIGHTS``."""
+"""Recipe to bytes of each requested format, to ``RAM`` and ``LATENCY`` where these are limited, to ``MACS`` and ``WEIGHTS``."""
 Limits = Mapping[str, int]
-"""Format, or ``RAM``, to most bytes; ``MACS`` and ``WEIGHTS`` to most of them."""
+"""Format, or ``RAM``, to most bytes; ``MACS`` and ``WEIGHTS`` to most of them; ``LATENCY`` and format to most nanoseconds."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
@@ -33,11 +35,14 @@ LEARNING_RATE = 3e-3
 PRUNED_RATE_FACTOR = 0.5
 """Times the learning rate for a network that has learned before."""
 IMAGE_RATE_FACTOR = 3.0
-"""Times the learning rate for images: batch norms allow more."""
+"""Times the learning rate for convolutions: batch norms allow more."""
 NO_FEATURES = 0
-"""Images are not hashed."""
+"""A separable CNN and a perceptron have no projection."""
+_CONVOLUTIONAL: tuple[StudentName, ...] = ("separable_cnn", "projection_cnn")
 IMAGE_HIDDEN_FACTOR = 3
-"""Channels behind the last block for one behind the first convolution, times the hidden ratio."""
+"""Channels behind the last block, or values behind the projection, for one of the first convolution, times the hidden ratio."""
+IMAGE_SIGNS_MOVE = 0.5
+"""Times how far images are moved in training, where all that is learned reads signs of their pixels."""
 _VARIATIONS: tuple[dict[str, Any], ...] = (
     {"steps_factor": 3.0},
     {"word_dropout_factor": 2.0},
@@ -54,6 +59,8 @@ INT4_UP_TO_BYTES = 1024 * 1024
 _TOKEN_FEATURES = ((8 * 1024, 96), (12 * 1024, 128), (24 * 1024, 192), (48 * 1024, 256), (float("inf"), 384))
 _UTTERANCE_FEATURES = ((8 * 1024, 192), (12 * 1024, 256), (24 * 1024, 384), (48 * 1024, 768), (float("inf"), 1152))
 """(Bytes below which, features): one token needs fewer than a whole utterance, where all n-grams share the columns."""
+_IMAGE_SIGNS = ((8 * 1024, 384), (12 * 1024, 512), (24 * 1024, 768), (float("inf"), 1152))
+"""The same for signs of pixels. On MNIST 512 signs and 12 hidden values are half a point better than 256 and 40."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Budget:
     @property
     def formats(self) -> tuple[str, ...]:
         """The files that are written."""
-        return tuple(name for name in self.limits if name not in NO_FILES)
+        return tuple(name for name in self.limits if name not in NO_FILES and not name.startswith(LATENCY))
 
     @property
     def file_bytes(self) -> int:
@@ -132,14 +139,9 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
         # a scale for each channel: trained weights, with their batch norms, differ much between channels
         return Choice(NO_FEATURES, 1.0, bits or 8, per_channel=True, dropout=0.0, learning_rate=LEARNING_RATE)
     if student == "separable_cnn":
-        return Choice(
-            features=NO_FEATURES,
-            hidden_ratio=1.0,
-            weight_bits=weight_bits,
-            per_channel=False,
-            dropout=0.0,
-            learning_rate=LEARNING_RATE,
-        )
+        return Choice(NO_FEATURES, 1.0, weight_bits, per_channel=False, dropout=0.0, learning_rate=LEARNING_RATE)
+    if student == "mlp":
+        return Choice(NO_FEATURES, 1.0, weight_bits, per_channel=False, dropout=0.1, learning_rate=LEARNING_RATE)
     table = _TOKEN_FEATURES if student == "projection_sequence" else _UTTERANCE_FEATURES
     features = next(count for limit_bytes, count in table if budget_bytes < limit_bytes)
     return Choice(
@@ -157,6 +159,9 @@ def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
     seed = seeded_choice(budget.file_bytes, student=base.student, bits=budget.bits)
     if seed.features == NO_FEATURES:
         return seed
+    if base.image_shape is not None and base.student == "projection_net":
+        signs = next(count for limit_bytes, count in _IMAGE_SIGNS if budget.file_bytes < limit_bytes)
+        seed = replace(seed, features=signs, word_dropout_factor=IMAGE_SIGNS_MOVE)
     for features in reversed(FEATURES[: FEATURES.index(seed.features) + 1]):
         choice = replace(seed, features=features)
         found = fit(choice, base, limits=budget.limits, size_of=size_of)
@@ -170,7 +175,7 @@ def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
     for change in _VARIATIONS:
         if student == "pruned" and not change.keys() & {"steps_factor", "word_dropout_factor"}:
             continue  # its layers are given
-        if "word_dropout_factor" in change and student not in ("projection_sequence", "separable_cnn", "pruned"):
+        if "word_dropout_factor" in change and student not in ("projection_sequence", "mlp", "pruned", *_CONVOLUTIONAL):
             continue  # the others see the whole text at once, so there are no words to drop
         if first.features == NO_FEATURES:
             if "larger" not in change:
@@ -229,7 +234,7 @@ def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
             per_channel=choice.per_channel,
             kept=width / LARGEST_WIDTH,
         )
-    factor = IMAGE_HIDDEN_FACTOR if base.student == "separable_cnn" else 1
+    factor = IMAGE_HIDDEN_FACTOR if base.student in _CONVOLUTIONAL else 1
     return replace(
         base,
         features=choice.features,
@@ -255,7 +260,8 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    rate = choice.learning_rate * {"separable_cnn": IMAGE_RATE_FACTOR, "pruned": PRUNED_RATE_FACTOR}.get(base.student, 1.0)
+    factors = {"pruned": PRUNED_RATE_FACTOR, **dict.fromkeys(_CONVOLUTIONAL, IMAGE_RATE_FACTOR)}
+    rate = choice.learning_rate * factors.get(base.student, 1.0)
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
 
@@ -264,7 +270,7 @@ def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:
     if base.student == "pruned":
         return recipe_of(seeded_choice(1, student=base.student, bits=bits), base, WIDTH_STEP)
     recipe = recipe_of(replace(SMALLEST, weight_bits=bits or 4), base, WIDTH_STEP)
-    return replace(recipe, hidden=0) if base.student in ("projection_net", "sgnn") else recipe
+    return replace(recipe, hidden=0) if base.student in ("projection_net", "sgnn", "mlp") else recipe
 
 
 def binding_limit(sizes: Mapping[str, int], limits: Limits) -> str:

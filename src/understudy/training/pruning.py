@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from understudy.compression.prune import prune, widths_of
+from understudy.compression.quantize.ranges import Ranges
 from understudy.network.steps import Network, dumps, loads
 from understudy.program.ops import Program
 from understudy.students import pruned
@@ -49,6 +50,7 @@ def train_pruned(
     schedule: Schedule,
     seed: int,
     checkpoints: tuple[Checkpoint, Checkpoint],
+    ranges: Ranges | None = None,
     on_point: Callable[[Point], None] | None = None,
 ) -> tuple[Trained, Stages]:
     """Prune and train ``network``, then quantize it; one seed gives one result on one machine and thread count.
@@ -61,6 +63,7 @@ def train_pruned(
         schedule: how long and how fast; ``quantized_fraction`` of the steps come after pruning.
         seed: of batches and their variations.
         checkpoints: where the state is kept, of pruning after each round, and of the quantization-aware steps.
+        ranges: how the first scales are found.
         on_point: called about twenty times; may raise to stop it.
     """
     assert recipe.kept is not None
@@ -83,6 +86,8 @@ def train_pruned(
         seed=seed,
         on_point=None if on_point is None else lambda point: on_point(replace(point, step=point.step + float_steps)),
         checkpoint=of_steps,
+        ranges=ranges,
+        trained=True,
     )
     curve = (*run.curve, *(replace(point, step=point.step + float_steps) for point in trained.curve))
     return replace(trained, curve=curve, seconds=trained.seconds + run.seconds), Stages(cut, program)

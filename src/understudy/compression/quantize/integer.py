@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,8 @@ from understudy.program.ops import (
     Linear,
     Node,
     Program,
+    ProjectBoxes,
+    ProjectVector,
     Quantization,
     Softmax,
 )
@@ -50,20 +53,35 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
     for node in program.nodes[1:]:
         if isinstance(node, Softmax):
             continue
-        if node.output == program.logits:
+        if isinstance(node, ProjectBoxes):
+            _check_sums(node)
+        if isinstance(node, ProjectBoxes | ProjectVector):
+            quantization[node.output] = node.quantization
+        elif node.output == program.logits:
             quantization[node.output] = logit_range(logits)
         elif groups[node.output] == groups[program.source.output]:
             quantization[node.output] = program.source.quantization
         else:
             zero_point = 0 if node.output in signed else -128
             quantization[node.output] = Quantization(float(np.float32(scheme.activations[groups[node.output]])), zero_point)
+    return Program(tuple(_integer_node(node, scheme, quantization) for node in program.nodes), quantization)
 
-    def integer(node: Node) -> Node:
-        if isinstance(node, Linear | Conv | DepthwiseConv):
-            return _integer_layer(node, scheme.weights[node.output], quantization[node.input])
-        return replace(node, ceiling=None) if isinstance(node, Add) else node
 
-    return Program(tuple(map(integer, program.nodes)), quantization)
+def _integer_node(node: Node, scheme: Scheme, quantization: Mapping[str, Quantization]) -> Node:
+    if isinstance(node, ProjectVector):
+        return node.as_linear(quantization[node.input])
+    if isinstance(node, Linear | Conv | DepthwiseConv):
+        return _integer_layer(node, scheme.weights[node.output], quantization[node.input])
+    return replace(node, ceiling=None) if isinstance(node, Add) else node
+
+
+def _check_sums(node: ProjectBoxes) -> None:
+    """Raise OverflowError where sums over a whole channel, which graph formats make, could reach 2**24."""
+    height, width, _ = node.projection.shape
+    if height * width * 255 >= ACCUMULATOR_LIMIT:
+        raise OverflowError(
+            f"a projection's sums must stay below 2**24: received height={height} and width={width}; use smaller images"
+        )
 
 
 def _integer_layer(node: Layer, scale: npt.NDArray[np.float32], source: Quantization) -> Layer:

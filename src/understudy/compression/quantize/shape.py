@@ -7,29 +7,54 @@ from dataclasses import replace
 import numpy as np
 
 from understudy.program.executor import quantization_groups, signed_tensors
-from understudy.program.ops import WEIGHT_LIMIT, Conv, DepthwiseConv, Layer, Linear, Program, Quantization, Softmax
+from understudy.program.ops import (
+    WEIGHT_LIMIT,
+    Conv,
+    DepthwiseConv,
+    Layer,
+    Linear,
+    Node,
+    Program,
+    ProjectBoxes,
+    ProjectVector,
+    Quantization,
+    Softmax,
+    Standardize,
+)
 
 
 def quantized_shape(program: Program) -> Program:
     """Return ``program`` with random integers for weights and scales; files of it are as large as a trained one's.
 
-    The numbers are random rather than zero, because files store equal constants once.
+    The numbers are random rather than zero, and every scale is another one, because files store equal constants once.
     """
+    groups = quantization_groups(program)
     rng = np.random.default_rng(0)
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
-    groups, signed = quantization_groups(program), signed_tensors(program)
-    hidden = [node.output for node in program.nodes if not isinstance(node, Softmax)]
-    # groups have scales of their own, as they do when trained, because files store equal quantizations once
-    scales = {group: 0.05 + 0.0001 * number for number, group in enumerate(dict.fromkeys(groups[name] for name in hidden))}
-    quantization = {n: Quantization(float(np.float32(scales[groups[n]])), 0 if n in signed else -128) for n in hidden}
-    fixed = groups[program.source.output]
-    quantization |= {name: program.source.quantization for name in hidden if groups[name] == fixed}
-    quantization[program.logits] = Quantization(next(scale), 3)
-    nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
-    return Program(nodes, quantization)
+    signed = signed_tensors(program)
+    source = groups[program.source.output]
+    scales = {groups[program.logits]: next(scale)}
+    quantization = {}
+    for node in program.nodes:
+        if not isinstance(node, Softmax):
+            zero_point = 0 if node.output in signed else -128
+            quantization[node.output] = Quantization(scales.setdefault(groups[node.output], next(scale)), zero_point)
+    quantization |= {name: program.source.quantization for name in quantization if groups[name] == source}
+    quantization[program.logits] = Quantization(scales[groups[program.logits]], 3)
+    quantization |= {n.output: n.quantization for n in program.nodes if isinstance(n, ProjectBoxes | ProjectVector)}
+    return Program(tuple(_random(node, rng) for node in program.nodes), quantization)
 
 
-def _random(node: Layer, rng: np.random.Generator) -> Layer:
+def _random(node: Node, rng: np.random.Generator) -> Node:
+    if isinstance(node, ProjectVector):
+        return node.as_linear(Standardize.quantization)
+    if isinstance(node, Standardize):
+        offset, multiplier = rng.uniform(1, 2, (2, len(node.offset))).astype(np.float32)
+        return replace(node, offset=offset, multiplier=multiplier)
+    return _random_layer(node, rng) if isinstance(node, Linear | Conv | DepthwiseConv) else node
+
+
+def _random_layer(node: Layer, rng: np.random.Generator) -> Layer:
     limit = WEIGHT_LIMIT[node.bits]
     rows = len(node.weight)
     return replace(
