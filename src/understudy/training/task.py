@@ -84,14 +84,16 @@ class TrainingTask:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> TrainingTask:
         """Return the task that ``to_json`` wrote."""
-        weights, brought, shape = raw["class_weight"], raw["brought"], raw["recipe"]["image_shape"]
+        weights, brought, recipe = raw["class_weight"], raw["brought"], dict(raw["recipe"])
+        for name in ("image_shape", "input_shape"):
+            recipe[name] = None if recipe[name] is None else tuple(recipe[name])
         quantization = raw["quantization"]
         if brought is not None:
             brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
         return TrainingTask(
             **{
                 **raw,
-                "recipe": Recipe(**{**raw["recipe"], "image_shape": None if shape is None else tuple(shape)}),
+                "recipe": Recipe(**recipe),
                 "schedule": Schedule(**raw["schedule"]),
                 "class_weight": None if weights is None else tuple(weights),
                 "brought": brought,
@@ -164,7 +166,7 @@ def run_task(
     if path.exists():
         return load_result(path)
     store = LessonStore(lesson_folder)
-    program = _beginning(task, result_folder)
+    program = store.fitted(_beginning(task, result_folder))
     lesson = store.read(program.source, taught=task.taught and not task.joint, refit=task.refit)
     if task.after is None:
         program = _mined(program, task, lesson, folder=lesson_folder)
