@@ -23,6 +23,7 @@ REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-l
 EXTRAS = {
     "onnx": ("onnx", "onnxruntime"),
     "litert": ("ai-edge-litert", "flatbuffers"),
+    "coreml": ("coremltools",),
     "parquet": ("pyarrow",),
     "image": ("pillow",),
     "encrypt": ("cryptography",),
@@ -159,6 +160,7 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _built_in("python", f"numpy {versions['numpy']}")
     yield _wasm_format()
     yield _compiled_format("arduino")
+    yield _from_extra("coreml", "coreml", versions)
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 

@@ -47,6 +47,12 @@ def _arduino() -> Exporter:
     return ArduinoExporter()
 
 
+def _coreml() -> Exporter:
+    from understudy.export.coreml import CoremlExporter
+
+    return CoremlExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -54,6 +60,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "python": _python,
     "wasm": _wasm,
     "arduino": _arduino,
+    "coreml": _coreml,
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 from understudy.bundle import Bundle, write_bundle
 from understudy.errors import InputError, UnderstudyError
 from understudy.export.parity import verify_file
-from understudy.export.protocol import Exporter, Inputs, Session
+from understudy.export.protocol import Exporter, Inputs, Session, why_not_run
 from understudy.program.interpreter import run
 from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
@@ -247,7 +247,7 @@ class FormatSuite:
         assert session.runtime
 
     def test_a_bundle_holds_it(self, kind: Reads, tmp_path: Path) -> None:
-        """A bundle with this format opens, verifies itself and predicts."""
+        """A bundle with this format opens, verifies itself and predicts; where its runtime is missing, it says so."""
         program = small_program(kind)
         exports = {self.exporter.format: self.exporter.export(program, name=NAME, labels=LABELS)}
         digest = "0" * 64
@@ -263,7 +263,8 @@ class FormatSuite:
         )
         bundle = Bundle.open(tmp_path / "b")
         assert bundle.formats == (self.exporter.format,)
-        assert bundle.verify(self.exporter.format).verified
+        check, reason = bundle.verify(self.exporter.format), why_not_run(bundle.load().session)
+        assert (check.agreement, check.verified, check.reason) == (1.0, reason is None, reason)
         images = isinstance(program.source, Image)
         expected = run(program, examples(program) if images else encode(TEXTS, max_bytes=64)).probabilities
         predictions = bundle.predict(pictures(program, 100) if images else TEXTS)

@@ -48,6 +48,7 @@ _COMPILE = "cc -std=c99 -O2 -I {{ folder | quote }} predict.c -o predict && ./pr
 _COMPILE_IMAGE = _COMPILE.replace("predict.c", "predict_image.c") + " pixels.bin"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
+_UNPACK = "unzip {{ folder | quote }}/{{ file }}"
 _BRIDGE = '// bridging header: #include "model.h"'
 _TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_onnx.py", "pip install numpy onnxruntime", executed=True),
@@ -58,6 +59,7 @@ _TEMPLATES = (
     _Template("JavaScript, Node or browser", "onnx", "predict.mjs", _NODE, executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
+    _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
 )
 
 _IMAGE_TEMPLATES = (
@@ -66,6 +68,7 @@ _IMAGE_TEMPLATES = (
     _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
     _Template("Python, NumPy only", "python", "predict_image_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
+    _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
 
 
@@ -83,7 +86,13 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
     filled = []
     for template in _IMAGE_TEMPLATES if member.image_shape else _TEMPLATES:
         if template.format in files:
-            values = {"folder": member.path, "file": files[template.format], "name": member.name, "shape": member.image_shape}
+            values = {
+                "folder": member.path,
+                "file": files[template.format],
+                "name": member.name,
+                "shape": member.image_shape,
+                "input_bytes": member.input_bytes,
+            }
             filled.append(
                 Snippet(
                     platform=template.platform,
