@@ -24,6 +24,7 @@ EXTRAS = {
     "onnx": ("onnx", "onnxruntime"),
     "litert": ("ai-edge-litert", "flatbuffers"),
     "coreml": ("coremltools",),
+    "executorch": ("executorch", "flatbuffers"),
     "parquet": ("pyarrow",),
     "image": ("pillow",),
     "encrypt": ("cryptography",),
@@ -161,6 +162,7 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _wasm_format()
     yield _compiled_format("arduino")
     yield _from_extra("coreml", "coreml", versions)
+    yield _from_extra("executorch", "executorch", versions)
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 

@@ -90,7 +90,7 @@ class Job(Settings):
     formats: Formats = Field(
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
-        "'coreml' (.mlpackage).",
+        "'coreml' (.mlpackage), 'executorch' (.pte).",
     )
     student: StudentName = Field(
         "auto",

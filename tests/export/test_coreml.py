@@ -70,6 +70,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_coremltools_reads_the_programs_and_finds_the_same_shapes(tmp_path: Path) -> None:
     folders = []
     for name, program in PROGRAMS.items():

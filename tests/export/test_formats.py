@@ -17,6 +17,7 @@ from programs import sequence_program
 from understudy.errors import BundleError
 from understudy.export.coreml_messages import Model
 from understudy.export.coreml_package import WeightsWriter, pack, unpack
+from understudy.export.executorch_flatbuffer import UINT8, ExecutorchWriter
 from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
 from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax
@@ -24,7 +25,7 @@ from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.testing import CASES, FEATURES, Case, FormatSuite
 from wasm_tools import needs_wasm
 
-GRAPH_FORMATS = ("onnx", "litert", "coreml")
+GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch")
 FEW = tuple(
     case
     for case in CASES
@@ -84,6 +85,11 @@ class TestArduino(FormatSuite):
 class TestEveryArduino(FormatSuite):
     exporter = exporter("arduino")
     counts_files = False
+
+
+class TestExecutorch(FormatSuite):
+    exporter = exporter("executorch")
+    cases = (*CASES, *RANDOM)
 
 
 class TestCoreml(FormatSuite):
@@ -147,7 +153,8 @@ def test_a_file_without_operators_takes_at_most_500_bytes(format_name: str, foun
     A Core ML package is three files in a ZIP file, and one of them lists the others.
     """
     content = found.export(image_program(), name="x")[found.filename]
-    rest = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest}[format_name](content)
+    rests = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest, "executorch": _executorch_rest}
+    rest = rests[format_name](content)
     assert 50 < len(rest) <= (1400 if format_name == "coreml" else 500)
 
 
@@ -165,6 +172,14 @@ def _coreml_rest(content: bytes) -> bytes:
     return pack(model.SerializeToString(), WeightsWriter().finish())
 
 
+def _executorch_rest(content: bytes) -> bytes:
+    """Return the smallest file of the same kind: the runtime's package has no public reader that could take things out."""
+    writer = ExecutorchWriter()
+    smallest = writer.finish(writer.tensor((1, 13, 10, 3), UINT8), writer.tensor((1, 7)))
+    assert smallest[4:16] == content[4:16]
+    return smallest
+
+
 def _litert_rest(content: bytes) -> bytes:
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     [graph] = model.subgraphs
@@ -179,7 +194,7 @@ def _litert_rest(content: bytes) -> bytes:
 @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
 @pytest.mark.parametrize(
     ("name", "channel_bytes", "factor"),
-    [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25), ("coreml", 80, 1)],
+    [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25), ("coreml", 80, 1), ("executorch", 40, 1)],
 )
 def test_a_further_layer_costs_its_numbers_and_a_short_record(
     name: str, channel_bytes: int, factor: float, image: bool

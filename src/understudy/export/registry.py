@@ -53,6 +53,12 @@ def _coreml() -> Exporter:
     return CoremlExporter()
 
 
+def _executorch() -> Exporter:
+    from understudy.export.executorch import ExecutorchExporter
+
+    return ExecutorchExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -61,6 +67,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "wasm": _wasm,
     "arduino": _arduino,
     "coreml": _coreml,
+    "executorch": _executorch,
 }
 
 

@@ -57,6 +57,7 @@ _TEMPLATES = (
     _Template("Python, NumPy only", "python", "predict_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_wasm.mjs", "node predict_wasm.mjs", executed=True),
     _Template("JavaScript, Node or browser", "onnx", "predict.mjs", _NODE, executed=True),
+    _Template("Python, ExecuTorch", "executorch", "predict_executorch.py", "pip install executorch", executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
     _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
@@ -68,6 +69,7 @@ _IMAGE_TEMPLATES = (
     _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
     _Template("Python, NumPy only", "python", "predict_image_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
+    _Template("Python, ExecuTorch", "executorch", "predict_image_executorch.py", "pip install executorch", executed=True),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
 
