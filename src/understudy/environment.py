@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from understudy.devices.browser_onnx import onnxruntime_web
 from understudy.errors import SetupError
 from understudy.export.c_session import c_compiler
 from understudy.export.wasm import wasm_compiler
@@ -113,7 +114,7 @@ def inspect_environment() -> Environment:
             _built_in("images (NPZ, IDX)", "numpy"),
             _from_extra("pictures (PNG, JPEG, WebP)", "image", versions),
         ),
-        targets=tuple(_from_commands(name, commands) for name, commands in TARGETS.items()),
+        targets=(*(_from_commands(name, commands) for name, commands in TARGETS.items()), _onnx_in_a_browser()),
     )
 
 
@@ -173,6 +174,14 @@ def _from_commands(name: str, commands: tuple[str, ...]) -> Ability:
         install = "apt-get install adb" if "adb" in missing else "make devices"
         return Ability(name, False, f"missing: {', '.join(missing)}", install)
     return Ability(name, True, ", ".join(commands), None)
+
+
+def _onnx_in_a_browser() -> Ability:
+    try:
+        folder = onnxruntime_web()
+    except SetupError:
+        return Ability("browser, ONNX files", False, "missing: ONNX Runtime Web", "make onnxruntime-web")
+    return Ability("browser, ONNX files", True, folder.name, None)
 
 
 def _compiled_format(name: str) -> Ability:
