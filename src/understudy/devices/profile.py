@@ -20,7 +20,17 @@ _FOLDER = "profiles"
 _SUFFIX = ".toml"
 
 Operator = Literal[
-    "project_text", "image", "linear", "conv", "depthwise_conv", "window", "max_pool", "sum_pool", "concat", "softmax"
+    "project_text",
+    "image",
+    "project_boxes",
+    "linear",
+    "conv",
+    "depthwise_conv",
+    "window",
+    "max_pool",
+    "sum_pool",
+    "concat",
+    "softmax",
 ]
 """Nodes of a program, as profiles name them."""
 Source = Annotated[str, Field(min_length=8)]
@@ -92,6 +102,7 @@ class Operators(_Table):
                 "image",
                 "conv",
                 "depthwise_conv",
+                "project_boxes",
             ],
             ...,
         ],

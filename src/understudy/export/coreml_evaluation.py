@@ -223,7 +223,7 @@ _CONSTANTS: Mapping[str, Callable[..., Array]] = {
 }
 _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "add": lambda x, y: x + y,
-    "cast": lambda x, dtype: x.astype({"fp32": np.float32}[dtype]),
+    "cast": lambda x, dtype: x.astype({"fp32": np.float32, "int32": np.int32}[dtype]),
     "clip": lambda x, alpha, beta: x.clip(alpha, beta),
     "concat": _concat,
     "conv": _conv,

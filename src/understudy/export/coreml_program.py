@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.coreml_boxes import write_box_projection
 from understudy.export.coreml_text import integers, write_text_projection
 from understudy.export.coreml_writer import CoremlWriter
 from understudy.program.interpreter import requantize_scale
@@ -24,6 +25,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Softmax,
     SumPool,
@@ -61,6 +63,8 @@ class _ProgramWriter:
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
             case Image():
                 return self._image(node)
+            case ProjectBoxes():
+                return write_box_projection(self._writer, node.projection, self._tensors[node.input])
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.box_graph import CONSTANTS
 from understudy.export.coreml_messages import MIL
 from understudy.export.coreml_writer import CoremlWriter
-from understudy.export.text_graph import CONSTANTS, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]

@@ -101,14 +101,14 @@ class CoremlWriter:
             self._constants[key] = self._output(operation, array.shape)
         return self._constants[key]
 
-    def bytes8(self, values: Array) -> str:
-        """Return a float32 constant of integers that are stored as int8."""
+    def bytes8(self, values: Array, *, zero_point: int = 0) -> str:
+        """Return a float32 constant of ``values - zero_point``; values are stored as int8."""
         array = values.astype(np.int8)
-        key = ("bytes", array.shape, array.tobytes())
+        key = ("bytes", array.shape, array.tobytes(), zero_point)
         if key not in self._constants:
             operation = self._block.operations.add(type="constexpr_affine_dequantize")
             self._set_constant(operation.attributes["quantized_data"], array, in_file=True)
-            _set_literal(operation.attributes["zero_point"], np.asarray(0, np.int8))
+            _set_literal(operation.attributes["zero_point"], np.asarray(zero_point, np.int8))
             _set_literal(operation.attributes["scale"], np.asarray(1, np.float32))
             _set_literal(operation.attributes["axis"], np.asarray(0, np.int32))
             self._constants[key] = self._output(operation, array.shape)

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.executorch_boxes import box_nibbles, write_box_projection
 from understudy.export.executorch_flatbuffer import INT8, INT32, UINT8, ExecutorchWriter, Learned, Tensor, Value
 from understudy.export.executorch_text import Nibbles, spread_nibbles, text_nibbles, write_text_projection
 from understudy.program.interpreter import requantize_scale
@@ -24,6 +25,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Softmax,
     SumPool,
@@ -76,6 +78,9 @@ class _ProgramWriter:
         }
         if isinstance(program.source, ProjectText):
             nibbles |= text_nibbles(program.source.projection)
+        for box_node in (node for node in program.nodes if isinstance(node, ProjectBoxes)):
+            sides = box_nibbles(box_node.projection)
+            nibbles |= {} if sides is None else {f"boxes {box_node.output}": sides}
         return views | (spread_nibbles(writer, nibbles) if nibbles else {})
 
     def _node(self, node: Node) -> Tensor:
@@ -84,6 +89,9 @@ class _ProgramWriter:
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input], self._weights)
             case Image():
                 return self._image(node)
+            case ProjectBoxes():
+                sides = self._weights.get(f"boxes {node.output}")
+                return write_box_projection(self._writer, node.projection, self._tensors[node.input], sides)
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():

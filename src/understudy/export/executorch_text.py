@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.box_graph import CONSTANTS
 from understudy.export.executorch_flatbuffer import FLOAT, INT32, UINT8, ExecutorchWriter, Tensor, Value
-from understudy.export.text_graph import CONSTANTS, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from understudy.errors import BundleError
-from understudy.export.text_graph import CONSTANTS, TABLES
-from understudy.program.ops import Program, ProjectText
+from understudy.export.box_graph import CONSTANTS
+from understudy.export.text_graph import TABLES
+from understudy.program.ops import Program, ProjectBoxes, ProjectText
 
 
 def read_model_file(path: Path) -> bytes:
@@ -25,14 +26,16 @@ def read_model_file(path: Path) -> bytes:
 
 
 def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return (where, bytes) for a text projection, each layer and the rest; they add up to the length of ``content``.
+    """Return (where, bytes) for a projection, each layer and the rest; they add up to the length of ``content``.
 
     Args:
         program: what the file was written from.
         content: the file.
         stored_bytes: owner of numbers in the file to their bytes.
     """
-    hashing = (CONSTANTS, TABLES) if isinstance(program.source, ProjectText) else ()
-    owners = (*hashing, *(node.output for node in program.layers))
+    projecting: tuple[str, ...] = (CONSTANTS, TABLES) if isinstance(program.source, ProjectText) else ()
+    if any(isinstance(node, ProjectBoxes) for node in program.nodes):
+        projecting = (CONSTANTS,)
+    owners = (*projecting, *(node.output for node in program.layers))
     rows = [(owner, stored_bytes.get(owner, 0)) for owner in owners]
     return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]

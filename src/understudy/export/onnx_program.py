@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from understudy.export.onnx_boxes import write_box_projection
 from understudy.export.onnx_text import write_text_projection
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, INT64, UINT8, OnnxWriter
 from understudy.program.ops import (
@@ -24,6 +25,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
@@ -64,6 +66,9 @@ class _ProgramWriter:
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
             case Image():  # pixels are the uint8 form of the int8 tensor already
                 return self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 3, 1, 2])
+            case ProjectBoxes():
+                zero_point = self._program.quantization[node.input].zero_point + 128
+                return write_box_projection(self._writer, node.projection, self._tensors[node.input], zero_point=zero_point)
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():

@@ -27,11 +27,13 @@ from understudy.program.ops import (
     Linear,
     MaxPool,
     Program,
+    ProjectBoxes,
     ProjectText,
     Softmax,
     SumPool,
     Window,
 )
+from understudy.projections.boxes_torch import BoxLayer
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,9 @@ class Executor(nn.Module):
         shapes = program.shapes()
         over_places = [n for n in program.layers if n.relu and len(shapes[n.output]) == 3] if normalized else []
         self.norm = nn.ModuleDict({node.output: nn.BatchNorm2d(len(node.weight)) for node in over_places})
+        self.boxes = nn.ModuleDict(
+            {node.output: BoxLayer(node.projection) for node in program.nodes if isinstance(node, ProjectBoxes)}
+        )
         self.weight_scale = nn.ParameterDict()
         self.activation_scale = nn.ParameterDict()
         if scheme is not None:
@@ -168,6 +173,8 @@ class Executor(nn.Module):
                     values[node.output] = features
                 case Linear() | Conv() | DepthwiseConv():
                     values[node.output] = self._layer(node, values[node.input])
+                case ProjectBoxes():
+                    values[node.output] = self.boxes[node.output](values[node.input], self._step(node.input))
                 case Window():
                     values[node.output] = _window(values[node.input], node.width)
                 case MaxPool():
@@ -214,6 +221,13 @@ class Executor(nn.Module):
         factor = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
         shift = norm.bias.detach() + (bias - norm.running_mean) * factor
         return weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), shift
+
+    def _step(self, name: str) -> Tensor | float | None:
+        """Return the difference between two neighbouring values of the tensor ``name``, None where they are not rounded."""
+        if name == self.graph.source.output:
+            return self.graph.source.quantization.scale
+        group = self.groups[name]
+        return self.activation_scale[group].detach().abs() + 1e-9 if group in self.activation_scale else None
 
     def _fake(self, name: str, x: Tensor) -> Tensor:
         """Return ``relu(x)`` rounded to the 256 steps of its group when fake quantization is on, else ``x``."""

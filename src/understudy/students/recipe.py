@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn"]
+StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Recipe:
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
         image_shape: height, width and channels of an image; None for texts.
+        candidates: rows of an image's projection that the best are chosen from; 0 for the first ones.
     """
 
     student: StudentName = "projection_sequence"
@@ -37,9 +38,10 @@ class Recipe:
     values: Literal["count", "ternary", "binary"] = "ternary"
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
+    candidates: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what only images have is missing for texts."""
         values = asdict(self)
-        shape = values.pop("image_shape")
-        return values if shape is None else {**values, "image_shape": list(shape)}
+        shape, candidates = values.pop("image_shape"), values.pop("candidates")
+        return values if shape is None else {**values, "image_shape": list(shape), "candidates": candidates}

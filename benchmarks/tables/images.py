@@ -1,0 +1,66 @@
+"""What students for images reached."""
+
+from __future__ import annotations
+
+import statistics
+
+from tables.markdown import NONE, percent, sizes, table, yes
+from tables.results import Results, grouped, image_configuration, projection_configuration
+
+PIXELS = "pixels + logistic regression"
+FORMATS = ("onnx", "litert", "c", "python")
+
+
+def images(results: Results) -> str:
+    """Return what image students reached, every format by itself, beside their baselines."""
+    body = []
+    for rows in grouped(results.images, image_configuration).values():
+        reached = statistics.median(min(row["accuracy"].values()) for row in rows)
+        target = rows[0]["target"]
+        plain = [row["plain"] for row in rows]
+        for name in rows[0]["accuracy"]:
+            sized = [row["size_bytes"][name] for row in rows]
+            body.append(
+                [
+                    rows[0]["set"],
+                    rows[0]["budget"],
+                    name,
+                    str(len(rows)),
+                    percent(row["accuracy"][name] for row in rows),
+                    NONE if target is None else f"{100 * target:.1f}",
+                    NONE if target is None else yes(reached >= target),
+                    sizes(sized),
+                    f"{100 * min(row['agreement'][name] for row in rows):.2f}",
+                    f"{round(statistics.median(row['macs'] for row in rows)):,}",
+                    percent(row["baselines"][PIXELS] for row in rows),
+                    f"{percent(found['accuracy'] for found in plain)} at {sizes(found['size_bytes'] for found in plain)}",
+                ]
+            )
+    head = ["data", "budget", "format", "seeds", "accuracy, %", "target", "met", "size", "least agreement, %", "MACs", PIXELS]
+    return table([*head, "plain network, float"], body)
+
+
+def projections(results: Results) -> str:
+    """Return what projection students of published shapes reached, with the bytes of their files beside."""
+    body = []
+    for rows in grouped(results.projections, projection_configuration).values():
+        row, reached = rows[0], statistics.median(row["accuracy"] for row in rows)
+        mined = f"best of {row['candidates']}" if row["candidates"] else "the first"
+        body.append(
+            [
+                row["set"],
+                row["student"],
+                row["shape"],
+                f"{row['weights']:,}",
+                mined if row["student"] == "projection_net" else "the first, of what convolutions found",
+                str(len(rows)),
+                percent(row["accuracy"] for row in rows),
+                NONE if row["published"] is None else f"{100 * row['published']:.1f}",
+                NONE if row["asked"] is None else f"{100 * row['asked']:.1f}",
+                NONE if row["asked"] is None else yes(reached >= row["asked"]),
+                *(sizes(found["files"][name]["size_bytes"] for found in rows) for name in FORMATS),
+                f"{100 * min(file['agreement'] for found in rows for file in found['files'].values()):.2f}",
+            ]
+        )
+    head = ["data", "student", "bits and hidden", "learned numbers", "rows", "seeds", "accuracy, %", "published", "target"]
+    return table([*head, "met", *FORMATS, "least agreement, %"], body)
