@@ -29,14 +29,17 @@ from understudy.export.coreml_messages import MIL, FeatureTypes, Model
 from understudy.export.coreml_package import WeightsWriter, pack, read_weights, unpack
 from understudy.family import Family
 from understudy.program.interpreter import run
-from understudy.program.ops import Program
+from understudy.program.ops import Image, Program
 from understudy.projections.text import encode
+from understudy.testing.image_programs import box_program
 
 PROGRAMS = {
     "sequence-8": sequence_program(width=48),
     "sequence-4": sequence_program(bits=4, per_channel=False, width=48, classes=90),
     "utterance-4": utterance_program(bits=4, hidden=64),
     "image": image_program(),
+    "boxes": box_program(),
+    "boxes-large": box_program(shape=(40, 37, 2), rows=tuple(range(300))),
 }
 
 
@@ -79,7 +82,7 @@ def test_coremltools_reads_the_programs_and_finds_the_same_shapes(tmp_path: Path
         folders.append(str(tmp_path / name / "model.mlpackage" / "Data" / "com.apple.CoreML"))
     result = subprocess.run([sys.executable, "-c", PARSE, *folders], capture_output=True, text=True, check=True)
     parsed = json.loads(result.stdout.splitlines()[-1])
-    names = {MIL.FLOAT32: "fp32", MIL.BOOL: "bool"}
+    names = {MIL.FLOAT32: "fp32", MIL.BOOL: "bool", MIL.INT32: "int"}
     for program, found in zip(PROGRAMS.values(), parsed, strict=True):
         [block] = model_of(exported(program)).mlProgram.functions["main"].block_specializations.values()
         assert len(block.operations) > 20
@@ -207,7 +210,7 @@ def test_where_core_ml_is_it_runs_the_file(program: Program, tmp_path: Path, mon
     session = CoremlExporter().open(tmp_path, name="x")
     assert session.runtime.startswith("Core ML through coremltools ")
     assert not hasattr(session, "not_run")
-    inputs = pictures(program, 3) if program is PROGRAMS["image"] else encode(TEXTS, max_bytes=64)
+    inputs = pictures(program, 3) if isinstance(program.source, Image) else encode(TEXTS, max_bytes=64)
     np.testing.assert_allclose(session.predict(inputs), run(program, inputs).probabilities, atol=1e-6)
 
 

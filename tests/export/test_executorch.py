@@ -22,12 +22,15 @@ from understudy.errors import BundleError, SetupError
 from understudy.export.executorch import ExecutorchExporter
 from understudy.export.executorch_flatbuffer import INT32, UINT8, ExecutorchWriter
 from understudy.program.ops import Image, Program
+from understudy.testing.image_programs import box_program
 
 PROGRAMS = {
     "sequence-8": sequence_program(width=48),
     "sequence-4": sequence_program(bits=4, per_channel=False, width=48, classes=90),
     "utterance-4": utterance_program(bits=4, hidden=64),
     "image": image_program(),
+    "boxes": box_program(),
+    "boxes-large": box_program(shape=(40, 37, 2), rows=tuple(range(300))),
     "image-4": image_program(bits=4),
 }
 
