@@ -37,6 +37,7 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
@@ -47,17 +48,19 @@ COMPILER = "arm-none-eabi-gcc"
 FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 TABLE = Path(__file__).resolve().parents[1] / "src" / "understudy" / "export" / "c_code_bytes.json"
 IMAGE_SHARE = 5
-"""Probes that read a text for one that reads an image."""
+"""Probes that read a text for one that reads an image, and for one that reads a window."""
 FIRMWARE = """\
 #ifdef MODEL
 #include "model.h"
 float scores[US_PROBE_CLASSES];
 #ifdef US_PROBE_PIXELS
 unsigned char input[US_PROBE_PIXELS];
+#elif defined(US_PROBE_VALUES)
+float input[US_PROBE_VALUES];
 #else
 unsigned char input[64];
 #endif
-int main(void) { return us_probe_predict(input, sizeof input, scores); }
+int main(void) { return us_probe_predict(input, sizeof input / sizeof input[0], scores); }
 #else
 int main(void) { return 0; }
 #endif
@@ -140,8 +143,22 @@ def random_program(seed: int) -> Program:
 def random_image_program(seed: int) -> Program:
     """Return one of many programs that read an image."""
     rng = np.random.default_rng(seed)
-    rows, channels = int(rng.integers(5, 12)), int(rng.integers(2, 10))
-    nodes: list[Node] = [Image("pixels", "image", (rows, int(rng.integers(5, 12)), int(rng.integers(1, 4))))]
+    shape = (int(rng.integers(5, 12)), int(rng.integers(5, 12)), int(rng.integers(1, 4)))
+    return random_places_program(rng, Image("pixels", "image", shape), inputs=shape[2])
+
+
+def random_window_program(seed: int) -> Program:
+    """Return one of many programs that read a window of numbers."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(5, 20)), int(rng.integers(1, 4)))
+    offset, multiplier = rng.uniform(1, 2, (2, shape[1])).astype(np.float32)
+    return random_places_program(rng, Standardize("values", "image", shape, offset, multiplier), inputs=shape[1])
+
+
+def random_places_program(rng: np.random.Generator, source: Node, *, inputs: int) -> Program:
+    """Return one of many programs with convolutions behind ``source``, which gives ``inputs`` channels."""
+    channels = int(rng.integers(2, 10))
+    nodes: list[Node] = [source]
 
     def numbers(*shape: int) -> dict[str, Any]:
         return {
@@ -151,7 +168,7 @@ def random_image_program(seed: int) -> Program:
             "relu": True,
         }
 
-    nodes.append(Conv("image", "stem", stride=2, padding=(1, 1, 1, 1), **numbers(channels, 3, 3, nodes[0].shape[2])))
+    nodes.append(Conv("image", "stem", stride=2, padding=(1, 1, 1, 1), **numbers(channels, 3, 3, inputs)))
     for block in range(int(rng.integers(0, 3))):
         place = {"stride": 1, "padding": (1, 1, 1, 1)}
         nodes.append(DepthwiseConv(nodes[-1].output, f"spread{block}", **numbers(channels, 3, 3), **place))
@@ -173,7 +190,7 @@ def random_image_program(seed: int) -> Program:
 
 
 def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
-    return {node.output: node.quantization for node in nodes if isinstance(node, Image | ProjectBoxes)}
+    return {node.output: node.quantization for node in nodes if isinstance(node, Image | Standardize | ProjectBoxes)}
 
 
 def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:
@@ -194,6 +211,7 @@ def measure(probes: int) -> dict[str, object]:
     functions: Counter[str] = Counter()
     texts = [_probe(random_program(seed), functions) for seed in range(probes)]
     images = [_probe(random_image_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
+    windows = [_probe(random_window_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
         raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
@@ -201,6 +219,7 @@ def measure(probes: int) -> dict[str, object]:
     begin, more = _fit(images, calls)
     # every program for images reads its pixels once, so that this call takes up what differs in the fixed part
     more["us_pixels"] = max(0, begin - fixed)
+    more["us_standardize"] = max(0, _fit(windows, calls | more)[0] - fixed)
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
         "flags": list(FLAGS),
@@ -222,7 +241,7 @@ def _probe(program: Program, functions: Counter[str]) -> tuple[Counter[str], int
 
 def _fit(probes: list[tuple[Counter[str], int]], known: dict[str, int]) -> tuple[int, dict[str, int]]:
     """Return the fixed bytes of predict, and the bytes of each call that is not ``known``."""
-    names = sorted({function for calls, _ in probes for function in calls} - set(known) - {"us_pixels"})
+    names = sorted({function for calls, _ in probes for function in calls} - set(known) - {"us_pixels", "us_standardize"})
     matrix = np.array([[1, *(calls[function] for function in names)] for calls, _ in probes], float)
     sizes = np.array([size - sum(calls[f] * known[f] for f in known) for calls, size in probes], float)
     per_call = np.maximum(0, np.ceil(np.linalg.lstsq(matrix, sizes, rcond=None)[0][1:])).astype(int)

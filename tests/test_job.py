@@ -160,7 +160,7 @@ BAD = [
     ),
     Bad(
         'student = "sgn"\n' + BASE,
-        r"^student is 'auto', .*, 'projection_cnn' or 'separable_cnn': received student='sgn' .*; did you mean 'sgnn'\?$",
+        r"^student is 'auto', .*, 'separable_cnn' or 'mlp': received student='sgn' .*; did you mean 'sgnn'\?$",
     ),
     Bad(
         'max_bytes = "aut"\n' + BASE,
@@ -276,6 +276,7 @@ LEFT_OUT: dict[str, object] = {
     "out_of_scope": "x.csv",
     "text": "t",
     "label": "l",
+    "kind": "image",
     "skip_bad": True,
     "data.validation_fraction": 0.2,
     "data.test_fraction": 0.2,
@@ -322,7 +323,7 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
         "teacher.source": "teacher",
         **{
             f"data.{name}": name
-            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "kind", "skip_bad")
         },
     }
     every_key = {

@@ -32,14 +32,14 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
 _ARGUMENTS = {
     **{
         name: f"data.{name}"
-        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "kind", "skip_bad")
     },
     "teacher": "teacher.source",
     "quantization": "quantization.mode",
@@ -98,7 +98,7 @@ class Job(Settings):
     student: StudentName = Field(
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'separable_cnn', 'projection_net' or "
-        "'projection_cnn' for images; "
+        "'projection_cnn' for images; 'separable_cnn' for windows; 'mlp' or 'projection_net' for vectors; "
         "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")

@@ -11,12 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
+from understudy.baselines import (
+    Baseline,
+    majority_class,
+    number_logistic_regression,
+    pixel_logistic_regression,
+    tfidf_logistic_regression,
+)
 from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.compression.quantize.ranges import Ranges
 from understudy.cures import cured
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.delivery import Order, deliver
 from understudy.devices.choice import choose
 from understudy.errors import InputError
@@ -245,6 +253,8 @@ def _baselines(dataset: Dataset, *, seed: int) -> tuple[Baseline, ...]:
             majority_class(dataset.train, classes=classes),
             pixel_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
         )
+    if isinstance(dataset, VectorDataset):
+        return (majority_class(dataset.train, classes=classes), number_logistic_regression(dataset, seed=seed))
     return (
         majority_class(dataset.train, classes=classes),
         tfidf_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
@@ -259,9 +269,11 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
     Raises:
         InputError: it cannot be loaded, or its answers break a rule.
     """
-    images = isinstance(dataset, ImageDataset)
-    absent = job.teacher.kind == "auto" or (images and job.teacher.kind == "none")
-    if images and job.training_mode == "joint" and not (absent and brought is None):
+    texts = isinstance(dataset, TextDataset)
+    if isinstance(dataset, VectorDataset) and job.training_mode == "joint":
+        raise InputError("joint training is for texts and images: received training.mode='joint' for vectors; remove it")
+    absent = job.teacher.kind == "auto" or (not texts and job.teacher.kind == "none")
+    if not texts and job.training_mode == "joint" and not (absent and brought is None):
         raise InputError(
             "joint training for images makes its teacher itself: received training.mode='joint' and a teacher; "
             "remove one of them, or use mode distill, which keeps the teacher as it is"
@@ -287,9 +299,10 @@ def _teach(
     """Return the teacher, brought or trained here, and whether it is used."""
     if job.training_mode != "distill":
         return Teaching(None, used=False)
-    if isinstance(dataset, ImageDataset):
+    if not isinstance(dataset, TextDataset):
         if brought is None:
-            progress.note("no teacher for images was brought: training without")
+            kind = "images" if isinstance(dataset, ImageDataset) else "vectors"
+            progress.note(f"no teacher for {kind} was brought: training without")
             return Teaching(None, used=False)
         return assess(brought, job, dataset, baseline=baseline, folder=folder)
     teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought

@@ -21,6 +21,7 @@ from understudy.feasibility import check_budgets
 from understudy.job import job_from_arguments
 from understudy.program.interpreter import Scores
 from understudy.program.ops import Program
+from understudy.testing.vector_programs import vector_program
 
 
 def test_a_page_answers_exactly_and_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +55,9 @@ def test_a_bundles_own_webassembly_is_what_runs(program: Program, tmp_path: Path
     assert found.runtime.endswith(", WebAssembly")
 
 
-@pytest.mark.parametrize("program", [sequence_program(), sequence_program(bits=4), image_program()], ids=["text", "4", "image"])
+@pytest.mark.parametrize(
+    "program", [sequence_program(bits=4), image_program(), vector_program()], ids=["text", "image", "vector"]
+)
 def test_onnx_runtime_web_runs_the_onnx_file(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("chromium", "clang", "wasm-ld", "node")
     need_onnxruntime_web()

@@ -96,6 +96,7 @@ class Manifest(BaseModel):
         labels: class names in the order of the scores.
         max_bytes: texts: L, bytes of text that the model reads.
         image_shape: images: height, width and channels.
+        input_shape: vectors: how many numbers; windows: steps and channels.
         threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
         recipe: how the student was made.
         data_digest: digest of the training and validation texts.
@@ -110,10 +111,11 @@ class Manifest(BaseModel):
     format_version: Literal[1] = FORMAT_VERSION
     understudy: str
     name: Identifier
-    task: Literal["text-classification", "image-classification"] = "text-classification"
+    task: Literal["text-classification", "image-classification", "vector-classification"] = "text-classification"
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     max_bytes: Annotated[int, Field(ge=1, le=65536)] | None = None
     image_shape: tuple[Side, Side, Side] | None = None
+    input_shape: tuple[Side] | tuple[Side, Side] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None
     recipe: dict[str, JsonValue]
     data_digest: str
@@ -143,10 +145,17 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _input_is_of_the_task(self) -> Self:
-        expected = (False, True) if self.task == "image-classification" else (True, False)
-        if (self.max_bytes is not None, self.image_shape is not None) != expected:
-            raise ValueError("a text classifier has max_bytes, an image classifier has image_shape")
+        fields = {"text": self.max_bytes, "image": self.image_shape, "vector": self.input_shape}
+        if [f"{kind}-classification" for kind, value in fields.items() if value is not None] != [self.task]:
+            raise ValueError("texts have max_bytes, images have image_shape, vectors have input_shape")
         return self
+
+    @property
+    def examples(self) -> str:
+        """What it reads, in the plural."""
+        if self.input_shape is None:
+            return "texts" if self.image_shape is None else "images"
+        return "vectors" if len(self.input_shape) == 1 else "windows"
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -179,9 +188,9 @@ class Manifest(BaseModel):
         return (json.dumps(self._fields(), indent=2, sort_keys=True) + "\n").encode()
 
     def _fields(self) -> dict[str, JsonValue]:
-        """Return plain values; what only the other task has is missing, and so is protection that is not there."""
-        absent = {"max_bytes"} if self.max_bytes is None else {"image_shape"}
-        absent |= {name for name in ("encryption", "signature") if getattr(self, name) is None}
+        """Return plain values; what only other tasks have is missing, and so is protection that is not there."""
+        optional = ("max_bytes", "image_shape", "input_shape", "encryption", "signature")
+        absent = {name for name in optional if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 
     def _digest_of_content(self) -> str:

@@ -37,8 +37,8 @@ from understudy.protection.keys import key_id, read_key
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino", "executorch", "coreml")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
-Content = Sequence[str | bytes] | npt.NDArray[np.uint8]
-"""Texts, or images ``[batch, H, W, C]``."""
+Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array
+"""Texts, images ``[batch, H, W, C]``, or numbers ``[batch, d]`` or ``[batch, T, C]``."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class FileEvaluation:
 
 
 def model_inputs(manifest: Manifest, content: Content) -> Inputs:
-    """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are.
+    """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are, numbers as float32.
 
     Raises:
-        InputError: images of another shape, or the other kind of content.
+        InputError: images or numbers of another shape, or another kind of content.
     """
     shape, max_bytes = manifest.image_shape, manifest.max_bytes
     if max_bytes is not None and not isinstance(content, np.ndarray):
@@ -101,6 +101,10 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
         return content
     received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
     wanted = "texts" if shape is None else f"uint8 images [batch, {', '.join(map(str, shape))}]"
+    if manifest.input_shape is not None:
+        if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
+            return content.astype(np.float32, copy=False)
+        wanted = f"numbers [batch, {', '.join(map(str, manifest.input_shape))}]"
     raise InputError(f"this model reads {wanted}: received {received}; give what it was made for")
 
 
@@ -113,10 +117,10 @@ class LoadedModel:
     session: Session
 
     def inputs(self, content: Content) -> Inputs:
-        """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are.
+        """Return what the model reads; see ``model_inputs``.
 
         Raises:
-            InputError: images of another shape, or the other kind of content.
+            InputError: images or numbers of another shape, or another kind of content.
         """
         return model_inputs(self.manifest, content)
 
@@ -126,7 +130,7 @@ class LoadedModel:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.labels)), np.float32)
 
     def predict(self, content: Content) -> list[Prediction]:
-        """Return one prediction for each text or image."""
+        """Return one prediction for each text, image or vector."""
         threshold = self.manifest.threshold
         out = []
         for row in self.scores(content):

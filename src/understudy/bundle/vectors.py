@@ -1,6 +1,6 @@
 """``vectors.npz``: synthetic inputs with the reference's answers, so that anyone can check a port; ``spec/bundle.md`` 4.
 
-They are random words, bytes and pixels from a seed, and never what a user brought.
+They are random words, bytes, pixels and numbers from a seed, and never what a user brought.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.program.interpreter import Inputs, Scores, UInt8Array, run
+from understudy.program.interpreter import Float32Array, Inputs, Scores, UInt8Array, run
 from understudy.program.npz import read_npz
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Image, Program, Standardize
 from understudy.projections.text import encode
 
 COUNT = 64
@@ -22,12 +22,14 @@ SEED = 20171016
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 _MARKS = ".,?!'-:;()\"/@#"
 _BEYOND_ASCII = "éüñçßøåłжпривет你好東京مرحبا🙂"
+_NAMES = {"int32": "bytes", "uint8": "pixels", "float32": "values"}
+"""Type of the inputs to the name of their array."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """``inputs`` int32 ``[n, max_bytes]`` or uint8 ``[n, H, W, C]``, and what the interpreter answers to them.
+    """``inputs`` as programs read them, and what the interpreter answers to them.
 
     ``logit_scale`` is the width of one logit step.
     """
@@ -69,12 +71,29 @@ def synthetic_images(shape: tuple[int, int, int], *, count: int = COUNT, seed: i
     return images
 
 
+def synthetic_numbers(source: Standardize, *, count: int = COUNT, seed: int = SEED) -> Float32Array:
+    """Return ``count`` examples float32 ``[count, ...]``: the means, NaN alone, then numbers around the means.
+
+    Every fourth of these has a tenth of its numbers far away, infinite or missing.
+    """
+    rng = np.random.default_rng(seed)
+    deviation = 1 / np.where(source.multiplier > 0, source.multiplier, 1).astype(np.float64)
+    numbers = rng.normal(0, 1.5, (count, *source.shape))
+    odd = rng.choice(np.array([100.0, -100.0, np.inf, -np.inf, np.nan]), numbers.shape)
+    wild = (rng.random(numbers.shape) < 0.1) & (np.arange(count) % 4 == 3).reshape(-1, *[1] * len(source.shape))
+    values: Float32Array = (source.offset + deviation * np.where(wild, odd, numbers)).astype(np.float32)
+    values[0], values[1] = source.offset, np.nan
+    return values
+
+
 def make_vectors(program: Program) -> Vectors:
     """Return the vectors of ``program``, an integer program."""
     source = program.source
     inputs: Inputs
     if isinstance(source, Image):
         inputs = synthetic_images(source.shape)
+    elif isinstance(source, Standardize):
+        inputs = synthetic_numbers(source)
     else:
         max_bytes = source.projection.max_bytes
         inputs = encode(synthetic_texts(max_bytes=max_bytes), max_bytes=max_bytes)
@@ -84,7 +103,7 @@ def make_vectors(program: Program) -> Vectors:
 def pack_vectors(vectors: Vectors) -> bytes:
     """Return the NPZ bytes of ``vectors``; the same vectors give the same bytes, because the members carry no time."""
     arrays = {
-        ("pixels" if vectors.inputs.dtype == np.uint8 else "bytes"): vectors.inputs,
+        _NAMES[vectors.inputs.dtype.name]: vectors.inputs,
         "logits": vectors.scores.logits,
         "probabilities": vectors.scores.probabilities,
         "logit_scale": np.float32(vectors.logit_scale),
@@ -110,6 +129,7 @@ def unpack_vectors(content: bytes) -> Vectors:
     try:
         arrays = read_npz(content)
         scores = Scores(arrays["logits"], arrays["probabilities"])
-        return Vectors(arrays["pixels" if "pixels" in arrays else "bytes"], scores, float(arrays["logit_scale"]))
+        name = next(name for name in ("values", "pixels", "bytes") if name in arrays or name == "bytes")
+        return Vectors(arrays[name], scores, float(arrays["logit_scale"]))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"vectors.npz needs bytes or pixels, logits, probabilities and logit_scale: {error}") from None
+        raise ValueError(f"vectors.npz needs bytes, pixels or values, logits, probabilities and logit_scale: {error}") from None

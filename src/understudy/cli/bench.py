@@ -35,7 +35,7 @@ def bench(
     ] = None,
     test: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Run these in place of the bundle's own examples: a table; NPZ or a folder."),
+        typer.Option(metavar="FILE", help="Run these in place of the bundle's own examples: a table; NPZ, NPY or a folder."),
     ] = None,
     text: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The text column of --test; guessed from its name.")
@@ -103,6 +103,10 @@ def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples
         from understudy.data.image import read_images
 
         return own_examples(bundle, read_images(test, part="test", shape=shape).pixels, origin=test.name)
+    if bundle.manifest.input_shape is not None:
+        from understudy.data.vector_arrays import read_numbers
+
+        return own_examples(bundle, read_numbers(test, bundle.manifest.input_shape), origin=test.name)
     from understudy.data.read import read_table
     from understudy.data.table import find_text_column, take_rows
 

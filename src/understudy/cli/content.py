@@ -1,4 +1,4 @@
-"""Labelled texts or images from the file of a command, as its bundle reads them."""
+"""Labelled texts, images or vectors from the file of a command, as its bundle reads them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def labelled_content(
     manifest: Manifest, path: Path, *, text: str | None = None, label: str | None = None, skip_bad: bool = False
 ) -> tuple[Content, tuple[str, ...]]:
-    """Return texts, or images ``[images, H, W, C]``, and one label for each; pictures that are left out are named.
+    """Return texts, images ``[images, H, W, C]`` or numbers, and one label for each; pictures that are left out are named.
 
     Args:
-        manifest: says which of the two, and the images' shape.
-        path: a table; for images an NPZ file or a folder of class folders.
+        manifest: says which of them, and their shape.
+        path: a table; for images an NPZ file or a folder of class folders; for vectors an NPZ file.
         text: the text column; guessed from its name.
         label: the label column; guessed from its name.
         skip_bad: leave out pictures that cannot be used.
@@ -31,10 +31,12 @@ def labelled_content(
         InputError: a file, column, array or row that cannot be used.
         SetupError: a file may not be read, or its format needs an extra.
     """
-    if manifest.image_shape is None:
+    if manifest.max_bytes is not None:
         return _texts(path, text, label)
     if text is not None or label is not None:
-        raise InputError(f"columns are of tables: received text={text!r}, label={label!r} for images; remove both")
+        raise InputError(f"columns are of tables: received text={text!r}, label={label!r} for {manifest.examples}; remove both")
+    if manifest.image_shape is None:
+        return _vectors(path, manifest.input_shape or ())
     return _images(path, manifest.image_shape, skip_bad=skip_bad)
 
 
@@ -45,6 +47,20 @@ def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tu
     table = read_table(path)
     rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
     return rows.texts, rows.labels or ()
+
+
+def _vectors(path: Path, shape: tuple[int, ...]) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.vector_arrays import read_vectors
+
+    found = read_vectors(path, part="test")
+    if found.labels is None:
+        raise InputError(f"every example has a label: received file={str(path)!r} without y_test or y; add it")
+    if found.values.shape[1:] != shape:
+        raise InputError(
+            f"this model reads {' x '.join(map(str, shape))} numbers: received {found.values.shape[1:]} in file={str(path)!r}; "
+            "give examples as it was trained on"
+        )
+    return found.values, found.labels
 
 
 def _images(path: Path, shape: tuple[int, int, int], *, skip_bad: bool) -> tuple[Content, tuple[str, ...]]:

@@ -93,6 +93,7 @@ class BrowserRunner:
                 classes=len(bundle.labels),
                 batch_milliseconds=BATCH_MILLISECONDS,
                 timed_inputs=TIMED_INPUTS,
+                value_bytes=4 if examples.inputs.dtype == np.float32 else 1,
                 module=base64.b64encode(module).decode("ascii"),
             )
             (folder / _PAGE).write_text(page, "utf-8")
@@ -104,6 +105,7 @@ class BrowserRunner:
         page = onnx_page(
             examples.as_bytes(),
             shape=(1, *examples.inputs.shape[1:]),
+            kind=examples.inputs.dtype.name,
             classes=len(bundle.labels),
             batch_milliseconds=BATCH_MILLISECONDS,
             timed_inputs=TIMED_INPUTS,

@@ -40,12 +40,15 @@ def onnxruntime_web() -> Path:
     return folder
 
 
-def page(inputs: Sequence[bytes], *, shape: Sequence[int], classes: int, batch_milliseconds: float, timed_inputs: int) -> str:
-    """Return the page; ``shape`` is the model's input ``[1, ...]``."""
+def page(
+    inputs: Sequence[bytes], *, shape: Sequence[int], kind: str, classes: int, batch_milliseconds: float, timed_inputs: int
+) -> str:
+    """Return the page; ``shape`` is the model's input ``[1, ...]``, of numbers uint8, int32 (from bytes) or float32."""
     template = resources.files(__package__).joinpath("browser_onnx.html").read_text("utf-8")
     return string.Template(template).substitute(
         inputs=json.dumps([base64.b64encode(each).decode("ascii") for each in inputs]),
         shape=json.dumps(list(shape)),
+        kind=kind,
         classes=classes,
         batch_milliseconds=batch_milliseconds,
         timed_inputs=timed_inputs,

@@ -22,6 +22,7 @@ _SUFFIX = ".toml"
 Operator = Literal[
     "project_text",
     "image",
+    "standardize",
     "project_boxes",
     "linear",
     "conv",
@@ -102,6 +103,7 @@ class Operators(_Table):
                 "image",
                 "conv",
                 "depthwise_conv",
+                "standardize",
                 "project_boxes",
             ],
             ...,

@@ -1,13 +1,14 @@
-"""What differs between the headers of text and image classifiers: how the input is described, checked and read.
+"""What differs between the headers of classifiers for texts, images and numbers: how the input is described, checked and read.
 
 Every text here is a template with ``{upper}`` and ``{identifier}``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Image, Program, ProjectText, Standardize
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class CInput:
     Attributes:
         what: in the first line of the header.
         argument: name of the pointer.
+        kind: the C type that it points to.
         reading: lines of the comment that say what stands there.
         first_call: what the comment says about the first prediction.
         checks: the first lines of the predict function.
@@ -25,6 +27,7 @@ class CInput:
 
     what: str
     argument: str
+    kind: str
     reading: str
     first_call: str
     checks: str
@@ -34,6 +37,7 @@ class CInput:
 TEXT = CInput(
     what="a text",
     argument="bytes",
+    kind="uint8_t",
     reading="""\
  * `bytes` is UTF-8 text (any bytes are valid) of `n` bytes, of which the first US_{upper}_MAX_BYTES are read.
  * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, or US_ERROR_NULL.""",
@@ -75,6 +79,7 @@ TEXT = CInput(
 IMAGE = CInput(
     what="an image",
     argument="pixels",
+    kind="uint8_t",
     reading="""\
  * `pixels` is an image, row by row, the channels of a pixel beside each other; `n` must be US_{upper}_PIXELS.
  * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
@@ -114,14 +119,62 @@ IMAGE = CInput(
 )
 
 
+VECTOR = CInput(
+    what="a vector",
+    argument="values",
+    kind="float",
+    reading="""\
+ * `values` are the numbers in the units of the training data; of a window the channels of one step stand beside each other.
+ * NaN counts as the mean. `n` must be US_{upper}_VALUES.
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
+ * US_ERROR_SIZE.""",
+    first_call=" The first one also lays out the weights for vectors.",
+    checks="""\
+    if (scores == NULL || values == NULL) {{
+        return US_ERROR_NULL;
+    }}
+    if (n != US_{upper}_VALUES) {{
+        return US_ERROR_SIZE;
+    }}""",
+    example=(
+        """\
+/* cc -std=c99 -O2 -o example example.c && ./example values.bin
+ *
+ * Prints the scores of the numbers in the file that is its argument, or in standard input: float32 as this machine stores
+ * them. The best label comes first.
+ */
+#include <stdio.h>""",
+        """\
+    static float values[US_{upper}_VALUES + 1];
+    static float scores[US_{upper}_CLASSES];
+    FILE *file = stdin;
+    size_t length;
+    int best;""",
+        """\
+    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
+        return 2;
+    }}
+    length = fread(values, sizeof values[0], sizeof values / sizeof values[0], file);
+    if (file != stdin) {{
+        fclose(file);
+    }}
+    best = us_{identifier}_predict(values, length, scores);""",
+    ),
+)
+
+
 def c_input(program: Program) -> CInput:
     """Return what ``program`` reads."""
-    return IMAGE if isinstance(program.source, Image) else TEXT
+    return {ProjectText: TEXT, Image: IMAGE, Standardize: VECTOR}[type(program.source)]
 
 
 def size_lines(program: Program, upper: str) -> str:
     """Return the header's definitions of how large an input is."""
     source = program.source
+    if isinstance(source, Standardize):
+        shape = "" if len(source.shape) == 1 else "#define US_{0}_STEPS {1}\n#define US_{0}_CHANNELS {2}\n"
+        count = f"#define US_{upper}_VALUES {math.prod(source.shape)} /* numbers that are read */"
+        return shape.format(upper, *source.shape) + count
     if not isinstance(source, Image):
         return f"#define US_{upper}_MAX_BYTES {source.projection.max_bytes}"
     height, width, channels = source.shape

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from understudy.export.c_arrays import write_numbers, write_pixels
 from understudy.export.c_boxes import write_boxes
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
 from understudy.export.c_image import unpack_call, write_conv
@@ -30,6 +31,7 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
@@ -179,31 +181,19 @@ class Writer:
         self.lines += [
             "#if US_VECTOR",
             f"        us_expand_rows({self.prefix}_groups, {len(groups)}, (uint8_t *){self.prefix}_ram.blocks);",
-            *self._unpacking(),
+            *self.unpacking(),
             "#endif",
             f"        {self.prefix}_ram.ready = 1;",
             "    }",
         ]
         self._rows(projection)
 
-    def _unpacking(self) -> list[str]:
+    def unpacking(self) -> list[str]:
         """Return the lines that lay out for vectors what does not depend on the input."""
         return [
             *(f"        {unpack_call(node, self.names[node.output])};" for node in self.program.layers),
             f"        us_expand_scores(&{self.prefix}_scores);",
         ]
-
-    def pixels(self, node: Image) -> None:
-        """Write the call that reads the pixels."""
-        self.lines += [
-            "#if US_VECTOR",
-            f"    if (!{self.prefix}_ram.ready) {{",
-            *self._unpacking(),
-            f"        {self.prefix}_ram.ready = 1;",
-            "    }",
-            "#endif",
-        ]
-        self.call("us_pixels", f"pixels, {self.pointer(node.output)}, n")
 
     def _group(self, group: FeatureGroup, column: int, second: int, characters: list[int], word: int) -> str:
         first = characters[0] if group.kind == "character" else word
@@ -381,7 +371,9 @@ def _write_node(writer: Writer, node: Node) -> None:
         case ProjectText():
             writer.projection(node.projection)
         case Image():
-            writer.pixels(node)
+            write_pixels(writer, node)
+        case Standardize():
+            write_numbers(writer, node)
         case ProjectBoxes():
             write_boxes(writer, node)
         case Linear():

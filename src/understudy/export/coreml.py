@@ -43,10 +43,12 @@ class CoremlEvaluatedSession:
 
     def __init__(self, content: bytes) -> None:
         self._evaluation = CoremlEvaluation(content)
-        self.predict(np.zeros((1, *self._evaluation.input_shape[1:]), np.int32))  # what is wrong is found when it is opened
+        self.predict(
+            np.zeros(self._evaluation.input_shape, self._evaluation.input_type)
+        )  # what is wrong is found when it is opened
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         return self._evaluation.predict(inputs)
 
 
@@ -59,6 +61,7 @@ class CoremlSession:
         described = CoremlEvaluation(content)
         self.runtime = f"Core ML through coremltools {importlib.metadata.version('coremltools')}"
         self._input, self._output, self._classes = described.input, described.output, described.classes
+        self._type = described.input_type
         with tempfile.TemporaryDirectory(prefix="understudy-coreml-") as temporary:
             (Path(temporary) / "package.zip").write_bytes(content)
             with zipfile.ZipFile(Path(temporary) / "package.zip") as archive:
@@ -67,10 +70,10 @@ class CoremlSession:
             self._model: Any = coremltools.models.MLModel(path, compute_units=coremltools.ComputeUnit.CPU_ONLY)
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         out = np.empty((len(inputs), self._classes), np.float32)
         for i in range(len(inputs)):
-            out[i] = self._model.predict({self._input: inputs[i : i + 1].astype(np.int32)})[self._output][0]
+            out[i] = self._model.predict({self._input: inputs[i : i + 1].astype(self._type)})[self._output][0]
         return out
 
 

@@ -50,7 +50,7 @@ class _Step:
 
 
 class CoremlEvaluation:
-    """A program that takes one int32 tensor and gives one float32 tensor, batch 1.
+    """A program that takes one tensor and gives one float32 tensor, batch 1.
 
     Raises:
         ValueError: the package is damaged, or holds something else than such a program of known operators.
@@ -68,6 +68,7 @@ class CoremlEvaluation:
         self._constants: dict[str, Array] = {}
         self._steps: list[_Step] = []
         shapes = {self.input: _shape(function.inputs[0].type)}
+        self.input_type = _NUMPY[function.inputs[0].type.tensorType.dataType]
         for operation in block.operations:
             [output] = operation.outputs
             shapes[output.name] = _shape(output.type)
@@ -83,7 +84,7 @@ class CoremlEvaluation:
         """Return the output for each row of ``inputs``, float32 ``[batch, classes]``."""
         out = np.empty((len(inputs), self.classes), np.float32)
         for i in range(len(inputs)):
-            out[i] = self._run(inputs[i : i + 1].astype(np.int32))[0]
+            out[i] = self._run(inputs[i : i + 1].astype(self.input_type))[0]
         return out
 
     def _run(self, row: Array) -> Array:
@@ -93,7 +94,8 @@ class CoremlEvaluation:
                 key: values[names] if isinstance(names, str) else [values[name] for name in names]
                 for key, names in step.tensors.items()
             }
-            found = step.function(**taken, **step.literals)
+            with np.errstate(over="ignore", invalid="ignore"):  # infinities and NaN may be what is read
+                found = step.function(**taken, **step.literals)
             if found.shape != step.shape:
                 raise ValueError(f"an operator that gives {found.shape} where the file says {step.shape}")
             values[step.output] = found
@@ -204,6 +206,11 @@ def _slice(x: Array, begin: Array, end: Array) -> Array:
     return x[tuple(slice(*pair) for pair in zip(begin, end, strict=True))]
 
 
+def _select(cond: Array, a: Array, b: Array) -> Array:
+    chosen: Array = np.where(cond, a, b)
+    return chosen
+
+
 def _reduced(function: Callable[..., Array]) -> Callable[..., Array]:
     return lambda x, axes, keep_dims: function(x, axis=tuple(axes), keepdims=bool(keep_dims))
 
@@ -240,6 +247,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "reshape": lambda x, shape: x.reshape(shape),
     "round": _unary(np.rint),
     "sign": _unary(np.sign),
+    "select": _select,
     "slice_by_index": _slice,
     "softmax": _softmax,
     "sub": lambda x, y: x - y,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.coreml_boxes import write_box_projection
+from understudy.export.coreml_messages import MIL
 from understudy.export.coreml_text import integers, write_text_projection
 from understudy.export.coreml_writer import CoremlWriter
 from understudy.program.interpreter import requantize_scale
@@ -27,7 +28,9 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
@@ -50,7 +53,8 @@ class _ProgramWriter:
 
     def file(self) -> tuple[bytes, dict[str, int]]:
         source = self._program.source
-        self._tensors[source.input] = self._writer.input(source.input, (1, *source.input_shape))
+        real = isinstance(source, Standardize)
+        self._tensors[source.input] = self._writer.input(source.input, (1, *source.input_shape), real=real)
         for node in self._program.nodes:
             self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
             self._tensors[node.output] = self._node(node)
@@ -63,6 +67,10 @@ class _ProgramWriter:
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
             case Image():
                 return self._image(node)
+            case Standardize():
+                return self._standardized(node)
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
                 return write_box_projection(self._writer, node.projection, self._tensors[node.input])
             case Linear():
@@ -90,6 +98,26 @@ class _ProgramWriter:
         shape, pixels = (1, channels, height, width), self._tensors[node.input]
         real = self._writer.operator("cast", {"x": pixels}, (1, *node.shape), dtype="fp32")
         return self._writer.operator("transpose", {"x": real}, shape, perm=integers(0, 3, 1, 2))
+
+    def _standardized(self, node: Standardize) -> str:
+        """Quantize in the shape that is read, then move the channels of a window before its steps."""
+        writer, shape = self._writer, (1, *node.shape)
+
+        def changed(kind: str, x: str, y: npt.ArrayLike) -> str:
+            return writer.operator(kind, {"x": x, "y": writer.floats(y)}, shape)
+
+        real = changed("mul", changed("sub", self._tensors[node.input], node.offset), node.multiplier)
+        known = writer.operator("equal", {"x": real, "y": real}, shape, data_type=MIL.BOOL)  # NaN differs from itself
+        zeros = writer.floats(np.zeros(shape))
+        real = writer.operator("select", {"cond": known, "a": real, "b": zeros}, shape)
+        real = writer.operator("mul", {"x": real}, shape, y=np.asarray(1 / node.quantization.scale, np.float32))
+        rounded = writer.operator("round", {"x": real}, shape)
+        steps = writer.operator("clip", {"x": rounded}, shape, alpha=np.float32(-128), beta=np.float32(127))
+        if len(node.shape) == 2:
+            shape = (1, *reversed(node.shape))
+            steps = writer.operator("transpose", {"x": steps}, shape, perm=integers(0, 2, 1))
+        shape = (*shape, 1) if len(node.shape) == 2 else (*shape, 1, 1)
+        return writer.operator("reshape", {"x": steps}, shape, shape_=integers(*shape))
 
     def _linear(self, node: Linear) -> str:
         """A convolution over the words; one that reads a window looks at several of them."""

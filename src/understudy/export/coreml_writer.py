@@ -55,11 +55,12 @@ class CoremlWriter:
         """Return the shape of a tensor."""
         return self._shapes[name]
 
-    def input(self, name: str, shape: Sequence[int]) -> str:
-        """Declare the int32 input."""
+    def input(self, name: str, shape: Sequence[int], *, real: bool = False) -> str:
+        """Declare the input, int32 or float32."""
         value = self._function.inputs.add(name=name)
-        _set_type(value.type, MIL.INT32, shape)
-        self._describe(self._model.description.input, name, shape, FeatureTypes.ArrayFeatureType.INT32)
+        _set_type(value.type, MIL.FLOAT32 if real else MIL.INT32, shape)
+        kind = FeatureTypes.ArrayFeatureType.FLOAT32 if real else FeatureTypes.ArrayFeatureType.INT32
+        self._describe(self._model.description.input, name, shape, kind)
         self._shapes[name] = tuple(shape)
         return name
 

@@ -23,7 +23,7 @@ try:
     import torch
     from executorch.extension.pybindings import _C as runtime  # noqa: N811 - a module
 
-    from understudy.export.executorch_flatbuffer import check_length
+    from understudy.export.executorch_flatbuffer import NUMPY, check_length
     from understudy.export.executorch_program import write_program
 except ImportError as error:
     if (error.name or "").startswith("understudy"):
@@ -46,11 +46,10 @@ class ExecutorchSession:
             described = self._program.method_meta("forward")
             [self._classes] = described.output_tensor_meta(0).sizes()[1:]
             given = described.input_tensor_meta(0)
-            kind = np.uint8 if given.nbytes() == np.prod(given.sizes()) else np.int32
-            self.predict(np.zeros(given.sizes(), kind))
+            self.predict(np.zeros(given.sizes(), NUMPY[given.dtype()]))
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         out = np.empty((len(inputs), self._classes), np.float32)
         for i in range(len(inputs)):
             [answer] = self._program.forward([torch.from_numpy(np.ascontiguousarray(inputs[i : i + 1]))])
@@ -106,7 +105,7 @@ class ExecutorchExporter:
         try:
             check_length(content)
             return ExecutorchSession(content)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(
                 f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-UINT8, INT8, INT16, INT32, FLOAT = 0, 1, 2, 3, 6
+UINT8, INT8, INT16, INT32, FLOAT, BOOL = 0, 1, 2, 3, 6, 11
 """Element types of the schema."""
-_ITEM_BYTES = {UINT8: 1, INT8: 1, INT16: 2, INT32: 4, FLOAT: 4}
-_NUMPY = {UINT8: np.uint8, INT8: np.int8, INT16: np.int16, INT32: np.int32, FLOAT: np.float32}
+_ITEM_BYTES = {UINT8: 1, INT8: 1, INT16: 2, INT32: 4, FLOAT: 4, BOOL: 1}
+NUMPY = {UINT8: np.uint8, INT8: np.int8, INT16: np.int16, INT32: np.int32, FLOAT: np.float32}
 _NULL, _INT, _BOOL, _DOUBLE, _TENSOR, _INT_LIST, _TENSOR_LIST = 1, 2, 3, 4, 5, 7, 10
 """Kinds of values."""
 _KERNEL_CALL = 1
@@ -111,7 +111,7 @@ class ExecutorchWriter:
 
     def constant(self, values: npt.ArrayLike, kind: int = FLOAT, *, charge: bool = True) -> Tensor:
         """Return a constant; equal ones are stored once."""
-        array = np.ascontiguousarray(np.asarray(values, _NUMPY[kind]))
+        array = np.ascontiguousarray(np.asarray(values, NUMPY[kind]))
         key = (array.shape, kind, array.tobytes())
         if key not in self._known:
             self._constants.append(array.tobytes())

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.executorch_boxes import box_nibbles, write_box_projection
-from understudy.export.executorch_flatbuffer import INT8, INT32, UINT8, ExecutorchWriter, Learned, Tensor, Value
+from understudy.export.executorch_flatbuffer import BOOL, FLOAT, INT8, INT32, UINT8, ExecutorchWriter, Learned, Tensor, Value
 from understudy.export.executorch_text import Nibbles, spread_nibbles, text_nibbles, write_text_projection
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
@@ -27,10 +27,15 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
+
+_KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
+"""Type of the numbers that a source reads."""
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -47,8 +52,7 @@ class _ProgramWriter:
 
     def file(self) -> tuple[bytes, dict[str, int]]:
         program, writer = self._program, self._writer
-        kind = UINT8 if isinstance(program.source, Image) else INT32
-        given = writer.tensor((1, *program.source.input_shape), kind)
+        given = writer.tensor((1, *program.source.input_shape), _KINDS[type(program.source)])
         self._tensors[program.source.input] = given
         self._weights = self._spread_weights()
         for node in program.nodes:
@@ -89,6 +93,10 @@ class _ProgramWriter:
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input], self._weights)
             case Image():
                 return self._image(node)
+            case Standardize():
+                return self._standardized(node)
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
                 sides = self._weights.get(f"boxes {node.output}")
                 return write_box_projection(self._writer, node.projection, self._tensors[node.input], sides)
@@ -115,6 +123,21 @@ class _ProgramWriter:
         moved = self._writer.tensor((1, channels, height, width), UINT8)
         self._call("permute_copy.out", self._tensors[node.input], [0, 3, 1, 2], moved)
         return self._call("_to_copy.out", moved, False, None, self._writer.tensor(moved.shape))
+
+    def _standardized(self, node: Standardize) -> Tensor:
+        """Quantize in the shape that is read, then move the channels of a window before its steps."""
+        writer, given = self._writer, self._tensors[node.input]
+        real = self._call("sub.out", given, writer.constant(node.offset), 1, writer.tensor(given.shape))
+        self._call("mul.out", real, writer.constant(node.multiplier), real)
+        known = self._call("eq.Tensor_out", real, real, writer.tensor(given.shape, BOOL))  # NaN differs from itself
+        steps = self._call("where.self_out", known, real, writer.constant([0.0]), writer.tensor(given.shape))
+        self._call("mul.Scalar_out", steps, 1 / node.quantization.scale, steps)
+        self._call("round.out", steps, steps)
+        self._call("clamp.out", steps, -128, 127, steps)
+        if len(node.shape) == 1:
+            return steps
+        moved = writer.tensor((1, *reversed(node.shape)))
+        return self._call("permute_copy.out", steps, [0, 2, 1], moved).view((*moved.shape, 1))
 
     def _linear(self, node: Linear) -> Tensor:
         source, weight = self._tensors[node.input], self._weights[f"layer {node.output}"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from understudy.errors import InputError
 from understudy.export import python_runtime
@@ -28,7 +29,10 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
+    Source,
+    Standardize,
     SumPool,
     Window,
 )
@@ -67,7 +71,7 @@ def predict({argument}: {kind}) -> list[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class _Input:
-    """What differs between files for texts and for images: pieces of the file, and the functions that read an example."""
+    """What differs between kinds of input: pieces of the file, and the functions that read an example."""
 
     what: str
     usage: str
@@ -125,6 +129,26 @@ if __name__ == "__main__":
 """,
     functions=(python_runtime.image,),
 )
+_VECTOR = _Input(
+    what="a vector",
+    usage="values.npy       prints the best label and its probability of each example in NumPy's files",
+    example="values)     ",
+    imports="import base64\nimport sys",
+    argument="values",
+    kind="Array",
+    read="",
+    main="""
+def main() -> None:
+    for name in sys.argv[1:]:
+        for values in np.load(name).reshape(-1, *SHAPE):
+            print("%s\\t%.4f" % predict(values)[0])
+
+
+if __name__ == "__main__":
+""",
+    functions=(python_runtime.numbers, python_runtime.standardize),
+)
+_INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Standardize: _VECTOR}
 _LAYER: tuple[Callable[..., object], ...] = (python_runtime.unpack, python_runtime.requantize)
 _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Linear: (*_LAYER, python_runtime.linear),
@@ -139,7 +163,7 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
 
 
 def _input(program: Program) -> _Input:
-    return _IMAGE if isinstance(program.source, Image) else _TEXT
+    return _INPUTS[type(program.source)]
 
 
 def _functions(program: Program) -> Iterator[str]:
@@ -176,6 +200,11 @@ def _layer(program: Program, node: Layer, name: str) -> str:
     lines = _folded(text)
     rows, columns = len(node.weight), node.weight[0].size
     return f'{name} = unpack("""\n{lines}\n""", {rows}, {columns}, {node.bits})\n'
+
+
+def _numbers(name: str, values: npt.NDArray[np.float32]) -> str:
+    text = base64.b85encode(values.astype("<f4").tobytes()).decode()
+    return f'{name} = numbers("""\n{_folded(text)}\n""")\n'
 
 
 def _rows(node: ProjectBoxes, name: str) -> str:
@@ -218,6 +247,10 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return _projection(node)
         case Image():
             return "data - 128"
+        case Standardize():
+            return "standardize(values, SHAPE, OFFSET, MULTIPLIER)"
+        case ProjectVector():
+            raise TypeError("an integer program has a Linear in place of a ProjectVector")
         case ProjectBoxes():
             seed = f"{node.projection.seed & 0xFFFFFFFF:10d}"
             return f"boxes({names[node.input]}, {scheme[node.input].zero_point:4d}, {names[node.output].upper()}, {seed})"
@@ -298,8 +331,11 @@ class PythonExporter:
         yield "code", "\n\n".join(_functions(program)) + "\n\n"
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         yield "labels", f"LABELS = (\n{_wrapped(map(repr, shown))}\n)\n"
-        if isinstance(program.source, Image):
+        if not isinstance(program.source, ProjectText):
             yield "code", f"SHAPE = {program.source.shape}\n"
+        if isinstance(program.source, Standardize):
+            for constant, values in (("OFFSET", program.source.offset), ("MULTIPLIER", program.source.multiplier)):
+                yield "means and deviations", _numbers(constant, values)
         for node in program.nodes:
             if isinstance(node, ProjectBoxes):
                 yield CONSTANTS, _rows(node, names[node.output].upper())

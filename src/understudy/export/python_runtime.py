@@ -1,7 +1,7 @@
 """The functions that a Python model is made of: ``export/python.py`` copies those that a program needs into its file.
 
-They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text or image at a
-time.
+They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text, image or
+vector at a time.
 """
 
 from __future__ import annotations
@@ -133,6 +133,22 @@ def image(pixels: Array, shape: tuple[int, int, int]) -> Array:
     if data.dtype != np.uint8 or data.shape not in (shape, shape[:2] if shape[2] == 1 else shape):
         raise ValueError(f"an image is uint8 {shape}: received {data.dtype} {data.shape}")
     return data.reshape(shape).astype(int)
+
+
+def numbers(text: str) -> Array:
+    """Return float32 numbers in base 85."""
+    return np.frombuffer(base64.b85decode("".join(text.split())), "<f4")
+
+
+def standardize(values: Array, shape: tuple[int, ...], offset: Array, multiplier: Array) -> Array:
+    """Return numbers in the units of the training data as integers; a window [T, C] becomes [T, 1, C] (program 14)."""
+    data = np.asarray(values, np.float32)
+    if data.shape != shape:
+        raise ValueError(f"numbers have the shape {shape}: received {data.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = (data - offset) * multiplier * np.float32(32)
+    steps = np.clip(np.rint(np.where(np.isnan(steps), np.float32(0), steps)), -128, 127).astype(int)
+    return steps if len(shape) == 1 else steps[:, None]
 
 
 def requantize(total: Array, scale: Any, zero: int, low: int) -> Array:

@@ -1,17 +1,18 @@
-"""The JavaScript beside a WebAssembly module: one loader for texts, one for images, of the template ``model.mjs.in``."""
+"""The JavaScript beside a WebAssembly module: one loader for each kind of input, of the template ``model.mjs.in``."""
 
 from __future__ import annotations
 
 import string
 from importlib import resources
 
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Image, Program, ProjectText, Standardize
 
 LOADER = "model.mjs"
 
 _TEXT = {
     "what": "text",
     "argument": "text",
+    "given": "bytes",
     "size": "maxBytes",
     "usage": ' *   model.predict("some text");      // [{ label, score }, ...], the best first',
     "opening": """\
@@ -27,6 +28,7 @@ _TEXT = {
 _IMAGE = {
     "what": "image",
     "argument": "bytes",
+    "given": "bytes",
     "size": "shape",
     "usage": """\
  *   model.shape;                     // [height, width, channels]
@@ -45,6 +47,29 @@ _IMAGE = {
 }
 
 
+_VECTOR = {
+    "what": "vector",
+    "argument": "values",
+    "given": "values",
+    "size": "shape",
+    "usage": """\
+ *   model.shape;                     // [numbers], or [steps, channels]
+ *   model.predict(values);           // [{ label, score }, ...], the best first
+ *
+ * Values are an array or a Float32Array, in the units of the training data; the channels of a step stand beside each other.""",
+    "opening": """\
+  const { name, labels, shape } = JSON.parse(new TextDecoder().decode(about));
+  const size = shape.reduce((product, side) => product * side, 1);
+  const input = new Float32Array(exports.memory.buffer, exports.input.value, size);""",
+    "probabilities": """\
+  /** A probability for each label, of numbers. */
+  function probabilities(values) {
+    if (values.length !== size) throw new RangeError(`the model reads ${size} numbers: received ${values.length}`);
+    input.set(values);""",
+}
+_INPUTS = {ProjectText: _TEXT, Image: _IMAGE, Standardize: _VECTOR}
+
+
 class _Template(string.Template):
     """Text with ``@name`` where something is filled in, because JavaScript has its own use for the dollar."""
 
@@ -54,4 +79,4 @@ class _Template(string.Template):
 def wasm_loader(program: Program) -> bytes:
     """Return the loader for modules that read what ``program`` reads."""
     template = _Template(resources.files(__package__).joinpath(f"{LOADER}.in").read_text(encoding="utf-8"))
-    return template.substitute(_IMAGE if isinstance(program.source, Image) else _TEXT).encode()
+    return template.substitute(_INPUTS[type(program.source)]).encode()

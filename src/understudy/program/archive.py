@@ -21,17 +21,34 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Quantization,
     Softmax,
+    Standardize,
     SumPool,
     Window,
 )
 from understudy.projections.boxes import BoxProjection
+from understudy.projections.dense import DenseProjection
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (ProjectText, Image, ProjectBoxes, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+    for cls in (
+        ProjectText,
+        ProjectVector,
+        Image,
+        Standardize,
+        ProjectBoxes,
+        Linear,
+        Conv,
+        DepthwiseConv,
+        Window,
+        MaxPool,
+        SumPool,
+        Concat,
+        Softmax,
+    )
 }
 _TUPLES = ("inputs", "shape", "padding")
 
@@ -46,7 +63,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection | BoxProjection):
+            elif isinstance(value, TextProjection | BoxProjection | DenseProjection):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -80,7 +97,9 @@ def _loads(content: bytes) -> Program:
 
 def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Node:
     values = {key: value for key, value in entry.items() if key != "op"}
-    if "projection" in values:
+    if entry["op"] == "ProjectVector":
+        values["projection"] = DenseProjection(**values["projection"])
+    elif "projection" in values:
         values["projection"] = _projection(values["projection"])
     for key in _TUPLES:
         if key in values:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 
-from understudy.program.ops import Program, ProjectBoxes, ProjectText
+from understudy.program.ops import Program, ProjectBoxes, ProjectText, Standardize
 
 WORK_OF_A_VALUE, WORK_OF_AN_EXAMPLE = 43, 550_000
 """Multiply-accumulates that take as long, in training, as one value behind a layer (batch norm, quantization, gradients:
 memory, not arithmetic) and as one example (everything that does not depend on size); least squares over five students."""
+
+
+def input_bytes(program: Program) -> int:
+    """Return the bytes of one example as a device holds it: a number has four, a pixel and a byte of text one."""
+    return math.prod(program.source.input_shape) * (4 if isinstance(program.source, Standardize) else 1)
 
 
 def macs(program: Program) -> int:

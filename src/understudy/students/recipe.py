@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
+StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Recipe:
         max_words: W, tokens that are read.
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
-        image_shape: height, width and channels of an image; None for texts.
+        image_shape: height, width and channels of an image, else None.
         candidates: rows of an image's projection that the best are chosen from; 0 for the first ones.
+        input_shape: how many numbers a vector has, or steps and channels of a window, else None.
     """
 
     student: StudentName = "projection_sequence"
@@ -39,9 +40,17 @@ class Recipe:
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
     candidates: int = 0
+    input_shape: tuple[int, ...] | None = None
+
+    @property
+    def learns_as_images(self) -> bool:
+        """Whether the student's training is long and decays as those of images: it reads them, or has convolutions."""
+        return self.image_shape is not None or self.student == "separable_cnn"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; what only images have is missing for texts."""
+        """Return plain values for JSON; what another kind of data has is missing."""
         values = asdict(self)
-        shape, candidates = values.pop("image_shape"), values.pop("candidates")
-        return values if shape is None else {**values, "image_shape": list(shape), "candidates": candidates}
+        image, shape, candidates = (values.pop(name) for name in ("image_shape", "input_shape", "candidates"))
+        if shape is not None:
+            return {**values, "input_shape": list(shape)}
+        return values if image is None else {**values, "image_shape": list(image), "candidates": candidates}

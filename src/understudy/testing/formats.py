@@ -11,26 +11,30 @@ import numpy as np
 import pytest
 
 from understudy.bundle import Bundle, write_bundle
+from understudy.bundle.opened import Content
 from understudy.errors import InputError, UnderstudyError
 from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, Inputs, Session, why_not_run
 from understudy.program.interpreter import run
-from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
+from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Standardize, Window
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
 from understudy.testing.image_programs import box_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
+from understudy.testing.vector_programs import measurements, seen_program, vector_program, window_program
 
 NAME = "tiny"
 LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "größe 中文", "</script>")
 """A label for each class of ``sequence_program``; whatever a file does with them, they must come out as they are."""
 
 
-Reads = Literal["text", "image"]
-READS: tuple[Reads, ...] = ("text", "image")
+Reads = Literal["text", "image", "vector"]
+READS: tuple[Reads, ...] = ("text", "image", "vector")
 
 
 def reads(program: Program) -> Reads:
     """Return what goes into ``program``."""
+    if isinstance(program.source, Standardize):
+        return "vector"
     return "image" if isinstance(program.source, Image) else "text"
 
 
@@ -91,7 +95,17 @@ IMAGE_CASES = (
     Case("boxes-in-a-row", box_program(shape=(1, 16, 1), rows=tuple(range(16)))),
     Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
 )
-CASES = (*TEXT_CASES, *IMAGE_CASES)
+VECTOR_CASES = (
+    Case("vector-seen", seen_program()),
+    Case("vector-channel", vector_program()),
+    Case("vector-4-tensor", vector_program(bits=4, per_channel=False)),
+    Case("vector-one", vector_program(inputs=1, width=4, bias=False)),
+    Case("vector-long", vector_program(inputs=300, width=40, classes=3, seed=1)),
+    Case("window-channel", window_program()),
+    Case("window-4-tensor", window_program(bits=4, per_channel=False, shape=(49, 10))),
+    Case("window-one-channel", window_program(shape=(64, 1), kernel=3, classes=3)),
+)
+CASES = (*TEXT_CASES, *IMAGE_CASES, *VECTOR_CASES)
 """Programs that together have every node, both widths of weights and both kinds of scales."""
 
 
@@ -129,6 +143,8 @@ def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Inputs:
 def examples(program: Program) -> Inputs:
     """Return odd examples of what ``program`` reads."""
     source = program.source
+    if isinstance(source, Standardize):
+        return measurements(program, 100)
     return pictures(program, 100) if isinstance(source, Image) else texts_as_bytes(source.projection.max_bytes)
 
 
@@ -140,7 +156,9 @@ def opened(exporter: Exporter, program: Program, folder: Path, *, labels: Sequen
 
 
 def small_program(kind: Reads, *, bits: int = 8, width: int = 12, seed: int = 0) -> Program:
-    """Return a program with seven classes that reads texts or images."""
+    """Return a program with seven classes that reads texts, images or vectors."""
+    if kind == "vector":
+        return vector_program(inputs=64, bits=bits, width=width, seed=seed)
     if kind == "image":
         return image_program(bits=bits, channels=width, seed=seed)
     return sequence_program(bits=bits, width=width, seed=seed)
@@ -170,7 +188,7 @@ class FormatSuite:
     """
 
     exporter: Exporter
-    reads: Sequence[Reads] = ("text", "image")
+    reads: Sequence[Reads] = READS
     cases: Sequence[Case] = CASES
     features: Sequence[Features] = FEATURES
     counts_files = True
@@ -190,7 +208,7 @@ class FormatSuite:
                 metafunc.parametrize(name, values, ids=ids)
 
     def test_integer_logits_equal_the_interpreters(self, case: Case, tmp_path: Path) -> None:
-        """Labels and integer logits are equal on odd texts and random bytes, or on odd images."""
+        """Labels and integer logits are equal on odd texts and random bytes, odd images, or odd numbers."""
         result = verify_file(case.program, opened(self.exporter, case.program, tmp_path), examples(case.program))
         assert result.reason is None
         assert result.agreement == 1.0
@@ -276,9 +294,9 @@ class FormatSuite:
         assert bundle.formats == (self.exporter.format,)
         check, reason = bundle.verify(self.exporter.format), why_not_run(bundle.load().session)
         assert (check.agreement, check.verified, check.reason) == (1.0, reason is None, reason)
-        images = isinstance(program.source, Image)
-        expected = run(program, examples(program) if images else encode(TEXTS, max_bytes=64)).probabilities
-        predictions = bundle.predict(pictures(program, 100) if images else TEXTS)
+        content: Content = TEXTS if isinstance(program.source, ProjectText) else examples(program)  # type: ignore[assignment]
+        expected = run(program, encode(TEXTS, max_bytes=64) if content is TEXTS else examples(program)).probabilities
+        predictions = bundle.predict(content)
         assert [p.label for p in predictions] == [LABELS[i] for i in expected.argmax(axis=1)]
         (entry,) = [entry for entry in bundle.manifest.files.values() if entry.format]
         rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)

@@ -1,7 +1,7 @@
 /* The C file as a WebAssembly module that imports nothing: a page writes `input`, calls predict and reads `scores`. */
 #include "model.h"
 
-uint8_t input[MODEL_INPUT_BYTES];
+MODEL_INPUT input[MODEL_INPUT_COUNT];
 float scores[MODEL_CLASSES];
 
 /* Compilers make calls of these out of loops; the volatile keeps them from making such calls out of these. */

@@ -46,6 +46,7 @@ class _Template:
 
 _COMPILE = "cc -std=c99 -O2 -I {{ folder | quote }} predict.c -o predict && ./predict"
 _COMPILE_IMAGE = _COMPILE.replace("predict.c", "predict_image.c") + " pixels.bin"
+_COMPILE_VECTOR = _COMPILE.replace("predict.c", "predict_vector.c") + " values.bin"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
 _UNPACK = "unzip {{ folder | quote }}/{{ file }}"
@@ -74,6 +75,16 @@ _IMAGE_TEMPLATES = (
 )
 
 
+_VECTOR_TEMPLATES = (
+    _Template("Python, ONNX Runtime", "onnx", "predict_vector_onnx.py", "pip install numpy onnxruntime", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_vector_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("C", "c", "predict_vector.c", _COMPILE_VECTOR, executed=True),
+    _Template("Python, NumPy only", "python", "predict_vector_numpy.py", "pip install numpy", executed=True),
+    _Template("WebAssembly, Node or browser", "wasm", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
+)
+_KINDS = {"text": _TEMPLATES, "image": _IMAGE_TEMPLATES, "vector": _VECTOR_TEMPLATES, "window": _VECTOR_TEMPLATES}
+
+
 def snippets(member: Member) -> tuple[Snippet, ...]:
     """Return a program for each platform whose format ``member`` has; paths are relative to the family's folder."""
     files = {file.format: PurePosixPath(file.path).name for file in member.files}
@@ -86,7 +97,7 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
     )
     environment.filters["quote"] = shlex.quote
     filled = []
-    for template in _IMAGE_TEMPLATES if member.image_shape else _TEMPLATES:
+    for template in _KINDS[member.example]:
         if template.format in files:
             values = {
                 "folder": member.path,
