@@ -12,9 +12,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from c_programs import random_program
-from image_programs import image_program
+from image_programs import branched_program, image_program
 from programs import sequence_program
-from understudy.errors import BundleError
+from understudy.errors import BundleError, InputError
+from understudy.export.coreml_messages import Model
+from understudy.export.coreml_package import WeightsWriter, pack, unpack
+from understudy.export.executorch_flatbuffer import UINT8, ExecutorchWriter
 from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
 from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax
@@ -22,7 +25,7 @@ from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.testing import CASES, FEATURES, Case, FormatSuite
 from wasm_tools import needs_wasm
 
-GRAPH_FORMATS = ("onnx", "litert")
+GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch")
 FEW = tuple(
     case
     for case in CASES
@@ -30,6 +33,8 @@ FEW = tuple(
     in ("crooked-4", "sequence-4-tensor", "short-2-3", "window-read-twice", "image-4-channel", "image-uneven-padding")
 )
 """For formats that are compiled: every node, both widths of weights and both kinds of scales."""
+CHAINS = tuple(case for case in CASES if not case.name.startswith("branched"))
+"""For formats that hold no network with branches."""
 RANDOM = tuple(Case(f"random-{seed}", random_program(seed)) for seed in range(12))
 
 
@@ -84,6 +89,23 @@ class TestEveryArduino(FormatSuite):
     counts_files = False
 
 
+class TestExecutorch(FormatSuite):
+    exporter = exporter("executorch")
+    cases = (*CHAINS, *RANDOM)
+
+
+class TestCoreml(FormatSuite):
+    exporter = exporter("coreml")
+    cases = (*CHAINS, *RANDOM)
+
+
+@pytest.mark.parametrize("name", ["coreml", "executorch"])
+def test_networks_with_branches_are_refused_where_a_format_holds_chains(name: str) -> None:
+    with pytest.raises(InputError, match=f"the {name} format holds no LocalMaxPool: .*; ask for onnx") as caught:
+        exporter(name).byte_table(branched_program(), name="b")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.fixture(params=GRAPH_FORMATS)
 def format_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -135,10 +157,14 @@ def test_damaged_files_are_refused(format_name: str, tmp_path: Path, capfd: pyte
 
 
 def test_a_file_without_operators_takes_at_most_500_bytes(format_name: str, found: Exporter) -> None:
-    """What is left of a real file when every stored number, tensor and operator is taken out but input and output."""
+    """What is left of a real file when every stored number, tensor and operator is taken out but input and output.
+
+    A Core ML package is three files in a ZIP file, and one of them lists the others.
+    """
     content = found.export(image_program(), name="x")[found.filename]
-    rest = (_onnx_rest if format_name == "onnx" else _litert_rest)(content)
-    assert 50 < len(rest) <= 500
+    rests = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest, "executorch": _executorch_rest}
+    rest = rests[format_name](content)
+    assert 50 < len(rest) <= (1400 if format_name == "coreml" else 500)
 
 
 def _onnx_rest(content: bytes) -> bytes:
@@ -146,6 +172,21 @@ def _onnx_rest(content: bytes) -> bytes:
     for records in (model.graph.node, model.graph.initializer, model.graph.value_info):
         del records[:]
     return bytes(model.SerializeToString())
+
+
+def _coreml_rest(content: bytes) -> bytes:
+    model = Model.Model()
+    model.ParseFromString(unpack(content)[0])
+    del model.mlProgram.functions["main"].block_specializations["CoreML6"].operations[:]
+    return pack(model.SerializeToString(), WeightsWriter().finish())
+
+
+def _executorch_rest(content: bytes) -> bytes:
+    """Return the smallest file of the same kind: the runtime's package has no public reader that could take things out."""
+    writer = ExecutorchWriter()
+    smallest = writer.finish(writer.tensor((1, 13, 10, 3), UINT8), writer.tensor((1, 7)))
+    assert smallest[4:16] == content[4:16]
+    return smallest
 
 
 def _litert_rest(content: bytes) -> bytes:
@@ -161,7 +202,8 @@ def _litert_rest(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
 @pytest.mark.parametrize(
-    ("name", "channel_bytes", "factor"), [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25)]
+    ("name", "channel_bytes", "factor"),
+    [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25), ("coreml", 80, 1), ("executorch", 40, 1)],
 )
 def test_a_further_layer_costs_its_numbers_and_a_short_record(
     name: str, channel_bytes: int, factor: float, image: bool

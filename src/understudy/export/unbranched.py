@@ -1,0 +1,20 @@
+"""What formats refuse that hold chains of layers only."""
+
+from __future__ import annotations
+
+from understudy.errors import InputError
+from understudy.program.ops import Add, Flatten, LocalMaxPool, Program
+
+
+def need_chain(program: Program, *, format_name: str) -> None:
+    """Refuse a ``program`` with an operator that only a network of a user's has.
+
+    Raises:
+        InputError: naming the operator, and formats that hold it.
+    """
+    for node in program.nodes:
+        if isinstance(node, Add | LocalMaxPool | Flatten):
+            raise InputError(
+                f"the {format_name} format holds no {type(node).__name__}: received tensor={node.output!r}; "
+                "ask for onnx, litert, c, python, wasm or arduino"
+            )
