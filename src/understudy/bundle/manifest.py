@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from understudy.errors import BundleError
+from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE, LogMel
 from understudy.protection import ed25519
 from understudy.protection.keys import SigningKey, key_id
 
@@ -36,7 +37,28 @@ FormatWord = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max
 """The word in ``--format``; other packages add some, so a reader may meet one that it cannot run."""
 
 
+_INPUTS = {"text-classification": "max_bytes", "image-classification": "image_shape", "sound-classification": "sound"}
+"""Task to the field that says how large an input is."""
 Side = Annotated[int, Field(ge=1, le=65536)]
+
+
+class SoundInput(BaseModel):
+    """What a sound classifier reads: 16-bit PCM of one channel.
+
+    Attributes:
+        samples: of a sound; shorter ones stand in the middle of zeros, longer ones are cut around their middle.
+        sample_rate: samples a second.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    samples: Annotated[int, Field(ge=1, le=2**20)]
+    sample_rate: Annotated[int, Field(ge=SLOWEST_RATE, le=FASTEST_RATE)]
+
+    @property
+    def log_mel(self) -> LogMel:
+        """How such a sound becomes a picture."""
+        return LogMel(self.samples, self.sample_rate)
 
 
 class ManifestFile(BaseModel):
@@ -96,6 +118,7 @@ class Manifest(BaseModel):
         labels: class names in the order of the scores.
         max_bytes: texts: L, bytes of text that the model reads.
         image_shape: images: height, width and channels.
+        sound: sounds: samples, and samples a second.
         threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
         recipe: how the student was made.
         data_digest: digest of the training and validation texts.
@@ -110,10 +133,11 @@ class Manifest(BaseModel):
     format_version: Literal[1] = FORMAT_VERSION
     understudy: str
     name: Identifier
-    task: Literal["text-classification", "image-classification"] = "text-classification"
+    task: Literal["text-classification", "image-classification", "sound-classification"] = "text-classification"
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     max_bytes: Annotated[int, Field(ge=1, le=65536)] | None = None
     image_shape: tuple[Side, Side, Side] | None = None
+    sound: SoundInput | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None
     recipe: dict[str, JsonValue]
     data_digest: str
@@ -143,9 +167,8 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _input_is_of_the_task(self) -> Self:
-        expected = (False, True) if self.task == "image-classification" else (True, False)
-        if (self.max_bytes is not None, self.image_shape is not None) != expected:
-            raise ValueError("a text classifier has max_bytes, an image classifier has image_shape")
+        if [name for name in _INPUTS.values() if getattr(self, name) is not None] != [_INPUTS[self.task]]:
+            raise ValueError("a text classifier has max_bytes, an image classifier image_shape, a sound classifier sound")
         return self
 
     @property
@@ -179,9 +202,8 @@ class Manifest(BaseModel):
         return (json.dumps(self._fields(), indent=2, sort_keys=True) + "\n").encode()
 
     def _fields(self) -> dict[str, JsonValue]:
-        """Return plain values; what only the other task has is missing, and so is protection that is not there."""
-        absent = {"max_bytes"} if self.max_bytes is None else {"image_shape"}
-        absent |= {name for name in ("encryption", "signature") if getattr(self, name) is None}
+        """Return plain values; what only other tasks have is missing, and so is protection that is not there."""
+        absent = {name for name in (*_INPUTS.values(), "encryption", "signature") if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 
     def _digest_of_content(self) -> str:

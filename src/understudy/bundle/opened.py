@@ -37,8 +37,8 @@ from understudy.protection.keys import key_id, read_key
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
-Content = Sequence[str | bytes] | npt.NDArray[np.uint8]
-"""Texts, or images ``[batch, H, W, C]``."""
+Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | npt.NDArray[np.int16]
+"""Texts, images ``[batch, H, W, C]``, or sounds ``[batch, samples]``."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,21 @@ class FileEvaluation:
 
 
 def model_inputs(manifest: Manifest, content: Content) -> Inputs:
-    """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are.
+    """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are.
 
     Raises:
-        InputError: images of another shape, or the other kind of content.
+        InputError: images or sounds of another shape, or another kind of content.
     """
-    shape, max_bytes = manifest.image_shape, manifest.max_bytes
+    max_bytes, sound = manifest.max_bytes, manifest.sound
     if max_bytes is not None and not isinstance(content, np.ndarray):
         return encode(content, max_bytes=max_bytes)
-    if shape is not None and isinstance(content, np.ndarray) and content.dtype == np.uint8 and content.shape[1:] == shape:
+    shape = manifest.image_shape if sound is None else (sound.samples,)
+    kind = np.dtype(np.uint8 if sound is None else np.int16)
+    if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
         return content
     received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
-    wanted = "texts" if shape is None else f"uint8 images [batch, {', '.join(map(str, shape))}]"
+    what = "images" if sound is None else "sounds"
+    wanted = "texts" if shape is None else f"{kind} {what} [batch, {', '.join(map(str, shape))}]"
     raise InputError(f"this model reads {wanted}: received {received}; give what it was made for")
 
 
@@ -113,10 +116,10 @@ class LoadedModel:
     session: Session
 
     def inputs(self, content: Content) -> Inputs:
-        """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are.
+        """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are.
 
         Raises:
-            InputError: images of another shape, or the other kind of content.
+            InputError: images or sounds of another shape, or another kind of content.
         """
         return model_inputs(self.manifest, content)
 

@@ -1,6 +1,6 @@
 """``vectors.npz``: synthetic inputs with the reference's answers, so that anyone can check a port; ``spec/bundle.md`` 4.
 
-They are random words, bytes and pixels from a seed, and never what a user brought.
+They are random words, bytes, pixels and samples from a seed, and never what a user brought.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.program.interpreter import Inputs, Scores, UInt8Array, run
+from understudy.program.interpreter import Inputs, Int16Array, Scores, UInt8Array, run
 from understudy.program.npz import read_npz
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Image, Program, Sound
+from understudy.projections.log_mel import LogMel
 from understudy.projections.text import encode
 
 COUNT = 64
@@ -22,12 +23,14 @@ SEED = 20171016
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 _MARKS = ".,?!'-:;()\"/@#"
 _BEYOND_ASCII = "éüñçßøåłжпривет你好東京مرحبا🙂"
+_NAMES = {"int32": "bytes", "uint8": "pixels", "int16": "samples"}
+"""Type of the inputs to their name in the file."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """``inputs`` int32 ``[n, max_bytes]`` or uint8 ``[n, H, W, C]``, and what the interpreter answers to them.
+    """``inputs`` int32 ``[n, max_bytes]``, uint8 ``[n, H, W, C]`` or int16 ``[n, samples]``, and what the interpreter answers to them.
 
     ``logit_scale`` is the width of one logit step.
     """
@@ -69,12 +72,34 @@ def synthetic_images(shape: tuple[int, int, int], *, count: int = COUNT, seed: i
     return images
 
 
+def synthetic_sounds(log_mel: LogMel, *, count: int = COUNT, seed: int = SEED) -> Int16Array:
+    """Return ``count`` sounds ``[count, samples]``: silence and a full square wave, then tones that rise and noise in turn.
+
+    They are drawn as integers, so that every machine draws the same.
+    """
+    rng = np.random.default_rng(seed)
+    time = np.arange(log_mel.samples, dtype=np.int64)
+    sounds = np.zeros((count, log_mel.samples), np.int16)
+    sounds[1] = np.where(time // 16 % 2, 32767, -32768)
+    for number in range(2, count):
+        loudness = int(rng.integers(1, 2 ** int(rng.integers(2, 16))))
+        if number % 2:
+            sounds[number] = rng.integers(-loudness, loudness + 1, log_mel.samples)
+            continue
+        # a triangle wave whose phase, in 65536ths of a turn, moves faster and faster
+        phase = (int(rng.integers(1, 16384)) * time + int(rng.integers(0, 4)) * time**2 // 2) % 65536
+        sounds[number] = (np.abs(phase - 32768) - 16384) * loudness // 16384
+    return sounds
+
+
 def make_vectors(program: Program) -> Vectors:
     """Return the vectors of ``program``, an integer program."""
     source = program.source
     inputs: Inputs
     if isinstance(source, Image):
         inputs = synthetic_images(source.shape)
+    elif isinstance(source, Sound):
+        inputs = synthetic_sounds(source.log_mel)
     else:
         max_bytes = source.projection.max_bytes
         inputs = encode(synthetic_texts(max_bytes=max_bytes), max_bytes=max_bytes)
@@ -84,7 +109,7 @@ def make_vectors(program: Program) -> Vectors:
 def pack_vectors(vectors: Vectors) -> bytes:
     """Return the NPZ bytes of ``vectors``; the same vectors give the same bytes, because the members carry no time."""
     arrays = {
-        ("pixels" if vectors.inputs.dtype == np.uint8 else "bytes"): vectors.inputs,
+        _NAMES[vectors.inputs.dtype.name]: vectors.inputs,
         "logits": vectors.scores.logits,
         "probabilities": vectors.scores.probabilities,
         "logit_scale": np.float32(vectors.logit_scale),
@@ -110,6 +135,7 @@ def unpack_vectors(content: bytes) -> Vectors:
     try:
         arrays = read_npz(content)
         scores = Scores(arrays["logits"], arrays["probabilities"])
-        return Vectors(arrays["pixels" if "pixels" in arrays else "bytes"], scores, float(arrays["logit_scale"]))
+        name = next((name for name in _NAMES.values() if name in arrays), "bytes")
+        return Vectors(arrays[name], scores, float(arrays["logit_scale"]))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"vectors.npz needs bytes or pixels, logits, probabilities and logit_scale: {error}") from None
+        raise ValueError(f"vectors.npz needs bytes, pixels or samples, logits, probabilities and logit_scale: {error}") from None

@@ -15,7 +15,7 @@ import numpy as np
 from understudy.errors import BundleError, VerificationError
 from understudy.export.c_session import c_compiler
 from understudy.export.model_file import read_model_file
-from understudy.export.protocol import Float32Array, Inputs
+from understudy.export.protocol import Float32Array, Inputs, input_bytes
 
 _FLAGS = ("-std=c99", "-O2", "-shared", "-fPIC")
 
@@ -53,13 +53,13 @@ class ArduinoSession:
         self._classify.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         scores = np.empty((len(inputs), self._classes), np.float32)
-        for row, out in zip(inputs.astype(np.uint8), scores, strict=True):
-            content = row.tobytes()
-            if inputs.dtype != np.uint8:  # a text, which zeros fill up
+        for row, out in zip(inputs, scores, strict=True):
+            content = input_bytes(row)
+            if inputs.dtype == np.int32:  # a text, which zeros fill up
                 content = content.rstrip(b"\0")
-            self._classify(content, len(content), out.ctypes.data)
+            self._classify(content, len(content) // (1 if inputs.dtype == np.int32 else inputs.itemsize), out.ctypes.data)
         return scores
 
 

@@ -11,7 +11,7 @@ from understudy.export.c_code import code_rows
 from understudy.export.c_input import c_input, size_lines
 from understudy.export.c_session import CSession, compile_session
 from understudy.export.c_source import Source, c_identifier, write_source
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Program, ProjectText
 
 RUNTIME = "understudy.h"
 
@@ -44,7 +44,7 @@ typedef char us_{identifier}_ram_is_as_stated[sizeof(us_{identifier}_ram) == US_
 
 {constants}
 
-US_FUNCTION int us_{identifier}_predict(const uint8_t *{argument}, size_t n, float scores[US_{upper}_CLASSES]) {{
+US_FUNCTION int us_{identifier}_predict(const {kind} *{argument}, size_t n, float scores[US_{upper}_CLASSES]) {{
 {checks}
 {predict}
 }}
@@ -96,6 +96,7 @@ def header_text(program: Program, identifier: str, source: Source, labels: Seque
         upper=upper,
         what=reads.what,
         argument=reads.argument,
+        kind=reads.kind,
         reading=reads.reading.format(upper=upper),
         first_call=reads.first_call,
         checks=reads.checks.format(upper=upper, identifier=identifier),
@@ -165,7 +166,7 @@ class CExporter:
         constants: Counter[str] = Counter()
         for constant in source.constants:
             constants[constant.where] += constant.size_bytes
-        if isinstance(program.source, Image):
+        if not isinstance(program.source, ProjectText):
             return [*constants.items(), *code_rows(source.calls)]
         # coefficients of the hash are expanded from the seed into RAM: no flash
         return [("projection constants", 0), *constants.items(), *code_rows(source.calls)]

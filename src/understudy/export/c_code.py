@@ -26,6 +26,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "us_linear_row": ("us_requantize",),
     "us_sum_pool": ("us_requantize",),
     "us_softmax": ("us_exp",),
+    "us_log_mel": ("us_window_frame", "us_spectrum", "us_octave_parts"),
+    "us_window_frame": ("us_bit_count", "us_halved"),
+    "us_spectrum": ("us_halved",),
+    "us_octave_parts": ("us_bit_count",),
     "us_convolve": ("us_linear_row",),
     "us_convolve_depthwise": ("us_requantize",),
 }
@@ -48,6 +52,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "linear": ("us_linear", "us_linear_row", "us_absent", "us_dot8", "us_dot4"),
     "requantization": ("us_requantize",),
+    "log-mel": ("us_log_mel", "us_window_frame", "us_spectrum", "us_octave_parts", "us_bit_count", "us_halved"),
     "convolution": ("us_pixels", "us_convolve", "us_convolve_depthwise"),
     "window": ("us_window",),
     "max_pool": ("us_max_pool",),

@@ -1,4 +1,4 @@
-"""What differs between the headers of text and image classifiers: how the input is described, checked and read.
+"""What differs between the headers of classifiers for texts, images and sounds: how the input is described, checked and read.
 
 Every text here is a template with ``{upper}`` and ``{identifier}``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Image, Program, ProjectText, Sound
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class CInput:
     Attributes:
         what: in the first line of the header.
         argument: name of the pointer.
+        kind: the C type that it points to.
         reading: lines of the comment that say what stands there.
         first_call: what the comment says about the first prediction.
         checks: the first lines of the predict function.
@@ -25,6 +26,7 @@ class CInput:
 
     what: str
     argument: str
+    kind: str
     reading: str
     first_call: str
     checks: str
@@ -34,6 +36,7 @@ class CInput:
 TEXT = CInput(
     what="a text",
     argument="bytes",
+    kind="uint8_t",
     reading="""\
  * `bytes` is UTF-8 text (any bytes are valid) of `n` bytes, of which the first US_{upper}_MAX_BYTES are read.
  * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, or US_ERROR_NULL.""",
@@ -75,6 +78,7 @@ TEXT = CInput(
 IMAGE = CInput(
     what="an image",
     argument="pixels",
+    kind="uint8_t",
     reading="""\
  * `pixels` is an image, row by row, the channels of a pixel beside each other; `n` must be US_{upper}_PIXELS.
  * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
@@ -114,14 +118,61 @@ IMAGE = CInput(
 )
 
 
+SOUND = CInput(
+    what="a sound",
+    argument="samples",
+    kind="int16_t",
+    reading="""\
+ * `samples` are 16-bit PCM, one channel, US_{upper}_SAMPLE_RATE a second; `n` must be US_{upper}_SAMPLES. Center a shorter
+ * sound between zeros and cut a longer one around its center: the model learned from such.
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
+ * US_ERROR_SIZE.""",
+    first_call=" The first one also lays out the weights for vectors.",
+    checks="""\
+    if (scores == NULL || samples == NULL) {{
+        return US_ERROR_NULL;
+    }}
+    if (n != US_{upper}_SAMPLES) {{
+        return US_ERROR_SIZE;
+    }}""",
+    example=(
+        """\
+/* cc -std=c99 -O2 -o example example.c && ./example samples.raw
+ *
+ * Prints the scores of the sound in the file that is its argument, or in standard input: 16-bit samples as this machine stores
+ * them, without a header. The best label comes first.
+ */
+#include <stdio.h>""",
+        """\
+    static int16_t samples[US_{upper}_SAMPLES + 1];
+    static float scores[US_{upper}_CLASSES];
+    FILE *file = stdin;
+    size_t length;
+    int best;""",
+        """\
+    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
+        return 2;
+    }}
+    length = fread(samples, sizeof samples[0], sizeof samples / sizeof samples[0], file);
+    if (file != stdin) {{
+        fclose(file);
+    }}
+    best = us_{identifier}_predict(samples, length, scores);""",
+    ),
+)
+
+
 def c_input(program: Program) -> CInput:
     """Return what ``program`` reads."""
-    return IMAGE if isinstance(program.source, Image) else TEXT
+    return {ProjectText: TEXT, Image: IMAGE, Sound: SOUND}[type(program.source)]
 
 
 def size_lines(program: Program, upper: str) -> str:
     """Return the header's definitions of how large an input is."""
     source = program.source
+    if isinstance(source, Sound):
+        rate = f"#define US_{upper}_SAMPLE_RATE {source.log_mel.sample_rate} /* samples a second */"
+        return f"{rate}\n#define US_{upper}_SAMPLES {source.log_mel.samples} /* of a sound */"
     if not isinstance(source, Image):
         return f"#define US_{upper}_MAX_BYTES {source.projection.max_bytes}"
     height, width, channels = source.shape

@@ -23,23 +23,35 @@ Float64Array = npt.NDArray[np.float64]
 
 COMPILE_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC")
 
+_READS = {"bytes": np.uint8, "pixels": np.uint8, "samples": np.int16}
+"""What ``driver_reads`` answers, by number, and its type."""
+
 # the batch loop stands in C, so that a measured time holds no Python
 _DRIVER = """\
 #define _POSIX_C_SOURCE 199309L
 #include <time.h>
 #include "model.h"
 #define CLASSES US_{upper}_CLASSES
-#ifdef US_{upper}_PIXELS
-#define INPUT_BYTES US_{upper}_PIXELS
+#if defined(US_{upper}_PIXELS)
+#define INPUT_VALUES US_{upper}_PIXELS
+#elif defined(US_{upper}_SAMPLES)
+#define INPUT_VALUES US_{upper}_SAMPLES
 #else
-#define INPUT_BYTES US_{upper}_MAX_BYTES
+#define INPUT_VALUES US_{upper}_MAX_BYTES
+#endif
+#ifdef US_{upper}_SAMPLES
+typedef int16_t input;
+#else
+typedef uint8_t input;
 #endif
 
 int driver_classes(void) {{ return CLASSES; }}
-int driver_input_bytes(void) {{ return INPUT_BYTES; }}
-int driver_reads_pixels(void) {{
-#ifdef US_{upper}_PIXELS
+int driver_input_values(void) {{ return INPUT_VALUES; }}
+int driver_reads(void) {{
+#if defined(US_{upper}_PIXELS)
     return 1;
+#elif defined(US_{upper}_SAMPLES)
+    return 2;
 #else
     return 0;
 #endif
@@ -51,22 +63,22 @@ int driver_open(const uint8_t *envelope, size_t n, const uint8_t *secret) {{
 }}
 #endif
 
-void driver_predict(const uint8_t *bytes, size_t batch, size_t length, float *scores, int8_t *logits, int *labels) {{
+void driver_predict(const input *values, size_t batch, size_t length, float *scores, int8_t *logits, int *labels) {{
     for (size_t i = 0; i < batch; i++) {{
-        labels[i] = us_{identifier}_predict(bytes + i * length, length, scores + i * CLASSES);
+        labels[i] = us_{identifier}_predict(values + i * length, length, scores + i * CLASSES);
         for (size_t c = 0; c < CLASSES; c++) {{
             logits[i * CLASSES + c] = us_{identifier}_scores.logits[c];
         }}
     }}
 }}
 
-void driver_time(const uint8_t *bytes, size_t batch, size_t length, const size_t *lengths, size_t repeats, double *us) {{
+void driver_time(const input *values, size_t batch, size_t length, const size_t *lengths, size_t repeats, double *us) {{
     float scores[CLASSES];
     struct timespec begin, end;
     for (size_t repeat = 0; repeat < repeats; repeat++) {{
         for (size_t i = 0; i < batch; i++) {{
             clock_gettime(CLOCK_MONOTONIC, &begin);
-            (void)us_{identifier}_predict(bytes + i * length, lengths[i], scores);
+            (void)us_{identifier}_predict(values + i * length, lengths[i], scores);
             clock_gettime(CLOCK_MONOTONIC, &end);
             us[repeat * batch + i] = (double)(end.tv_sec - begin.tv_sec) * 1e6 + (double)(end.tv_nsec - begin.tv_nsec) * 1e-3;
         }}
@@ -86,27 +98,29 @@ class CSession:
         self.runtime = runtime
         self._library = library
         self._classes = int(library.driver_classes())
-        self._input_bytes = int(library.driver_input_bytes())
-        self._reads_pixels = bool(library.driver_reads_pixels())
+        self._input_values = int(library.driver_input_values())
+        self._reads = tuple(_READS)[library.driver_reads()]
 
-    def _bytes(self, inputs: Inputs) -> npt.NDArray[np.uint8]:
-        """Return ``inputs`` as uint8 ``[batch, bytes]``."""
-        if self._reads_pixels:
-            if math.prod(inputs.shape[1:]) != self._input_bytes or inputs.dtype != np.uint8:
-                raise ValueError(
-                    f"an image is uint8, {self._input_bytes} pixels: received {inputs.dtype}, shape={inputs.shape}"
-                )
-        elif inputs.ndim != 2 or inputs.shape[1] != self._input_bytes:
-            raise ValueError(f"bytes are int32 [batch, {self._input_bytes}]: received shape={inputs.shape}")
-        return np.ascontiguousarray(inputs, np.uint8).reshape(len(inputs), self._input_bytes)
+    def _values(self, inputs: Inputs) -> Inputs:
+        """Return ``inputs`` as what the C function reads, uint8 or int16 ``[batch, values]``."""
+        count = self._input_values
+        if self._reads == "bytes":
+            if inputs.ndim != 2 or inputs.shape[1] != count:
+                raise ValueError(f"bytes are int32 [batch, {count}]: received shape={inputs.shape}")
+            return np.ascontiguousarray(inputs, np.uint8)
+        wanted = np.dtype(_READS[self._reads])
+        if math.prod(inputs.shape[1:]) != count or inputs.dtype != wanted:
+            what = "an image" if self._reads == "pixels" else "a sound"
+            raise ValueError(f"{what} is {wanted}, {count} {self._reads}: received {inputs.dtype}, shape={inputs.shape}")
+        return inputs.copy().reshape(len(inputs), count)
 
     def _run(self, inputs: Inputs) -> tuple[Float32Array, Int8Array, npt.NDArray[np.intc]]:
-        data = self._bytes(inputs)
+        data = self._values(inputs)
         scores = np.empty((len(data), self._classes), np.float32)
         logits = np.empty((len(data), self._classes), np.int8)
         labels = np.empty(len(data), np.intc)
         self._library.driver_predict(
-            _pointer(data), _size(len(data)), _size(self._input_bytes), _pointer(scores), _pointer(logits), _pointer(labels)
+            _pointer(data), _size(len(data)), _size(self._input_values), _pointer(scores), _pointer(logits), _pointer(labels)
         )
         return scores, logits, labels
 
@@ -115,7 +129,7 @@ class CSession:
         return int(self._library.driver_open(envelope, _size(len(envelope)), secret))
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         return self._run(inputs)[0]
 
     def logits(self, inputs: Inputs) -> Int8Array:
@@ -131,14 +145,14 @@ class CSession:
 
         Trailing zeros of a text are not passed on: a device would pass the text's own length.
         """
-        data = self._bytes(inputs)
+        data = self._values(inputs)
         used = data.shape[1] - np.argmax(data[:, ::-1] != 0, axis=1)
         used = np.where(data.any(axis=1), used, 0)
-        lengths = (np.full(len(data), self._input_bytes) if self._reads_pixels else used).astype(np.uintp)
+        lengths = (used if self._reads == "bytes" else np.full(len(data), self._input_values)).astype(np.uintp)
         times_us = np.empty((repeats, len(data)), np.float64)
         if len(data):
             self._run(inputs[:1])
-        arguments = (_size(len(data)), _size(self._input_bytes), _pointer(lengths), _size(repeats))
+        arguments = (_size(len(data)), _size(self._input_values), _pointer(lengths), _size(repeats))
         self._library.driver_time(_pointer(data), *arguments, _pointer(times_us))
         return times_us
 

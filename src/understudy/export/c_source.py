@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from understudy.export.c_arrays import write_pixels, write_sound
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
 from understudy.export.c_image import unpack_call, write_conv
 from understudy.export.c_limits import check_limits
@@ -28,6 +29,7 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
     SumPool,
     Window,
 )
@@ -90,7 +92,7 @@ def _array(kind: str, name: str, values: Iterable[object]) -> str:
     return f"static const {kind} {name}[{len(items)}] = {{\n{body}\n}};"
 
 
-_ITEM_BYTES = {"int8_t": 1, "uint8_t": 1, "int32_t": 4, "uint32_t": 4}
+_ITEM_BYTES = {"int8_t": 1, "uint8_t": 1, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
 
 
 class Writer:
@@ -179,31 +181,19 @@ class Writer:
         self.lines += [
             "#if US_VECTOR",
             f"        us_expand_rows({self.prefix}_groups, {len(groups)}, (uint8_t *){self.prefix}_ram.blocks);",
-            *self._unpacking(),
+            *self.unpacking(),
             "#endif",
             f"        {self.prefix}_ram.ready = 1;",
             "    }",
         ]
         self._rows(projection)
 
-    def _unpacking(self) -> list[str]:
+    def unpacking(self) -> list[str]:
         """Return the lines that lay out for vectors what does not depend on the input."""
         return [
             *(f"        {unpack_call(node, self.names[node.output])};" for node in self.program.layers),
             f"        us_expand_scores(&{self.prefix}_scores);",
         ]
-
-    def pixels(self, node: Image) -> None:
-        """Write the call that reads the pixels."""
-        self.lines += [
-            "#if US_VECTOR",
-            f"    if (!{self.prefix}_ram.ready) {{",
-            *self._unpacking(),
-            f"        {self.prefix}_ram.ready = 1;",
-            "    }",
-            "#endif",
-        ]
-        self.call("us_pixels", f"pixels, {self.pointer(node.output)}, n")
 
     def _group(self, group: FeatureGroup, column: int, second: int, characters: list[int], word: int) -> str:
         first = characters[0] if group.kind == "character" else word
@@ -383,7 +373,9 @@ def _write_node(writer: Writer, node: Node) -> None:
         case ProjectText():
             writer.projection(node.projection)
         case Image():
-            writer.pixels(node)
+            write_pixels(writer, node)
+        case Sound():
+            write_sound(writer, node)
         case Linear():
             writer.linear(node)
         case Conv() | DepthwiseConv():

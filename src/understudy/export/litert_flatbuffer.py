@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 FLOAT32: int = schema.TensorType.FLOAT32
+INT16: int = schema.TensorType.INT16
 INT32: int = schema.TensorType.INT32
 INT8: int = schema.TensorType.INT8
 UINT8: int = schema.TensorType.UINT8

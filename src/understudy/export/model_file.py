@@ -7,7 +7,8 @@ from pathlib import Path
 
 from understudy.errors import BundleError
 from understudy.export.text_graph import CONSTANTS, TABLES
-from understudy.program.ops import Program, ProjectText
+from understudy.program.ops import Program, ProjectText, Sound
+from understudy.projections.log_mel import LOG_MEL
 
 
 def read_model_file(path: Path) -> bytes:
@@ -25,14 +26,15 @@ def read_model_file(path: Path) -> bytes:
 
 
 def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return (where, bytes) for a text projection, each layer and the rest; they add up to the length of ``content``.
+    """Return (where, bytes) for what reads a text or a sound, each layer and the rest; they add up to the length of ``content``.
 
     Args:
         program: what the file was written from.
         content: the file.
         stored_bytes: owner of numbers in the file to their bytes.
     """
-    hashing = (CONSTANTS, TABLES) if isinstance(program.source, ProjectText) else ()
-    owners = (*hashing, *(node.output for node in program.layers))
+    source = program.source
+    before = (CONSTANTS, TABLES) if isinstance(source, ProjectText) else (LOG_MEL,) if isinstance(source, Sound) else ()
+    owners = (*before, *(node.output for node in program.layers))
     rows = [(owner, stored_bytes.get(owner, 0)) for owner in owners]
     return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from understudy.export.onnx_sound import write_log_mel
 from understudy.export.onnx_text import write_text_projection
-from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, INT64, UINT8, OnnxWriter
+from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, OnnxWriter
 from understudy.program.ops import (
     Concat,
     Conv,
@@ -27,9 +28,13 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
+    Source,
     SumPool,
     Window,
 )
+
+_INPUT_KINDS: dict[type[Source], int] = {ProjectText: INT32, Image: UINT8, Sound: INT16}
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -53,7 +58,7 @@ class _ProgramWriter:
             self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(
-            {program.source.input: (UINT8 if isinstance(program.source, Image) else INT32, [1, *program.source.input_shape])},
+            {program.source.input: (_INPUT_KINDS[type(program.source)], [1, *program.source.input_shape])},
             {program.nodes[-1].output: (FLOAT, [1, program.classes])},
         )
         return content, self._writer.stored_bytes
@@ -64,6 +69,8 @@ class _ProgramWriter:
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
             case Image():  # pixels are the uint8 form of the int8 tensor already
                 return self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 3, 1, 2])
+            case Sound():
+                return write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():

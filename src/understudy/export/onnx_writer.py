@@ -15,6 +15,7 @@ import numpy.typing as npt
 from onnx import ModelProto, TensorProto, helper
 
 FLOAT: int = TensorProto.FLOAT
+INT16: int = TensorProto.INT16
 INT32: int = TensorProto.INT32
 INT64: int = TensorProto.INT64
 INT8: int = TensorProto.INT8

@@ -12,9 +12,14 @@ import numpy.typing as npt
 from understudy.program.interpreter import Inputs
 from understudy.program.ops import Program
 
-__all__ = ["Exporter", "Float32Array", "Inputs", "MemoryExporter", "Session"]
+__all__ = ["Exporter", "Float32Array", "Inputs", "MemoryExporter", "Session", "input_bytes"]
 
 Float32Array = npt.NDArray[np.float32]
+
+
+def input_bytes(inputs: Inputs) -> bytes:
+    """Return ``inputs`` one after the other as another process reads them: of texts a byte for each, else as they are."""
+    return (inputs.astype(np.uint8) if inputs.dtype == np.int32 else inputs).tobytes()
 
 
 class Session(Protocol):

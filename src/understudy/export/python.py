@@ -27,9 +27,12 @@ from understudy.program.ops import (
     Program,
     ProjectText,
     Softmax,
+    Sound,
+    Source,
     SumPool,
     Window,
 )
+from understudy.projections.log_mel import LOG_MEL
 
 _LINE = 120
 _LIMITS = {"count": "-128, 127", "ternary": "-1, 1"}
@@ -65,7 +68,7 @@ def predict({argument}: {kind}) -> list[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class _Input:
-    """What differs between files for texts and for images: pieces of the file, and the functions that read an example."""
+    """What differs between kinds of input: pieces of the file, and the functions that read an example."""
 
     what: str
     usage: str
@@ -123,6 +126,26 @@ if __name__ == "__main__":
 """,
     functions=(python_runtime.image,),
 )
+_SOUND = _Input(
+    what="a sound",
+    usage="sounds.npy       prints the best label and its probability of each sound in NumPy's files",
+    example="samples)    ",
+    imports="import base64\nimport sys",
+    argument="samples",
+    kind="Array",
+    read="    data = sound(samples, *SHAPE)\n",
+    main="""
+def main() -> None:
+    for name in sys.argv[1:]:
+        for samples in np.load(name).reshape(-1, *SHAPE):
+            print("%s\\t%.4f" % predict(samples)[0])
+
+
+if __name__ == "__main__":
+""",
+    functions=(python_runtime.sound, python_runtime.log_mel),
+)
+_INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND}
 _LAYER: tuple[Callable[..., object], ...] = (python_runtime.unpack, python_runtime.requantize)
 _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Linear: (*_LAYER, python_runtime.linear),
@@ -136,7 +159,7 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
 
 
 def _input(program: Program) -> _Input:
-    return _IMAGE if isinstance(program.source, Image) else _TEXT
+    return _INPUTS[type(program.source)]
 
 
 def _functions(program: Program) -> Iterator[str]:
@@ -205,6 +228,8 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return _projection(node)
         case Image():
             return "data - 128"
+        case Sound():
+            return f"log_mel(data, {node.log_mel.frame}, POSITIONS)"
         case Linear():
             return f"linear({names[node.input]}, {names[node.output].upper()}, {_requantized(program, node)})"
         case Conv() | DepthwiseConv():
@@ -282,8 +307,10 @@ class PythonExporter:
         yield "code", "\n\n".join(_functions(program)) + "\n\n"
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         yield "labels", f"LABELS = (\n{_wrapped(map(repr, shown))}\n)\n"
-        if isinstance(program.source, Image):
-            yield "code", f"SHAPE = {program.source.shape}\n"
+        if not isinstance(program.source, ProjectText):
+            yield "code", f"SHAPE = {program.source.input_shape}\n"
+        if isinstance(program.source, Sound):
+            yield LOG_MEL, f"POSITIONS = [\n{_wrapped(map(str, program.source.log_mel.positions.tolist()))}\n]\n"
         for node in program.layers:
             yield node.output, _layer(program, node, names[node.output].upper())
         yield "code", _probabilities(program, names)

@@ -13,26 +13,26 @@ import numpy.typing as npt
 
 from understudy.errors import BundleError
 from understudy.export.model_file import read_model_file
-from understudy.export.protocol import Float32Array, Inputs
+from understudy.export.protocol import Float32Array, Inputs, input_bytes
 
 Float64Array = npt.NDArray[np.float64]
 
 LAST_LINE = "    main()\n"
 """How a complete file ends."""
 
-# texts or images come as rows of bytes on standard input, texts padded with zeros; with repeats the answer is microseconds
-# in place of probabilities
+# examples come as rows of bytes on standard input, texts padded with zeros; with repeats the answer is microseconds in place
+# of probabilities
 _DRIVER = """\
 import importlib.util, sys, time
 import numpy as np
 spec = importlib.util.spec_from_file_location("model", sys.argv[1])
 model = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(model)
-length, repeats = int(sys.argv[2]), int(sys.argv[3])
+length, repeats, dtype = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 content = sys.stdin.buffer.read()
 examples = [content[i : i + length] for i in range(0, len(content), length)]
 if hasattr(model, "SHAPE"):
-    examples = [np.frombuffer(example, np.uint8).reshape(model.SHAPE) for example in examples]
+    examples = [np.frombuffer(example, dtype).reshape(model.SHAPE) for example in examples]
 else:
     examples = [example.rstrip(b"\\0") for example in examples]
 if not repeats:
@@ -64,7 +64,7 @@ class PythonSession:
         self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         answer = self._run(inputs, 0)
         shape = np.frombuffer(answer[:16], np.int64)
         return np.frombuffer(answer[16:], np.float32).reshape(*shape)
@@ -76,9 +76,10 @@ class PythonSession:
     def _run(self, inputs: Inputs, repeats: int) -> bytes:
         # isolated: neither the folder nor the environment puts modules in front; no __pycache__ in the bundle; one thread
         command = [sys.executable, "-I", "-B", "-c", _DRIVER, str(self._path.resolve())]
+        length = math.prod(inputs.shape[1:]) * (1 if inputs.dtype == np.int32 else inputs.itemsize)
         result = subprocess.run(
-            [*command, str(math.prod(inputs.shape[1:])), str(repeats)],
-            input=inputs.astype(np.uint8).tobytes(),
+            [*command, str(length), str(repeats), inputs.dtype.name],
+            input=input_bytes(inputs),
             capture_output=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             check=False,

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter
+from understudy.export.c_input import c_input
 from understudy.export.c_source import c_identifier
 from understudy.export.wasm_loader import LOADER, wasm_loader
 from understudy.export.wasm_session import WasmSession
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Program, ProjectText, Sound, Source
 
 COMPILER = "clang"
 # bytes count more than microseconds here: the vector instructions would halve the time and add a tenth to the file
@@ -33,7 +34,7 @@ _LARGEST_NUMBER = 100
 
 _SOURCE = """\
 #include "model.h"
-uint8_t input[{input_bytes}];
+{kind} input[{input_values}];
 float scores[US_{upper}_CLASSES];
 /* compilers make calls of these out of loops and copies; what is not called is left out */
 void *memset(void *target, int value, size_t n) {{
@@ -80,7 +81,10 @@ def _compiled(program: Program, name: str) -> bytes:
         for filename, content in CExporter().export(program, name=name).items():
             (folder / filename).write_bytes(content)
         source = _SOURCE.format(
-            identifier=identifier, upper=identifier.upper(), input_bytes=math.prod(program.source.input_shape)
+            identifier=identifier,
+            upper=identifier.upper(),
+            kind=c_input(program).kind,
+            input_values=math.prod(program.source.input_shape),
         )
         (folder / "module.c").write_text(source, encoding="utf-8")
         # a relative path, so that no name of this machine can reach the file
@@ -115,12 +119,17 @@ def _section(name: str, content: bytes) -> bytes:
 def _about(program: Program, name: str, labels: Sequence[str] | None) -> bytes:
     """Return the custom section that tells a loader what it has to know."""
     shown = [str(i) for i in range(program.classes)] if labels is None else list(labels)
-    source = program.source
-    size = {"shape": source.shape} if isinstance(source, Image) else {"max_bytes": source.projection.max_bytes}
-    about = {"name": name, "labels": shown, **size}
+    about = {"name": name, "labels": shown, **_size(program.source)}
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
     # half a surrogate pair becomes its own JSON escape
     return _section("understudy", text.encode("utf-8", "backslashreplace"))
+
+
+def _size(source: Source) -> dict[str, object]:
+    """Return how large an input is."""
+    if isinstance(source, Sound):
+        return {"samples": source.log_mel.samples, "sample_rate": source.log_mel.sample_rate}
+    return {"max_bytes": source.projection.max_bytes} if isinstance(source, ProjectText) else {"shape": source.input_shape}
 
 
 @lru_cache(maxsize=8)  # programs are told apart by identity; one is asked about several times

@@ -1,17 +1,18 @@
-"""The JavaScript beside a WebAssembly module: one loader for texts, one for images, of the template ``model.mjs.in``."""
+"""The JavaScript beside a WebAssembly module: one loader for each kind of input, of the template ``model.mjs.in``."""
 
 from __future__ import annotations
 
 import string
 from importlib import resources
 
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Image, Program, ProjectText, Sound
 
 LOADER = "model.mjs"
 
 _TEXT = {
     "what": "text",
     "argument": "text",
+    "given": "bytes",
     "size": "maxBytes",
     "usage": ' *   model.predict("some text");      // [{ label, score }, ...], the best first',
     "opening": """\
@@ -27,6 +28,7 @@ _TEXT = {
 _IMAGE = {
     "what": "image",
     "argument": "bytes",
+    "given": "bytes",
     "size": "shape",
     "usage": """\
  *   model.shape;                     // [height, width, channels]
@@ -43,6 +45,28 @@ _IMAGE = {
     if (bytes.length !== size) throw new RangeError(`an image has ${size} bytes: received ${bytes.length}`);
     input.set(bytes);""",
 }
+_SOUND = {
+    "what": "sound",
+    "argument": "samples",
+    "given": "samples",
+    "size": "sampleCount, sampleRate",
+    "usage": """\
+ *   model.sampleRate;                // samples a second, such as 8000
+ *   model.predict(samples);          // [{ label, score }, ...], the best first
+ *
+ * Samples are an Int16Array of model.sampleCount, one channel.""",
+    "opening": """\
+  const { name, labels, samples: sampleCount, sample_rate: sampleRate } = JSON.parse(new TextDecoder().decode(about));
+  const input = new Int16Array(exports.memory.buffer, exports.input.value, sampleCount);""",
+    "probabilities": """\
+  /** A probability for each label, of 16-bit samples. */
+  function probabilities(samples) {
+    if (samples.length !== sampleCount) {
+      throw new RangeError(`a sound has ${sampleCount} samples: received ${samples.length}`);
+    }
+    input.set(samples);""",
+}
+_INPUTS = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND}
 
 
 class _Template(string.Template):
@@ -54,4 +78,4 @@ class _Template(string.Template):
 def wasm_loader(program: Program) -> bytes:
     """Return the loader for modules that read what ``program`` reads."""
     template = _Template(resources.files(__package__).joinpath(f"{LOADER}.in").read_text(encoding="utf-8"))
-    return template.substitute(_IMAGE if isinstance(program.source, Image) else _TEXT).encode()
+    return template.substitute(_INPUTS[type(program.source)]).encode()

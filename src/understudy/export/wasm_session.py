@@ -11,24 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import BundleError, SetupError
-from understudy.export.protocol import Float32Array, Inputs
+from understudy.export.protocol import Float32Array, Inputs, input_bytes
 
 Float64Array = npt.NDArray[np.float64]
 
-# texts or images come as rows of bytes on standard input, texts padded with zeros; with repeats the answer is microseconds
-# in place of probabilities
+# examples come as rows of bytes on standard input, texts padded with zeros; with repeats the answer is microseconds in place
+# of probabilities
 _DRIVER = """\
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-const [folder, length, repeats, padded] = process.argv.slice(1);
+const [folder, length, repeats, kind] = process.argv.slice(1);
 const { load } = await import(pathToFileURL(folder + "/model.mjs"));
 const model = await load();
 const content = readFileSync(0);
 const examples = [];
 for (let i = 0; i < content.length; i += +length) {
   let end = i + +length;
-  while (+padded && end > i && content[end - 1] === 0) end--;
-  examples.push(content.subarray(i, end));
+  while (kind === "int32" && end > i && content[end - 1] === 0) end--;
+  const example = content.subarray(i, end);
+  examples.push(kind === "int16" ? new Int16Array(Uint8Array.from(example).buffer) : example);
 }
 const answer = [];
 if (!+repeats) {
@@ -76,7 +77,7 @@ class WasmSession:
         self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         answer = self._run(inputs, 0)
         shape = np.frombuffer(answer[:16], np.int64)
         return np.frombuffer(answer[16:], np.float32).reshape(*shape)
@@ -86,11 +87,11 @@ class WasmSession:
         return np.frombuffer(self._run(inputs, repeats), np.float64).reshape(repeats, len(inputs))
 
     def _run(self, inputs: Inputs, repeats: int) -> bytes:
-        length = math.prod(inputs.shape[1:])
-        arguments = (str(self._folder.resolve()), str(length), str(repeats), str(int(inputs.dtype != np.uint8)))
+        length = math.prod(inputs.shape[1:]) * (1 if inputs.dtype == np.int32 else inputs.itemsize)
+        arguments = (str(self._folder.resolve()), str(length), str(repeats), inputs.dtype.name)
         result = subprocess.run(
             ["node", "--input-type=module", "--eval", _DRIVER, "--", *arguments],
-            input=inputs.astype(np.uint8).tobytes(),
+            input=input_bytes(inputs),
             capture_output=True,
             check=False,
         )

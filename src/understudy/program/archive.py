@@ -22,13 +22,16 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
     SumPool,
     Window,
 )
+from understudy.projections.log_mel import LogMel
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (ProjectText, Image, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+    cls.__name__: cls
+    for cls in (ProjectText, Image, Sound, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
 }
 _TUPLES = ("inputs", "shape", "padding")
 
@@ -43,7 +46,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection):
+            elif isinstance(value, TextProjection | LogMel):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -81,6 +84,8 @@ def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
         raw = values["projection"]
         groups = tuple(FeatureGroup(**group) for group in raw["groups"])
         values["projection"] = TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})
+    if "log_mel" in values:
+        values["log_mel"] = LogMel(**values["log_mel"])
     for key in _TUPLES:
         if key in values:
             values[key] = tuple(values[key])

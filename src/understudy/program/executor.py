@@ -1,6 +1,6 @@
 """Runs a float program in torch, any batch, with gradients: what training and quantization-aware training use.
 
-The executor begins behind the source node: its input is features or real pixels, which carry no learned byte.
+The executor begins behind the source node: its input is features or real pixels (of a sound those of its picture), which carry no learned byte.
 With a ``Scheme`` it computes as the integer program will (fake quantization with learned scales: Esser et al. 2020,
 "Learned Step Size Quantization", equations 1, 3 and 5).
 """
@@ -29,6 +29,7 @@ from understudy.program.ops import (
     Program,
     ProjectText,
     Softmax,
+    Sound,
     SumPool,
     Window,
 )
@@ -155,7 +156,7 @@ class Executor(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return logits ``[batch, classes]`` for what the source node gives, in real values.
 
-        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images.
+        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images and sounds.
         """
         return self.trace(features)[self.graph.logits]
 
@@ -164,7 +165,7 @@ class Executor(nn.Module):
         values: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             match node:
-                case ProjectText() | Image():
+                case ProjectText() | Image() | Sound():
                     values[node.output] = features
                 case Linear() | Conv() | DepthwiseConv():
                     values[node.output] = self._layer(node, values[node.input])

@@ -20,19 +20,23 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
     SumPool,
     Window,
 )
+from understudy.projections.log_mel import pictures
 from understudy.projections.text import project
 
 UInt8Array = npt.NDArray[np.uint8]
 Int8Array = npt.NDArray[np.int8]
+Int16Array = npt.NDArray[np.int16]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-Inputs = Int32Array | UInt8Array
-"""What programs read: bytes int32 ``[batch, max_bytes]``, or pixels uint8 ``[batch, H, W, C]``."""
+Inputs = Int32Array | UInt8Array | Int16Array
+"""What programs read: bytes int32 ``[batch, max_bytes]``, pixels uint8 ``[batch, H, W, C]``, or samples int16
+``[batch, samples]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +150,9 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = project(node.projection, inputs.astype(np.int32, copy=False))
             case Image():
                 values[node.output] = (inputs.astype(np.int16) - 128).astype(np.int8)
+            case Sound():
+                samples = inputs.astype(np.int16, copy=False)
+                values[node.output] = (pictures(node.log_mel, samples).astype(np.int16) - 128).astype(np.int8)
             case Linear():
                 values[node.output] = _linear(node, values[node.input], scheme[node.input], scheme[node.output])
             case Conv() | DepthwiseConv():

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from understudy.projections.log_mel import LogMel
 from understudy.projections.text import TextProjection
 
 Shape = tuple[int, ...]
@@ -58,6 +59,21 @@ class Image:
     def input_shape(self) -> Shape:
         """``(H, W, C)``."""
         return self.shape
+
+
+@dataclass(frozen=True)
+class Sound:
+    """int16 samples ``[samples]`` to their log-mel picture ``[frames, bands, 1]`` as int8, ``q = value - 128``; spec/program.md 12."""
+
+    quantization: ClassVar[Quantization] = Image.quantization
+    input: str
+    output: str
+    log_mel: LogMel
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(samples,)``."""
+        return (self.log_mel.samples,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +190,7 @@ class Softmax:
     output: str
 
 
-Source = ProjectText | Image
+Source = ProjectText | Image | Sound
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
@@ -183,7 +199,7 @@ Node = Source | Layer | Window | MaxPool | SumPool | Concat | Softmax
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Nodes in execution order: the first reads ``bytes`` or ``pixels``, the last writes ``probabilities``.
+    """Nodes in execution order: the first reads ``bytes``, ``pixels`` or ``samples``, the last writes ``probabilities``.
 
     Attributes:
         nodes: one ``Source`` first, one ``Softmax`` last.
@@ -197,7 +213,7 @@ class Program:
     def source(self) -> Source:
         """The node that reads the input: its type says which kind of input this is."""
         first = self.nodes[0]
-        assert isinstance(first, ProjectText | Image)
+        assert isinstance(first, ProjectText | Image | Sound)
         return first
 
     @property
@@ -260,6 +276,8 @@ def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             return node.projection.output_shape
         case Image():
             return node.shape
+        case Sound():
+            return node.log_mel.shape
         case Linear():
             *lead, width = shapes[node.input]
             if width != node.weight.shape[1]:

@@ -4,11 +4,11 @@ In a test module of another package::
 
     class TestMyFormat(FormatSuite):
         exporter = MyExporter()
-        reads = ("text",)  # only where it cannot hold images
+        reads = ("text",)  # only where it cannot hold images or sounds
 
 Needs pytest.
 """
 
-from understudy.testing.formats import CASES, FEATURES, IMAGE_CASES, TEXT_CASES, Case, Features, FormatSuite
+from understudy.testing.formats import CASES, FEATURES, IMAGE_CASES, SOUND_CASES, TEXT_CASES, Case, Features, FormatSuite
 
-__all__ = ["CASES", "FEATURES", "IMAGE_CASES", "TEXT_CASES", "Case", "Features", "FormatSuite"]
+__all__ = ["CASES", "FEATURES", "IMAGE_CASES", "SOUND_CASES", "TEXT_CASES", "Case", "Features", "FormatSuite"]

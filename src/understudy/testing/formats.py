@@ -15,22 +15,25 @@ from understudy.errors import InputError, UnderstudyError
 from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, Inputs, Session
 from understudy.program.interpreter import run
-from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Window
+from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Sound, Window
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
 from understudy.testing.image_programs import image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
+from understudy.testing.sound_programs import seen_sound_program, sound_program, sounds
 
 NAME = "tiny"
 LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "größe 中文", "</script>")
 """A label for each class of ``sequence_program``; whatever a file does with them, they must come out as they are."""
 
 
-Reads = Literal["text", "image"]
-READS: tuple[Reads, ...] = ("text", "image")
+Reads = Literal["text", "image", "sound"]
+READS: tuple[Reads, ...] = ("text", "image", "sound")
 
 
 def reads(program: Program) -> Reads:
     """Return what goes into ``program``."""
+    if isinstance(program.source, Sound):
+        return "sound"
     return "image" if isinstance(program.source, Image) else "text"
 
 
@@ -85,7 +88,15 @@ IMAGE_CASES = (
     Case("image-tall-kernel", image_program(kernel=(5, 3), stride=1)),
     Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
 )
-CASES = (*TEXT_CASES, *IMAGE_CASES)
+SOUND_CASES = (
+    Case("sound-seen", seen_sound_program()),
+    Case("sound-seen-wideband", seen_sound_program(sample_rate=16_000, samples=1280)),
+    Case("sound-seen-fastest", seen_sound_program(sample_rate=48_000, samples=3072)),
+    Case("sound-seen-slowest", seen_sound_program(sample_rate=4000, samples=256)),
+    Case("sound", sound_program()),
+    Case("sound-4-tensor", sound_program(sample_rate=11_025, bits=4, per_channel=False, seed=1)),
+)
+CASES = (*TEXT_CASES, *IMAGE_CASES, *SOUND_CASES)
 """Programs that together have every node, both widths of weights and both kinds of scales."""
 
 
@@ -123,6 +134,8 @@ def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Inputs:
 def examples(program: Program) -> Inputs:
     """Return odd examples of what ``program`` reads."""
     source = program.source
+    if isinstance(source, Sound):
+        return sounds(program, 60)
     return pictures(program, 100) if isinstance(source, Image) else texts_as_bytes(source.projection.max_bytes)
 
 
@@ -134,7 +147,9 @@ def opened(exporter: Exporter, program: Program, folder: Path, *, labels: Sequen
 
 
 def small_program(kind: Reads, *, bits: int = 8, width: int = 12, seed: int = 0) -> Program:
-    """Return a program with seven classes that reads texts or images."""
+    """Return a program with seven classes that reads texts, images or sounds."""
+    if kind == "sound":
+        return sound_program(bits=bits, channels=width, seed=seed)
     if kind == "image":
         return image_program(bits=bits, channels=width, seed=seed)
     return sequence_program(bits=bits, width=width, seed=seed)
@@ -164,7 +179,7 @@ class FormatSuite:
     """
 
     exporter: Exporter
-    reads: Sequence[Reads] = ("text", "image")
+    reads: Sequence[Reads] = READS
     cases: Sequence[Case] = CASES
     features: Sequence[Features] = FEATURES
     counts_files = True
@@ -184,7 +199,7 @@ class FormatSuite:
                 metafunc.parametrize(name, values, ids=ids)
 
     def test_integer_logits_equal_the_interpreters(self, case: Case, tmp_path: Path) -> None:
-        """Labels and integer logits are equal on odd texts and random bytes, or on odd images."""
+        """Labels and integer logits are equal on odd texts and random bytes, on odd images, or on odd sounds."""
         result = verify_file(case.program, opened(self.exporter, case.program, tmp_path), examples(case.program))
         assert result.reason is None
         assert result.agreement == 1.0
@@ -264,9 +279,9 @@ class FormatSuite:
         bundle = Bundle.open(tmp_path / "b")
         assert bundle.formats == (self.exporter.format,)
         assert bundle.verify(self.exporter.format).verified
-        images = isinstance(program.source, Image)
-        expected = run(program, examples(program) if images else encode(TEXTS, max_bytes=64)).probabilities
-        predictions = bundle.predict(pictures(program, 100) if images else TEXTS)
+        texts = isinstance(program.source, ProjectText)
+        expected = run(program, encode(TEXTS, max_bytes=64) if texts else examples(program)).probabilities
+        predictions = bundle.predict(TEXTS if texts else examples(program))
         assert [p.label for p in predictions] == [LABELS[i] for i in expected.argmax(axis=1)]
         (entry,) = [entry for entry in bundle.manifest.files.values() if entry.format]
         rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)
