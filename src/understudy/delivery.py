@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from understudy.family import (
     Trial,
 )
 from understudy.metrics import accuracy, auroc, class_scores, macro_f1, most_confused
-from understudy.program.cost import macs
+from understudy.program.cost import input_bytes, macs
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
 from understudy.projections.text import encode
@@ -114,7 +113,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         weight_bits=chosen.candidate.recipe.weight_bits,
         weight_count=program.weight_count,
         macs=macs(program),
-        input_bytes=math.prod(program.source.input_shape),
+        input_bytes=input_bytes(program),
         accuracy=score,
         macro_f1=macro_f1(dataset.test.labels, answers),
         validation_accuracy=training.validation_accuracy,

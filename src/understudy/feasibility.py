@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
 from understudy.job import Job
-from understudy.program.cost import macs
+from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
 from understudy.search.space import MACS, RAM, Budget, SizeOf, binding_limit, smallest
 from understudy.students.recipe import Recipe, StudentName
@@ -117,7 +116,7 @@ def _working_bytes(program: Program) -> int:
     from understudy.export.c import CExporter
 
     static_bytes = CExporter().ram_bytes(program)
-    return working_bytes(static_bytes, input_bytes=math.prod(program.source.input_shape), classes=program.classes)
+    return working_bytes(static_bytes, input_bytes=input_bytes(program), classes=program.classes)
 
 
 def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:
@@ -147,11 +146,11 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
     images = isinstance(dataset, ImageDataset)
     if job.student != "auto" and (job.student == IMAGE_STUDENT) != images:
         raise InputError(
-            f"{IMAGE_STUDENT} is the student for images, the others are for texts: received student={job.student!r} for "
-            f"{str(job.data.train)!r}; choose another or leave it out"
+            f"{IMAGE_STUDENT} is the student for images and sounds, the others are for texts: received student={job.student!r} "
+            f"for {str(job.data.train)!r}; choose another or leave it out"
         )
     if isinstance(dataset, ImageDataset):
-        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, projection_seed=job.seed)
+        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, log_mel=dataset.log_mel, projection_seed=job.seed)
     statistics = dataset.statistics
     return Recipe(
         student=DEFAULT_STUDENT if job.student == "auto" else job.student,

@@ -38,7 +38,18 @@ TrainingMode = Literal["self", "distill", "joint"]
 _ARGUMENTS = {
     **{
         name: f"data.{name}"
-        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+        for name in (
+            "train",
+            "test",
+            "validation",
+            "unlabelled",
+            "out_of_scope",
+            "text",
+            "label",
+            "skip_bad",
+            "sample_rate",
+            "seconds",
+        )
     },
     "teacher": "teacher.source",
 }
@@ -93,7 +104,7 @@ class Job(Settings):
     )
     student: StudentName = Field(
         "auto",
-        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images; "
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images and sounds; "
         "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")

@@ -227,8 +227,9 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
         InputError: it cannot be loaded, or its answers break a rule.
     """
     images = isinstance(dataset, ImageDataset)
+    what = "sounds" if isinstance(dataset, ImageDataset) and dataset.log_mel is not None else "images"
     if images and job.training_mode == "joint":
-        raise InputError("joint training is for texts so far: received training.mode='joint' for images; remove it")
+        raise InputError(f"joint training is for texts so far: received training.mode='joint' for {what}; remove it")
     absent = job.teacher.kind == "auto" or (images and job.teacher.kind == "none")
     if job.training_mode == "self" or (brought is None and absent):
         return None
@@ -237,6 +238,9 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
             f"joint training loads the teacher in processes of its own: received teacher={type(brought).__name__!r}, an "
             "object; give the name of what makes it, as 'module:name' or 'file.py:name', or a .pt2 file"
         )
+    if what == "sounds":
+        name = job.teacher.source if brought is None else type(brought).__name__
+        raise InputError(f"sounds are learned from their labels so far: received teacher={name!r}; remove it")
     progress.stage("loading the teacher")
     teacher = bring_teacher(job, dataset, job.teacher.source if brought is None else brought)
     progress.note(f"teacher: {teacher.describe()}")
@@ -253,7 +257,8 @@ def _teach(
         return Teaching(None, used=False)
     if isinstance(dataset, ImageDataset):
         if brought is None:
-            progress.note("no teacher for images was brought: training without")
+            kind = "images" if dataset.log_mel is None else "sounds"
+            progress.note(f"no teacher for {kind} was brought: training without")
             return Teaching(None, used=False)
         return assess(brought, job, dataset, baseline=baseline, folder=folder)
     teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought

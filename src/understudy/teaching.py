@@ -271,7 +271,8 @@ def _write_images(
         validation_labels=dataset.validation.labels,
         teacher_logits=answers,
         held_out=len(kept),
-        mirrored=dataset.statistics.mirror.safe,
+        mirrored=dataset.statistics.mirror is not None and dataset.statistics.mirror.safe,
+        validation_samples=dataset.validation.samples,
     )
 
 

@@ -30,7 +30,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """``inputs`` int32 ``[n, max_bytes]``, uint8 ``[n, H, W, C]`` or int16 ``[n, samples]``, and what the interpreter answers to them.
+    """``inputs`` int32 ``[n, max_bytes]``, uint8 ``[n, H, W, C]`` or int16 ``[n, samples]``, and what the interpreter answers.
 
     ``logit_scale`` is the width of one logit step.
     """
@@ -138,4 +138,6 @@ def unpack_vectors(content: bytes) -> Vectors:
         name = next((name for name in _NAMES.values() if name in arrays), "bytes")
         return Vectors(arrays[name], scores, float(arrays["logit_scale"]))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"vectors.npz needs bytes, pixels or samples, logits, probabilities and logit_scale: {error}") from None
+        raise ValueError(
+            f"vectors.npz needs bytes, pixels or samples, logits, probabilities and logit_scale: {error}"
+        ) from None

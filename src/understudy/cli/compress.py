@@ -30,7 +30,8 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders) or a job file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), WAV files in class "
+            "folders, or a job file.",
         ),
     ],
     budget: Annotated[
@@ -63,7 +64,9 @@ def compress(
     ] = None,
     student: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images separable_cnn."),
+        typer.Option(
+            metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images and sounds separable_cnn."
+        ),
     ] = None,
     format_names: Annotated[
         list[str] | None,
@@ -80,7 +83,7 @@ def compress(
     max_macs: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Most multiply-accumulates of one prediction, as 10M.")
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``understudy evaluate``: every exported file of a bundle on labelled texts or images, in its own runtime."""
+"""``understudy evaluate``: every exported file of a bundle on labelled texts, images or sounds, in its own runtime."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ _COLUMNS = ("format", "size", "accuracy", "macro F1", "agree", "latency", "verif
 def evaluate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     data: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; for images NPZ, IDX or a folder.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; for images NPZ, IDX or a folder, for sounds a folder."
+        ),
     ],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     trust: TrustOption = None,
     key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure every file of a bundle on labelled texts or images.
+    """Measure every file of a bundle on labelled texts, images or sounds.
 
     Each file is run in its own runtime.
     Agreement says on which fraction of the bundle's own test vectors a file reproduces the reference to the bit.
@@ -40,7 +43,6 @@ def evaluate(
     from understudy.bundle import Bundle
 
     opened = Bundle.open(bundle, trusted=trust or (), key=key)
-    shape = opened.manifest.image_shape
     content, labels = labelled_content(opened.manifest, data, text=text, label=label, skip_bad=skip_bad)
     results = opened.evaluate(content, labels)
     unknown = sum(name not in opened.labels for name in labels)
@@ -56,7 +58,7 @@ def evaluate(
         raise typer.Exit(0 if failure is None else failure.exit_code)
     print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
     typer.echo(
-        f"{len(content)} {'images' if shape else 'texts'}"
+        f"{len(content)} {opened.manifest.task.partition('-')[0]}s"
         + (f", {unknown} with a label that the bundle does not know" if unknown else "")
     )
     for result in results:

@@ -1,4 +1,4 @@
-"""``understudy predict``: texts or images in, labels out, from an exported file in its own runtime."""
+"""``understudy predict``: texts, images or sounds in, labels out, from an exported file in its own runtime."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from understudy.errors import InputError
 
 if TYPE_CHECKING:
     from understudy.data.image import UInt8Array
+    from understudy.data.wave_file import Int16Array
+    from understudy.projections.log_mel import LogMel
 
 NONE_OF_THESE = "none of these"
 _TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet")
@@ -23,7 +25,9 @@ def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts; or pictures, NPZ and IDX files; without any, texts from standard input."),
+        typer.Argument(
+            metavar="TEXT", help="Texts; or pictures, NPZ, IDX and WAV files; without any, texts from standard input."
+        ),
     ] = None,
     input_file: Annotated[
         Path | None,
@@ -40,7 +44,7 @@ def predict(
     key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Label texts or images with an exported file, in its own runtime.
+    """Label texts, images or sounds with an exported file, in its own runtime.
 
     Prints one line for each of them: label, tab, score.
     The label is "none of these" when the best score is below the bundle's threshold.
@@ -49,7 +53,9 @@ def predict(
 
     opened = Bundle.open(bundle, trusted=trust or (), key=key)
     model = opened.load(format_name)
-    if opened.manifest.image_shape is None:
+    if opened.manifest.sound is not None:
+        predictions = model.predict(_sounds(texts or [], input_file, opened.manifest.sound.log_mel))
+    elif opened.manifest.image_shape is None:
         predictions = model.predict(_texts(texts or [], input_file, text))
     else:
         predictions = model.predict(_images(texts or [], input_file, opened.manifest.image_shape))
@@ -122,6 +128,18 @@ def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, in
             )
         parts.append(pixels)
     return np.concatenate(parts)
+
+
+def _sounds(given: list[str], input_file: Path | None, log_mel: LogMel) -> Int16Array:
+    """Return the sounds of all files, int16 ``[sounds, samples]``."""
+    import numpy as np
+
+    from understudy.data.wave_file import read_sound
+
+    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
+    if not paths:
+        raise InputError("predict needs sounds: received files=0; add WAV files to the command")
+    return np.stack([read_sound(path, log_mel) for path in paths])
 
 
 def _column(path: Path, column: str | None) -> list[str]:

@@ -12,7 +12,7 @@ AnyExamples = Examples | ImageExamples
 
 
 def load_dataset(job: Job) -> Dataset:
-    """Return the data of ``job``: images where train is an ``.npz``, an IDX file or a folder, else texts.
+    """Return the data of ``job``: images or sounds where train is an ``.npz``, an IDX file or a folder, else texts.
 
     Raises:
         InputError: a file, column, array or row that cannot be used, fewer than two classes, a class or part left empty.
@@ -20,7 +20,7 @@ def load_dataset(job: Job) -> Dataset:
     """
     if job.data.skip_bad and not is_picture_folder(job.data.train):
         raise InputError(
-            "data.skip_bad is for folders of pictures: received data.skip_bad=true with "
+            "data.skip_bad is for folders of pictures or recordings: received data.skip_bad=true with "
             f"file={str(job.data.train)!r}; remove it"
         )
     if is_image_source(job.data.train):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from understudy.data.mirror import MirrorTest
 from understudy.data.table import is_unicode
+from understudy.projections.log_mel import LogMel
 from understudy.projections.text import BYTE_CODES, LAST_PUNCTUATION_CODE
 
 Int64Array = npt.NDArray[np.int64]
@@ -35,6 +36,10 @@ MEANINGS = {
     "picture_left_out": "pictures that cannot be used, left out",
     "grey_among_colour": "grey pictures among colour ones, used as colour",
     "no_picture": "files that are no pictures, passed over",
+    "recording_left_out": "recordings that cannot be used, left out",
+    "recording_resampled": "recordings of another rate, resampled",
+    "recording_cut": "recordings longer than what is read, cut around their middle",
+    "no_recording": "files that are no WAV files, passed over",
 }
 """Warning to what is counted, in words."""
 
@@ -104,7 +109,8 @@ class DataStatistics:
 class ImageStatistics:
     """A data set of images, counted; see ``DataStatistics`` for the attributes.
 
-    ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training;
+    ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training, ``log_mel`` how sounds
+    became images;
     ``left_out`` names the pictures that could not be used, each with the reason.
     """
 
@@ -112,26 +118,42 @@ class ImageStatistics:
     splits: dict[str, SplitStatistics]
     sources: dict[str, str]
     shape: tuple[int, ...]
-    mirror: MirrorTest
+    mirror: MirrorTest | None
     duplicates: dict[str, int]
     warnings: dict[str, int]
     left_out: tuple[str, ...] = ()
+    log_mel: LogMel | None = None
 
     @property
     def variations(self) -> tuple[str, ...]:
         """How each batch of training images is varied."""
-        return ("moved", "mirrored") if self.mirror.safe else ("moved",)
+        if self.log_mel is not None:
+            return ("moved in time", "louder or softer")
+        return ("moved", "mirrored") if self.mirror is not None and self.mirror.safe else ("moved",)
 
     def lines(self) -> list[str]:
         """Return the statistics as lines of plain text, warnings last."""
         return [
-            *_counted(self, "images"),
-            "height, width, channels: " + ", ".join(map(str, self.shape)),
-            f"varied in training: {', '.join(self.variations)}; {_mirror_line(self.mirror)}",
+            *_counted(self, "images" if self.log_mel is None else "sounds"),
+            _size_line(self),
+            "; ".join(
+                [f"varied in training: {', '.join(self.variations)}", *([_mirror_line(self.mirror)] if self.mirror else [])]
+            ),
             *(f"left out: {name}" for name in self.left_out),
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
             *(f"warning: {line}" for line in warning_lines(self.warnings)),
         ]
+
+
+def _size_line(statistics: ImageStatistics) -> str:
+    """Return what one example is."""
+    log_mel = statistics.log_mel
+    if log_mel is None:
+        return "height, width, channels: " + ", ".join(map(str, statistics.shape))
+    return (
+        f"each read as {log_mel.samples} samples, {log_mel.sample_rate} a second ({log_mel.seconds:.2f} s around its middle): "
+        f"{log_mel.frames} frames of {statistics.shape[1]} mel bands"
+    )
 
 
 def _mirror_line(mirror: MirrorTest) -> str:
@@ -248,19 +270,21 @@ def image_statistics(
     class_names: Sequence[str],
     *,
     shape: tuple[int, ...],
-    mirror: MirrorTest,
+    mirror: MirrorTest | None,
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
     sources: Mapping[str, str],
     found: Mapping[str, int] | None = None,
     left_out: tuple[str, ...] = (),
+    log_mel: LogMel | None = None,
 ) -> ImageStatistics:
     """Return the statistics of a data set of images.
 
     Args:
         class_names: labels of train, in order.
         shape: height, width and channels.
-        mirror: what the training images say about mirroring.
+        mirror: what the training images say about mirroring, None for sounds.
+        log_mel: how sounds became pictures, None for images.
         labels: ``train``, ``validation`` and ``test`` to int64 ``[images]``, -1 for a label that train does not have.
         keys: split to something that is equal for equal images.
         sources: split to where its rows came from, for people.
@@ -290,6 +314,7 @@ def image_statistics(
         duplicates=duplicates,
         warnings={name: count for name, count in warnings.items() if count},
         left_out=left_out,
+        log_mel=log_mel,
     )
 
 

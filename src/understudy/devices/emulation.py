@@ -23,6 +23,9 @@ INPUTS, ANSWERS = "inputs.bin", "answers.bin"
 LIMIT_SECONDS = 1800
 """An emulated run that takes longer hangs."""
 
+_COUNTS = {"text-classification": "MAX_BYTES", "image-classification": "PIXELS", "sound-classification": "SAMPLES"}
+"""Task to the end of the constant that says how much a model reads."""
+
 
 @dataclass(frozen=True, eq=False)
 class Answers:
@@ -66,7 +69,8 @@ def model_flags(bundle: Bundle) -> list[str]:
         str(bundle.folder.resolve()),
         f"-DMODEL_PREDICT=us_{identifier}_predict",
         f"-DMODEL_CLASSES=US_{upper}_CLASSES",
-        f"-DMODEL_INPUT_BYTES=US_{upper}_{'MAX_BYTES' if bundle.manifest.image_shape is None else 'PIXELS'}",
+        f"-DMODEL_INPUT={'uint8_t' if bundle.manifest.sound is None else 'int16_t'}",
+        f"-DMODEL_INPUT_COUNT=US_{upper}_{_COUNTS[bundle.manifest.task]}",
     ]
 
 

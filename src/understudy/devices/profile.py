@@ -20,7 +20,7 @@ _FOLDER = "profiles"
 _SUFFIX = ".toml"
 
 Operator = Literal[
-    "project_text", "image", "linear", "conv", "depthwise_conv", "window", "max_pool", "sum_pool", "concat", "softmax"
+    "project_text", "image", "sound", "linear", "conv", "depthwise_conv", "window", "max_pool", "sum_pool", "concat", "softmax"
 ]
 """Nodes of a program, as profiles name them."""
 Source = Annotated[str, Field(min_length=8)]
@@ -90,6 +90,7 @@ class Operators(_Table):
                 "concat",
                 "softmax",
                 "image",
+                "sound",
                 "conv",
                 "depthwise_conv",
             ],

@@ -21,7 +21,8 @@ class Examples:
     """What a target is run on, and what it must answer.
 
     Attributes:
-        inputs: texts int32 ``[examples, max_bytes]``, padded with zeros, or images uint8 ``[examples, H, W, C]``.
+        inputs: texts int32 ``[examples, max_bytes]``, padded with zeros, images uint8 ``[examples, H, W, C]``,
+            or sounds int16 ``[examples, samples]``.
         reference: the answers that every file must give.
         logit_scale: width of one step of the integer logits.
         origin: what these are, for people.
@@ -33,9 +34,9 @@ class Examples:
     origin: str
 
     def as_bytes(self) -> list[bytes]:
-        """Return them as a device would receive them: texts without their padding, images row by row."""
-        if self.inputs.dtype == np.uint8:
-            return [image.tobytes() for image in self.inputs]
+        """Return them as a device would receive them: texts without padding, images by rows, samples lower byte first."""
+        if self.inputs.dtype != np.int32:
+            return [each.astype(each.dtype.newbyteorder("<")).tobytes() for each in self.inputs]
         return [row.tobytes().rstrip(b"\0") for row in self.inputs.astype(np.uint8)]
 
 

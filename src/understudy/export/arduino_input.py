@@ -122,8 +122,8 @@ _SOUND = ArduinoInput(
  * `length` is not {upper}_SAMPLES. `samples` are 16-bit PCM, one channel, {upper}_SAMPLE_RATE a second. Not reentrant. */""",
     call="samples",
     sketch="""\
-// Send sounds over the serial port: {upper}_SAMPLES samples of 16 bits each, the lower byte first, {upper}_SAMPLE_RATE a second.
-// The board answers with the best class and its probability. With a microphone, fill `samples` from its buffer instead.
+// Send sounds over the serial port: {upper}_SAMPLES samples of 16 bits, the lower byte first, {upper}_SAMPLE_RATE a second. The
+// board answers with the best class and its probability. With a microphone, fill `samples` from its buffer instead.
 #include <{library}.h>
 
 static short samples[{upper}_SAMPLES];

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from understudy.projections.log_mel import LOG_MEL, POSITION_STEPS
 from understudy.program.ops import Image, Sound
+from understudy.projections.log_mel import LOG_MEL, POSITION_STEPS
 
 if TYPE_CHECKING:
     from understudy.export.c_source import Writer

@@ -7,6 +7,7 @@ file that stored it would be many times larger.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,10 @@ class _SoundWriter:
         octaves = LAST_OCTAVE - FIRST_OCTAVE
         thresholds = self._float(
             "MUL",
-            [self._constant(2.0 ** np.arange(FIRST_OCTAVE, LAST_OCTAVE)[:, None]), self._constant(octave_parts() / octave_parts()[0])],
+            [
+                self._constant(2.0 ** np.arange(FIRST_OCTAVE, LAST_OCTAVE)[:, None]),
+                self._constant(octave_parts() / octave_parts()[0]),
+            ],
             (octaves, OCTAVE_STEPS),
         )
         enough = self._reached(energy, thresholds, (frames, BANDS, octaves, OCTAVE_STEPS))
@@ -105,7 +109,7 @@ class _SoundWriter:
         enough = self._writer.operator("GREATER_EQUAL", [x, limits], self._writer.tensor(shape, BOOL))
         return self._float("CAST", [enough], shape)
 
-    def _linear(self, x: int, weights: npt.NDArray[np.float64], bias: float) -> int:
+    def _linear(self, x: int, weights: npt.NDArray[np.floating[Any]], bias: float) -> int:
         """Return ``x @ weights + bias`` as a column."""
         inputs = [x, self._constant(weights[None]), self._constant([bias])]
         return self._float("FULLY_CONNECTED", inputs, (self._log_mel.frames, 1), ("FullyConnectedOptions", {}))

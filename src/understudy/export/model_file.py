@@ -26,7 +26,7 @@ def read_model_file(path: Path) -> bytes:
 
 
 def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return (where, bytes) for what reads a text or a sound, each layer and the rest; they add up to the length of ``content``.
+    """Return (where, bytes) for what reads a text or a sound, each layer and the rest; they add up to its length.
 
     Args:
         program: what the file was written from.

@@ -138,7 +138,8 @@ def log_mel(samples: Array, frame: int, positions: list[int]) -> Array:
     energy = (parts[0] ** 2 + parts[1] ** 2) @ weights
     steps = np.outer(2.0 ** np.arange(4, 24), np.rint(1024 * 2.0 ** (np.arange(8) / 8)) / 1024).ravel()
     count = np.searchsorted(steps, energy, side="right")
-    return (np.clip(count + 16 * exponent - 128, 0, 255) - 128)[..., None]
+    value: Array = np.clip(count + 16 * exponent - 128, 0, 255) - 128
+    return value[..., None]
 
 
 def requantize(total: Array, scale: Any, zero: int, low: int) -> Array:

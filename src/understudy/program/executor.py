@@ -1,6 +1,7 @@
 """Runs a float program in torch, any batch, with gradients: what training and quantization-aware training use.
 
-The executor begins behind the source node: its input is features or real pixels (of a sound those of its picture), which carry no learned byte.
+The executor begins behind the source node: its input is features, or real pixels of an image or of a sound's picture, which
+carry no learned byte.
 With a ``Scheme`` it computes as the integer program will (fake quantization with learned scales: Esser et al. 2020,
 "Learned Step Size Quantization", equations 1, 3 and 5).
 """

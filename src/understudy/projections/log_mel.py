@@ -58,6 +58,11 @@ class LogMel:
     sample_rate: int
 
     @property
+    def seconds(self) -> float:
+        """How long a sound is."""
+        return self.samples / self.sample_rate
+
+    @property
     def frame(self) -> int:
         """N: samples of a frame."""
         return frame_samples(self.sample_rate)
@@ -87,11 +92,17 @@ class LogMel:
         """Bits of a windowed sample, so that a frame's sums stay below 2**24."""
         return 18 - int(math.log2(self.frame))
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the transforms: a quarter of N squared for each frame, because cosines are symmetric."""
+        return self.frames * self.frame**2 // 4
+
     @cached_property
     def cosine(self) -> Int8Array:
         """``round(-127 cos(2 pi j / N))``, int8 ``[N]``; with 127 added it is the window, too."""
         angles = 2 * np.pi * np.arange(self.frame) / self.frame
-        return np.rint(-AMPLITUDE * np.cos(angles)).astype(np.int8)
+        cosine: Int8Array = np.rint(-AMPLITUDE * np.cos(angles)).astype(np.int8)
+        return cosine
 
     @cached_property
     def positions(self) -> Int64Array:
@@ -102,29 +113,33 @@ class LogMel:
         frequencies = np.arange(self.bins) * self.sample_rate / self.frame
         low, high = _mel(np.array([LOWEST_HZ, self.sample_rate / 2]))
         steps = (_mel(frequencies) - low) * (BANDS + 1) / (high - low) - 1
-        return np.rint(np.clip(steps, -1, BANDS) * POSITION_STEPS).astype(np.int64)
+        positions: Int64Array = np.rint(np.clip(steps, -1, BANDS) * POSITION_STEPS).astype(np.int64)
+        return positions
 
     @cached_property
     def weights(self) -> Int64Array:
         """Triangles around the bands: int64 ``[BANDS, bins]``, 0 to 16."""
         distance = np.abs(self.positions - POSITION_STEPS * np.arange(BANDS)[:, None])
-        return np.maximum(POSITION_STEPS - distance, 0)
+        weights: Int64Array = np.maximum(POSITION_STEPS - distance, 0)
+        return weights
 
 
 def frame_samples(sample_rate: int) -> int:
     """Return the samples of a frame: the power of two that is nearest to 32 ms on a logarithmic scale."""
-    return 2 ** round(math.log2(FRAME_SECONDS * sample_rate))
+    return 1 << round(math.log2(FRAME_SECONDS * sample_rate))
 
 
 def octave_parts() -> Int64Array:
     """Return ``round(1024 * 2**(i / 8))``, int64 ``[8]``: where an octave is divided."""
-    return np.rint(_MANTISSA * 2.0 ** (np.arange(OCTAVE_STEPS) / OCTAVE_STEPS)).astype(np.int64)
+    parts: Int64Array = np.rint(_MANTISSA * 2.0 ** (np.arange(OCTAVE_STEPS) / OCTAVE_STEPS)).astype(np.int64)
+    return parts
 
 
 def thresholds() -> Float64Array:
     """Return what each step of a picture needs: float64 ``[160]``, exact in float32."""
     octaves = 2.0 ** np.arange(FIRST_OCTAVE, LAST_OCTAVE)
-    return (octaves[:, None] * octave_parts() / _MANTISSA).ravel()
+    steps: Float64Array = (octaves[:, None] * octave_parts() / _MANTISSA).ravel()
+    return steps
 
 
 def pictures(log_mel: LogMel, sounds: Int16Array) -> UInt8Array:
@@ -148,8 +163,8 @@ def _pictures(log_mel: LogMel, sounds: Int16Array) -> UInt8Array:
         power += np.rint(part / 2.0**SPECTRUM_BITS) ** 2
     energy = power @ log_mel.weights.T.astype(np.float64)
     count = np.searchsorted(thresholds(), energy, side="right")
-    value = np.clip(count + 2 * OCTAVE_STEPS * exponent - OFFSET, 0, 255)
-    return value.astype(np.uint8)[..., None]
+    value: UInt8Array = np.clip(count + 2 * OCTAVE_STEPS * exponent - OFFSET, 0, 255).astype(np.uint8)
+    return value[..., None]
 
 
 def _mel(frequency: Float64Array) -> Float64Array:

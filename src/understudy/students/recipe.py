@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from understudy.projections.log_mel import LogMel
+
 StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn"]
 
 
@@ -23,7 +25,8 @@ class Recipe:
         max_words: W, tokens that are read.
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
-        image_shape: height, width and channels of an image; None for texts.
+        image_shape: height, width and channels of an image, or of a sound's picture; None for texts.
+        log_mel: how a sound becomes a picture; None for texts and images.
     """
 
     student: StudentName = "projection_sequence"
@@ -37,9 +40,9 @@ class Recipe:
     values: Literal["count", "ternary", "binary"] = "ternary"
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
+    log_mel: LogMel | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; what only images have is missing for texts."""
-        values = asdict(self)
-        shape = values.pop("image_shape")
-        return values if shape is None else {**values, "image_shape": list(shape)}
+        """Return plain values for JSON; what only images or sounds have is missing for others."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return values if self.image_shape is None else {**values, "image_shape": list(self.image_shape)}

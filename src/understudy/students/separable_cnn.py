@@ -19,6 +19,7 @@ from understudy.program.ops import (
     Node,
     Program,
     Softmax,
+    Sound,
     SumPool,
     same_padding,
 )
@@ -62,7 +63,7 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
 
     step = stride()
     nodes: list[Node] = [
-        Image("pixels", "image", recipe.image_shape),
+        Image("pixels", "image", recipe.image_shape) if recipe.log_mel is None else Sound("samples", "image", recipe.log_mel),
         Conv(
             "image",
             "stem",

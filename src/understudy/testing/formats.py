@@ -281,7 +281,7 @@ class FormatSuite:
         assert bundle.verify(self.exporter.format).verified
         texts = isinstance(program.source, ProjectText)
         expected = run(program, encode(TEXTS, max_bytes=64) if texts else examples(program)).probabilities
-        predictions = bundle.predict(TEXTS if texts else examples(program))
+        predictions = bundle.predict(TEXTS if texts else cast(Content, examples(program)))
         assert [p.label for p in predictions] == [LABELS[i] for i in expected.argmax(axis=1)]
         (entry,) = [entry for entry in bundle.manifest.files.values() if entry.format]
         rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)

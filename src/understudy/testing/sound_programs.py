@@ -49,6 +49,11 @@ def sounds(program: Program, count: int, seed: int = 0) -> npt.NDArray[np.int16]
     made = rng.normal(0, 1, (count, samples)) * loudness
     made[::3] = (np.sin(2 * np.pi * time * pitch) * loudness * np.linspace(0, 1, samples))[::3]
     made[1::6] = np.where(rng.random((count, samples)) < 3 / samples, 4 * made, 0)[1::6]
-    extremes = [np.zeros(samples), np.full(samples, -32768), np.full(samples, 32767), np.where(time * pitch[0] % 1 < 0.5, -32768, 32767)]
+    extremes = [
+        np.zeros(samples),
+        np.full(samples, -32768),
+        np.full(samples, 32767),
+        np.where(time * pitch[0] % 1 < 0.5, -32768, 32767),
+    ]
     made[: len(extremes)] = extremes[:count]
     return np.clip(np.rint(made), -32768, 32767).astype(np.int16)

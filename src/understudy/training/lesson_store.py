@@ -5,8 +5,9 @@
     lesson/
       texts.json          views (each a list of texts; those held out stand last) and the validation texts; for images only
                           how many are held out, and whether they may be mirrored
-      pixels.npy          images: uint8 [images, H, W, C], those held out last
+      pixels.npy          images, and pictures of sounds: uint8 [images, H, W, C], those held out last
       validation-pixels.npy  the same of the validation images
+      validation-samples.npy  int16 [sounds, samples] of the validation sounds
       labels.npy          int64 [texts], -1 for unlabelled
       validation.npy      int64 [validation texts]
       teacher.npy         float32 [views, texts, classes], only with a teacher
@@ -30,7 +31,7 @@ import numpy.typing as npt
 from understudy.errors import SetupError
 from understudy.files import write_bytes, write_text
 from understudy.program.interpreter import Inputs
-from understudy.program.ops import Image, Source
+from understudy.program.ops import Image, ProjectText, Sound, Source
 from understudy.projections.text import TextProjection, encode
 from understudy.training.corpus import Corpus, ImageCorpus, Seen, build_corpora
 from understudy.training.loop import Lesson
@@ -66,11 +67,12 @@ class LessonStore:
         teacher_logits: Float32Array | None,
         held_out: int = 0,
         mirrored: bool = False,
+        validation_samples: npt.NDArray[np.int16] | None = None,
     ) -> None:
         """Write the lesson; see ``training.loop.Lesson`` for the shapes. Images are one view: each batch varies them anew.
 
         The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
-        Images may be ``mirrored``.
+        Images may be ``mirrored``; those of sounds come with ``validation_samples``.
         """
         # json keeps lone surrogates, which stand for bytes that are not UTF-8
         raw: dict[str, Any] = {"views": views, "validation": validation, "held_out": held_out}
@@ -79,6 +81,8 @@ class LessonStore:
             write_bytes(self.folder / "pixels.npy", _npy(np.asarray(pixels)))
             write_bytes(self.folder / "validation-pixels.npy", _npy(validation))
             raw = {"held_out": held_out, "mirrored": mirrored}
+        if validation_samples is not None:
+            write_bytes(self.folder / "validation-samples.npy", _npy(validation_samples))
         write_text(self.folder / "texts.json", json.dumps(raw))
         write_bytes(self.folder / "labels.npy", _npy(labels))
         write_bytes(self.folder / "validation.npy", _npy(validation_labels))
@@ -91,7 +95,10 @@ class LessonStore:
 
         Teacher logits are part of it only when ``taught``, and the texts that are held out only for a ``refit``.
         """
-        *views, validation = self._images() if isinstance(source, Image) else self._corpora(source.projection)
+        of_sounds = isinstance(source, Sound)
+        *views, validation = (
+            self._corpora(source.projection) if isinstance(source, ProjectText) else self._images(of_sounds=of_sounds)
+        )
         labels = np.load(self.folder / "labels.npy")
         count = len(labels) - (0 if refit else self.held_out)
         return Lesson(
@@ -115,19 +122,20 @@ class LessonStore:
 
     def validation_inputs(self, source: Source) -> Inputs:
         """Return the validation examples as a program that begins with ``source`` reads them."""
-        if isinstance(source, Image):
-            pixels: UInt8Array = np.load(self.folder / "validation-pixels.npy")
-            return pixels
+        if isinstance(source, Image | Sound):
+            name = "pixels" if isinstance(source, Image) else "samples"
+            inputs: Inputs = np.load(self.folder / f"validation-{name}.npy")
+            return inputs
         return encode(self._texts()["validation"], max_bytes=source.projection.max_bytes)
 
     def _texts(self) -> dict[str, Any]:
         raw: dict[str, Any] = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
         return raw
 
-    def _images(self) -> list[Seen]:
+    def _images(self, *, of_sounds: bool) -> list[Seen]:
         names = ("pixels.npy", "validation-pixels.npy")
         mirrored: bool = self._texts()["mirrored"]
-        return [ImageCorpus(np.load(self.folder / name, mmap_mode="r"), mirrored) for name in names]
+        return [ImageCorpus(np.load(self.folder / name, mmap_mode="r"), mirrored, of_sounds) for name in names]
 
     def _corpora(self, projection: TextProjection) -> list[Seen]:
         folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"

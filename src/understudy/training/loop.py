@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
 from understudy.program.executor import Executor, Scheme, evaluate
-from understudy.program.ops import Image, Program
+from understudy.program.ops import Image, Program, Sound
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import Seen
 from understudy.training.objective import Objective
@@ -128,7 +128,7 @@ class _Run:
         trainer: Trainer | None,
     ) -> None:
         self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
-        over_images = isinstance(program.source, Image)
+        over_images = isinstance(program.source, Image | Sound)
         self.executor = Executor(program, dropout=schedule.dropout, normalized=over_images).train()
         self.trainer = trainer
         self.optimizer = self._optimizer()

@@ -19,6 +19,7 @@ from understudy.files import write_bytes
 from understudy.program import archive
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
+from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
@@ -74,13 +75,15 @@ class TrainingTask:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> TrainingTask:
         """Return the task that ``to_json`` wrote."""
-        weights, brought, shape = raw["class_weight"], raw["brought"], raw["recipe"]["image_shape"]
+        weights, brought, recipe = raw["class_weight"], raw["brought"], dict(raw["recipe"])
+        recipe["image_shape"] = recipe["image_shape"] and tuple(recipe["image_shape"])
+        recipe["log_mel"] = recipe["log_mel"] and LogMel(**recipe["log_mel"])
         if brought is not None:
             brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
         return TrainingTask(
             **{
                 **raw,
-                "recipe": Recipe(**{**raw["recipe"], "image_shape": None if shape is None else tuple(shape)}),
+                "recipe": Recipe(**recipe),
                 "schedule": Schedule(**raw["schedule"]),
                 "class_weight": None if weights is None else tuple(weights),
                 "brought": brought,

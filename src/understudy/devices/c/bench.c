@@ -1,19 +1,19 @@
 /* Runs a generated model over its inputs: the same program on every target that is emulated.
  *
- * inputs.bin holds a uint32 length and that many bytes for each text or image. answers.bin receives for each of them the int32
- * label, the uint32 bytes of stack and the float scores. MODEL_PREDICT, MODEL_CLASSES and MODEL_INPUT_BYTES are defined by the
- * caller.
+ * inputs.bin holds a uint32 length and that many bytes for each example. answers.bin receives for each of them the int32
+ * label, the uint32 bytes of stack and the float scores. MODEL_PREDICT, MODEL_CLASSES, MODEL_INPUT and MODEL_INPUT_COUNT are
+ * defined by the caller.
  */
 #include "model.h"
 #include "platform.h"
 
-static uint8_t input[MODEL_INPUT_BYTES];
+static MODEL_INPUT input[MODEL_INPUT_COUNT];
 static float scores[MODEL_CLASSES];
 
 /* One function of its own name, so that the instruction counter knows where a prediction begins and ends. */
 __attribute__((noinline)) int bench_predict(size_t length);
 int bench_predict(size_t length) {
-    return MODEL_PREDICT(input, length, scores);
+    return MODEL_PREDICT(input, length / sizeof input[0], scores);
 }
 
 int main(void) {

@@ -1,7 +1,7 @@
 /* The C file as a WebAssembly module that imports nothing: a page writes `input`, calls predict and reads `scores`. */
 #include "model.h"
 
-uint8_t input[MODEL_INPUT_BYTES];
+MODEL_INPUT input[MODEL_INPUT_COUNT];
 float scores[MODEL_CLASSES];
 
 /* Compilers make calls of these out of loops; the volatile keeps them from making such calls out of these. */
@@ -24,5 +24,5 @@ void *memcpy(void *target, const void *source, size_t size) {
 
 __attribute__((export_name("predict"))) int predict(size_t length);
 int predict(size_t length) {
-    return MODEL_PREDICT(input, length, scores);
+    return MODEL_PREDICT(input, length / sizeof input[0], scores);
 }
