@@ -153,9 +153,20 @@ class Member(Record):
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
-        """Height, width and channels of the images that it reads; None for texts."""
+        """Height, width and channels of the images that it reads, or of its sounds' pictures; None for texts."""
         shape = self.recipe.get("image_shape")
         return cast(tuple[int, int, int], tuple(shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else None
+
+    @property
+    def sound(self) -> dict[str, JsonValue] | None:
+        """``samples`` and ``sample_rate`` of the sounds that it reads; None for texts and images."""
+        found = self.recipe.get("log_mel")
+        return found if isinstance(found, dict) else None
+
+    @property
+    def reads(self) -> Literal["text", "image", "sound"]:
+        """What one example is."""
+        return "sound" if self.sound else "image" if self.image_shape else "text"
 
     def largest_bytes(self, formats: Iterable[str] | None = None) -> int | None:
         """Return the size of the largest file of ``formats`` (default: all), or None where one of them is absent."""
@@ -164,7 +175,7 @@ class Member(Record):
         return max(sizes[name] for name in wanted) if wanted and all(name in sizes for name in wanted) else None
 
     def predict(self, content: Content) -> list[Prediction]:
-        """Return the prediction for each text or image, computed by the exported file.
+        """Return the prediction for each text, image or sound, computed by the exported file.
 
         Raises:
             InputError: the family was never saved, so there is no bundle folder to open.

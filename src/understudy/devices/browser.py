@@ -60,6 +60,7 @@ class BrowserRunner:
                 classes=len(bundle.labels),
                 batch_milliseconds=BATCH_MILLISECONDS,
                 timed_inputs=TIMED_INPUTS,
+                value_bytes=1 if bundle.manifest.sound is None else 2,
                 module=base64.b64encode(module).decode("ascii"),
             )
             (folder / _PAGE).write_text(page, "utf-8")

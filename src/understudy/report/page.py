@@ -64,7 +64,7 @@ def render_report(family: Family) -> str:
             balance=_balance(family),
             measurements=[(m, each) for m in family.members for each in m.measurements],
             snippets=snippets(best) if best else (),
-            examples="images" if best and best.image_shape else "texts",
+            examples=f"{best.reads if best else 'text'}s",
             command=shlex.join(family.command),
         )
     )

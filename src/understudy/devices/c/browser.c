@@ -24,5 +24,5 @@ void *memcpy(void *target, const void *source, size_t size) {
 
 __attribute__((export_name("predict"))) int predict(size_t length);
 int predict(size_t length) {
-    return MODEL_PREDICT(input, length / sizeof input[0], scores);
+    return MODEL_PREDICT(input, length, scores);
 }
