@@ -1671,7 +1671,7 @@ US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
 
 #endif
 
-/* ---- sounds: program 12 ---- */
+/* ---- sounds: program 13 ---- */
 
 /* A sound's picture: `frames` times 32 bands. */
 typedef struct {

@@ -42,7 +42,7 @@ class _SoundWriter:
         self._log_mel = log_mel
 
     def image(self, samples: int, image: int) -> int:
-        """spec/program.md 12."""
+        """spec/program.md 13."""
         log_mel = self._log_mel
         frames, bins = log_mel.frames, log_mel.bins
         self._writer.owner = LOG_MEL

@@ -39,7 +39,7 @@ class _SoundWriter:
         self._log_mel = log_mel
 
     def pixels(self, samples: str) -> str:
-        """spec/program.md 12."""
+        """spec/program.md 13."""
         node, log_mel = self._writer.node, self._log_mel
         self._writer.owner = LOG_MEL
         real = self._float(samples)

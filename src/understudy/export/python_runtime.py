@@ -118,7 +118,7 @@ def image(pixels: Array, shape: tuple[int, int, int]) -> Array:
 
 
 def sound(samples: Array, count: int) -> Array:
-    """Return the samples of a sound as numbers (program 12)."""
+    """Return the samples of a sound as numbers (program 13)."""
     data = np.asarray(samples)
     if data.dtype != np.int16 or data.shape != (count,):
         raise ValueError(f"a sound is int16 ({count},): received {data.dtype} {data.shape}")
@@ -126,7 +126,7 @@ def sound(samples: Array, count: int) -> Array:
 
 
 def log_mel(samples: Array, frame: int, positions: list[int]) -> Array:
-    """Return the picture of a sound, [frames, bands, 1], from -128 to 127 (program 12)."""
+    """Return the picture of a sound, [frames, bands, 1], from -128 to 127 (program 13)."""
     halves = samples.reshape(-1, frame // 2)
     frames = np.hstack([halves[:-1], halves[1:]])
     exponent = (np.abs(frames).max(1, keepdims=True) >= 2.0 ** np.arange(16)).sum(1, keepdims=True)

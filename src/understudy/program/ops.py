@@ -63,7 +63,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Sound:
-    """int16 samples ``[samples]`` to their log-mel picture ``[frames, bands, 1]``, ``q = value - 128``; spec/program.md 12."""
+    """int16 samples ``[samples]`` to their log-mel picture ``[frames, bands, 1]``, ``q = value - 128``; spec/program.md 13."""
 
     quantization: ClassVar[Quantization] = Image.quantization
     input: str

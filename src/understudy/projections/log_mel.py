@@ -1,4 +1,4 @@
-"""The log-mel picture of a sound in integers; ``spec/program.md`` 12 is its text form.
+"""The log-mel picture of a sound in integers; ``spec/program.md`` 13 is its text form.
 
 Every step is a sum of integers below 2**24, a product with a power of two, a rounding or a comparison, so float32 kernels, the
 C runtime and this file give the same bits.
