@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import textwrap
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def _mono(path: Path) -> tuple[int, Float64Array]:
         struct.error,
         Warning,
     ) as error:
-        raise ValueError(" ".join(str(error).split())[:160] or "damaged") from error
+        raise ValueError(textwrap.shorten(str(error), 160, placeholder=" ...") or "damaged") from error
     if not data.size:
         raise ValueError("no samples")
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from understudy.program.groups import quantization_groups
 from understudy.program.ops import (
     WEIGHT_LIMIT,
     Concat,
@@ -47,26 +48,6 @@ class Scheme:
 
     weights: Mapping[str, npt.NDArray[np.float32]]
     activations: Mapping[str, float]
-
-
-def quantization_groups(program: Program) -> dict[str, str]:
-    """Return tensor name to the name of the group that must share one quantization.
-
-    Windows, max pools and concatenations copy values, so their inputs and outputs share scale and zero point.
-    """
-    group: dict[str, str] = {}
-    for node in program.nodes:
-        match node:
-            case Window() | MaxPool():
-                group[node.output] = group[node.input]
-            case Concat():
-                first = group[node.inputs[0]]
-                merged = {group[name] for name in node.inputs}
-                group = {name: first if of in merged else of for name, of in group.items()}
-                group[node.output] = first
-            case _:
-                group[node.output] = node.output
-    return group
 
 
 def learned_step(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:

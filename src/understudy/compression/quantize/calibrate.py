@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from understudy.program.executor import Executor, Scheme, quantization_groups
+from understudy.program.executor import Executor, Scheme
+from understudy.program.groups import quantization_groups
 from understudy.program.ops import WEIGHT_LIMIT, Layer, Program
 
 Float32Array = npt.NDArray[np.float32]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from understudy.program.executor import Scheme, quantization_groups
+from understudy.program.executor import Scheme
+from understudy.program.groups import quantization_groups
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
     WEIGHT_LIMIT,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from understudy.program.groups import quantization_groups
 from understudy.program.ops import WEIGHT_LIMIT, Conv, DepthwiseConv, Layer, Linear, Program, Quantization, Softmax
 
 
@@ -16,7 +17,9 @@ def quantized_shape(program: Program) -> Program:
     """
     rng = np.random.default_rng(0)
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
-    quantization = {node.output: Quantization(0.05, -128) for node in program.nodes if not isinstance(node, Softmax)}
+    groups = quantization_groups(program)
+    scales = {group: Quantization(next(scale), -128) for group in dict.fromkeys(groups.values())}
+    quantization = {node.output: scales[groups[node.output]] for node in program.nodes if not isinstance(node, Softmax)}
     quantization[program.source.output] = program.source.quantization
     quantization[program.logits] = Quantization(next(scale), 3)
     nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
