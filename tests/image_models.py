@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
+from litert_files import litert_file, operator, tensor
 from understudy.teachers.image_input import PixelRange
 
 SIDE, CLASSES = 8, 4
@@ -86,31 +87,9 @@ def onnx_image_file(
 
 def litert_image_file(path: Path, *, quantization: tuple[float, int] | None = None) -> Path:
     """Write the classifier for fractions, float or with an int8 input of ``quantization``."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
     weight, bias = weights(PixelRange("0 to 1"))
     operators, builtin, kinds = schema.BuiltinOperator, schema.BuiltinOptions, schema.TensorType
-
-    def tensor(name: str, kind: int, shape: list[int], buffer: int = 0) -> Any:
-        made = schema.TensorT()
-        made.name, made.type, made.shape, made.buffer = name, kind, shape, buffer
-        return made
-
-    def operator(code: int, inputs: list[int], output: int, options_type: int, options: Any) -> Any:
-        made = schema.OperatorT()
-        made.opcodeIndex, made.inputs, made.outputs = code, inputs, [output]
-        made.builtinOptionsType, made.builtinOptions = options_type, options
-        return made
-
-    def code(builtin_code: int) -> Any:
-        made = schema.OperatorCodeT()
-        made.builtinCode = made.deprecatedBuiltinCode = builtin_code
-        made.version = 2
-        return made
-
-    graph = schema.SubGraphT()
-    graph.tensors = [
+    tensors = [
         tensor("pixels", kinds.FLOAT32 if quantization is None else kinds.INT8, [1, *SHAPE]),
         tensor("floats", kinds.FLOAT32, [1, *SHAPE]),
         tensor("weight", kinds.FLOAT32, [CLASSES, len(weight)], buffer=1),
@@ -120,20 +99,12 @@ def litert_image_file(path: Path, *, quantization: tuple[float, int] | None = No
     if quantization is not None:
         made = schema.QuantizationParametersT()
         made.scale, made.zeroPoint = [quantization[0]], [quantization[1]]
-        graph.tensors[0].quantization = made
+        tensors[0].quantization = made
     first = 0 if quantization is None else 1
-    graph.operators = [
+    uses = [
         operator(0, [0], 1, builtin.DequantizeOptions, schema.DequantizeOptionsT()),
         operator(1, [first, 2, 3], 4, builtin.FullyConnectedOptions, schema.FullyConnectedOptionsT()),
     ][1 - first :]
-    graph.inputs, graph.outputs = [0], [4]
-    model = schema.ModelT()
-    model.version, model.subgraphs = 3, [graph]
-    model.operatorCodes = [code(operators.DEQUANTIZE), code(operators.FULLY_CONNECTED)]
-    model.buffers = [schema.BufferT(), schema.BufferT(), schema.BufferT()]
-    for buffer, values in zip(model.buffers[1:], (weight.T, bias), strict=True):
-        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    path.write_bytes(bytes(builder.Output()))
+    codes = (operators.DEQUANTIZE, operators.FULLY_CONNECTED)
+    path.write_bytes(litert_file(tensors, uses, codes=codes, version=2, output=4, constants=(weight.T, bias)))
     return path

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
+
+from litert_files import litert_file, operator, tensor
 
 LENGTH = 24
 WEIGHT = (np.random.default_rng(5).normal(size=(LENGTH, 3)) / 100).astype(np.float32)
@@ -77,53 +80,24 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> Path:
 def litert_bytes_model(
     *, dtype: Literal["int32", "uint8", "float32"] = "int32", batch: int = 1, free_batch: bool = False, softmax: bool = False
 ) -> bytes:
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
     types = {"int32": schema.TensorType.INT32, "uint8": schema.TensorType.UINT8, "float32": schema.TensorType.FLOAT32}
     operators, builtin = schema.BuiltinOperator, schema.BuiltinOptions
-
-    def tensor(name: str, kind: int, shape: list[int], buffer: int = 0) -> Any:
-        made = schema.TensorT()
-        made.name, made.type, made.shape, made.buffer = name, kind, shape, buffer
-        if free_batch and buffer == 0:
-            made.shapeSignature = [-1, *shape[1:]]
-        return made
-
-    def operator(code: int, inputs: list[int], output: int, options_type: int, options: Any) -> Any:
-        made = schema.OperatorT()
-        made.opcodeIndex, made.inputs, made.outputs = code, inputs, [output]
-        made.builtinOptionsType, made.builtinOptions = options_type, options
-        return made
-
-    def code(builtin_code: int) -> Any:
-        made = schema.OperatorCodeT()
-        made.builtinCode = made.deprecatedBuiltinCode = builtin_code
-        made.version = 1
-        return made
-
     cast, dense, soft = schema.CastOptionsT(), schema.FullyConnectedOptionsT(), schema.SoftmaxOptionsT()
     cast.inDataType, cast.outDataType, soft.beta = types[dtype], types["float32"], 1.0
-    graph = schema.SubGraphT()
-    graph.tensors = [
+    tensors = [
         tensor("bytes", types[dtype], [batch, LENGTH]),
         tensor("floats", types["float32"], [batch, LENGTH]),
         tensor("weight", types["float32"], [3, LENGTH], buffer=1),
         tensor("logits", types["float32"], [batch, 3]),
         tensor("probabilities", types["float32"], [batch, 3]),
     ]
-    graph.operators = [
+    for each in tensors:
+        if free_batch and not each.buffer:
+            each.shapeSignature = [-1, *each.shape[1:]]
+    uses = [
         operator(0, [0], 1, builtin.CastOptions, cast),
         operator(1, [1, 2, -1], 3, builtin.FullyConnectedOptions, dense),
         operator(2, [3], 4, builtin.SoftmaxOptions, soft),
     ][: 3 if softmax else 2]
-    graph.inputs, graph.outputs = [0], [4 if softmax else 3]
-    model = schema.ModelT()
-    model.version, model.subgraphs = 3, [graph]
-    model.operatorCodes = [code(operators.CAST), code(operators.FULLY_CONNECTED), code(operators.SOFTMAX)]
-    empty, weights = schema.BufferT(), schema.BufferT()
-    weights.data = np.frombuffer(np.ascontiguousarray(WEIGHT.T).tobytes(), np.uint8)
-    model.buffers = [empty, weights]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    codes = (operators.CAST, operators.FULLY_CONNECTED, operators.SOFTMAX)
+    return litert_file(tensors, uses, codes=codes, version=1, output=4 if softmax else 3, constants=(WEIGHT.T,))

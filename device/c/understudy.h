@@ -5,7 +5,8 @@
  *
  * There are two ways to the same integers, chosen by the compiler's target (US_VECTOR):
  * - Plain C for small cores: little code, little RAM, and no floating-point instruction. The sums, the requantization and the
- *   softmax are integer arithmetic, so -ffast-math, -ffp-contract and a missing FPU change nothing.
+ *   softmax are integer arithmetic, so -ffast-math, -ffp-contract and a missing FPU change nothing. Dot products take two
+ *   values at once where an Arm core has the DSP instructions (Cortex-M4, M7, M33), eight where it has Helium (M55).
  * - Vectors, where the target has them (SSE2 and up, AVX2, AVX-512 with VNNI, NEON with dot products): tables of every multiple
  *   of a coefficient, unpacked weights, words that are remembered. Requantization rounds as the vector unit does by default,
  *   to nearest even. Compile with the flags of the processor (-O2 -march=native); docs/adr/0012 has what each gains.
@@ -100,6 +101,14 @@ typedef struct {
 #define US_EITHER(vector, plain) plain
 #define US_VECTOR_FIELDS(...)
 #define US_PLAIN_FIELD(field) field,
+/* What microcontrollers multiply with: eight products at once, or two. */
+#if defined(__ARM_FEATURE_MVE) && !defined(__ARM_BIG_ENDIAN)
+#define US_HELIUM
+#include <arm_mve.h>
+#elif defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
+#define US_PAIRED
+#include <arm_acle.h>
+#endif
 #endif
 
 /* Without vectors, hash sums count modulo 16, one byte each, four bytes in a lane: (sum + table * digit) never leaves its
@@ -1071,11 +1080,62 @@ US_FUNCTION void us_remember(const us_layer *layer, size_t row, uint8_t *word) {
 
 #else
 
+#if defined(US_HELIUM)
+
+US_FUNCTION int32_t us_dot8(const uint8_t *weights, const int16_t *values, size_t inputs) {
+    const int8_t *signed_weights = (const int8_t *)weights;
+    int32_t sum = 0;
+    for (size_t i = 0; i < inputs; i += 8) {
+        const mve_pred16_t left = vctp16q((uint32_t)(inputs - i));
+        sum = vmladavaq_p_s16(sum, vldrhq_z_s16(values + i, left), vldrbq_z_s16(signed_weights + i, left), left);
+    }
+    return sum;
+}
+
+/* Low nibbles hold the first half of a row, high nibbles the second; values[inputs] is 0 where `inputs` is odd. */
+US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_t inputs) {
+    const size_t half = (inputs + 1) / 2;
+    int32_t sum = 0;
+    for (size_t i = 0; i < half; i += 8) {
+        const mve_pred16_t left = vctp16q((uint32_t)(half - i));
+        const uint16x8_t pairs = vldrbq_z_u16(weights + i, left);
+        const int16x8_t low = vreinterpretq_s16_u16(vandq_u16(pairs, vdupq_n_u16(15)));
+        const int16x8_t high = vreinterpretq_s16_u16(vshrq_n_u16(pairs, 4));
+        sum = vmladavaq_p_s16(sum, vldrhq_z_s16(values + i, left), low, left);
+        sum = vmladavaq_p_s16(sum, vldrhq_z_s16(values + half + i, left), high, left);
+    }
+    return sum;
+}
+
+#else
+
+#if defined(US_PAIRED)
+
+static inline uint32_t us_word(const void *bytes) {
+    uint32_t word;
+    __builtin_memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* sum + the products of four values with four int8. */
+static inline int32_t us_dot_word(int32_t sum, const int16_t *values, uint32_t weights) {
+    const int16x2_t even = __sxtb16((int8x4_t)weights), odd = __sxtb16((int8x4_t)(weights >> 8 | weights << 24));
+    sum = __smlad((int16x2_t)us_word(values), even, sum);
+    return __smlad((int16x2_t)us_word(values + 2), odd, sum);
+}
+
+#endif
+
 US_FUNCTION int32_t us_dot8(const uint8_t *weights, const int16_t *values, size_t inputs) {
     const int8_t *signed_weights = (const int8_t *)weights;
     int32_t sum = 0;
     size_t i = 0;
-#if !defined(__OPTIMIZE_SIZE__)
+#if defined(US_PAIRED)
+    const size_t whole = inputs & ~(size_t)3;
+    for (; i < whole; i += 4) {
+        sum = us_dot_word(sum, values + i, us_word(weights + i));
+    }
+#elif !defined(__OPTIMIZE_SIZE__)
     const size_t whole = inputs & ~(size_t)31; /* constant trips, so that compilers vectorise at -O2 */
     for (; i < whole; i += 32) {
         for (size_t j = 0; j < 32; j++) {
@@ -1095,7 +1155,14 @@ US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_
     const int16_t *second = values + half;
     int32_t sum = 0;
     size_t i = 0;
-#if !defined(__OPTIMIZE_SIZE__)
+#if defined(US_PAIRED)
+    const size_t whole = half & ~(size_t)3;
+    for (; i < whole; i += 4) {
+        const uint32_t pairs = us_word(weights + i);
+        sum = us_dot_word(sum, values + i, pairs & 0x0F0F0F0Fu);
+        sum = us_dot_word(sum, second + i, pairs >> 4 & 0x0F0F0F0Fu);
+    }
+#elif !defined(__OPTIMIZE_SIZE__)
     const size_t whole = half & ~(size_t)31;
     for (; i < whole; i += 32) {
         for (size_t j = 0; j < 32; j++) {
@@ -1112,6 +1179,24 @@ US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_
     return sum;
 }
 
+#endif
+
+#if defined(US_PAIRED)
+/* The machine widens bytes 0 and 2 of a word together, then 1 and 3: four values that meet them stand in that order too.
+ * Twice is not at all. Weights of 4 bits meet the two halves of a row. */
+US_FUNCTION void us_pair(const us_layer *layer) {
+    const size_t run = layer->offset ? (layer->inputs + 1u) / 2 : layer->inputs;
+    for (size_t begin = 0; begin < layer->inputs; begin += run) {
+        int16_t *values = layer->values + begin;
+        for (size_t i = 0; i < (run & ~(size_t)3); i += 4) {
+            const int16_t second = values[i + 1];
+            values[i + 1] = values[i + 2];
+            values[i + 2] = second;
+        }
+    }
+}
+#endif
+
 /* One output row from the row that stands in layer->values. */
 US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
     int8_t *output = layer->output + row * layer->outputs;
@@ -1122,6 +1207,9 @@ US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
         stored += layer->values[i];
     }
     stored *= layer->offset;
+#if defined(US_PAIRED)
+    us_pair(layer);
+#endif
     for (size_t o = 0; o < layer->outputs; o++) {
         int32_t sum = layer->dot(weights, layer->values, layer->inputs) - stored;
         if (layer->bias != NULL) {
@@ -1130,6 +1218,9 @@ US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
         output[o] = us_requantize(sum, layer->scales[layer->per_channel ? o : 0], layer->range);
         weights += layer->row_bytes;
     }
+#if defined(US_PAIRED)
+    us_pair(layer); /* back, for the next layer that reads this row */
+#endif
 }
 
 US_FUNCTION void us_linear(const us_layer *layer, size_t present) {

@@ -14,7 +14,7 @@ import pytest
 from bundles import make_bundle
 from emulators import need, need_microcontrollers
 from image_programs import image_program
-from programs import TEXTS, utterance_program
+from programs import TEXTS, sequence_program, utterance_program
 from understudy.bundle import Bundle
 from understudy.bundle.vectors import synthetic_images
 from understudy.device_measurements import Measurement
@@ -23,6 +23,7 @@ from understudy.devices.linux import ARCHITECTURES
 from understudy.devices.profile import MODEL_STACK_BYTES, device_names, load_profile
 from understudy.errors import BudgetError, InputError, SetupError, VerificationError
 from understudy.program.interpreter import Scores, run
+from understudy.program.ops import Program
 
 CORES = [name for name in device_names() if load_profile(name).emulator]
 
@@ -130,6 +131,14 @@ def test_a_wrong_answer_is_found_and_named(bundle: Bundle) -> None:
     assert [(label.row, label.expected, label.received) for label in found.differing_labels] == [
         (5, bundle.labels[(best + 1) % 7], bundle.labels[best])
     ]
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize("program", [sequence_program(bits=8), utterance_program(bits=4), image_program(bits=4, channels=9)])
+def test_two_and_eight_multiplications_at_once_are_exact(tmp_path: Path, core: str, program: Program) -> None:
+    need_microcontrollers()
+    made = make_bundle(tmp_path / "b", program=program, formats=("c",))
+    assert measure(made, core).exact
 
 
 def test_images_run_on_a_microcontroller(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "kernel_of_one_row": lambda: image_program(shape=(8, 21, 2), channels=17, kernel=(1, 4), stride=1, seed=6),
 }
 NEON_COMPILER, NEON_RUNNER = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+ARM_COMPILER, ARM_RUNNER = "arm-linux-gnueabihf-gcc", "qemu-arm"
 
 MAIN = """\
 #include <stdio.h>
@@ -154,6 +155,17 @@ def test_logits_equal_the_interpreter(tmp_path: Path, flags: tuple[str, ...], ca
 @pytest.mark.parametrize("architecture", ["armv8-a", "armv8.2-a+dotprod"])
 def test_neon_equals_the_interpreter(tmp_path: Path, architecture: str, cases: Cases) -> None:
     assert differing(cases, tmp_path, [NEON_COMPILER, "-static", f"-march={architecture}"], [NEON_RUNNER]) == []
+
+
+@pytest.mark.skipif(
+    shutil.which(ARM_COMPILER) is None or shutil.which(ARM_RUNNER) is None,
+    reason=f"no {ARM_COMPILER} or no {ARM_RUNNER}: apt install gcc-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user",
+)
+def test_the_dual_multiplications_of_arm_equal_the_interpreter(tmp_path: Path, cases: Cases) -> None:
+    compiler = [ARM_COMPILER, "-static", "-march=armv7-a+fp"]
+    macros = subprocess.run([*compiler, "-dM", "-E", "-"], input="", capture_output=True, text=True, check=True).stdout
+    assert "__ARM_FEATURE_DSP" in macros, "the same instructions as a Cortex-M4"
+    assert differing(cases, tmp_path, compiler, [ARM_RUNNER]) == []
 
 
 @pytest.mark.parametrize("kind", fuzz_c.PROGRAMS)

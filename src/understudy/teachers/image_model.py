@@ -11,15 +11,16 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
-from understudy.teachers.class_order import OrderedTeacher, in_class_order
+from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_beside
 from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange, Preparation, Shape, standardized
-from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities
+from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities, file_summary
 from understudy.teachers.protocol import BoolArray, Float32Array, UInt8Array, behaviour_digest
 
 BATCH = 64
@@ -68,6 +69,21 @@ class ImageModel:
     summary: str
     size_bytes: int | None = None
     opaque: bool = False
+
+
+def model_file_image_model(
+    path: Path, content: bytes, *, run: Callable[[AnyArray], Float32Array], image_input: ImageInput, format_name: str
+) -> ImageModel:
+    """Return the model in the file ``path``, which holds ``content``; its columns are named by ``labels.txt`` beside it."""
+    return ImageModel(
+        run=run,
+        input=image_input,
+        name=path.name,
+        digest=hashlib.sha256(content).hexdigest(),
+        class_names=names_beside(path),
+        summary=file_summary(path, content, format_name=format_name),
+        size_bytes=len(content),
+    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from understudy.errors import InputError, missing_extra
 from understudy.teachers.class_order import names_beside
 from understudy.teachers.image_input import ImageInput
 from understudy.teachers.image_model import BATCH as IMAGE_BATCH
-from understudy.teachers.image_model import ImageModel, NotForImagesError, RunError
+from understudy.teachers.image_model import ImageModel, NotForImagesError, RunError, model_file_image_model
 from understudy.teachers.model_file import (
     BATCH,
     AnyArray,
     ModelFileTeacher,
     TextInput,
-    file_summary,
     model_file_teacher,
     read_file,
     unreadable,
@@ -92,20 +90,13 @@ def litert_image_model(path: Path, *, classes: int | None) -> ImageModel:
 
     dtype = np.dtype(source["dtype"])
     scale, zero_point = source["quantization"]
-    return ImageModel(
-        run=run,
-        input=ImageInput(
-            batch=int(source["shape"][0]),
-            sizes=tuple(int(size) for size in source["shape"][1:]),
-            dtype=dtype.name,
-            quantization=(float(scale), int(zero_point)) if dtype.kind in "iu" and scale else None,
-        ),
-        name=path.name,
-        digest=hashlib.sha256(content).hexdigest(),
-        class_names=names_beside(path),
-        summary=file_summary(path, content, format_name="LiteRT"),
-        size_bytes=len(content),
+    image_input = ImageInput(
+        batch=int(source["shape"][0]),
+        sizes=tuple(int(size) for size in source["shape"][1:]),
+        dtype=dtype.name,
+        quantization=(float(scale), int(zero_point)) if dtype.kind in "iu" and scale else None,
     )
+    return model_file_image_model(path, content, run=run, image_input=image_input, format_name="LiteRT")
 
 
 def _open(path: Path) -> tuple[bytes, Any]:

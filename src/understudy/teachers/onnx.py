@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,11 @@ import numpy as np
 from understudy.errors import InputError, missing_extra
 from understudy.teachers.class_order import names_beside
 from understudy.teachers.image_input import ImageInput
-from understudy.teachers.image_model import ImageModel, NotForImagesError, RunError
+from understudy.teachers.image_model import ImageModel, NotForImagesError, RunError, model_file_image_model
 from understudy.teachers.model_file import (
     AnyArray,
     ModelFileTeacher,
     TextInput,
-    file_summary,
     model_file_teacher,
     read_file,
     unreadable,
@@ -85,15 +83,8 @@ def onnx_image_model(path: Path, *, classes: int | None) -> ImageModel:
         except _runtime_errors() as error:
             raise RunError(str(_no_images(path, f"a run that failed ({str(error)[:200]})"))) from None
 
-    return ImageModel(
-        run=run,
-        input=ImageInput(batch=batch, sizes=tuple(sizes), dtype=_PIXEL_TYPES[inputs[0].type]),
-        name=path.name,
-        digest=hashlib.sha256(content).hexdigest(),
-        class_names=names_beside(path),
-        summary=file_summary(path, content, format_name="ONNX"),
-        size_bytes=len(content),
-    )
+    image_input = ImageInput(batch=batch, sizes=tuple(sizes), dtype=_PIXEL_TYPES[inputs[0].type])
+    return model_file_image_model(path, content, run=run, image_input=image_input, format_name="ONNX")
 
 
 def _open(path: Path) -> tuple[bytes, Any]:

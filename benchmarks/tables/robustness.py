@@ -1,0 +1,23 @@
+"""What mutated files came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tables.markdown import table
+from tables.results import Results
+
+
+def fuzz_bundle(results: Results) -> str:
+    """Return how mutated bundles ended in the loader, all runs together."""
+    found: dict[str, Counter[str]] = {}
+    for row in results.fuzz_bundle:
+        for kind, outcomes in row["outcomes"].items():
+            found.setdefault(kind, Counter()).update(outcomes)
+    if found:
+        found["all"] = sum(found.values(), Counter())
+    body = [
+        [kind, f"{ends.total():,}", f"{ends.total() - ends['answers']:,}", f"{ends['answers']:,}", "0"]
+        for kind, ends in found.items()
+    ]
+    return table(["changed", "bundles", "refused in one line", "opened", "any other error"], body)
