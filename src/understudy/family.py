@@ -160,7 +160,7 @@ class Member(Record):
     @property
     def sound(self) -> dict[str, JsonValue] | None:
         """``samples`` and ``sample_rate`` of the sounds that it reads; None for texts and images."""
-        found = self.recipe.get("log_mel")
+        found = self.recipe.get("sound")
         return found if isinstance(found, dict) else None
 
     @property

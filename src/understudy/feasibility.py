@@ -150,7 +150,8 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
             f"for {str(job.data.train)!r}; choose another or leave it out"
         )
     if isinstance(dataset, ImageDataset):
-        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, log_mel=dataset.log_mel, projection_seed=job.seed)
+        sound = None if dataset.log_mel is None else (dataset.log_mel.samples, dataset.log_mel.sample_rate)
+        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, sound=sound, projection_seed=job.seed)
     statistics = dataset.statistics
     return Recipe(
         student=DEFAULT_STUDENT if job.student == "auto" else job.student,

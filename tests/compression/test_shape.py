@@ -24,7 +24,7 @@ RECIPES = (
     Recipe(student="projection_net", features=32, width=12, hidden=12),
     Recipe(student="sgnn", features=32, width=12, hidden=12, weight_bits=4),
     Recipe(student="separable_cnn", image_shape=(28, 28, 1), width=8, hidden=24, weight_bits=4),
-    Recipe(student="separable_cnn", image_shape=LOG_MEL.shape, log_mel=LOG_MEL, width=8, hidden=24, weight_bits=4),
+    Recipe(student="separable_cnn", image_shape=LOG_MEL.shape, sound=(1664, 8000), width=8, hidden=24, weight_bits=4),
 )
 
 

@@ -151,7 +151,7 @@ def test_programs_for_images_answer_as_the_reference_does(
 )
 def test_programs_for_sounds_answer_as_the_reference_does(tmp_path: Path, platform: str, command: list[str]) -> None:
     program = sound_program()
-    recipe = {**MEMBER.recipe, "image_shape": [12, 32, 1], "log_mel": {"samples": 1664, "sample_rate": 8000}}
+    recipe = {**MEMBER.recipe, "image_shape": [12, 32, 1], "sound": {"samples": 1664, "sample_rate": 8000}}
     snippet = of_platform(platform, EVERY_FORMAT.model_copy(update={"recipe": recipe}))
     make_bundle(tmp_path / BUDGET, program=program, formats=[snippet.format])
     (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")

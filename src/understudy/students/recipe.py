@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from understudy.projections.log_mel import LogMel
-
 StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn"]
 
 
@@ -26,7 +24,7 @@ class Recipe:
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
         image_shape: height, width and channels of an image, or of a sound's picture; None for texts.
-        log_mel: how a sound becomes a picture; None for texts and images.
+        sound: samples of a sound, and samples a second; None for texts and images.
     """
 
     student: StudentName = "projection_sequence"
@@ -40,9 +38,13 @@ class Recipe:
     values: Literal["count", "ternary", "binary"] = "ternary"
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
-    log_mel: LogMel | None = None
+    sound: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what only images or sounds have is missing for others."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
-        return values if self.image_shape is None else {**values, "image_shape": list(self.image_shape)}
+        if self.image_shape is not None:
+            values["image_shape"] = list(self.image_shape)
+        if self.sound is not None:
+            values["sound"] = dict(zip(("samples", "sample_rate"), self.sound, strict=True))
+        return values

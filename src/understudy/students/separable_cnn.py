@@ -23,6 +23,7 @@ from understudy.program.ops import (
     SumPool,
     same_padding,
 )
+from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
 from understudy.students.weights import linear, uniform
 
@@ -63,7 +64,9 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
 
     step = stride()
     nodes: list[Node] = [
-        Image("pixels", "image", recipe.image_shape) if recipe.log_mel is None else Sound("samples", "image", recipe.log_mel),
+        Image("pixels", "image", recipe.image_shape)
+        if recipe.sound is None
+        else Sound("samples", "image", LogMel(*recipe.sound)),
         Conv(
             "image",
             "stem",

@@ -19,7 +19,6 @@ from understudy.files import write_bytes
 from understudy.program import archive
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
-from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
@@ -77,7 +76,7 @@ class TrainingTask:
         """Return the task that ``to_json`` wrote."""
         weights, brought, recipe = raw["class_weight"], raw["brought"], dict(raw["recipe"])
         recipe["image_shape"] = recipe["image_shape"] and tuple(recipe["image_shape"])
-        recipe["log_mel"] = recipe["log_mel"] and LogMel(**recipe["log_mel"])
+        recipe["sound"] = recipe["sound"] and tuple(recipe["sound"])
         if brought is not None:
             brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
         return TrainingTask(
