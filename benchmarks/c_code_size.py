@@ -33,6 +33,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
@@ -40,6 +41,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.projections.boxes import BoxProjection
 from understudy.projections.log_mel import LogMel, frame_samples
 from understudy.projections.text import FeatureGroup, TextProjection
 
@@ -159,12 +161,23 @@ def random_image_program(seed: int) -> Program:
         nodes.append(DepthwiseConv(nodes[-1].output, f"spread{block}", **numbers(channels, 3, 3), **place))
         bits = int(rng.choice([4, 8]))
         nodes.append(Linear(nodes[-1].output, f"mixed{block}", bits=bits, **numbers(channels, channels)))
+    if rng.integers(3) == 0:
+        shape = Program(tuple(nodes)).shapes()[nodes[-1].output]
+        boxes = BoxProjection((shape[0], shape[1], shape[2]), tuple(range(int(rng.integers(4, 40)))))
+        nodes.append(ProjectBoxes(nodes[-1].output, "signs", boxes))
+        nodes.append(Linear("signs", "logits", **(numbers(6, boxes.features) | {"relu": False})))
+        nodes.append(Softmax("logits", "probabilities"))
+        return Program(tuple(nodes), {n.output: Quantization(0.5, -128) for n in nodes} | _fixed(nodes))
     last = nodes[-1].output
     nodes += [MaxPool(last, "largest"), SumPool(last, "total", 0.25), Concat(("largest", "total"), "pooled")]
     nodes.append(Linear("pooled", "logits", **(numbers(6, 2 * channels) | {"relu": False})))
     nodes.append(Softmax("logits", "probabilities"))
     scheme = {node.output: Quantization(0.5, -128) for node in nodes}
-    return Program(tuple(nodes), scheme | {"image": Image.quantization})
+    return Program(tuple(nodes), scheme | _fixed(nodes))
+
+
+def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
+    return {node.output: node.quantization for node in nodes if isinstance(node, Image | ProjectBoxes)}
 
 
 def random_sound_program(seed: int) -> Program:

@@ -2,7 +2,7 @@
 
     python benchmarks/fuzz_c.py                      # ten million texts of the smallest model, about an hour
     python benchmarks/fuzz_c.py --inputs 20000       # fewer
-    python benchmarks/fuzz_c.py --program image      # images of the smallest model for them
+    python benchmarks/fuzz_c.py --program image      # images of the smallest model for them; boxes: of one with a projection
 
 One driver is compiled once for each build: plain C, and every vector unit that this machine has. It makes inputs from a seed
 (random bytes, words, long words, and mutations of the input before), each in memory of exactly its length, so that a read past
@@ -42,6 +42,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.projections.text import FeatureGroup, TextProjection
+from understudy.testing.image_programs import box_program
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 PLAIN = ("-DUS_VECTOR=0",)
@@ -174,7 +175,16 @@ def smallest_image_program() -> Program:
     return Program(nodes, scheme | {"image": Image.quantization})
 
 
-PROGRAMS: dict[str, Callable[[], Program]] = {"text": smallest_program, "image": smallest_image_program}
+def smallest_box_program() -> Program:
+    """Return a program with a projection behind a convolution, of odd sizes."""
+    return box_program(shape=(9, 7, 2), channels=3, rows=(65535, *range(30)), hidden=5, classes=3)
+
+
+PROGRAMS: dict[str, Callable[[], Program]] = {
+    "text": smallest_program,
+    "image": smallest_image_program,
+    "boxes": smallest_box_program,
+}
 
 
 def vector_builds() -> list[tuple[str, ...]]:

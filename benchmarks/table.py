@@ -34,6 +34,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "devices": devices.devices,
     "raw_text": texts.raw_text,
     "images": images.images,
+    "projections": images.projections,
     "import_time": speed.import_time,
     "fuzz_bundle": robustness.fuzz_bundle,
     "provenance": provenance.provenance,

@@ -1,8 +1,9 @@
 """Write the golden vectors in ``vectors/`` with ``reference.py``: ``python spec/make_vectors.py``.
 
 ``mixer.json``: values of ``mix`` and coefficients. ``text.json``: the 256 codes, and for each text its bytes, tokens,
-word digests and features. ``dense.json``: coefficients and bits. Byte-sized values are two hexadecimal characters each;
-features are int8, row after row. ``envelope.json``: encrypted files with all their secrets, from ``reference_envelope.py``.
+word digests and features. ``dense.json``: coefficients and bits. ``boxes.json``: boxes and signs. Byte-sized values are two
+hexadecimal characters each; features are int8, row after row. ``envelope.json``: encrypted files with all their secrets, from
+``reference_envelope.py``.
 """
 
 from __future__ import annotations
@@ -98,6 +99,16 @@ DENSE_PROJECTIONS: tuple[dict[str, Any], ...] = (
     {"vectors": "ternary", "functions": 3, "bits": 7, "seed": 0xFFFFFFFF},
 )
 
+BOX_PROJECTIONS: tuple[tuple[tuple[int, int, int], int, list[int]], ...] = (
+    ((8, 8, 1), 1, [*range(24)]),
+    ((28, 28, 1), 7, [65535, 0, 4095, *range(100, 120)]),
+    ((32, 24, 3), 0xFFFFFFFF, [*range(16)]),
+    ((1, 40, 1), 0, [*range(16)]),
+    ((7, 7, 12), 0x9E3779B9, [*range(30)]),
+    ((1, 1, 1), 3, [0, 1, 65535]),
+    ((64, 64, 3), 5, [9, 8, 7]),
+)
+
 
 def dense_inputs() -> list[list[int]]:
     """Return integer vectors of several lengths: zeros, one number, the ends of each integer type, and mixed values."""
@@ -172,6 +183,26 @@ def dense_vectors() -> dict[str, Any]:
     }
 
 
+def box_vectors() -> list[dict[str, Any]]:
+    """Return the boxes of each projection, and its signs for dark, bright and mixed inputs."""
+    vectors = []
+    for shape, seed, rows in BOX_PROJECTIONS:
+        count = shape[0] * shape[1] * shape[2]
+        inputs = [[0] * count, [255] * count, [reference.mix(seed, count, i) % 256 for i in range(count)]]
+        inputs.append([reference.mix(seed, count + 1, i) % 3 - 1 for i in range(count)])
+        vectors.append(
+            {
+                "shape": shape,
+                "seed": seed,
+                "rows": rows,
+                "boxes": [[reference.box(shape, seed, r, b) for b in (0, 1)] for r in rows],
+                "input_streams": [None, None, count, count + 1],
+                "signs": [hexadecimal(reference.box_signs(shape, seed, rows, x)) for x in inputs],
+            }
+        )
+    return vectors
+
+
 def envelope_vectors() -> list[dict[str, Any]]:
     """Return envelopes for one to three recipients, of contents that end in, at and behind a block."""
 
@@ -203,6 +234,7 @@ def all_vectors() -> dict[str, str]:
         "mixer.json": mixer_vectors(),
         "text.json": text_vectors(),
         "dense.json": dense_vectors(),
+        "boxes.json": box_vectors(),
         "envelope.json": envelope_vectors(),
     }
     return {name: json.dumps(value, indent=1) + "\n" for name, value in content.items()}

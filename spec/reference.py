@@ -97,3 +97,19 @@ def dense_coefficient(vectors: str, seed: int, index: int) -> int:  # 3.1
 def dense_bits(settings: dict[str, Any], x: list[int]) -> list[int]:  # 3.2
     vectors, seed, rows = settings["vectors"], settings["seed"], settings["functions"] * settings["bits"]
     return [int(sum(dense_coefficient(vectors, seed, r * len(x) + i) * v for i, v in enumerate(x)) > 0) for r in range(rows)]
+
+
+def box(shape: tuple[int, int, int], seed: int, r: int, b: int) -> list[int]:  # 4.1: top, left, height, width, channel
+    u = [mix(seed, 130, r * 16 + b * 8 + f) >> 16 for f in range(5)]
+    least = [max(1, n // 9) for n in shape]
+    sides = [least[f] + (u[f] * (max(least[f], 3 * shape[f] // 7) - least[f] + 1) >> 16) for f in (0, 1)]
+    return [*(u[2 + f] * (shape[f] - sides[f] + 1) >> 16 for f in (0, 1)), *sides, u[4] * shape[2] >> 16]
+
+
+def box_sum(shape: tuple[int, int, int], x: list[int], place: list[int]) -> int:  # 4.2
+    top, left, height, width, channel = place
+    return sum(x[(i * shape[1] + j) * shape[2] + channel] for i in range(top, top + height) for j in range(left, left + width))
+
+
+def box_signs(shape: tuple[int, int, int], seed: int, rows: list[int], x: list[int]) -> list[int]:  # 4.2
+    return [1 if box_sum(shape, x, box(shape, seed, r, 0)) > box_sum(shape, x, box(shape, seed, r, 1)) else -1 for r in rows]

@@ -151,6 +151,7 @@ def _member(budget: str, *, kilobytes: float, accuracy: float, gain: float, seed
         recipe={"student": "projection_sequence", "features": 256, "width": 48, "per_channel": False},
         weight_bits=4,
         weight_count=2 * size - 3000,
+        macs=30 * size,
         input_bytes=128,
         accuracy=accuracy,
         macro_f1=_round(accuracy - 0.004),

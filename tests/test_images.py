@@ -222,9 +222,10 @@ def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
     result = understudy("compress", "digits.toml", "--teacher", "guess.py:guess", "--out", "guess", folder=finished)
     assert result.exit_code == 2
     assert "a teacher must know more than chance: received accuracy=" in result.err
-    joint = 'import understudy\nunderstudy.compress(data="digits.npz", budgets=["6KB"], **{"training.mode": "joint"})'
-    result = subprocess.run([sys.executable, "-c", joint], cwd=finished, capture_output=True, text=True, check=False)
-    assert "joint training is for texts so far: received training.mode='joint' for images; remove it" in result.stderr
+    (finished / "joint.toml").write_text(JOB + 'mode = "joint"\n')
+    result = understudy("compress", "joint.toml", "--teacher", "guess.py:guess", "--out", "joint", folder=finished)
+    assert result.exit_code == 2
+    assert "joint training for images makes its teacher itself: received training.mode='joint' and a teacher" in result.err
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ BAD = [
     ),
     Bad(
         'student = "sgn"\n' + BASE,
-        r"^student is 'auto', .*, 'projection_sequence' or 'separable_cnn': received student='sgn' .*; did you mean 'sgnn'\?$",
+        r"^student is 'auto', .*, 'projection_cnn' or 'separable_cnn': received student='sgn' .*; did you mean 'sgnn'\?$",
     ),
     Bad(
         'max_bytes = "aut"\n' + BASE,
@@ -277,8 +277,11 @@ LEFT_OUT: dict[str, object] = {
     "text": "t",
     "label": "l",
     "skip_bad": True,
+    "sample_rate": 8000,
+    "seconds": 1.0,
     "data.validation_fraction": 0.2,
     "data.test_fraction": 0.2,
+    "quantization.max_drop": 0.5,
 }
 """Settings that do not decide what a training gives, or whose effect the digest of the data covers."""
 COVERED: dict[str, object] = {
@@ -291,6 +294,7 @@ COVERED: dict[str, object] = {
     "max_bytes": 64,
     "max_words": 8,
     "max_macs": "10M",
+    "max_latency": "2ms",
     "weight_bits": 4,
     "teacher": "none",
     "teacher.minimum_gain": 0.0,
@@ -306,6 +310,9 @@ COVERED: dict[str, object] = {
     "training.weights.teacher_on_labels": 0.5,
     "training.weights.student_on_labels": 0.5,
     "training.weights.student_on_teacher": 0.5,
+    "quantization.mode": "ptq",
+    "quantization.weight_range": "min-max",
+    "quantization.activation_range": "percentile",
 }
 
 
@@ -317,7 +324,18 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
         "teacher.source": "teacher",
         **{
             f"data.{name}": name
-            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "skip_bad")
+            for name in (
+                "train",
+                "validation",
+                "test",
+                "unlabelled",
+                "out_of_scope",
+                "text",
+                "label",
+                "skip_bad",
+                "sample_rate",
+                "seconds",
+            )
         },
     }
     every_key = {

@@ -12,7 +12,7 @@ from understudy.formats import FORMATS
 from understudy.students.recipe import StudentName
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-VERBS = ("init", "compress", "predict", "evaluate", "bench", "export", "demo", "report", "devices", "doctor")
+VERBS = ("init", "compress", "predict", "evaluate", "bench", "export", "demo", "report", "study", "devices", "doctor")
 WORDS = [
     *(("cli", verb) for verb in VERBS),
     *(("export", name) for name in FORMATS),

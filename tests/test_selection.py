@@ -15,7 +15,7 @@ from understudy.training.task import TaskResult
 
 def result(validation_accuracy: float) -> TaskResult:
     nothing: Any = None
-    return TaskResult(nothing, nothing, validation_accuracy, np.zeros((0, 2), np.float32), (), 1.0, None)
+    return TaskResult(nothing, nothing, validation_accuracy, 1.0, np.zeros((0, 2), np.float32), (), 1.0, None)
 
 
 def tried(number: int, student: float | None, twin: float | None) -> Tried:

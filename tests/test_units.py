@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from understudy.errors import InputError
-from understudy.units import format_macs, parse_macs
+from understudy.units import Latency, format_macs, format_microseconds, parse_latency, parse_macs
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,26 @@ def test_what_is_no_number_of_them_is_refused(text: str) -> None:
 
 def test_they_are_written_for_people() -> None:
     assert [format_macs(count) for count in (812, 29_052, 4_157_200)] == ["812", "29.1k", "4.16M"]
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds", "target"),
+    [
+        ("2ms", 2000, "host"),
+        (" 1.5 ms ", 1500, "host"),
+        ("800us@cortex-m4", 800, "cortex-m4"),
+        ("1s@my/board.toml", 1e6, "my/board.toml"),
+    ],
+)
+def test_latencies_are_read_with_their_target(text: str, microseconds: float, target: str) -> None:
+    assert parse_latency(text) == Latency(text, microseconds, target)
+
+
+@pytest.mark.parametrize("text", ["", "2", "0ms", "-1ms", "2m", "2ms@", "fast", "2ms cortex-m4"])
+def test_what_is_no_latency_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"as 2ms, 800us or 2ms@cortex-m4: received max_latency="):
+        parse_latency(text)
+
+
+def test_microseconds_are_written_for_people() -> None:
+    assert [format_microseconds(value) for value in (84.6, 999, 1240)] == ["85 us", "999 us", "1.24 ms"]

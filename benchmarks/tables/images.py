@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 
 from tables.markdown import NONE, percent, sizes, table, yes
-from tables.results import Results, grouped, image_configuration
+from tables.results import Results, grouped, image_configuration, projection_configuration
 
 PIXELS = "pixels + logistic regression"
+FORMATS = ("onnx", "litert", "c", "python")
 
 
 def images(results: Results) -> str:
@@ -37,3 +38,29 @@ def images(results: Results) -> str:
             )
     head = ["data", "budget", "format", "seeds", "accuracy, %", "target", "met", "size", "least agreement, %", "MACs", PIXELS]
     return table([*head, "plain network, float"], body)
+
+
+def projections(results: Results) -> str:
+    """Return what projection students of published shapes reached, with the bytes of their files beside."""
+    body = []
+    for rows in grouped(results.projections, projection_configuration).values():
+        row, reached = rows[0], statistics.median(row["accuracy"] for row in rows)
+        mined = f"best of {row['candidates']}" if row["candidates"] else "the first"
+        body.append(
+            [
+                row["set"],
+                row["student"],
+                row["shape"],
+                f"{row['weights']:,}",
+                mined if row["student"] == "projection_net" else "the first, of what convolutions found",
+                str(len(rows)),
+                percent(row["accuracy"] for row in rows),
+                NONE if row["published"] is None else f"{100 * row['published']:.1f}",
+                NONE if row["asked"] is None else f"{100 * row['asked']:.1f}",
+                NONE if row["asked"] is None else yes(reached >= row["asked"]),
+                *(sizes(found["files"][name]["size_bytes"] for found in rows) for name in FORMATS),
+                f"{100 * min(file['agreement'] for found in rows for file in found['files'].values()):.2f}",
+            ]
+        )
+    head = ["data", "student", "bits and hidden", "learned numbers", "rows", "seeds", "accuracy, %", "published", "target"]
+    return table([*head, "met", *FORMATS, "least agreement, %"], body)

@@ -23,6 +23,7 @@ def provenance(results: Results) -> str:
         "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
         "images.jsonl": (results.images, [row["command"] for row in results.images]),
+        "projections.jsonl": (results.projections, [row["command"] for row in results.projections]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
         "fuzz_bundle.jsonl": (results.fuzz_bundle, [row["command"] for row in results.fuzz_bundle]),
     }

@@ -35,6 +35,7 @@ class Results:
         )
         self.search = latest(read(folder, "search.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
+        self.projections = latest(read(folder, "projections.jsonl"), lambda row: (projection_configuration(row), row["seed"]))
         self.images = latest(read(folder, "images.jsonl"), lambda row: (image_configuration(row), row["seed"]))
         self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         imports = folder / "import_time.json"
@@ -102,3 +103,8 @@ def read(folder: Path, name: str) -> list[Row]:
 def latest(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
     """Return the last row of each key."""
     return list({key(row): row for row in rows}.values())
+
+
+def projection_configuration(row: Row) -> tuple[Any, ...]:
+    """Return what runs of one shape share, whatever their seed."""
+    return (row["set"], row["student"], row["weights"], row["candidates"] == 0, row["steps"])

@@ -1,7 +1,7 @@
 /* understudy.h: the portable runtime under every generated model.h.
  *
  * C99, one header, static functions only (unused ones vanish). No heap, no stdio, no libm: at most memset and memcpy.
- * Definitions, to the bit: spec/projection.md section 2 and spec/program.md. Numbers in comments cite them ("projection 2.4").
+ * Definitions, to the bit: spec/projection.md sections 2 and 4, spec/program.md. Numbers in comments cite them ("projection 2.4").
  *
  * There are two ways to the same integers, chosen by the compiler's target (US_VECTOR):
  * - Plain C for small cores: little code, little RAM, and no floating-point instruction. The sums, the requantization and the
@@ -1876,6 +1876,62 @@ US_FUNCTION void us_log_mel(const us_sound *sound, const int16_t *samples) {
             *output++ = (int8_t)(value < 0 ? -128 : value > 255 ? 127 : value - 128);
         }
         samples += sound->frame / 2u;
+    }
+}
+
+/* ---- boxes: projection 4 ---- */
+
+enum {
+    US_BOX_STREAM = 130,
+    US_BOX_NUMBERS = 8 /* counter values kept for each box */
+};
+
+typedef struct {
+    const int8_t *input;
+    int8_t *output;
+    const uint16_t *rows;
+    uint32_t start; /* of the counter: the seed and the stream, mixed */
+    uint16_t count;
+    uint16_t height;
+    uint16_t width;
+    uint16_t channels;
+    int16_t zero;
+} us_boxes;
+
+/* A number in 0..count-1. */
+US_FUNCTION unsigned us_pick(uint32_t counter, unsigned count) {
+    return (unsigned)(((us_mix(counter) >> 16) * count) >> 16);
+}
+
+/* A side of a box, in an input of `length` rows or columns. */
+US_FUNCTION unsigned us_box_side(uint32_t counter, unsigned length) {
+    const unsigned least = length < 9 ? 1u : length / 9u;
+    const unsigned most = 3u * length / 7u;
+    return least + us_pick(counter, (most > least ? most : least) - least + 1u);
+}
+
+/* The sum over the box whose numbers begin at `counter`. */
+US_FUNCTION int32_t us_box_sum(const us_boxes *boxes, uint32_t counter) {
+    const unsigned tall = us_box_side(counter, boxes->height);
+    const unsigned wide = us_box_side(counter + 1, boxes->width);
+    const unsigned top = us_pick(counter + 2, boxes->height - tall + 1u);
+    const unsigned left = us_pick(counter + 3, boxes->width - wide + 1u);
+    const int8_t *line = boxes->input + ((size_t)top * boxes->width + left) * boxes->channels + us_pick(counter + 4, boxes->channels);
+    int32_t sum = 0;
+    for (unsigned y = 0; y < tall; y++) {
+        for (unsigned x = 0; x < wide; x++) {
+            sum += line[(size_t)x * boxes->channels];
+        }
+        line += (size_t)boxes->width * boxes->channels;
+    }
+    return sum - boxes->zero * (int32_t)(tall * wide);
+}
+
+US_FUNCTION void us_project_boxes(const us_boxes *boxes) {
+    for (size_t r = 0; r < boxes->count; r++) {
+        const uint32_t counter = boxes->start + (uint32_t)boxes->rows[r] * (2u * US_BOX_NUMBERS);
+        const int32_t first = us_box_sum(boxes, counter);
+        boxes->output[r] = first > us_box_sum(boxes, counter + US_BOX_NUMBERS) ? 1 : -1;
     }
 }
 

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.bundle import write_bundle
+from understudy.cures import quantization_record
 from understudy.errors import VerificationError
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.registry import exporter
@@ -56,6 +57,7 @@ class Order:
         formats: files to write.
         data_digest: digest of what the student could learn from.
         seed: of the search and of every training.
+        max_quantization_drop: loss of validation accuracy that quantization may cost.
     """
 
     out: Path
@@ -63,6 +65,7 @@ class Order:
     formats: tuple[str, ...]
     data_digest: str
     seed: int
+    max_quantization_drop: float
 
 
 def threshold_of(validation_probabilities: Float32Array) -> float:
@@ -89,6 +92,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         **chosen.candidate.as_dict(),
         "seed": order.seed,
         "trial": chosen.number,
+        **_cured_choices(selection),
     }
     write_bundle(
         order.out / selection.budget,
@@ -128,7 +132,14 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         per_class=_per_class(dataset, answers),
         confusions=_confusions(dataset, answers),
         out_of_scope=_out_of_scope(program, reference, dataset, threshold=threshold),
+        quantization=quantization_record(selection, dataset, max_drop=order.max_quantization_drop),
     )
+
+
+def _cured_choices(selection: Selection) -> dict[str, Any]:
+    """Return what cures of quantization changed in the recipe."""
+    kept = [cure.name for cure in selection.cures if cure.state == "kept"]
+    return {**({"per_channel": True} if selection.quantization.per_channel else {}), **({"cures": kept} if kept else {})}
 
 
 def _verified(

@@ -82,6 +82,28 @@ class Measurement(Record):
         return self
 
 
+class LatencyCheck(Record):
+    """One file against ``--max-latency``: what was expected of it before it was trained, and what it took."""
+
+    target: str
+    """What it was run on: the word in ``--on``."""
+    format: str
+    """The word in ``--format``."""
+    limit_us: Annotated[float, Field(gt=0)]
+    """Most microseconds of one prediction."""
+    estimated_us: Annotated[float, Field(ge=0)]
+    """What students with random weights let expect, with a margin: the limit of the search."""
+    latency_us: Annotated[float, Field(ge=0)]
+    """Median microseconds of the delivered file."""
+    measured: bool
+    """Timed on the target; false where counted instructions were divided by a clock."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the delivered file keeps to the limit."""
+        return self.latency_us <= self.limit_us
+
+
 class DeviceChoice(Record):
     """The member that is right for one device: of those that fit it, the best on validation."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
-from understudy.device_measurements import DeviceChoice, Measurement
+from understudy.device_measurements import DeviceChoice, LatencyCheck, Measurement
 from understudy.errors import BudgetError, BundleError, InputError
 from understudy.files import write_text
 from understudy.measurements import (
@@ -39,6 +39,7 @@ from understudy.measurements import (
     Text,
     Trial,
 )
+from understudy.quantization_measurements import QuantizationRecord
 from understudy.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ __all__ = [
     "Family",
     "FileRecord",
     "Infeasible",
+    "LatencyCheck",
     "LatencyMicroseconds",
     "LearningPoint",
     "Machine",
     "Measurement",
     "Member",
     "OutOfScope",
+    "QuantizationRecord",
     "Sibling",
     "Split",
     "Teacher",
@@ -125,8 +128,12 @@ class Member(Record):
     """The most confused pairs, most frequent first."""
     out_of_scope: OutOfScope | None = None
     """When to answer "none of these"."""
+    quantization: QuantizationRecord | None = None
+    """What rounding to integers cost, and what was tried against it; null in older records."""
     measurements: tuple[Measurement, ...] = ()
-    """What ``understudy bench`` found on devices."""
+    """What ``understudy bench`` and a latency limit found on devices."""
+    latency_checks: tuple[LatencyCheck, ...] = ()
+    """Its files against ``--max-latency``; empty where no latency was asked for."""
 
     _folder: Path | None = PrivateAttr(default=None)
     _bundle: Bundle | None = PrivateAttr(default=None)

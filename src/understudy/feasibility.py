@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -16,15 +17,21 @@ from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
 from understudy.job import Job
+from understudy.latency import LatencyModel, fit_latency
 from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
-from understudy.search.space import MACS, RAM, Budget, SizeOf, binding_limit, smallest
+from understudy.progress import Progress, SilentProgress
+from understudy.search.space import LATENCY, MACS, RAM, Budget, SizeOf, binding_limit, smallest
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
-from understudy.units import format_bytes
+from understudy.training.mining import CANDIDATES
+from understudy.units import Latency, format_bytes, format_microseconds
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
 IMAGE_STUDENT: StudentName = "separable_cnn"
+IMAGE_STUDENTS = (IMAGE_STUDENT, "projection_net", "projection_cnn")
+TEXT_STUDENTS = (DEFAULT_STUDENT, "projection_net", "sgnn")
+BITS: tuple[Literal[4, 8], ...] = (4, 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +42,29 @@ class Budgets:
         reachable: those that some student fits; devices with the same limits share one.
         infeasible: the others, each with the smallest reachable size and what binds.
         profiles: the devices that were asked for.
-        size_of: recipe to bytes of each format, of RAM where a device limits it, and to multiply-accumulates.
+        sizes_of: integer program to bytes of each format, of RAM where a device limits it, and to multiply-accumulates.
+        size_of: the same of a recipe's student.
+        latency: how long a student takes; None where no latency was asked for.
     """
 
     reachable: tuple[Budget, ...]
     infeasible: tuple[Infeasible, ...]
     profiles: tuple[DeviceProfile, ...]
+    sizes_of: Callable[[Program], dict[str, int]]
     size_of: SizeOf
+    latency: LatencyModel | None
 
 
-def check_budgets(job: Job, dataset: Dataset) -> Budgets:
+def check_budgets(
+    job: Job, dataset: Dataset, *, latency: LatencyModel | None = None, progress: Progress | None = None
+) -> Budgets:
     """Return which of ``job``'s budgets and devices can be met, before anything is trained.
+
+    Args:
+        job: what is asked for.
+        dataset: what it is asked for.
+        latency: how long students take on the job's target, where that is known; else it is found out.
+        progress: listens.
 
     Raises:
         InputError: an unknown device, or one that lacks an operator of the student.
@@ -57,13 +76,28 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
     counts_ram = any(RAM in budget.limits for budget in budgets)
+    if job.latency is not None and latency is None:
+        bits: list[Literal[4, 8]] = [each for each in BITS if any(budget.bits in (None, each) for budget in budgets)]
+        latency = fit_latency(
+            job.latency,
+            base,
+            dataset,
+            formats=[each.format for each in exporters],
+            bits=bits,
+            progress=progress or SilentProgress(),
+        )
+    budgets = [_with_latency(budget, job, latency) for budget in budgets]
+
+    def sizes_of(program: Program) -> dict[str, int]:
+        tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
+        sizes = {name: sum(count for _, count in table) for name, table in tables.items()}
+        estimates = latency.estimate_us(program) if latency else {}
+        times = {f"{LATENCY}{name}": math.ceil(1e3 * value) for name, value in estimates.items()}
+        return {**sizes, **({RAM: _working_bytes(program)} if counts_ram else {}), MACS: macs(program), **times}
 
     @cache
     def size_of(recipe: Recipe) -> dict[str, int]:
-        program = quantized_shape(build_student(recipe, classes=classes, seed=0))
-        tables = {e.format: e.byte_table(program, name=job.name, labels=dataset.class_names) for e in exporters}
-        sizes = {name: sum(count for _, count in table) for name, table in tables.items()}
-        return {**sizes, **({RAM: _working_bytes(program)} if counts_ram else {}), MACS: macs(program)}
+        return sizes_of(quantized_shape(build_student(recipe, classes=classes, seed=0)))
 
     program = quantized_shape(build_student(smallest(base), classes=classes, seed=0))
     for profile in profiles:
@@ -73,6 +107,8 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
             f"max_macs must hold the smallest student: received max_macs={job.max_macs}, where it takes {macs(program)} "
             "multiply-accumulates; allow at least that"
         )
+    if job.latency is not None and latency is not None:
+        _need_latency(job.latency, latency.estimate_us(program))
     reachable, infeasible = [], []
     for budget in budgets:
         sizes = size_of(smallest(base, bits=budget.bits))
@@ -85,7 +121,7 @@ def check_budgets(job: Job, dataset: Dataset) -> Budgets:
         )
     if not reachable:
         raise BudgetError(_unreachable(job, infeasible))
-    return Budgets(tuple(reachable), tuple(infeasible), profiles, size_of)
+    return Budgets(tuple(reachable), tuple(infeasible), profiles, sizes_of, size_of, latency)
 
 
 def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
@@ -110,6 +146,24 @@ def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
         if not any(budget.limits == limits and budget.bits == fixed for budget in budgets):
             budgets.append(Budget(profile.name, limits, fixed))
     return budgets
+
+
+def _with_latency(budget: Budget, job: Job, latency: LatencyModel | None) -> Budget:
+    """Return ``budget`` with a limit for each of its files that is timed."""
+    if job.latency is None or latency is None:
+        return budget
+    most = math.floor(1e3 * job.latency.microseconds)
+    return replace(budget, limits={**budget.limits, **{f"{LATENCY}{n}": most for n in budget.formats if n in latency.weights}})
+
+
+def _need_latency(limit: Latency, estimates_us: Mapping[str, float]) -> None:
+    """Raise BudgetError where the smallest student is expected to take longer than ``limit``."""
+    name, longest = max(estimates_us.items(), key=lambda pair: pair[1])
+    if longest > limit.microseconds:
+        raise BudgetError(
+            f"max_latency must hold the smallest student: received max_latency={limit.text}, where its {name} file is "
+            f"estimated to take {format_microseconds(longest)} on {limit.target}; allow at least that, or leave that format out"
+        )
 
 
 def _working_bytes(program: Program) -> int:
@@ -144,14 +198,18 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
         InputError: a student for the other kind of data.
     """
     images = isinstance(dataset, ImageDataset)
-    if job.student != "auto" and (job.student == IMAGE_STUDENT) != images:
+    sounds = isinstance(dataset, ImageDataset) and dataset.log_mel is not None
+    known = (IMAGE_STUDENT,) if sounds else IMAGE_STUDENTS if images else TEXT_STUDENTS
+    if job.student not in ("auto", *known):
         raise InputError(
-            f"{IMAGE_STUDENT} is the student for images and sounds, the others are for texts: received student={job.student!r} "
-            f"for {str(job.data.train)!r}; choose another or leave it out"
+            f"a student for {'sounds' if sounds else 'images' if images else 'texts'} is one of {', '.join(known)}: "
+            f"received student={job.student!r} for {str(job.data.train)!r}; choose one of them or leave it out"
         )
     if isinstance(dataset, ImageDataset):
+        student = IMAGE_STUDENT if job.student == "auto" else job.student
         sound = None if dataset.log_mel is None else (dataset.log_mel.samples, dataset.log_mel.sample_rate)
-        return Recipe(student=IMAGE_STUDENT, image_shape=dataset.shape, sound=sound, projection_seed=job.seed)
+        candidates = CANDIDATES if student == "projection_net" else 0
+        return Recipe(student=student, image_shape=dataset.shape, sound=sound, projection_seed=job.seed, candidates=candidates)
     statistics = dataset.statistics
     return Recipe(
         student=DEFAULT_STUDENT if job.student == "auto" else job.student,

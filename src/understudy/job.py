@@ -17,13 +17,14 @@ from pydantic_core import PydanticCustomError
 from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
 from understudy.job_errors import explain
-from understudy.settings import DataSettings, LossWeights, Settings, TeacherSettings, TrainingSettings
-from understudy.units import parse_bytes, parse_macs, parse_seconds
+from understudy.settings import DataSettings, LossWeights, QuantizationSettings, Settings, TeacherSettings, TrainingSettings
+from understudy.units import Latency, parse_bytes, parse_latency, parse_macs, parse_seconds
 
 __all__ = [
     "DataSettings",
     "Job",
     "LossWeights",
+    "QuantizationSettings",
     "TeacherSettings",
     "TrainingSettings",
     "job_from_arguments",
@@ -31,7 +32,7 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "separable_cnn"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
@@ -52,6 +53,8 @@ _ARGUMENTS = {
         )
     },
     "teacher": "teacher.source",
+    "quantization": "quantization.mode",
+    "max_quantization_drop": "quantization.max_drop",
 }
 _FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")
 
@@ -104,7 +107,8 @@ class Job(Settings):
     )
     student: StudentName = Field(
         "auto",
-        description="'projection_net', 'sgnn' or 'projection_sequence' for texts, 'separable_cnn' for images and sounds; "
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'separable_cnn', 'projection_net' or "
+        "'projection_cnn' for images; 'separable_cnn' for sounds; "
         "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
@@ -124,6 +128,12 @@ class Job(Settings):
     max_macs: Typed | None = Field(
         None, description="Most multiply-accumulates of one prediction, as 10M or 500k, for every student.", examples=["10M"]
     )
+    max_latency: Typed | None = Field(
+        None,
+        description="Most time of one prediction by every file, as 2ms on this machine or 2ms@cortex-m4: estimated for every "
+        "candidate before it is trained, checked on what is delivered.",
+        examples=["2ms"],
+    )
     max_bytes: Literal["auto"] | Annotated[int, Field(ge=8, le=1024)] = Field(
         "auto", description="L, bytes of a text that are read; 'auto' cuts at most 1 % of the training texts."
     )
@@ -142,6 +152,9 @@ class Job(Settings):
     data: DataSettings = Field(description="Files, columns and splits.")
     teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="The big model that the student learns from.")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="How teacher and student are trained.")
+    quantization: QuantizationSettings = Field(
+        default_factory=QuantizationSettings, description="How students become integers, and what that may cost."
+    )
 
     @field_validator("budgets")
     @classmethod
@@ -177,6 +190,13 @@ class Job(Settings):
         if max_macs is not None:
             parse_macs(max_macs)
         return max_macs
+
+    @field_validator("max_latency")
+    @classmethod
+    def _latency_is_a_time(cls, max_latency: str | None) -> str | None:
+        if max_latency is not None:
+            parse_latency(max_latency)
+        return max_latency
 
     @field_validator("time")
     @classmethod
@@ -215,6 +235,11 @@ class Job(Settings):
         return None if self.max_macs is None else parse_macs(self.max_macs)
 
     @property
+    def latency(self) -> Latency | None:
+        """``max_latency`` as a time and a target."""
+        return None if self.max_latency is None else parse_latency(self.max_latency)
+
+    @property
     def time_seconds(self) -> float | None:
         """Time for the search in seconds."""
         return None if self.time is None else parse_seconds(self.time)
@@ -230,12 +255,14 @@ class Job(Settings):
         """Return the sha256 of the settings that decide what one trial of the search gives.
 
         Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
-        how long to search, and on how many threads. A teacher's file counts by its name, so that a job may move to another
-        folder. Equal digests and equal data mean that finished trials can be taken over.
+        how long to search, on how many threads, and what quantization may cost: its cures have trainings of their own. A
+        teacher's file counts by its name, so that a job may move to another folder. Equal digests and equal data mean that
+        finished trials can be taken over.
         """
         settings = self.model_dump(mode="json")
         for key in ("data", "time", "trials", "max_drop", "threads"):
             del settings[key]
+        del settings["quantization"]["max_drop"]
         if self.teacher.kind == "file":
             settings["teacher"]["source"] = Path(self.teacher.source).name
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -9,7 +9,8 @@
         lesson/        texts, labels and teacher answers as the workers read them
         results/       one file for each finished training, one checkpoint for each unfinished one
         teacher/       answers of the teacher, by content
-        search.json    seconds and trials that the search has used
+        latency.json   how long students take on the target of --max-latency, as the first run found it
+      search.json    seconds and trials that the search has used
         lock           held by the run that is at work
 """
 
@@ -68,6 +69,11 @@ class JobFolder:
     def teacher(self) -> Path:
         """Folder of cached teacher answers."""
         return self.state / "teacher"
+
+    @property
+    def latency(self) -> Path:
+        """File of the ``LatencyModel``."""
+        return self.state / "latency.json"
 
     def searched(self) -> Searched:
         """Return how far earlier runs came."""

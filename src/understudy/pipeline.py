@@ -12,20 +12,25 @@ from typing import Any
 import numpy as np
 
 from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
+from understudy.compression.quantize.plan import QuantizationPlan
+from understudy.compression.quantize.ranges import Ranges
+from understudy.cures import cured
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
 from understudy.delivery import Order, deliver
 from understudy.devices.choice import choose
 from understudy.errors import InputError
-from understudy.family import Family
+from understudy.family import Family, Member
 from understudy.feasibility import Budgets, base_recipe, check_budgets
+from understudy.files import write_text
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
+from understudy.latency import LatencyModel, check_latency
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
-from understudy.selection import Plan, Searches
+from understudy.selection import Plan, Searches, Selection
 from understudy.teachers.protocol import Teacher
 from understudy.teachers.trained import TrainedTeacher
 from understudy.teaching import Teaching, assess, bring_teacher, train_teacher, worker_count, write_lesson
@@ -86,7 +91,9 @@ def run_job(
     dataset = load_dataset(job)
     for line in dataset.statistics.lines():
         progress.note(line)
-    budgets = check_budgets(job, dataset)
+    known = JobFolder(out).latency  # another run must search among the same candidates, whatever the clock says today
+    latency = LatencyModel.from_json(known.read_text()) if job.latency and known.is_file() else None
+    budgets = check_budgets(job, dataset, latency=latency, progress=progress)
     brought = _brought_teacher(job, dataset, teacher, progress=progress)
     identity = {
         "settings": job.digest(),
@@ -94,6 +101,8 @@ def run_job(
         "teacher": "" if brought is None else brought.digest,
     }
     with claim(out, identity) as folder:
+        if budgets.latency is not None:
+            write_text(folder.latency, budgets.latency.to_json())
         family = _run(job, dataset, budgets, brought, folder=folder, progress=progress)
         family = family.model_copy(update={"command": tuple(command)}).save(out)
         write_report(family, out)
@@ -113,11 +122,23 @@ def _run(
 
     plan = _plan(job, dataset, teaching, brought, held_out=store.held_out, budgets=len(budgets.reachable))
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
+    treated: dict[str, Selection] = {}
     finished = True
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         try:
             searches.run(job, workers, wanted=_wanted_accuracy(job, teaching), folder=folder, progress=progress)
             searches.refit(workers, progress=progress)
+            for selection in searches.selections():
+                treated[selection.budget] = cured(
+                    selection,
+                    plan,
+                    budget=searches.budgets[selection.budget],
+                    max_drop=job.quantization.max_drop,
+                    sizes_of=budgets.sizes_of,
+                    dataset=dataset,
+                    workers=workers,
+                    progress=progress,
+                )
         except KeyboardInterrupt:
             if not searches.selections():
                 raise
@@ -125,15 +146,16 @@ def _run(
             progress.note("stopped early: delivering the best so far; run the same command again to go on")
 
     out = folder.path
-    for line in _drops(job, teaching, searches):
+    selections = [treated.get(selection.budget, selection) for selection in searches.selections()]
+    for line in _drops(job, teaching, selections):
         progress.note(line)
-    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed)
+    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed, job.quantization.max_drop)
     formats = {budget.name: budget.formats for budget in budgets.reachable}
-    selections = searches.selections()
     progress.stage("exporting and verifying", total=len(selections))
     members = []
     for selection in selections:
-        members.append(deliver(selection, replace(order, formats=formats[selection.budget]), dataset))
+        member = deliver(selection, replace(order, formats=formats[selection.budget]), dataset)
+        members.append(_timed(member, job, budgets, dataset, folder=out))
         progress.advance()
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")
@@ -151,6 +173,14 @@ def _run(
         infeasible=budgets.infeasible,
         devices=tuple(choose(profile, members, classes=len(dataset.class_names)) for profile in budgets.profiles),
     )
+
+
+def _timed(member: Member, job: Job, budgets: Budgets, dataset: Dataset, *, folder: Path) -> Member:
+    """Return ``member`` with what its files take on the target of ``--max-latency``, where that was asked for."""
+    if job.latency is None or budgets.latency is None:
+        return member
+    measurements, checks = check_latency(folder / member.path, job.latency, budgets.latency, dataset)
+    return member.model_copy(update={"measurements": tuple(measurements), "latency_checks": tuple(checks)})
 
 
 def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] | None, *, held_out: int, budgets: int) -> Plan:
@@ -182,6 +212,9 @@ def _plan(job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] 
         seed=job.seed,
         epochs=settings.epochs,
         budgets=budgets,
+        quantization=QuantizationPlan(
+            job.quantization.mode, Ranges(job.quantization.weight_range, job.quantization.activation_range)
+        ),
     )
 
 
@@ -192,7 +225,7 @@ def _wanted_accuracy(job: Job, teaching: Teaching) -> float | None:
     return teaching.validation_accuracy - job.max_drop
 
 
-def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
+def _drops(job: Job, teaching: Teaching, selections: Sequence[Selection]) -> list[str]:
     """Return a line for each budget whose student stayed further below the teacher than ``--max-drop`` allows."""
     wanted = _wanted_accuracy(job, teaching)
     if wanted is None:
@@ -200,7 +233,7 @@ def _drops(job: Job, teaching: Teaching, searches: Searches) -> list[str]:
     return [
         f"budget {s.budget} loses more than max_drop={job.max_drop} against the teacher on validation "
         f"({s.chosen[1].validation_accuracy:.1%}, wanted {wanted:.1%}); give the search more trials or time, or a larger budget"
-        for s in searches.selections()
+        for s in selections
         if s.chosen[1].validation_accuracy < wanted
     ]
 
@@ -228,9 +261,14 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
     """
     images = isinstance(dataset, ImageDataset)
     what = "sounds" if isinstance(dataset, ImageDataset) and dataset.log_mel is not None else "images"
-    if images and job.training_mode == "joint":
-        raise InputError(f"joint training is for texts so far: received training.mode='joint' for {what}; remove it")
+    if what == "sounds" and job.training_mode == "joint":
+        raise InputError("joint training is for texts and images: received training.mode='joint' for sounds; remove it")
     absent = job.teacher.kind == "auto" or (images and job.teacher.kind == "none")
+    if images and job.training_mode == "joint" and not (absent and brought is None):
+        raise InputError(
+            "joint training for images makes its teacher itself: received training.mode='joint' and a teacher; "
+            "remove one of them, or use mode distill, which keeps the teacher as it is"
+        )
     if job.training_mode == "self" or (brought is None and absent):
         return None
     if brought is not None and job.training_mode == "joint":

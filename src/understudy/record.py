@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from understudy import family as records
 from understudy.data.image import ImageDataset
 from understudy.data.statistics import ImageStatistics
+from understudy.data.text import TextDataset
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
+from understudy.program.ops import Program
 from understudy.teachers.protocol import checked_logits
 from understudy.teaching import Teaching
-from understudy.training.corpus import build_corpora
+from understudy.training.corpus import ImageCorpus, Seen, build_corpora
 from understudy.training.trainer import load_learned
 from understudy.version import installed_version
 
@@ -109,9 +111,9 @@ def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: T
         brought: the module that the user brought, as it was before; it has learned when this returns.
     """
     results = [s.best.result for s in selections if s.best.result]
-    if not results or isinstance(dataset, ImageDataset):
+    if not results:
         return None
-    if brought is not None and results[-1].trainer_weights is not None:
+    if isinstance(dataset, TextDataset) and brought is not None and results[-1].trainer_weights is not None:
         load_learned(brought, results[-1].trainer_weights)
         teacher = teacher_record(Teaching(brought, used=True), dataset)
         assert teacher is not None
@@ -122,12 +124,20 @@ def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: T
     trainer = results[-1].trainer
     if trainer is None:
         return None
-    validation, test = build_corpora(trainer.projection, [dataset.validation.texts, dataset.test.texts])
+    validation, test = _corpora(trainer, dataset)
     executor = Executor(trainer)
+    images = isinstance(dataset, ImageDataset)
     return records.Teacher(
         name="trained jointly",
-        description="a wide network on the largest student's features, trained beside it",
+        description=f"a {'separable CNN' if images else 'wide network on its features'}, trained beside the largest student",
         validation_accuracy=accuracy(dataset.validation.labels, evaluate(executor, validation.batches()).argmax(axis=1)),
         accuracy=accuracy(dataset.test.labels, evaluate(executor, test.batches()).argmax(axis=1)),
         size_bytes=4 * trainer.weight_count,
     )
+
+
+def _corpora(program: Program, dataset: Dataset) -> list[Seen]:
+    """Return the validation and the test split as the float ``program`` sees them."""
+    if isinstance(dataset, ImageDataset):
+        return [ImageCorpus(dataset.validation.content), ImageCorpus(dataset.test.content)]
+    return list(build_corpora(program.projection, [dataset.validation.texts, dataset.test.texts]))

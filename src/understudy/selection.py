@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.job_folder import Searched
 from understudy.program.cost import training_work
+from understudy.quantization_measurements import Cure
 from understudy.search.space import Budget, Candidate, SizeOf
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, steps_for
-from understudy.training.task import TaskResult, TrainingTask
+from understudy.training.task import TaskResult, TrainingTask, trainer_recipe
 from understudy.training.trainer import Brought
 from understudy.training.workers import Workers, train_all
 
@@ -59,6 +61,10 @@ class Selection:
         refit: the best student, trained again with the validation texts; None without such a training.
         twin_refit: the same of the best twin.
         teacher_is_optional: nobody asked for this teacher, so a twin that is better on validation is delivered.
+        quantization: how its students were quantized.
+        cures: what was tried because that cost too much; the trainings above are then those with what was kept.
+        uncured: the training that was chosen before any cure.
+        decided: whether the twin is delivered, where that was decided before the cures.
     """
 
     budget: str
@@ -67,6 +73,10 @@ class Selection:
     refit: TaskResult | None = None
     twin_refit: TaskResult | None = None
     teacher_is_optional: bool = False
+    quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
+    cures: tuple[Cure, ...] = ()
+    uncured: TaskResult | None = None
+    decided: bool | None = None
 
     @property
     def best(self) -> Tried:
@@ -83,6 +93,8 @@ class Selection:
     def delivers_twin(self) -> bool:
         """Whether the best twin is delivered in place of the best student."""
         twin = self.best_twin
+        if self.decided is not None:
+            return self.decided
         if not self.teacher_is_optional or twin is None or twin.twin is None:
             return False
         return twin.twin.validation_accuracy > self.best.validation_accuracy
@@ -139,6 +151,7 @@ class Plan:
         seed: of the search and of every training.
         epochs: passes over the texts or images, None for what their number suggests.
         budgets: how many there are; the trainings of images share a fixed amount of work.
+        quantization: how students become integers.
     """
 
     base: Recipe
@@ -154,6 +167,7 @@ class Plan:
     seed: int
     epochs: int | None
     budgets: int
+    quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one."""
@@ -162,6 +176,7 @@ class Plan:
             learning_rate=candidate.learning_rate,
             weight_decay=Schedule.weight_decay if candidate.recipe.image_shape is None else IMAGE_WEIGHT_DECAY,
             word_dropout_factor=candidate.word_dropout_factor,
+            quantized_fraction=Schedule.quantized_fraction if self.quantization.mode == "qat" else 0.0,
         )
         texts = self.texts + (self.held_out if refit else 0)
         steps = int(self._steps(texts, candidate.recipe, schedule.batch_size) * candidate.steps_factor * share)
@@ -176,6 +191,7 @@ class Plan:
             joint=taught and self.joint,
             brought=self.brought if taught else None,
             refit=refit,
+            quantization=self.quantization,
         )
 
     def refits(self, candidate: Candidate, twin: Candidate | None) -> list[TrainingTask]:
@@ -186,7 +202,8 @@ class Plan:
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
         if recipe.image_shape is None:
             return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
-        work = training_work(build_student(recipe, classes=self.classes, seed=0))
+        recipes = [recipe, trainer_recipe(recipe)] if self.joint else [recipe]
+        work = sum(training_work(build_student(each, classes=self.classes, seed=0)) for each in recipes)
         students = self.budgets * (2 if self.taught else 1)
         return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)
 
@@ -272,7 +289,8 @@ class Searches:
         for text, size in found:
             refit, twin_refit = self.refits.get(text, (None, None))
             optional = self.plan.teacher_is_optional
-            selections.append(Selection(text, size, tuple(self.tried[text]), refit, twin_refit, optional))
+            found_trials = tuple(self.tried[text])
+            selections.append(Selection(text, size, found_trials, refit, twin_refit, optional, self.plan.quantization))
         return selections
 
     def _ask(self, count: int) -> dict[str, list[Asked]]:

@@ -174,3 +174,27 @@ class TrainingSettings(Settings):
         "left out where they are fewer than 3 % of the training texts.",
     )
     weights: LossWeights = Field(default_factory=LossWeights, description="Weights of the terms of the objective.")
+
+
+Range = Literal["min-max", "percentile", "mse"]
+
+
+class QuantizationSettings(Settings):
+    """How students become integers, and what that may cost."""
+
+    mode: Literal["qat", "ptq"] = Field(
+        "qat",
+        description="'qat' trains with rounded weights and learned scales at the end, 'ptq' rounds what was trained in float.",
+    )
+    max_drop: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Largest loss of validation accuracy against the student in float (0.01 is one point; never less than one "
+        "example); beyond it the job tries 'qat', equalization, a scale per channel and 8 bits for noisy layers in turn.",
+    )
+    weight_range: Range = Field(
+        "mse",
+        description="How far the steps of weights reach: 'min-max', 'percentile' (99.9 % of them) or 'mse' (least squares).",
+    )
+    activation_range: Range = Field("min-max", description="The same for what layers compute, from training examples.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from understudy.errors import InputError
 
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2}
 _COUNTS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+_MICROSECONDS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -54,6 +56,36 @@ def parse_seconds(text: str | float) -> float:
             f"a time is a positive duration such as 90s, 5m or 1h: received time={text!r}; write the duration with a unit"
         )
     return seconds
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A time that one prediction may take on a target: what was typed, microseconds, and the word in ``--on``."""
+
+    text: str
+    microseconds: float
+    target: str
+
+
+def parse_latency(text: str) -> Latency:
+    """Return the latency that ``text`` names: ``2ms``, ``800us`` or ``2ms@cortex-m4``; without a target it is this machine.
+
+    Raises:
+        InputError: not a time with a unit, or not positive.
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(us|ms|s)\s*(?:@\s*(\S+))?\s*", str(text))
+    microseconds = float(match[1]) * _MICROSECONDS[match[2]] if match else 0.0
+    if match is None or microseconds <= 0:
+        raise InputError(
+            "a latency is a positive time with its unit, and a target behind an @ where it is not this machine, as 2ms, 800us "
+            f"or 2ms@cortex-m4: received max_latency={text!r}; write it so"
+        )
+    return Latency(str(text), microseconds, match[3] or "host")
+
+
+def format_microseconds(value: float) -> str:
+    """Return microseconds for people: ``'85 us'``, ``'1.24 ms'``."""
+    return f"{value:.0f} us" if value < 1000 else f"{value / 1000:.2f} ms"
 
 
 def format_macs(count: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 from command import contents, understudy
 from families import clinc_like_family
 from understudy.cli.main import run
+from understudy.family import LatencyCheck
 
 
 @pytest.fixture
@@ -95,6 +96,27 @@ def test_json_is_the_family_and_nothing_else(asked: dict[str, Any], tiny_csv: Pa
     assert document["report"] == "o/report.html"
     assert document["family"] == family.model_dump(mode="json")
     assert shown.err == ""
+
+
+def test_a_file_that_takes_longer_than_was_asked_for_is_named(
+    asked: dict[str, Any], tiny_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check(latency_us: float) -> LatencyCheck:
+        return LatencyCheck(
+            target="cortex-m4", format="c", limit_us=2000, estimated_us=1900, latency_us=latency_us, measured=False
+        )
+
+    family = asked["family"].model_copy(update={"infeasible": ()})
+    first, *others = family.members
+    for took, code in ((1990.0, 0), (2345.0, 3)):
+        member = first.model_copy(update={"latency_checks": (check(took),)})
+        asked["family"] = family.model_copy(update={"members": (member, *others)})
+        assert run(["compress", str(tiny_csv), "--budget", "16KB", "--max-latency", "2ms@cortex-m4"]) == code
+    assert asked["job"].latency.target == "cortex-m4"
+    missed = "16KB misses max_latency: its c file takes about 2.35 ms on cortex-m4, at most 2.00 ms were asked for"
+    assert [line for line in capsys.readouterr().err.splitlines() if "max_latency" in line] == [
+        f"{missed} (estimated before training: 1.90 ms)"
+    ]
 
 
 def test_all_budgets_met_is_exit_code_0_and_an_interruption_130(asked: dict[str, Any], tiny_csv: Path) -> None:

@@ -9,15 +9,20 @@ import numpy as np
 import onnx
 import pytest
 
-from image_programs import image_program, pictures
+from image_programs import box_program, image_program, pictures
+from understudy.compression.quantize.integer import to_integer
 from understudy.errors import InputError
 from understudy.export.c import CExporter
+from understudy.export.c_boxes import BOXES_BYTES
 from understudy.export.onnx import OnnxExporter
 from understudy.export.parity import measure_latency
 from understudy.export.protocol import Session
 from understudy.export.registry import exporter
+from understudy.program.executor import Scheme
 from understudy.program.interpreter import run, tensors
-from understudy.program.ops import Program
+from understudy.program.ops import Program, ProjectBoxes
+from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
 from understudy.testing import IMAGE_CASES, Case
 
 
@@ -31,7 +36,11 @@ def opened(format_name: str, program: Program, folder: Path) -> Session:
 @pytest.mark.parametrize("case", IMAGE_CASES, ids=lambda case: case.name)
 def test_values_are_spread_over_their_range(case: Case) -> None:
     """Else the suite's cases would compare constants."""
+    signs = {node.output for node in case.program.nodes if isinstance(node, ProjectBoxes)}
     for name, values in tensors(case.program, pictures(case.program, 100)).items():
+        if name in signs:
+            assert abs(values.mean()) < 0.5
+            continue
         assert len(np.unique(values)) > 15, name
         assert np.isin(values, (-128, 127)).mean() < 0.8, name
 
@@ -115,3 +124,23 @@ def test_images_beyond_the_integer_types_are_refused() -> None:
     program = image_program(shape=(600, 600, 1), stride=1)
     with pytest.raises(InputError, match="places of an image in the C format is at most 65535: received .*=360000"):
         CExporter().export(program, name="demo")
+
+
+@pytest.mark.parametrize(("shape", "most"), [((8, 8, 1), 6), ((28, 28, 1), 6), ((32, 32, 3), 6), ((64, 64, 3), 8)])
+def test_256_signs_take_at_most_2_kb_in_graph_formats_and_two_bytes_each_in_c(shape: tuple[int, int, int], most: int) -> None:
+    program = box_program(shape=shape, rows=tuple(range(256)))
+    stored = {
+        name: dict(exporter(name).byte_table(program, name="demo"))["projection constants"] for name in ("onnx", "litert", "c")
+    }
+    assert stored["onnx"] == 256 * most
+    assert 256 * most <= stored["litert"] <= 2048
+    assert stored["c"] == 256 * 2 + BOXES_BYTES
+
+
+def test_an_image_too_large_for_exact_sums_is_refused() -> None:
+    program = build_student(
+        Recipe(student="projection_net", image_shape=(300, 300, 1), features=8, hidden=0), classes=3, seed=0
+    )
+    scheme = Scheme({"logits": np.ones(1, np.float32)}, {})
+    with pytest.raises(OverflowError, match=r"sums must stay below 2\*\*24: received height=300 and width=300"):
+        to_integer(program, scheme, logits=np.eye(3, dtype=np.float32))

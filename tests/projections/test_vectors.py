@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.projections import dense, text
+from understudy.projections import boxes, dense, text
 from understudy.projections.mixer import digits, mix
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,6 +21,7 @@ def load(name: str) -> Any:
 
 TEXT = load("text.json")
 DENSE = load("dense.json")
+BOXES = load("boxes.json")
 TEXTS = [bytes.fromhex(row["bytes"]) for row in TEXT["texts"]]
 
 
@@ -88,3 +89,19 @@ def test_dense_bits(number: int) -> None:
         projection = dense_projection(case["settings"], inputs=len(x))
         found = dense.project(projection, np.asarray([x], np.int32))
         assert "".join(map(str, found[0])) == bits
+
+
+@pytest.mark.parametrize("case", BOXES, ids=lambda case: str(case["shape"]))
+def test_boxes(case: dict[str, Any]) -> None:
+    found = boxes.boxes(boxes.BoxProjection(tuple(case["shape"]), tuple(case["rows"]), case["seed"]))
+    numbers = np.stack([found.top, found.left, found.height, found.width, found.channel], axis=2)
+    assert numbers.tolist() == case["boxes"]
+
+
+@pytest.mark.parametrize("case", BOXES, ids=lambda case: str(case["shape"]))
+def test_box_signs(case: dict[str, Any]) -> None:
+    projection = boxes.BoxProjection(tuple(case["shape"]), tuple(case["rows"]), case["seed"])
+    index = np.arange(np.prod(case["shape"]))
+    mixed, small = (mix(case["seed"], stream, index).astype(np.int64) for stream in case["input_streams"][2:])
+    inputs = np.stack([0 * index, 0 * index + 255, mixed % 256, small % 3 - 1]).reshape(4, *case["shape"])
+    assert [row.tobytes().hex() for row in boxes.project(projection, inputs)] == case["signs"]

@@ -14,7 +14,7 @@ from understudy.family import Baseline, ByteRow, Family
 from understudy.report import curves, svg
 from understudy.report.balance import draw_balance
 from understudy.report.byte_bars import byte_bars
-from understudy.report.frontier import draw_frontier
+from understudy.report.frontier import BYTES, LATENCY, MACS, Axis, axes_of, draw_frontier
 from understudy.units import format_bytes
 
 FAMILY = clinc_like_family()
@@ -210,3 +210,48 @@ def test_ticks_are_inside_round_and_few(low: float, extent: float, most: int) ->
 
 def test_elements_are_escaped() -> None:
     assert str(svg.text('<b> & "', 1.0, 2.25)) == '<text x="1" y="2.2" text-anchor="start">&lt;b&gt; &amp; &#34;</text>'
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("shape", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("axis", [MACS, LATENCY], ids=lambda axis: axis.name)
+def test_labels_on_other_axes_do_not_overlap_and_stay_inside(name: str, shape: dict[str, int], axis: Axis) -> None:
+    chart = draw_frontier(CASES[name], **shape, axis=axis)
+    assert chart is not None
+    assert overlaps(chart.image) == []
+    for box in boxes(chart.image):
+        assert box.top >= -1 and box.left >= -1, box
+        assert box.right <= shape["width"] + 6 and box.bottom <= shape["height"], box
+
+
+def test_other_axes_show_every_file_at_its_cost() -> None:
+    for axis, costs in (
+        (MACS, {member.budget: [float(member.macs or 0)] * 3 for member in FAMILY.members}),
+        (LATENCY, {m.budget: [f.latency_us.median for f in m.files if f.latency_us] for m in FAMILY.members}),
+    ):
+        chart = draw_frontier(FAMILY, **WIDE, axis=axis)
+        assert chart is not None
+        titles = [node.text or "" for node in ET.fromstring(chart.image).iter("title")]
+        for budget, expected in costs.items():
+            shown = [title for title in titles if title.startswith(f"{budget} ") and " in " in title]
+            assert len(shown) == 3
+            assert {title.rpartition(" in ")[2] for title in shown} == {axis.shown(cost) for cost in expected}
+        assert "16KB" not in [box.content for box in boxes(chart.image)]  # budgets are bytes
+    assert "without teacher" not in " ".join(titles)  # a twin was not timed
+
+
+def test_an_axis_needs_a_figure_of_every_file() -> None:
+    assert axes_of(FAMILY) == [BYTES, MACS, LATENCY]
+    first, *others = FAMILY.members
+    uncounted = FAMILY.model_copy(update={"members": (first.model_copy(update={"macs": None}), *others)})
+    assert axes_of(uncounted) == [BYTES, LATENCY]
+    assert axes_of(FAMILY.model_copy(update={"members": ()})) == []
+
+
+@given(st.floats(1e-2, 1e9), st.floats(1.01, 1e6))
+def test_decade_ticks_are_inside_and_apart(low: float, ratio: float) -> None:
+    scale = svg.Scale(low, low * ratio, 40, 640, logarithmic=True)
+    ticks = svg.decade_ticks(scale, gap_pixels=58)
+    assert ticks
+    assert all(low * (1 - 1e-9) <= tick <= low * ratio * (1 + 1e-9) for tick in ticks)
+    assert all(scale(after) - scale(before) >= 58 - 1e-6 for before, after in itertools.pairwise(ticks))

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from typing import Literal
+
+import pytest
+
 from families import clinc_like_family
-from understudy.family import Baseline
+from understudy.family import Baseline, LatencyCheck, QuantizationRecord
+from understudy.quantization_measurements import Cure
 from understudy.report.findings import findings, half_interval, lowest_accuracy
 
 FAMILY = clinc_like_family()
@@ -14,6 +19,40 @@ def texts(**changes: object) -> dict[str, str]:
 def test_the_bad_comes_first() -> None:
     kinds = list(texts().values())
     assert kinds == sorted(kinds, key=("bad", "note", "good").index)
+
+
+def test_a_file_that_takes_too_long_is_bad_news() -> None:
+    check = LatencyCheck(target="host", format="onnx", limit_us=80, estimated_us=70, latency_us=84, measured=True)
+    member = FAMILY.members[0].model_copy(update={"latency_checks": (check,)})
+    assert texts(members=(member,))["16KB: the onnx file takes 84 µs on host, where at most 80 µs were asked for."] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("reached", "helped", "kind", "says"),
+    [
+        (0.9, True, "note", "qat helped, which leaves ±0.0 points."),
+        (0.85, True, "bad", "qat helped, which leaves −5.0 points."),
+        (0.8, False, "bad", "nothing that was tried helped."),
+    ],
+)
+def test_what_quantization_cost_and_what_helped(reached: float, helped: bool, kind: str, says: str) -> None:
+    state: Literal["kept", "no better"] = "kept" if helped else "no better"
+    cost = QuantizationRecord(
+        mode="ptq",
+        weight_range="mse",
+        activation_range="min-max",
+        max_drop=0.01,
+        float_accuracy=0.9,
+        first_accuracy=0.8,
+        accuracy=reached,
+        cures=(Cure(name="qat", state=state, validation_accuracy=reached, size_bytes=9000),),
+    )
+    member = FAMILY.members[0].model_copy(update={"quantization": cost})
+    found = texts(members=(member,))
+    assert found[f"16KB: quantization cost −10.0 points on validation; {says}"] == kind
+    accepted = cost.model_copy(update={"cures": (), "accuracy": 0.9})
+    member = FAMILY.members[0].model_copy(update={"quantization": accepted})
+    assert not [text for text in texts(members=(member,)) if "quantization" in text]
 
 
 def test_a_student_below_a_baseline_is_named() -> None:

@@ -16,6 +16,16 @@ def test_learned_numbers_as_published(functions: int, bits: int, classes: int) -
     assert program.weight_count == functions * bits * classes + classes
 
 
+@pytest.mark.parametrize(
+    ("signs", "hidden", "learned"), [(80, 0, 810), (120, 0, 1210), (600, 0, 6010), (720, 0, 7210), (720, 256, 187146)]
+)
+def test_learned_numbers_of_images_as_published(signs: int, hidden: int, learned: int) -> None:
+    recipe = Recipe(student="projection_net", features=signs, hidden=hidden, image_shape=(28, 28, 1))
+    program = build(recipe, classes=10, seed=0)
+    assert program.weight_count == learned
+    assert program.shapes()["features"] == (signs,)
+
+
 def test_features_are_bits_and_similar_texts_share_them() -> None:
     program = build(Recipe(student="projection_net", features=512, hidden=16, max_bytes=64), classes=3, seed=0)
     texts = ["book a table for two", "book a table for three", "what is the weather"]

@@ -15,7 +15,7 @@ from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_poin
 from understudy.units import format_bytes
 
 if TYPE_CHECKING:
-    from understudy.family import Family, FileRecord, Infeasible, Member
+    from understudy.family import Family, FileRecord, Infeasible, LatencyCheck, Member
     from understudy.job import Job
 
 INFEASIBLE = 3
@@ -65,7 +65,9 @@ def compress(
     student: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="auto, projection_net, sgnn, projection_sequence; for images and sounds separable_cnn."
+            metavar="NAME",
+            help="auto; for texts projection_sequence, projection_net, sgnn; for images "
+            "separable_cnn, projection_net, projection_cnn; for sounds separable_cnn.",
         ),
     ] = None,
     format_names: Annotated[
@@ -82,6 +84,18 @@ def compress(
     ] = None,
     max_macs: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Most multiply-accumulates of one prediction, as 10M.")
+    ] = None,
+    max_latency: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Most time of one prediction by every file, as 2ms (here) or 2ms@cortex-m4."),
+    ] = None,
+    qat: Annotated[
+        bool | None,
+        typer.Option("--qat/--ptq", help="Train with rounded weights at the end, or round after training. Default: --qat."),
+    ] = None,
+    max_quantization_drop: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="Loss of accuracy against the float student that starts the cures, as 0.01."),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
@@ -111,6 +125,9 @@ def compress(
         seed=seed,
         max_drop=max_drop,
         max_macs=max_macs,
+        max_latency=max_latency,
+        quantization=None if qat is None else "qat" if qat else "ptq",
+        max_quantization_drop=max_quantization_drop,
     )
     folder = out or Path("runs") / job.name
     if dry_run:
@@ -127,8 +144,13 @@ def compress(
         _print_family(family, folder)
     if not family.finished:
         raise typer.Exit(INTERRUPTED)
-    if family.infeasible:
+    if family.infeasible or _missed(family):
         raise typer.Exit(INFEASIBLE)
+
+
+def _missed(family: Family) -> list[tuple[Member, LatencyCheck]]:
+    """Return the files that take longer than ``--max-latency``."""
+    return [(member, check) for member in family.members for check in member.latency_checks if not check.is_met]
 
 
 def _job(path: Path, **options: Any) -> Job:
@@ -146,6 +168,7 @@ def _print_family(family: Family, folder: Path) -> None:
             typer.echo(
                 f"{member.budget}: the twin is delivered, which is better on validation than the student with the teacher"
             )
+    _print_quantization(family)
     teacher = family.teacher
     if teacher is None:
         typer.echo("teacher: none")
@@ -156,9 +179,31 @@ def _print_family(family: Family, folder: Path) -> None:
         typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}")
     _print_devices(family)
     _print_infeasible(family.infeasible)
+    for member, check in _missed(family):
+        about = "" if check.measured else "about "
+        typer.echo(
+            f"{member.budget} misses max_latency: its {check.format} file takes {about}{as_microseconds(check.latency_us)} on "
+            f"{check.target}, at most {as_microseconds(check.limit_us)} were asked for (estimated before training: "
+            f"{as_microseconds(check.estimated_us)})",
+            err=True,
+        )
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
+
+
+def _print_quantization(family: Family) -> None:
+    """Print what quantization cost where that was too much, and what was done about it."""
+    for member in family.members:
+        cost = member.quantization
+        if cost is None or not (cost.cures or cost.is_exceeded):
+            continue
+        tried = ", ".join(f"{cure.name} {as_percent(cure.validation_accuracy)} ({cure.state})" for cure in cost.cures)
+        typer.echo(
+            f"{member.budget}: quantization cost {as_points(cost.float_accuracy - cost.first_accuracy)} points on validation, "
+            f"{as_percent(cost.float_accuracy)} in float; tried: {tried or 'nothing'}; now {as_percent(cost.accuracy)}"
+            + (f", past max_quantization_drop={cost.max_drop:g}" if cost.is_exceeded else "")
+        )
 
 
 def _print_devices(family: Family) -> None:
@@ -198,11 +243,13 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
+    from understudy.cli.progress import open_progress
     from understudy.data.dataset import load_dataset
     from understudy.feasibility import check_budgets
 
     data = load_dataset(job)
-    budgets = check_budgets(job, data)
+    with open_progress(sys.stderr, silent=as_json) as progress:
+        budgets = check_budgets(job, data, progress=progress)
     settings = job.model_dump(mode="json")
     names = [*(budget.name for budget in budgets.reachable), "family.json", "report.html"]
     writes = [str(folder / name) for name in names]

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from understudy.cli import bench, compress, demo, devices, doctor, evaluate, export, init, keys, predict, report
+from understudy.cli import bench, compress, demo, devices, doctor, evaluate, export, init, keys, predict, report, study
 from understudy.cli.output import print_json
 from understudy.errors import SetupError, UnderstudyError
 
@@ -63,6 +63,7 @@ for verb in (
     keys.keys,
     demo.demo,
     report.report,
+    study.study,
     devices.devices,
     doctor.doctor,
 ):

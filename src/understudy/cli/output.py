@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from understudy.units import format_microseconds
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 """The option that every verb has."""
 
@@ -72,6 +74,4 @@ def as_points(fraction: float | None) -> str:
 
 def as_microseconds(value: float | None) -> str:
     """Return microseconds for a table: ``85 us``, ``1.24 ms``, or a dash when there are none."""
-    if value is None:
-        return "-"
-    return f"{value:.0f} us" if value < 1000 else f"{value / 1000:.2f} ms"
+    return "-" if value is None else format_microseconds(value)

@@ -20,7 +20,18 @@ _FOLDER = "profiles"
 _SUFFIX = ".toml"
 
 Operator = Literal[
-    "project_text", "image", "sound", "linear", "conv", "depthwise_conv", "window", "max_pool", "sum_pool", "concat", "softmax"
+    "project_text",
+    "image",
+    "sound",
+    "project_boxes",
+    "linear",
+    "conv",
+    "depthwise_conv",
+    "window",
+    "max_pool",
+    "sum_pool",
+    "concat",
+    "softmax",
 ]
 """Nodes of a program, as profiles name them."""
 Source = Annotated[str, Field(min_length=8)]
@@ -93,6 +104,7 @@ class Operators(_Table):
                 "sound",
                 "conv",
                 "depthwise_conv",
+                "project_boxes",
             ],
             ...,
         ],

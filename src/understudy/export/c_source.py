@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from understudy.export.c_arrays import write_pixels, write_sound
+from understudy.export.c_boxes import write_boxes
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
 from understudy.export.c_image import unpack_call, write_conv
 from understudy.export.c_limits import check_limits
@@ -26,6 +27,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
@@ -142,8 +144,6 @@ class Writer:
     def range(self, quantization: Quantization, *, relu: bool) -> str:
         """Return a ``us_range``."""
         return f"{{{quantization.zero_point}, {quantization.zero_point if relu else -128}}}"
-
-    # ---- the projection
 
     def projection(self, projection: TextProjection) -> None:
         """Write the hash tables, the feature groups and the loop over tokens."""
@@ -279,8 +279,6 @@ class Writer:
         row_bytes = rounded(self.program.shapes()[layer][-1], 16)
         return self.vector_blocks(-(-(_WORDS + 1) * (_WORD_BYTES + row_bytes) // BLOCK))
 
-    # ---- the other nodes
-
     def linear(self, node: Linear) -> None:
         """Write one layer's constants and its call, unless the token loop calls it."""
         name, where = self.names[node.output], f"linear {node.output}"
@@ -376,6 +374,8 @@ def _write_node(writer: Writer, node: Node) -> None:
             write_pixels(writer, node)
         case Sound():
             write_sound(writer, node)
+        case ProjectBoxes():
+            write_boxes(writer, node)
         case Linear():
             writer.linear(node)
         case Conv() | DepthwiseConv():

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.litert_boxes import write_box_projection
 from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT16, INT32, UINT8, FlatbufferWriter, Options
 from understudy.export.litert_sound import write_log_mel
 from understudy.export.litert_text import write_text_projection
@@ -24,6 +25,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Softmax,
     Sound,
@@ -72,11 +74,15 @@ class _ProgramWriter:
         match node:
             case ProjectText():
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
+            case Image() if not self._is_read_as_int8(node):
+                return self._tensors[node.input]
             case Image():
                 return self._writer.operator("QUANTIZE", [self._tensors[node.input]], self._int8(node.output, (1, *node.shape)))
             case Sound():
                 image = self._int8(node.output, (1, *node.log_mel.shape))
                 return write_log_mel(self._writer, node.log_mel, self._tensors[node.input], image)
+            case ProjectBoxes():
+                return self._boxes(node)
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():
@@ -93,9 +99,19 @@ class _ProgramWriter:
             case Softmax():
                 return self._softmax(node)
 
+    def _is_read_as_int8(self, image: Image) -> bool:
+        others = [node for node in self._program.nodes[1:] if not isinstance(node, ProjectBoxes)]
+        return any(image.output in (n.inputs if isinstance(n, Concat) else (n.input,)) for n in others)
+
     def _int8(self, name: str, shape: tuple[int, ...]) -> int:
         quantization = self._program.quantization[name]
         return self._writer.tensor(shape, INT8, scale=quantization.scale, zero_point=quantization.zero_point)
+
+    def _boxes(self, node: ProjectBoxes) -> int:
+        source, zero_point = self._tensors[node.input], self._program.quantization[node.input].zero_point
+        if isinstance(self._program.nodes[0], Image) and node.input == self._program.source.output:
+            source, zero_point = self._tensors[self._program.source.input], 0  # the pixels themselves
+        return write_box_projection(self._writer, node.projection, source, zero_point=zero_point)
 
     def _linear(self, node: Linear) -> int:
         weight = node.weight.astype(np.int8)

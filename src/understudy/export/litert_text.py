@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.box_graph import CONSTANTS
 from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT32, FlatbufferWriter, Options
-from understudy.export.text_graph import CONSTANTS, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]

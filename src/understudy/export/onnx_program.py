@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from understudy.export.onnx_boxes import write_box_projection
 from understudy.export.onnx_sound import write_log_mel
 from understudy.export.onnx_text import write_text_projection
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, OnnxWriter
@@ -25,6 +26,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
@@ -71,6 +73,9 @@ class _ProgramWriter:
                 return self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 3, 1, 2])
             case Sound():
                 return write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
+            case ProjectBoxes():
+                zero_point = self._program.quantization[node.input].zero_point + 128
+                return write_box_projection(self._writer, node.projection, self._tensors[node.input], zero_point=zero_point)
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.box_graph import CONSTANTS
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT64, UINT4, UINT8, OnnxWriter
-from understudy.export.text_graph import CONSTANTS, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]

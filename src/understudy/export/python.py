@@ -12,6 +12,7 @@ import numpy as np
 
 from understudy.errors import InputError
 from understudy.export import python_runtime
+from understudy.export.box_graph import CONSTANTS
 from understudy.export.c_source import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
 from understudy.program.interpreter import requantize_scale
@@ -25,6 +26,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Softmax,
     Sound,
@@ -151,6 +153,7 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Linear: (*_LAYER, python_runtime.linear),
     Conv: (*_LAYER, python_runtime.linear, python_runtime.places),
     DepthwiseConv: (*_LAYER, python_runtime.depthwise, python_runtime.places),
+    ProjectBoxes: (python_runtime.mix, python_runtime.boxes),
     Window: (python_runtime.window,),
     SumPool: (python_runtime.requantize,),
     Softmax: (python_runtime.softmax,),
@@ -193,9 +196,19 @@ def _layer(program: Program, node: Layer, name: str) -> str:
     bias = b"" if node.bias is None else node.bias.astype("<i4").tobytes()
     scale = requantize_scale(scheme[node.input].scale, node.weight_scale, scheme[node.output].scale)
     text = base64.b85encode(weight.tobytes() + bias + scale.astype("<f4").tobytes()).decode()
-    lines = "\n".join(text[begin : begin + _LINE] for begin in range(0, len(text), _LINE))
+    lines = _folded(text)
     rows, columns = len(node.weight), node.weight[0].size
     return f'{name} = unpack("""\n{lines}\n""", {rows}, {columns}, {node.bits})\n'
+
+
+def _rows(node: ProjectBoxes, name: str) -> str:
+    """Return the constant that holds the numbers of a projection's rows."""
+    text = base64.b85encode(np.asarray(node.projection.rows, "<u2").tobytes()).decode()
+    return f'{name} = """\n{_folded(text)}\n"""\n'
+
+
+def _folded(text: str) -> str:
+    return "\n".join(text[begin : begin + _LINE] for begin in range(0, len(text), _LINE))
 
 
 def _projection(node: ProjectText) -> str:
@@ -230,6 +243,9 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return "data - 128"
         case Sound():
             return f"log_mel(data, {node.log_mel.frame}, POSITIONS)"
+        case ProjectBoxes():
+            seed = f"{node.projection.seed & 0xFFFFFFFF:10d}"
+            return f"boxes({names[node.input]}, {scheme[node.input].zero_point:4d}, {names[node.output].upper()}, {seed})"
         case Linear():
             return f"linear({names[node.input]}, {names[node.output].upper()}, {_requantized(program, node)})"
         case Conv() | DepthwiseConv():
@@ -311,6 +327,9 @@ class PythonExporter:
             yield "code", f"SHAPE = {program.source.input_shape}\n"
         if isinstance(program.source, Sound):
             yield LOG_MEL, f"POSITIONS = [\n{_wrapped(map(str, program.source.log_mel.positions.tolist()))}\n]\n"
+        for node in program.nodes:
+            if isinstance(node, ProjectBoxes):
+                yield CONSTANTS, _rows(node, names[node.output].upper())
         for node in program.layers:
             yield node.output, _layer(program, node, names[node.output].upper())
         yield "code", _probabilities(program, names)

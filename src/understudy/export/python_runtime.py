@@ -109,6 +109,24 @@ def project(text: bytes, groups: Any, orders: Any, words: int, seed: int) -> Arr
     return sums
 
 
+def boxes(x: Array, zero: int, packed: str, seed: int) -> Array:
+    """Return +1 or -1 for each row of a projection by boxes; packed has the rows' numbers (projection 4)."""
+    rows = np.frombuffer(base64.b85decode("".join(packed.split())), "<u2").astype(np.uint32)
+    start = mix(mix(np.array([seed], np.uint32)) + np.uint32(130))
+    numbers = start + rows[:, None, None] * 16 + np.arange(16, dtype=np.uint32).reshape(2, 8)
+    tall, wide, top, left, channel = np.moveaxis(mix(numbers).astype(np.int64) >> 16, 2, 0)[:5]
+    height, width, channels = x.shape
+    tall, wide = (
+        max(1, n // 9) + (u * (max(1, n // 9, 3 * n // 7) - max(1, n // 9) + 1) >> 16)
+        for u, n in ((tall, height), (wide, width))
+    )
+    top, left, channel = top * (height - tall + 1) >> 16, left * (width - wide + 1) >> 16, channel * channels >> 16
+    areas = np.pad(x - zero, ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
+    below = areas[top + tall, left + wide, channel] - areas[top + tall, left, channel]
+    sums = below - areas[top, left + wide, channel] + areas[top, left, channel]
+    return np.where(sums[:, 0] > sums[:, 1], 1, -1)
+
+
 def image(pixels: Array, shape: tuple[int, int, int]) -> Array:
     """Return an image as integers [height, width, channels]; a grey one may come without channels (program 9)."""
     data = np.asarray(pixels)

@@ -39,8 +39,8 @@ from understudy.projections.text import (
 
 IntegerArray = npt.NDArray[np.int64]
 
-CONSTANTS, TABLES = "projection constants", "projection tables"
-"""Rows of a byte table: what follows from the seed, and what is the same for every seed."""
+TABLES = "projection tables"
+"""Row of a byte table: what is the same for every seed."""
 
 SLOTS = DIGITS + 1
 """Digits of a hash between the levels, with the one that carries the bias."""

@@ -19,6 +19,7 @@ from understudy.program.ops import (
     MaxPool,
     Node,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
@@ -26,12 +27,13 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.projections.boxes import BoxProjection
 from understudy.projections.log_mel import LogMel
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (ProjectText, Image, Sound, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+    for cls in (ProjectText, Image, Sound, ProjectBoxes, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
 }
 _TUPLES = ("inputs", "shape", "padding")
 
@@ -46,7 +48,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection | LogMel):
+            elif isinstance(value, TextProjection | BoxProjection | LogMel):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -81,9 +83,7 @@ def _loads(content: bytes) -> Program:
 def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Node:
     values = {key: value for key, value in entry.items() if key != "op"}
     if "projection" in values:
-        raw = values["projection"]
-        groups = tuple(FeatureGroup(**group) for group in raw["groups"])
-        values["projection"] = TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})
+        values["projection"] = _projection(values["projection"])
     if "log_mel" in values:
         values["log_mel"] = LogMel(**values["log_mel"])
     for key in _TUPLES:
@@ -94,3 +94,10 @@ def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
             values[key.partition(".")[2]] = array
     node: Node = _NODES[entry["op"]](**values)
     return node
+
+
+def _projection(raw: dict[str, Any]) -> TextProjection | BoxProjection:
+    if "shape" in raw:
+        return BoxProjection(**{**raw, "shape": tuple(raw["shape"]), "rows": tuple(raw["rows"])})
+    groups = tuple(FeatureGroup(**group) for group in raw["groups"])
+    return TextProjection(**{**raw, "groups": groups, "orders": tuple(raw["orders"])})

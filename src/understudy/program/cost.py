@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from understudy.program.ops import Program, Sound
+from understudy.program.ops import Program, ProjectBoxes, ProjectText, Sound
 
 WORK_OF_A_VALUE, WORK_OF_AN_EXAMPLE = 43, 550_000
 """Multiply-accumulates that take as long, in training, as one value behind a layer (batch norm, quantization, gradients:
@@ -26,9 +26,25 @@ def macs(program: Program) -> int:
     return layers + (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
 
 
+def latency_work(program: Program) -> tuple[float, ...]:
+    """Return what one prediction has to do, in kinds that each take their own time.
+
+    These are: being called at all, multiply-accumulates with 8-bit weights and with 4-bit ones, values that are computed, and
+    features that are hashed. Columns of zeros are kinds that a program does not have.
+    """
+    shapes = program.shapes()
+    count = dict.fromkeys((8, 4), 0)
+    for layer in program.layers:
+        count[layer.bits] += math.prod(shapes[layer.output][:-1]) * layer.weight.size
+    values = sum(math.prod(shapes[node.output]) for node in program.nodes[1:])
+    hashed = program.source.projection.features if isinstance(program.source, ProjectText) else 0
+    return (1.0, float(count[8]), float(count[4]), float(values), float(hashed))
+
+
 def training_work(program: Program) -> int:
     """Return what one example costs in training, in multiply-accumulates of the forward pass that take as long."""
     shapes = program.shapes()
     values = sum(math.prod(shapes[layer.output]) for layer in program.layers)
     layers = macs(program) - (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
-    return layers + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE
+    signs = sum(math.prod(n.projection.shape) * n.projection.features for n in program.nodes if isinstance(n, ProjectBoxes))
+    return layers + signs + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.program.groups import quantization_groups
 from understudy.program.ops import (
     WEIGHT_LIMIT,
     Concat,
@@ -29,12 +28,14 @@ from understudy.program.ops import (
     Linear,
     MaxPool,
     Program,
+    ProjectBoxes,
     ProjectText,
     Softmax,
     Sound,
     SumPool,
     Window,
 )
+from understudy.projections.boxes_torch import BoxLayer
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,26 @@ class Scheme:
 
     weights: Mapping[str, npt.NDArray[np.float32]]
     activations: Mapping[str, float]
+
+
+def quantization_groups(program: Program) -> dict[str, str]:
+    """Return tensor name to the name of the group that must share one quantization.
+
+    Windows, max pools and concatenations copy values, so their inputs and outputs share scale and zero point.
+    """
+    group: dict[str, str] = {}
+    for node in program.nodes:
+        match node:
+            case Window() | MaxPool():
+                group[node.output] = group[node.input]
+            case Concat():
+                first = group[node.inputs[0]]
+                merged = {group[name] for name in node.inputs}
+                group = {name: first if of in merged else of for name, of in group.items()}
+                group[node.output] = first
+            case _:
+                group[node.output] = node.output
+    return group
 
 
 def learned_step(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
@@ -114,6 +135,9 @@ class Executor(nn.Module):
         shapes = program.shapes()
         over_places = [n for n in program.layers if n.relu and len(shapes[n.output]) == 3] if normalized else []
         self.norm = nn.ModuleDict({node.output: nn.BatchNorm2d(len(node.weight)) for node in over_places})
+        self.boxes = nn.ModuleDict(
+            {node.output: BoxLayer(node.projection) for node in program.nodes if isinstance(node, ProjectBoxes)}
+        )
         self.weight_scale = nn.ParameterDict()
         self.activation_scale = nn.ParameterDict()
         if scheme is not None:
@@ -151,6 +175,8 @@ class Executor(nn.Module):
                     values[node.output] = features
                 case Linear() | Conv() | DepthwiseConv():
                     values[node.output] = self._layer(node, values[node.input])
+                case ProjectBoxes():
+                    values[node.output] = self.boxes[node.output](values[node.input], self._step(node.input))
                 case Window():
                     values[node.output] = _window(values[node.input], node.width)
                 case MaxPool():
@@ -197,6 +223,13 @@ class Executor(nn.Module):
         factor = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
         shift = norm.bias.detach() + (bias - norm.running_mean) * factor
         return weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), shift
+
+    def _step(self, name: str) -> Tensor | float | None:
+        """Return the difference between two neighbouring values of the tensor ``name``, None where they are not rounded."""
+        if name == self.graph.source.output:
+            return self.graph.source.quantization.scale
+        group = self.groups[name]
+        return self.activation_scale[group].detach().abs() + 1e-9 if group in self.activation_scale else None
 
     def _fake(self, name: str, x: Tensor) -> Tensor:
         """Return ``relu(x)`` rounded to the 256 steps of its group when fake quantization is on, else ``x``."""

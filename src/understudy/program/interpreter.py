@@ -17,6 +17,7 @@ from understudy.program.ops import (
     Linear,
     MaxPool,
     Program,
+    ProjectBoxes,
     ProjectText,
     Quantization,
     Softmax,
@@ -24,6 +25,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.projections import boxes
 from understudy.projections.log_mel import pictures
 from understudy.projections.text import project
 
@@ -157,6 +159,9 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = _linear(node, values[node.input], scheme[node.input], scheme[node.output])
             case Conv() | DepthwiseConv():
                 values[node.output] = _conv(node, values[node.input], scheme[node.input], scheme[node.output])
+            case ProjectBoxes():
+                centred = values[node.input].astype(np.int16) - scheme[node.input].zero_point
+                values[node.output] = boxes.project(node.projection, centred)
             case Window():
                 values[node.output] = _window(node, values[node.input], scheme[node.input].zero_point)
             case MaxPool():

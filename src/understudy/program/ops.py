@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from understudy.projections.boxes import BoxProjection
 from understudy.projections.log_mel import LogMel
 from understudy.projections.text import TextProjection
 
@@ -74,6 +75,19 @@ class Sound:
     def input_shape(self) -> Shape:
         """``(samples,)``."""
         return (self.log_mel.samples,)
+
+
+@dataclass(frozen=True)
+class ProjectBoxes:
+    """int8 ``[H, W, C]`` to +1 or -1 ``[T * d]``: scale 1, zero point 0; spec/program.md 12.
+
+    The input may be an image or what convolutions made of one. It learns nothing.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(1.0, 0)
+    input: str
+    output: str
+    projection: BoxProjection
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +208,7 @@ Source = ProjectText | Image | Sound
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
-Node = Source | Layer | Window | MaxPool | SumPool | Concat | Softmax
+Node = Source | Layer | ProjectBoxes | Window | MaxPool | SumPool | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +309,10 @@ def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             if min(rows, columns) < 1:
                 raise ValueError(f"{node.output}: weights {node.weight.shape} are larger than {shapes[node.input]}")
             return (rows, columns, node.weight.shape[0])
+        case ProjectBoxes():
+            if shapes[node.input] != node.projection.shape:
+                raise ValueError(f"{node.output}: a projection of {node.projection.shape} cannot read {shapes[node.input]}")
+            return (node.projection.features,)
         case Window():
             words, width = shapes[node.input]
             return (words, width * node.width)

@@ -23,9 +23,13 @@ def _lowbias32(x: UInt32Array) -> UInt32Array:
 
 def mix(seed: int, stream: int, index: npt.NDArray[np.integer]) -> UInt32Array:
     """Return one uint32 for each counter value in ``index``; spec/projection.md 1."""
+    return _lowbias32(np.uint32(counter_start(seed, stream)) + index.astype(np.uint32))
+
+
+def counter_start(seed: int, stream: int) -> int:
+    """Return what ``mix`` adds to its index before it mixes for the last time."""
     start = _lowbias32(np.asarray([seed & 0xFFFFFFFF], np.uint32))
-    start = _lowbias32(start + np.uint32(stream))
-    return _lowbias32(start + index.astype(np.uint32))
+    return int(_lowbias32(start + np.uint32(stream))[0])
 
 
 def digits(seed: int, stream: int, count: int) -> Int8Array:

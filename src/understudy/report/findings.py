@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from understudy.family import Family, Member
-from understudy.report.wording import count, percent, points, warning
+from understudy.report.wording import count, microseconds, percent, points, warning
 from understudy.units import format_bytes
 
 
@@ -21,7 +21,8 @@ class Finding:
 
 def findings(family: Family) -> list[Finding]:
     """Return what stands out, worst first."""
-    found = [*_undelivered(family), *_comparisons(family), *_teacher(family), *_data(family), *_verified(family)]
+    found = [*_undelivered(family), *_comparisons(family), *_teacher(family), *_quantization(family), *_data(family)]
+    found += _verified(family)
     return sorted(found, key=lambda finding: ("bad", "note", "good").index(finding.kind))
 
 
@@ -43,6 +44,16 @@ def _undelivered(family: Family) -> list[Finding]:
             f"{format_bytes(missed.smallest_bytes)}.",
         )
         for missed in family.infeasible
+    ]
+    found += [
+        Finding(
+            "bad",
+            f"{member.budget}: the {check.format} file takes {'' if check.measured else 'an estimated '}"
+            f"{microseconds(check.latency_us)} on {check.target}, where at most {microseconds(check.limit_us)} were asked for.",
+        )
+        for member in family.members
+        for check in member.latency_checks
+        if not check.is_met
     ]
     if not family.finished:
         found.append(Finding("bad", "The search was stopped early; this is the best family up to then."))
@@ -97,6 +108,28 @@ def _teacher(family: Family) -> list[Finding]:
         for member in family.members
         if member.passed_over is None and member.distillation_gain is not None and member.distillation_gain < 0
     ]
+
+
+def _quantization(family: Family) -> list[Finding]:
+    """Say where rounding costs more than was accepted, and what helped where something did."""
+    found = []
+    for member in family.members:
+        cost = member.quantization
+        if cost is None or not (cost.cures or cost.is_exceeded):
+            continue
+        helped = ", ".join(cure.name for cure in cost.cures if cure.state == "kept")
+        tried = f"{helped} helped" if helped else "nothing that was tried helped" if cost.cures else "nothing was tried"
+        first = points(cost.first_accuracy - cost.float_accuracy)
+        now = points(cost.accuracy - cost.float_accuracy)
+        found.append(
+            Finding(
+                "bad" if cost.is_exceeded else "note",
+                f"{member.budget}: quantization cost {first} on validation; {tried}, which leaves {now}."
+                if helped
+                else f"{member.budget}: quantization cost {first} on validation; {tried}.",
+            )
+        )
+    return found
 
 
 def _data(family: Family) -> list[Finding]:

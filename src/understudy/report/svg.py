@@ -83,6 +83,25 @@ def byte_ticks(scale: Scale, *, gap_pixels: float) -> list[int]:
     return powers[::every]
 
 
+def decade_ticks(scale: Scale, *, gap_pixels: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten inside a logarithmic ``scale``, or fewer, at least ``gap_pixels`` from each other.
+
+    A scale that holds none of them has ticks at more digits.
+    """
+    low, high = math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high))
+    digits: tuple[float, ...]
+    for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(n / 100 for n in range(100, 1000))):
+        found = [digit * 10.0**power for power in range(low, high + 1) for digit in digits]
+        found = [value for value in found if scale.low <= value <= scale.high]
+        if len(found) >= 3:
+            break
+    ticks: list[float] = []
+    for value in found:
+        if not ticks or abs(scale(value) - scale(ticks[-1])) >= gap_pixels:
+            ticks.append(value)
+    return ticks
+
+
 def spread(wanted: Sequence[float], *, sizes: Sequence[float], low: float, high: float) -> list[float]:
     """Return centres near ``wanted`` such that intervals of ``sizes`` neither overlap nor leave ``low..high``.
 

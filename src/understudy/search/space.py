@@ -15,10 +15,12 @@ RAM = "ram"
 """The limit that is no file: the RAM that a prediction in C takes."""
 MACS = "macs"
 """The other limit that is no file: the multiply-accumulates of one prediction."""
+LATENCY = "latency "
+"""Before the name of a format: the nanoseconds of one prediction by that file, estimated."""
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format, and to ``RAM`` and ``MACS`` where these are limited."""
+"""Recipe to bytes of each requested format, and to ``RAM``, ``MACS`` and ``LATENCY`` where these are limited."""
 Limits = Mapping[str, int]
-"""Format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates."""
+"""Format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates; ``LATENCY`` and format to most nanoseconds."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
@@ -28,11 +30,14 @@ WIDTH_STEP = 4
 LEAST_GOOD_WIDTH = 8
 LEARNING_RATE = 3e-3
 IMAGE_RATE_FACTOR = 3.0
-"""Times the learning rate for images: batch norms allow more."""
+"""Times the learning rate for convolutions: batch norms allow more."""
 NO_FEATURES = 0
-"""Images are not hashed."""
+"""A separable CNN has no projection."""
+_CONVOLUTIONAL: tuple[StudentName, ...] = ("separable_cnn", "projection_cnn")
 IMAGE_HIDDEN_FACTOR = 3
-"""Channels behind the last block for one behind the first convolution, times the hidden ratio."""
+"""Channels behind the last block, or values behind the projection, for one of the first convolution, times the hidden ratio."""
+IMAGE_SIGNS_MOVE = 0.5
+"""Times how far images are moved in training, where all that is learned reads signs of their pixels."""
 _VARIATIONS: tuple[dict[str, Any], ...] = (
     {"steps_factor": 3.0},
     {"word_dropout_factor": 2.0},
@@ -57,7 +62,7 @@ class Budget:
 
     Attributes:
         name: the size as typed or the name of the device; also the student's folder.
-        limits: format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates.
+        limits: format, or ``RAM``, to most bytes; ``MACS`` to most multiply-accumulates; ``LATENCY`` to most nanoseconds.
         bits: 4 or 8 to fix the bits of weights, None to search them.
     """
 
@@ -68,7 +73,7 @@ class Budget:
     @property
     def formats(self) -> tuple[str, ...]:
         """The files that are written."""
-        return tuple(name for name in self.limits if name not in (RAM, MACS))
+        return tuple(name for name in self.limits if name not in (RAM, MACS) and not name.startswith(LATENCY))
 
     @property
     def file_bytes(self) -> int:
@@ -149,6 +154,8 @@ def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
     seed = seeded_choice(budget.file_bytes, student=base.student, bits=budget.bits)
     if seed.features == NO_FEATURES:
         return seed
+    if base.image_shape is not None and base.student == "projection_net":
+        seed = replace(seed, word_dropout_factor=IMAGE_SIGNS_MOVE)
     for features in reversed(FEATURES[: FEATURES.index(seed.features) + 1]):
         choice = replace(seed, features=features)
         found = fit(choice, base, limits=budget.limits, size_of=size_of)
@@ -160,7 +167,7 @@ def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
 def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
     """Yield good recipes near ``first``, the likeliest to be better first."""
     for change in _VARIATIONS:
-        if "word_dropout_factor" in change and student not in ("projection_sequence", "separable_cnn"):
+        if "word_dropout_factor" in change and student not in ("projection_sequence", *_CONVOLUTIONAL):
             continue  # the others see the whole text at once, so there are no words to drop
         if first.features == NO_FEATURES:
             if "larger" not in change:
@@ -211,7 +218,7 @@ def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None) 
 
 def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
     """Return ``base`` with ``choice`` and a first layer of ``width`` outputs."""
-    factor = IMAGE_HIDDEN_FACTOR if base.student == "separable_cnn" else 1
+    factor = IMAGE_HIDDEN_FACTOR if base.student in _CONVOLUTIONAL else 1
     return replace(
         base,
         features=choice.features,
@@ -237,7 +244,7 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    rate = choice.learning_rate * (IMAGE_RATE_FACTOR if base.student == "separable_cnn" else 1.0)
+    rate = choice.learning_rate * (IMAGE_RATE_FACTOR if base.student in _CONVOLUTIONAL else 1.0)
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
 

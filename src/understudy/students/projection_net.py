@@ -1,22 +1,39 @@
-"""T·d bits of a locality-sensitive hash over the text's features, an optional hidden layer, classes.
+"""T·d bits of a locality-sensitive hash, an optional hidden layer, classes.
 
-ProjectionNet (Ravi 2017, arXiv 1708.00630, section 3). The sparse input vector is the counts of character n-grams; each
-n-gram's random weight follows from its hash, so a bit is the sign of a sum of hashed signs and no matrix is stored.
+ProjectionNet (Ravi 2017, arXiv 1708.00630, section 3). Of a text, the sparse input vector is the counts of character n-grams;
+each n-gram's random weight follows from its hash, so a bit is the sign of a sum of hashed signs and no matrix is stored. Of an
+image it is the pixels, and a bit compares two random boxes of them, which follow from a seed too.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from understudy.program.ops import Program, ProjectText, Softmax
+from understudy.program.ops import Image, Node, Program, ProjectBoxes, ProjectText, Softmax
+from understudy.projections.boxes import BoxProjection
 from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.students.recipe import Recipe
 from understudy.students.weights import linear
 
 
 def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
-    """Return a float program ``[L] bytes -> [classes]``; ``features`` is T·d, ``hidden`` 0 is the published linear one."""
+    """Return a float program from bytes or pixels to ``[classes]``; ``features`` is T·d, ``hidden`` 0 the published linear one.
+
+    An image's projection has the first rows of its table; see ``training/mining.py`` for better ones.
+    """
     rng = np.random.default_rng(seed)
+    hidden = linear(rng, "features", "hidden", shape=(recipe.hidden, recipe.features), recipe=recipe, relu=True, bias=True)
+    layers = (hidden,) if recipe.hidden else ()
+    source, inputs = ("hidden", recipe.hidden) if recipe.hidden else ("features", recipe.features)
+    last = linear(rng, source, "logits", shape=(classes, inputs), recipe=recipe, relu=False, bias=True)
+    return Program((*_projection(recipe), *layers, last, Softmax("logits", "probabilities")))
+
+
+def _projection(recipe: Recipe) -> tuple[Node, ...]:
+    if recipe.image_shape is not None:
+        rows = tuple(range(recipe.features))
+        boxes = BoxProjection(recipe.image_shape, rows, recipe.projection_seed)
+        return Image("pixels", "image", recipe.image_shape), ProjectBoxes("image", "features", boxes)
     projection = TextProjection(
         groups=(FeatureGroup("character", recipe.features),),
         max_bytes=recipe.max_bytes,
@@ -25,8 +42,4 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
         values="binary",
         seed=recipe.projection_seed,
     )
-    hidden = linear(rng, "features", "hidden", shape=(recipe.hidden, recipe.features), recipe=recipe, relu=True, bias=True)
-    layers = (hidden,) if recipe.hidden else ()
-    source, inputs = ("hidden", recipe.hidden) if recipe.hidden else ("features", recipe.features)
-    last = linear(rng, source, "logits", shape=(classes, inputs), recipe=recipe, relu=False, bias=True)
-    return Program((ProjectText("bytes", "features", projection), *layers, last, Softmax("logits", "probabilities")))
+    return (ProjectText("bytes", "features", projection),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "separable_cnn"]
+StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Recipe:
         projection_seed: seed of all projection coefficients.
         image_shape: height, width and channels of an image, or of a sound's picture; None for texts.
         sound: samples of a sound, and samples a second; None for texts and images.
+        candidates: rows of an image's projection that the best are chosen from; 0 for the first ones.
     """
 
     student: StudentName = "projection_sequence"
@@ -39,12 +40,14 @@ class Recipe:
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
     sound: tuple[int, int] | None = None
+    candidates: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what only images or sounds have is missing for others."""
-        values = {name: value for name, value in asdict(self).items() if value is not None}
-        if self.image_shape is not None:
-            values["image_shape"] = list(self.image_shape)
-        if self.sound is not None:
-            values["sound"] = dict(zip(("samples", "sample_rate"), self.sound, strict=True))
+        values = asdict(self)
+        shape, sound, candidates = (values.pop(name) for name in ("image_shape", "sound", "candidates"))
+        if shape is not None:
+            values |= {"image_shape": list(shape), "candidates": candidates}
+        if sound is not None:
+            values["sound"] = dict(zip(("samples", "sample_rate"), sound, strict=True))
         return values

@@ -18,7 +18,7 @@ from understudy.export.protocol import Exporter, Inputs, Session
 from understudy.program.interpreter import run
 from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Sound, Window
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
-from understudy.testing.image_programs import image_program, pictures
+from understudy.testing.image_programs import box_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
 from understudy.testing.sound_programs import seen_sound_program, sound_program, sounds
 
@@ -87,6 +87,12 @@ IMAGE_CASES = (
     Case("image-uneven-padding", image_program(padding=(2, 0, 1, 2))),
     Case("image-no-padding", image_program(padding=(0, 0, 0, 0), shape=(30, 30, 1))),
     Case("image-tall-kernel", image_program(kernel=(5, 3), stride=1)),
+    Case("boxes", box_program()),
+    Case("boxes-digits", box_program(shape=(28, 28, 1), rows=(65535, 3, 7, 0, 12345) * 9, bits=4)),
+    Case("boxes-large", box_program(shape=(40, 37, 2), rows=tuple(range(300)))),
+    Case("boxes-behind-convolution", box_program(channels=6)),
+    Case("boxes-many-channels", box_program(shape=(16, 16, 1), channels=500, rows=tuple(range(20)))),
+    Case("boxes-in-a-row", box_program(shape=(1, 16, 1), rows=tuple(range(16)))),
     Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
 )
 SOUND_CASES = (

@@ -17,11 +17,13 @@ from understudy.program.ops import (
     Node,
     Padding,
     Program,
+    ProjectBoxes,
     Quantization,
     Softmax,
     SumPool,
     same_padding,
 )
+from understudy.projections.boxes import BoxProjection
 
 
 def image_program(
@@ -78,6 +80,37 @@ def image_program(
     scheme |= dict.fromkeys(("largest", "total", "pooled"), scheme["mixed_two"])
     logits = Quantization(float(np.float32(0.008)), 5)
     return Program(nodes, {**scheme, "image": Image.quantization, "logits": logits})
+
+
+def box_program(
+    *,
+    shape: tuple[int, int, int] = (13, 10, 3),
+    rows: tuple[int, ...] = tuple(range(40, 90)),
+    channels: int = 0,
+    bits: int = 8,
+    classes: int = 7,
+    hidden: int = 12,
+    seed: int = 0,
+) -> Program:
+    """Pairs of boxes on an image, or on the ``channels`` of a convolution over it, a hidden layer, classes."""
+    rng = np.random.default_rng(seed)
+    limit = 7 if bits == 4 else 127
+    nodes: list[Node] = [Image("pixels", "image", shape)]
+    scheme = {"image": Image.quantization, "signs": ProjectBoxes.quantization}
+    if channels:
+        weight = rng.integers(-127, 128, (channels, 3, 3, shape[2])).astype(np.int8)
+        bias, scale = rng.integers(-1500, 3000, channels).astype(np.int32), np.asarray([0.005], np.float32)
+        padding = same_padding(shape[:2], kernel=(3, 3), stride=2)
+        nodes.append(Conv("image", "stem", weight, bias, 2, padding, relu=True, per_channel=False, weight_scale=scale))
+        shape = (-(-shape[0] // 2), -(-shape[1] // 2), channels)
+        scheme["stem"] = Quantization(float(np.float32(0.01)), -128)
+    nodes.append(ProjectBoxes(nodes[-1].output, "signs", BoxProjection(shape, rows, seed)))
+    for source, output, inputs, outputs in (("signs", "hidden", len(rows), hidden), ("hidden", "logits", hidden, classes)):
+        weight = rng.integers(-limit, limit + 1, (outputs, inputs)).astype(np.int8)
+        bias, scale = rng.integers(-99, 99, outputs).astype(np.int32), np.asarray([0.5 / limit], np.float32)
+        nodes.append(Linear(source, output, weight, bias, output == "hidden", bits, per_channel=False, weight_scale=scale))
+    scheme |= {"hidden": Quantization(float(np.float32(0.05)), -128), "logits": Quantization(float(np.float32(0.05)), 5)}
+    return Program((*nodes, Softmax("logits", "probabilities")), scheme)
 
 
 def pictures(program: Program, count: int, seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
+from understudy.compression.quantize.ranges import Ranges
 from understudy.program.executor import Executor, Scheme, evaluate
 from understudy.program.ops import Image, Program, Sound
 from understudy.training.checkpoint import Checkpoint
@@ -58,12 +59,16 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The result: float program, integer form, validation logits in float, curve, and the seconds that it took."""
+    """The result: float program, integer form, validation logits as trained, curve, and the seconds that it took.
+
+    ``float_accuracy`` is the float program's on validation, without any rounding.
+    """
 
     program: Program
     integer: Program
     validation_logits: Float32Array
     validation_accuracy: float
+    float_accuracy: float
     curve: tuple[Point, ...] = field(default=())
     seconds: float = 0.0
 
@@ -83,6 +88,8 @@ def train(
     on_point: Callable[[Point], None] | None = None,
     checkpoint: Checkpoint | None = None,
     trainer: Trainer | None = None,
+    ranges: Ranges | None = None,
+    trained: bool = False,
 ) -> Trained:
     """Train a float ``program`` on ``lesson``; one seed gives one result on one machine and thread count.
 
@@ -95,9 +102,13 @@ def train(
         on_point: called twenty times during the training; may raise to stop it.
         checkpoint: where the state is kept, also twenty times; a state found there is continued, with the same result.
         trainer: joint mode: learns beside the student and teaches it; it has learned when this returns.
+        ranges: the estimators of the scales.
+        trained: ``program`` has learned already: of ``schedule`` only the quantization-aware steps are taken.
     """
     torch.manual_seed(seed)
-    run = _Run(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
+    run = _Run(
+        program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer, ranges=ranges, trained=trained
+    )
     if checkpoint and (state := checkpoint.load()):
         run.restore(state)
     begin = time.monotonic() - run.seconds
@@ -126,14 +137,18 @@ class _Run:
         schedule: Schedule,
         seed: int,
         trainer: Trainer | None,
+        ranges: Ranges | None,
+        trained: bool,
     ) -> None:
         self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
-        over_images = isinstance(program.source, Image | Sound)
-        self.executor = Executor(program, dropout=schedule.dropout, normalized=over_images).train()
+        self.ranges = ranges
+        # what has learned has its batch norms in its weights
+        normalized = isinstance(program.source, Image | Sound) and not trained
+        self.executor = Executor(program, dropout=schedule.dropout, normalized=normalized).train()
         self.trainer = trainer
         self.optimizer = self._optimizer()
         self.augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds = schedule.float_steps if trained else 0, 0.0
         self.sums: dict[str, float] = {}
         self.curve: list[Point] = []
         self._epoch: tuple[int, list[tuple[int, Int64Array]]] = (-1, [])
@@ -141,8 +156,8 @@ class _Run:
     def advance(self) -> None:
         """Take one optimizer step, turning quantization on where the schedule says."""
         schedule, lesson = self.schedule, self.lesson
-        if self.step == int(schedule.steps * (1 - schedule.quantized_fraction)) and not self.executor.quantized:
-            self._quantize(calibrate(self.executor.learned()[0], _calibration(lesson)))
+        if self.step == schedule.float_steps and not self.executor.quantized:
+            self._quantize(self._calibrated(self.executor.learned()[0]))
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * one_cycle(self.step / schedule.steps)
         view, index = self._batch()
@@ -181,13 +196,14 @@ class _Run:
         """Return the result; a float schedule is quantized after training."""
         learned, scheme = self.executor.learned()
         if scheme is None:
-            scheme = calibrate(learned, _calibration(self.lesson))
+            scheme = self._calibrated(learned)
             self.executor.quantize(scheme)
         calibration = evaluate(self.executor, _calibration(self.lesson))
         logits = evaluate(self.executor, self.lesson.validation.batches())
         integer = to_integer(learned, scheme, logits=np.concatenate([calibration, logits]))
         reached = accuracy(logits, self.lesson.validation_labels)
-        return Trained(learned, integer, logits, reached, tuple(self.curve), self.seconds)
+        exact = accuracy(evaluate(Executor(learned), self.lesson.validation.batches()), self.lesson.validation_labels)
+        return Trained(learned, integer, logits, reached, exact, tuple(self.curve), self.seconds)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -206,7 +222,7 @@ class _Run:
         """Go back to ``state``."""
         if state["quantized"]:
             # the shapes of the scales follow from any calibration; their values come with the state
-            self._quantize(calibrate(self.executor.learned()[0], _calibration(self.lesson)))
+            self._quantize(self._calibrated(self.executor.learned()[0]))
         self.executor.load_state_dict(state["executor"])
         if self.trainer is not None:
             self.trainer.load_state_dict(state["trainer"])
@@ -214,6 +230,9 @@ class _Run:
         torch.set_rng_state(state["random"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.curve = [Point(*values) for values in state["curve"]]
+
+    def _calibrated(self, learned: Program) -> Scheme:
+        return calibrate(learned, _calibration(self.lesson), ranges=self.ranges)
 
     def _quantize(self, scheme: Scheme) -> None:
         self.executor.quantize(scheme)

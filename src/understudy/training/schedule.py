@@ -36,6 +36,11 @@ class Schedule:
     word_dropout_factor: float = 1.0
     quantized_fraction: float = 0.4
 
+    @property
+    def float_steps(self) -> int:
+        """Steps before the quantization-aware ones."""
+        return int(self.steps * (1 - self.quantized_fraction))
+
 
 def steps_for(texts: int, *, batch_size: int, epochs: int | None) -> int:
     """Return optimizer steps for ``texts`` training texts: about the same number of texts seen, whatever their number."""

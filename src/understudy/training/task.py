@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from understudy.compression.quantize.plan import QuantizationPlan
+from understudy.compression.quantize.ranges import Ranges
 from understudy.files import write_bytes
 from understudy.program import archive
 from understudy.program.interpreter import run
@@ -22,8 +24,10 @@ from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
+from understudy.training.corpus import ImageCorpus
 from understudy.training.lesson_store import LessonStore
-from understudy.training.loop import Point, accuracy, train
+from understudy.training.loop import Lesson, Point, Trained, accuracy, train
+from understudy.training.mining import mined
 from understudy.training.objective import Objective
 from understudy.training.schedule import Schedule
 from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNetwork, brought_module
@@ -31,6 +35,8 @@ from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNet
 Float32Array = npt.NDArray[np.float32]
 TRAINER_WIDTH = 256
 """Outputs of both hidden layers of the network that teaches in joint mode."""
+IMAGE_TRAINER_WIDTH, IMAGE_TRAINER_HIDDEN = 16, 96
+"""Channels of the first convolution, and behind the last block, of the separable CNN that teaches students for images."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class TrainingTask:
         joint: the teacher learns beside the student: a wide network on the same features, or what was brought.
         brought: joint mode: the user's torch module, None for the wide network.
         refit: the validation texts are learned from too, so that the accuracy on them says nothing any more.
+        quantization: how what was learned becomes integers.
+        after: key of a finished training whose float program is quantized anew; None to learn from the beginning.
     """
 
     recipe: Recipe
@@ -60,6 +68,8 @@ class TrainingTask:
     joint: bool = False
     brought: Brought | None = None
     refit: bool = False
+    quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
+    after: str | None = None
 
     @property
     def key(self) -> str:
@@ -77,6 +87,7 @@ class TrainingTask:
         weights, brought, recipe = raw["class_weight"], raw["brought"], dict(raw["recipe"])
         recipe["image_shape"] = recipe["image_shape"] and tuple(recipe["image_shape"])
         recipe["sound"] = recipe["sound"] and tuple(recipe["sound"])
+        quantization = raw["quantization"]
         if brought is not None:
             brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
         return TrainingTask(
@@ -86,6 +97,13 @@ class TrainingTask:
                 "schedule": Schedule(**raw["schedule"]),
                 "class_weight": None if weights is None else tuple(weights),
                 "brought": brought,
+                "quantization": QuantizationPlan(
+                    **{
+                        **quantization,
+                        "ranges": Ranges(**quantization["ranges"]),
+                        "eight_bits": tuple(quantization["eight_bits"]),
+                    }
+                ),
             }
         )
 
@@ -98,6 +116,8 @@ class TaskResult:
         float_program: learned weights.
         program: the integer program.
         validation_accuracy: of the integer program in the interpreter.
+        float_accuracy: the same of the float student: the better of its learned weights without rounding and of what it had
+            reached before it was trained with rounding.
         validation_probabilities: float32 ``[validation texts, classes]`` of the same.
         curve: points of the learning curve.
         seconds: of the training, over all runs that it took.
@@ -108,6 +128,7 @@ class TaskResult:
     float_program: Program
     program: Program
     validation_accuracy: float
+    float_accuracy: float
     validation_probabilities: Float32Array
     curve: tuple[Point, ...]
     seconds: float
@@ -128,6 +149,7 @@ def load_result(path: Path) -> TaskResult:
             float_program=archive.loads(bundle.read("float.npz")),
             program=archive.loads(bundle.read("integer.npz")),
             validation_accuracy=record["validation_accuracy"],
+            float_accuracy=record["float_accuracy"],
             validation_probabilities=np.load(io.BytesIO(bundle.read("validation.npy")), allow_pickle=False),
             curve=tuple(Point(*values) for values in record["curve"]),
             seconds=record["seconds"],
@@ -144,8 +166,10 @@ def run_task(
     if path.exists():
         return load_result(path)
     store = LessonStore(lesson_folder)
-    program = build_student(task.recipe, classes=task.classes, seed=task.seed)
+    program = _beginning(task, result_folder)
     lesson = store.read(program.source, taught=task.taught and not task.joint, refit=task.refit)
+    if task.after is None:
+        program = _mined(program, task.recipe, lesson)
     trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
     checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
@@ -158,13 +182,20 @@ def run_task(
         on_point=on_point,
         checkpoint=checkpoint,
         trainer=trainer,
+        ranges=task.quantization.ranges,
+        trained=task.after is not None,
     )
     scores = run(trained.integer, store.validation_inputs(trained.integer.source))
     score = accuracy(scores.logits.astype(np.float32), lesson.validation_labels)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         curve = [astuple(p) for p in trained.curve]
-        record = {"validation_accuracy": score, "curve": curve, "seconds": trained.seconds}
+        record = {
+            "validation_accuracy": score,
+            "float_accuracy": _float_accuracy(trained),
+            "curve": curve,
+            "seconds": trained.seconds,
+        }
         bundle.writestr("record.json", json.dumps(record))
         bundle.writestr("float.npz", archive.dumps(trained.program))
         bundle.writestr("integer.npz", archive.dumps(trained.integer))
@@ -182,9 +213,41 @@ def run_task(
     return load_result(path)
 
 
+def _beginning(task: TrainingTask, result_folder: Path) -> Program:
+    """Return the float program that ``task`` begins with."""
+    if task.after is None:
+        program = build_student(task.recipe, classes=task.classes, seed=task.seed)
+    else:
+        program = load_result(result_folder / f"{task.after}.trained").float_program
+    return task.quantization.applied(program)
+
+
+def _float_accuracy(trained: Trained) -> float:
+    """Return what the student reaches without rounding: rounding in training can have cost its weights something too."""
+    before = [point.validation_accuracy for point in trained.curve if not point.quantized]
+    return max([trained.float_accuracy, *before[-1:]])
+
+
+def _mined(program: Program, recipe: Recipe, lesson: Lesson) -> Program:
+    """Return ``program`` with the rows of its projection chosen for the lesson, where the recipe has candidates."""
+    images = lesson.views[0]
+    if not recipe.candidates or not isinstance(images, ImageCorpus):
+        return program
+    return mined(program, images.pixels, lesson.labels, candidates=recipe.candidates)
+
+
 def _trainer(task: TrainingTask, store: LessonStore) -> Trainer:
     """Return the network that learns beside the student of ``task``."""
     if task.brought is not None:
         return brought_module(task.brought, store.views())
-    wide = replace(task.recipe, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
-    return WideNetwork(build_student(wide, classes=task.classes, seed=task.seed + 1), dropout=task.schedule.dropout)
+    program = build_student(trainer_recipe(task.recipe), classes=task.classes, seed=task.seed + 1)
+    return WideNetwork(program, dropout=task.schedule.dropout)
+
+
+def trainer_recipe(student: Recipe) -> Recipe:
+    """Return what the network that learns beside ``student`` is: a wide one on its features, of images a CNN on its pixels."""
+    if student.image_shape is None:
+        return replace(student, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
+    return Recipe(
+        student="separable_cnn", width=IMAGE_TRAINER_WIDTH, hidden=IMAGE_TRAINER_HIDDEN, image_shape=student.image_shape
+    )

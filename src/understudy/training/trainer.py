@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from understudy.errors import InputError
 from understudy.program.executor import Executor
-from understudy.program.ops import Program
+from understudy.program.ops import Image, Program
 from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.torch import differentiable_logits, trainable_module
 
@@ -57,11 +57,12 @@ class Trainer(nn.Module, ABC):
 
 
 class WideNetwork(Trainer):
-    """A float program on the student's own features."""
+    """A float program on the student's own features, or on the pixels that it reads."""
 
     def __init__(self, program: Program, *, dropout: float) -> None:
         super().__init__()
-        self.executor = Executor(program, dropout=dropout).train()
+        normalized = isinstance(program.source, Image)
+        self.executor = Executor(program, dropout=dropout, normalized=normalized).train()
 
     def forward(self, features: Tensor, view: int, index: Int64Array) -> Tensor:  # noqa: ARG002 - features say it all
         """Return the executor's logits."""

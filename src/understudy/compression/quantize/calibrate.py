@@ -9,49 +9,58 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from understudy.program.executor import Executor, Scheme
-from understudy.program.groups import quantization_groups
-from understudy.program.ops import WEIGHT_LIMIT, Layer, Program
+from understudy.compression.quantize.ranges import RangeEstimator, Ranges, estimate_scales
+from understudy.program.executor import Executor, Scheme, quantization_groups
+from understudy.program.ops import WEIGHT_LIMIT, Program, ProjectBoxes
 
 Float32Array = npt.NDArray[np.float32]
 _STEPS = 255
+_SAMPLE = 2**15
+"""Values of one tensor in one batch that an estimator looks at; ``min-max`` looks at all of them."""
 
 
-def weight_scale(weight: Float32Array, *, bits: int, per_channel: bool) -> Float32Array:
-    """Return the scales ``[out]`` or ``[1]`` that lose least squared weight, out of 40 shares of the largest magnitude."""
+def weight_scale(weight: Float32Array, *, bits: int, per_channel: bool, estimator: RangeEstimator = "mse") -> Float32Array:
+    """Return the scales ``[out]`` or ``[1]`` of a layer's weights."""
     limit = WEIGHT_LIMIT[bits]
     rows = weight.reshape(len(weight) if per_channel else 1, -1)
-    largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-8)
-    best_error = np.full(len(rows), np.inf)
-    best = np.zeros(len(rows), np.float32)
-    for share in np.linspace(0.3, 1.0, 40):
-        scale = (largest * share / limit).astype(np.float32)
-        error = ((np.clip(np.rint(rows / scale), -limit, limit) * scale - rows) ** 2).sum(axis=1)
-        better = error < best_error
-        best[better] = scale[better, 0]
-        best_error = np.minimum(error, best_error)
-    return best
+    return estimate_scales(rows, low=-limit, high=limit, estimator=estimator)
 
 
-def calibrate(program: Program, batches: Iterable[Tensor]) -> Scheme:
-    """Return scales for a float ``program``: weights by least squares, activations by the largest value seen.
+def calibrate(program: Program, batches: Iterable[Tensor], *, ranges: Ranges | None = None) -> Scheme:
+    """Return scales for a float ``program``; without ``ranges`` weights by least squares, activations by their largest value.
 
     The logits have no entry: their range is set when the integer program is made.
     """
+    ranges = ranges or Ranges()
+    seen = _seen(program, batches, whole=ranges.activations == "min-max")
+    activations = {
+        group: max(1e-6 / _STEPS, float(estimate_scales(values, low=0, high=_STEPS, estimator=ranges.activations)[0]))
+        for group, values in seen.items()
+    }
+    weights = {
+        n.output: weight_scale(n.weight.astype(np.float32), bits=n.bits, per_channel=n.per_channel, estimator=ranges.weights)
+        for n in program.layers
+    }
+    return Scheme(weights, activations)
+
+
+def _seen(program: Program, batches: Iterable[Tensor], *, whole: bool) -> dict[str, Float32Array]:
+    """Return values ``[1, values]`` of each quantization group: the largest of each tensor and batch, or a sample of all."""
     executor = Executor(program).eval()
     groups = quantization_groups(program)
-    largest: dict[str, float] = {}
-    hidden = {node.output for node in program.nodes[1:]} - {program.logits, "probabilities"}
+    fixed = {program.logits, "probabilities", *(node.output for node in program.nodes if isinstance(node, ProjectBoxes))}
+    hidden = {node.output for node in program.nodes[1:]} - fixed
+    generator = torch.Generator().manual_seed(0)
+    parts: dict[str, list[Tensor]] = {}
     with torch.no_grad():
         for batch in batches:
             for name, value in executor.trace(batch).items():
-                if name in hidden:
-                    largest[groups[name]] = max(largest.get(groups[name], 1e-6), float(value.max()))
-    return Scheme(
-        weights={n.output: _scale_of(n) for n in program.layers},
-        activations={name: value / _STEPS for name, value in largest.items()},
-    )
-
-
-def _scale_of(node: Layer) -> Float32Array:
-    return weight_scale(node.weight.astype(np.float32), bits=node.bits, per_channel=node.per_channel)
+                if name not in hidden:
+                    continue
+                flat = value.clamp(min=0).flatten()  # every hidden tensor begins at 0: what is below is cut anyway
+                if whole:
+                    flat = flat.max()[None]
+                elif len(flat) > _SAMPLE:
+                    flat = flat[torch.randint(len(flat), (_SAMPLE,), generator=generator)]
+                parts.setdefault(groups[name], []).append(flat)
+    return {group: torch.cat(found).numpy()[None] for group, found in parts.items()}

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from understudy.program.executor import Scheme
-from understudy.program.groups import quantization_groups
+from understudy.program.executor import Scheme, quantization_groups
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
     WEIGHT_LIMIT,
@@ -17,6 +16,7 @@ from understudy.program.ops import (
     Layer,
     Linear,
     Program,
+    ProjectBoxes,
     Quantization,
     Softmax,
 )
@@ -52,7 +52,10 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
     for node in program.nodes[1:]:
         if isinstance(node, Softmax):
             continue
-        if node.output == program.logits:
+        if isinstance(node, ProjectBoxes):
+            _check_sums(node)
+            quantization[node.output] = node.quantization
+        elif node.output == program.logits:
             quantization[node.output] = logit_range(logits)
         else:
             quantization[node.output] = Quantization(float(np.float32(scheme.activations[groups[node.output]])), -128)
@@ -63,6 +66,15 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
         for n in program.nodes
     )
     return Program(nodes, quantization)
+
+
+def _check_sums(node: ProjectBoxes) -> None:
+    """Raise OverflowError where sums over a whole channel, which graph formats make, could reach 2**24."""
+    height, width, _ = node.projection.shape
+    if height * width * 255 >= ACCUMULATOR_LIMIT:
+        raise OverflowError(
+            f"a projection's sums must stay below 2**24: received height={height} and width={width}; use smaller images"
+        )
 
 
 def _integer_layer(node: Layer, scale: npt.NDArray[np.float32], source: Quantization) -> Layer:

@@ -6,22 +6,35 @@ from dataclasses import replace
 
 import numpy as np
 
-from understudy.program.groups import quantization_groups
-from understudy.program.ops import WEIGHT_LIMIT, Conv, DepthwiseConv, Layer, Linear, Program, Quantization, Softmax
+from understudy.program.executor import quantization_groups
+from understudy.program.ops import (
+    WEIGHT_LIMIT,
+    Conv,
+    DepthwiseConv,
+    Layer,
+    Linear,
+    Program,
+    ProjectBoxes,
+    Quantization,
+    Softmax,
+)
 
 
 def quantized_shape(program: Program) -> Program:
     """Return ``program`` with random integers for weights and scales; files of it are as large as a trained one's.
 
-    The numbers are random rather than zero, because files store equal constants once.
+    The numbers are random rather than zero, and every scale is another one, because files store equal constants once.
     """
+    groups = quantization_groups(program)
     rng = np.random.default_rng(0)
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
-    groups = quantization_groups(program)
-    scales = {group: Quantization(next(scale), -128) for group in dict.fromkeys(groups.values())}
-    quantization = {node.output: scales[groups[node.output]] for node in program.nodes if not isinstance(node, Softmax)}
-    quantization[program.source.output] = program.source.quantization
-    quantization[program.logits] = Quantization(next(scale), 3)
+    shared = {groups[program.source.output]: program.source.quantization, groups[program.logits]: Quantization(next(scale), 3)}
+    quantization = {
+        node.output: shared.setdefault(groups[node.output], Quantization(next(scale), -128))
+        for node in program.nodes
+        if not isinstance(node, Softmax)
+    }
+    quantization |= {node.output: node.quantization for node in program.nodes if isinstance(node, ProjectBoxes)}
     nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
     return Program(nodes, quantization)
 

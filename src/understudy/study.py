@@ -1,0 +1,130 @@
+"""How many neural bits a task needs: one short training for each T·d, and the accuracy that it reached.
+
+The question of ProjectionNet (Ravi 2017, arXiv 1708.00630, section 4: "how many neural projection bits are required to solve a
+task?"). The student is the published one, a linear layer on T·d bits, without a teacher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from understudy.data.dataset import Dataset, load_dataset
+from understudy.data.image import ImageDataset
+from understudy.errors import InputError
+from understudy.feasibility import base_recipe
+from understudy.job import Job
+from understudy.job_folder import claim
+from understudy.metrics import accuracy
+from understudy.neural_bits import BitsPoint, NeuralBits
+from understudy.program.interpreter import run
+from understudy.progress import Progress, SilentProgress
+from understudy.record import created_with
+from understudy.report.bits import write_bits_report
+from understudy.students.recipe import Recipe
+from understudy.teaching import Teaching, worker_count, write_lesson
+from understudy.training.mining import CANDIDATES
+from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
+from understudy.training.task import TaskResult, TrainingTask
+from understudy.training.workers import Workers, train_all
+
+BITS = (16, 32, 64, 128, 256, 512, 1024)
+"""T·d where nothing else is asked for."""
+MOST_BITS = CANDIDATES
+STEPS = 2000
+"""Optimizer steps: on MNIST twice as many change 80 bits by less than 0.1 points, and 600 by less than 0.2."""
+
+
+def study_bits(
+    job: Job, *, out: Path, bits: Sequence[int] = BITS, progress: Progress | None = None, command: Sequence[str] = ()
+) -> NeuralBits:
+    """Return the accuracy of each number of ``bits`` on the data of ``job``; ``out`` gets it too, with a picture.
+
+    Trainings that an earlier run of the same study finished are taken over. Interrupted, it keeps those that are finished.
+
+    Raises:
+        InputError: bits or data that break a rule, or another student than ``projection_net``.
+        SetupError: the machine lacks something.
+    """
+    progress = progress or SilentProgress()
+    wanted = _checked(bits, job)
+    progress.stage("reading the data")
+    dataset = load_dataset(job)
+    base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
+    tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
+    identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}
+    with claim(out, identity) as folder:
+        store = write_lesson(job, dataset, Teaching(None, used=False), folder=folder, progress=progress)
+        with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
+            try:
+                train_all(tasks, workers, progress=progress, title=f"training {len(tasks)} students")
+            except KeyboardInterrupt:
+                if not any(workers.has_finished(task) for task in tasks):
+                    raise
+                progress.note("stopped early: keeping what is finished; run the same command again to go on")
+            done = [task for task in tasks if workers.has_finished(task)]
+            progress.stage("measuring on the test split", total=len(done))
+            points = []
+            for task in done:
+                points.append(_point(task, workers.result(task), dataset))
+                progress.advance()
+        study = NeuralBits(
+            name=job.name,
+            created_with=created_with(threads=1),
+            command=tuple(command),
+            job=job.model_dump(mode="json"),
+            classes=len(dataset.class_names),
+            test_examples=len(dataset.test),
+            kind="images" if isinstance(dataset, ImageDataset) else "texts",
+            steps=_steps(job, len(dataset.train)),
+            finished=len(done) == len(tasks),
+            points=tuple(points),
+        )
+        study.save(out)
+        write_bits_report(study, out)
+    return study
+
+
+def _checked(bits: Sequence[int], job: Job) -> list[int]:
+    """Return different numbers of bits, the fewest first."""
+    if not bits or min(bits) < 1 or max(bits) > MOST_BITS:
+        raise InputError(
+            f"bits are numbers from 1 to {MOST_BITS}: received bits={', '.join(map(str, bits)) or 'none'}; "
+            "give some, as --bits 64 --bits 256"
+        )
+    if job.student not in ("auto", "projection_net"):
+        raise InputError(
+            f"a study of bits trains the student projection_net: received student={job.student!r}; remove it from the job"
+        )
+    return sorted(set(bits))
+
+
+def _task(base: Recipe, bits: int, *, job: Job, dataset: Dataset) -> TrainingTask:
+    recipe = Recipe(**{**vars(base), "features": bits, "hidden": 0, "weight_bits": 8})
+    decay = Schedule.weight_decay if recipe.image_shape is None else IMAGE_WEIGHT_DECAY
+    schedule = Schedule(steps=_steps(job, len(dataset.train)), dropout=0.0, weight_decay=decay, word_dropout_factor=0.0)
+    return TrainingTask(
+        recipe=recipe,
+        schedule=schedule,
+        objective={"smoothing": job.training.label_smoothing},
+        class_weight=None,
+        classes=len(dataset.class_names),
+        seed=job.seed,
+        taught=False,
+    )
+
+
+def _steps(job: Job, examples: int) -> int:
+    epochs = job.training.epochs
+    return STEPS if epochs is None else min(STEPS, epochs * -(-examples // Schedule().batch_size))
+
+
+def _point(task: TrainingTask, result: TaskResult, dataset: Dataset) -> BitsPoint:
+    answers = run(result.program, dataset.test.inputs(result.program)).logits.argmax(axis=1)
+    return BitsPoint(
+        bits=task.recipe.features,
+        weight_count=result.program.weight_count,
+        validation_accuracy=result.validation_accuracy,
+        accuracy=accuracy(dataset.test.labels, answers),
+        seconds=result.seconds,
+    )
