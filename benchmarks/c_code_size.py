@@ -38,6 +38,7 @@ from understudy.program.ops import (
     Quantization,
     Softmax,
     Sound,
+    Standardize,
     SumPool,
     Window,
 )
@@ -58,6 +59,8 @@ float scores[US_PROBE_CLASSES];
 unsigned char input[US_PROBE_PIXELS];
 #elif defined(US_PROBE_SAMPLES)
 int16_t input[US_PROBE_SAMPLES];
+#elif defined(US_PROBE_VALUES)
+float input[US_PROBE_VALUES];
 #else
 unsigned char input[64];
 #endif
@@ -144,8 +147,22 @@ def random_program(seed: int) -> Program:
 def random_image_program(seed: int) -> Program:
     """Return one of many programs that read an image."""
     rng = np.random.default_rng(seed)
-    rows, channels = int(rng.integers(5, 12)), int(rng.integers(2, 10))
-    nodes: list[Node] = [Image("pixels", "image", (rows, int(rng.integers(5, 12)), int(rng.integers(1, 4))))]
+    shape = (int(rng.integers(5, 12)), int(rng.integers(5, 12)), int(rng.integers(1, 4)))
+    return random_places_program(rng, Image("pixels", "image", shape), inputs=shape[2])
+
+
+def random_window_program(seed: int) -> Program:
+    """Return one of many programs that read a window of numbers."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(5, 20)), int(rng.integers(1, 4)))
+    offset, multiplier = rng.uniform(1, 2, (2, shape[1])).astype(np.float32)
+    return random_places_program(rng, Standardize("values", "image", shape, offset, multiplier), inputs=shape[1])
+
+
+def random_places_program(rng: np.random.Generator, source: Node, *, inputs: int) -> Program:
+    """Return one of many programs with convolutions behind ``source``, which gives ``inputs`` channels."""
+    channels = int(rng.integers(2, 10))
+    nodes: list[Node] = [source]
 
     def numbers(*shape: int) -> dict[str, Any]:
         return {
@@ -155,7 +172,7 @@ def random_image_program(seed: int) -> Program:
             "relu": True,
         }
 
-    nodes.append(Conv("image", "stem", stride=2, padding=(1, 1, 1, 1), **numbers(channels, 3, 3, nodes[0].shape[2])))
+    nodes.append(Conv("image", "stem", stride=2, padding=(1, 1, 1, 1), **numbers(channels, 3, 3, inputs)))
     for block in range(int(rng.integers(0, 3))):
         place = {"stride": 1, "padding": (1, 1, 1, 1)}
         nodes.append(DepthwiseConv(nodes[-1].output, f"spread{block}", **numbers(channels, 3, 3), **place))
@@ -177,7 +194,7 @@ def random_image_program(seed: int) -> Program:
 
 
 def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
-    return {node.output: node.quantization for node in nodes if isinstance(node, Image | ProjectBoxes)}
+    return {node.output: node.quantization for node in nodes if isinstance(node, Image | Standardize | ProjectBoxes)}
 
 
 def random_sound_program(seed: int) -> Program:
@@ -210,6 +227,7 @@ def measure(probes: int) -> dict[str, object]:
     texts = [_probe(random_program(seed), functions) for seed in range(probes)]
     images = [_probe(random_image_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     sounds = [_probe(random_sound_program(seed), functions) for seed in range(probes // SOUND_SHARE)]
+    windows = [_probe(random_window_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
         raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
@@ -218,6 +236,7 @@ def measure(probes: int) -> dict[str, object]:
     # every program for images reads its pixels once, so that this call takes up what differs in the fixed part
     more["us_pixels"] = max(0, begin - fixed)
     more["us_log_mel"] = max(0, _fit(sounds, calls | more)[0] - fixed)
+    more["us_standardize"] = max(0, _fit(windows, calls | more)[0] - fixed)
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
         "flags": list(FLAGS),
@@ -239,7 +258,8 @@ def _probe(program: Program, functions: Counter[str]) -> tuple[Counter[str], int
 
 def _fit(probes: list[tuple[Counter[str], int]], known: dict[str, int]) -> tuple[int, dict[str, int]]:
     """Return the fixed bytes of predict, and the bytes of each call that is not ``known``."""
-    names = sorted({function for calls, _ in probes for function in calls} - set(known) - {"us_pixels", "us_log_mel"})
+    own = {"us_pixels", "us_log_mel", "us_standardize"}
+    names = sorted({function for calls, _ in probes for function in calls} - set(known) - own)
     matrix = np.array([[1, *(calls[function] for function in names)] for calls, _ in probes], float)
     sizes = np.array([size - sum(calls[f] * known[f] for f in known) for calls, size in probes], float)
     per_call = np.maximum(0, np.ceil(np.linalg.lstsq(matrix, sizes, rcond=None)[0][1:])).astype(int)

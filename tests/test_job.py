@@ -160,7 +160,7 @@ BAD = [
     ),
     Bad(
         'student = "sgn"\n' + BASE,
-        r"^student is 'auto', .*, 'projection_cnn' or 'separable_cnn': received student='sgn' .*; did you mean 'sgnn'\?$",
+        r"^student is 'auto', .*, 'separable_cnn' or 'mlp': received student='sgn' .*; did you mean 'sgnn'\?$",
     ),
     Bad(
         'max_bytes = "aut"\n' + BASE,
@@ -276,6 +276,7 @@ LEFT_OUT: dict[str, object] = {
     "out_of_scope": "x.csv",
     "text": "t",
     "label": "l",
+    "kind": "image",
     "skip_bad": True,
     "sample_rate": 8000,
     "seconds": 1.0,
@@ -332,6 +333,7 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
                 "out_of_scope",
                 "text",
                 "label",
+                "kind",
                 "skip_bad",
                 "sample_rate",
                 "seconds",

@@ -72,7 +72,7 @@ def test_every_file_reads_samples_and_is_verified(finished: Path) -> None:
     assert [file.format for file in member.files] == ["onnx", "litert", "c"]
     assert all(file.verified and file.agreement == 1.0 and file.size_bytes <= 10 * 1024 for file in member.files)
     assert member.accuracy > 0.85
-    assert member.reads == "sound"
+    assert member.example == "sound"
     assert member.sound is not None
     samples = member.sound["samples"]
     assert isinstance(samples, int)

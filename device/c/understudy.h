@@ -568,6 +568,81 @@ US_FUNCTION int8_t us_requantize(int32_t accumulator, uint32_t scale, us_range r
     return (int8_t)(value < range.low ? range.low : value > 127 ? 127 : value);
 }
 
+/* ---- numbers: program 14 ---- */
+
+/* A float32 value is a sign, a significand of 24 bits and the exponent of its last bit, plus 150. */
+typedef struct {
+    int32_t significand;
+    int exponent;
+} us_number;
+
+/* `bits` as a number; what is too small for 24 bits counts as 0. */
+static inline us_number us_number_of(uint32_t bits) {
+    us_number number = {0, (int)(bits >> 23 & 255u)};
+    if (number.exponent != 0) {
+        number.significand = (int32_t)(bits & 0x7FFFFFu) | 0x800000;
+    }
+    if (bits >> 31) {
+        number.significand = -number.significand;
+    }
+    return number;
+}
+
+/* a - b, rounded to nearest even as float32 does. Six more bits are kept; the last one stands for all that are lost. */
+US_FUNCTION us_number us_difference(us_number a, us_number b) {
+    us_number result = {0, 0};
+    const int gap = a.exponent - b.exponent;
+    int32_t x = a.significand * 64, y = b.significand * 64;
+    int32_t *smaller = gap < 0 ? &x : &y;
+    const unsigned lost = (unsigned)(gap < 0 ? -gap : gap);
+    uint32_t magnitude = (uint32_t)(*smaller < 0 ? -*smaller : *smaller);
+    magnitude = lost > 30 ? magnitude != 0 : magnitude >> lost | ((magnitude & (((uint32_t)1 << lost) - 1)) != 0);
+    *smaller = *smaller < 0 ? -(int32_t)magnitude : (int32_t)magnitude;
+    x -= y;
+    magnitude = (uint32_t)(x < 0 ? -x : x);
+    if (magnitude == 0) {
+        return result;
+    }
+    result.exponent = (gap < 0 ? b.exponent : a.exponent) + 1;
+    while (magnitude < 0x40000000u) {
+        magnitude <<= 1;
+        result.exponent--;
+    }
+    magnitude = (magnitude + 63u + (magnitude >> 7 & 1u)) >> 7;
+    result.significand = x < 0 ? -(int32_t)magnitude : (int32_t)magnitude;
+    return result;
+}
+
+/* clamp(rint(float32(value - offset) * multiplier)), NaN as 0, for `count` values of `channels` in turn. Integers alone: a
+ * compiler that fuses or reorders float operations would give other bits, and small cores have none. The constants are
+ * volatile, lest a compiler that sees them makes code of them, whose size would depend on the data. */
+US_FUNCTION void us_standardize(
+    const float *values, const volatile uint32_t *offsets, const volatile uint32_t *multipliers, int8_t *output, size_t count,
+    size_t channels
+) {
+    const us_range range = {0, -128};
+    size_t channel = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits, scale;
+        us_number number;
+        int shift;
+        __builtin_memcpy(&bits, values + i, sizeof bits);
+        scale = multipliers[channel];
+        number = us_number_of(bits);
+        if (number.exponent < 255) {
+            number = us_difference(number, us_number_of(offsets[channel]));
+        } else {
+            number.significand = bits & 0x7FFFFFu ? 0 : number.significand; /* NaN, or infinity */
+            number.exponent = 300;
+        }
+        /* a shift of 24 saturates, one of 62 rounds to 0 */
+        shift = 300 - number.exponent - (int)(scale >> 23);
+        shift = shift < 24 ? 24 : shift > 62 ? 62 : shift;
+        output[i] = scale == 0 ? 0 : us_requantize(number.significand, (uint32_t)shift << 24 | (scale & 0x7FFFFFu) | 0x800000u, range);
+        channel = channel + 1 < channels ? channel + 1 : 0;
+    }
+}
+
 /* ---- linear, and a window before it: program 3 and 4 ---- */
 
 /* Rows that only absent tokens decide hold the zero point, as long as no layer before them has a bias: `present` is the number
@@ -1463,7 +1538,7 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
 
 /* ---- images: program 9 to 11 ---- */
 
-#define US_ERROR_SIZE (-2) /* not as many pixels or samples as the model reads */
+#define US_ERROR_SIZE (-2) /* not as many pixels, numbers or samples as the model reads */
 
 /* A convolution; images are [rows, columns, channels]. */
 typedef struct {

@@ -1,4 +1,4 @@
-"""What any small model is measured against: the majority class, and logistic regression on TF-IDF or on pixels."""
+"""What any small model is measured against: the majority class, and logistic regression on TF-IDF, pixels or numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from understudy.metrics import accuracy, macro_f1
 if TYPE_CHECKING:
     from understudy.data.dataset import AnyExamples
     from understudy.data.image import ImageExamples
+    from understudy.data.parts import ArrayExamples
     from understudy.data.text import Examples
+    from understudy.data.vector import VectorDataset
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -132,26 +134,61 @@ def pixel_logistic_regression(train: ImageExamples, validation: ImageExamples, *
 
     The regularization C is the best of three on the validation split, chosen on a sample of ``train``.
     """
+    found = _ArrayFeatures("pixels + logistic regression", "images", _squares)
+    return _array_logistic_regression(found, train, validation, classes=classes, seed=seed)
+
+
+def number_logistic_regression(dataset: VectorDataset, *, seed: int) -> Baseline:
+    """Return multinomial logistic regression on standardized numbers, of windows averaged over steps where there are many."""
+    offset, multiplier = dataset.offset, dataset.multiplier
+
+    def features(values: Float32Array) -> Float32Array:
+        steps = 1
+        while values.ndim == 3 and (values.shape[1] // steps) * values.shape[2] > _MOST_FEATURES:
+            steps += 1
+        known = np.clip(np.nan_to_num((values - offset) * multiplier), -100, 100)
+        if values.ndim == 3:
+            whole = values.shape[1] // steps
+            known = known[:, : whole * steps].reshape(len(values), whole, steps, -1).mean(axis=2)
+        return np.asarray(known, np.float32).reshape(len(values), -1)
+
+    found = _ArrayFeatures("numbers + logistic regression", "examples", features)
+    classes = len(dataset.class_names)
+    return _array_logistic_regression(found, dataset.train, dataset.validation, classes=classes, seed=seed)
+
+
+@dataclass(frozen=True)
+class _ArrayFeatures:
+    """What a baseline on arrays sees: its name, what examples are called, and content to float32 ``[examples, features]``."""
+
+    name: str
+    examples: str
+    features: Callable[[Any], Float32Array]
+
+
+def _array_logistic_regression(
+    found: _ArrayFeatures, train: ArrayExamples, validation: ArrayExamples, *, classes: int, seed: int
+) -> Baseline:
     rows = _sample(len(train), limit=_SEARCH_IMAGES, seed=seed)
-    held_out = _squares(validation.content[: 2 * _SEARCH_IMAGES])
+    held_out = found.features(validation.content[: 2 * _SEARCH_IMAGES])
     truth = validation.labels[: 2 * _SEARCH_IMAGES]
-    content, labels = train.content[rows], train.labels[rows]
-    scores = [accuracy(truth, _fit_pixels(content, labels, c).predict(held_out)) for c in _PIXEL_REGULARIZATION]
+    features, labels = found.features(train.content[rows]), train.labels[rows]
+    scores = [accuracy(truth, _fit_arrays(features, labels, c).predict(held_out)) for c in _PIXEL_REGULARIZATION]
     best = _PIXEL_REGULARIZATION[int(np.argmax(scores))]
-    return _pixel_model(train, c=best, classes=classes, seed=seed)
+    return _array_model(found, train, c=best, classes=classes, seed=seed)
 
 
-def _pixel_model(train: ImageExamples, *, c: float, classes: int, seed: int) -> Baseline:
+def _array_model(found: _ArrayFeatures, train: ArrayExamples, *, c: float, classes: int, seed: int) -> Baseline:
     rows = _sample(len(train), limit=_MOST_IMAGES, seed=seed)
     rows = rows[train.labels[rows] >= 0]
-    model = _fit_pixels(train.content[rows], train.labels[rows], c)
-    sampled = "" if len(rows) == len(train) else f", {len(rows):,} of the images"
+    model = _fit_arrays(found.features(train.content[rows]), train.labels[rows], c)
+    sampled = "" if len(rows) == len(train) else f", {len(rows):,} of the {found.examples}"
     return Baseline(
-        name="pixels + logistic regression",
+        name=found.name,
         detail=f"C = {c:g}, {model.coef_.shape[1]:,} features{sampled}",
         size_bytes=4 * (model.coef_.size + model.intercept_.size),
-        logits=lambda pixels: _decisions(model, _squares(pixels), classes=classes),
-        refit=lambda examples: _pixel_model(examples, c=c, classes=classes, seed=seed),
+        logits=lambda content: _decisions(model, found.features(content), classes=classes),
+        refit=lambda examples: _array_model(found, examples, c=c, classes=classes, seed=seed),
     )
 
 
@@ -167,13 +204,13 @@ def _squares(pixels: npt.NDArray[np.uint8]) -> Float32Array:
     return features
 
 
-def _fit_pixels(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], c: float) -> Any:
+def _fit_arrays(features: Float32Array, labels: npt.NDArray[np.int64], c: float) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is the stopping rule
-        return LogisticRegression(C=c, max_iter=_PIXEL_ITERATIONS).fit(_squares(pixels), labels)
+        return LogisticRegression(C=c, max_iter=_PIXEL_ITERATIONS).fit(features, labels)
 
 
 def _decisions(model: Any, features: Any, *, classes: int) -> Float32Array:

@@ -109,6 +109,7 @@ def inspect_environment() -> Environment:
             _built_in("CSV, TSV, JSONL", "Python"),
             _from_extra("Parquet", "parquet", versions),
             _built_in("images (NPZ, IDX)", "numpy"),
+            _built_in("vectors and windows (NPZ)", "numpy"),
             _from_extra("pictures (PNG, JPEG, WebP)", "image", versions),
         ),
         targets=tuple(_from_commands(name, commands) for name, commands in TARGETS.items()),

@@ -171,9 +171,17 @@ class Member(Record):
         return found if isinstance(found, dict) else None
 
     @property
-    def reads(self) -> Literal["text", "image", "sound"]:
-        """What one example is."""
-        return "sound" if self.sound else "image" if self.image_shape else "text"
+    def input_shape(self) -> tuple[int, ...] | None:
+        """How many numbers a vector has that it reads, or steps and channels of a window; None for texts and images."""
+        shape = self.recipe.get("input_shape")
+        return cast(tuple[int, ...], tuple(shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else None
+
+    @property
+    def example(self) -> str:
+        """What it reads: text, image, sound, vector or window."""
+        if self.input_shape is None:
+            return "sound" if self.sound else "image" if self.image_shape else "text"
+        return "vector" if len(self.input_shape) == 1 else "window"
 
     def largest_bytes(self, formats: Iterable[str] | None = None) -> int | None:
         """Return the size of the largest file of ``formats`` (default: all), or None where one of them is absent."""
@@ -182,7 +190,7 @@ class Member(Record):
         return max(sizes[name] for name in wanted) if wanted and all(name in sizes for name in wanted) else None
 
     def predict(self, content: Content) -> list[Prediction]:
-        """Return the prediction for each text, image or sound, computed by the exported file.
+        """Return the prediction for each text, image, sound or vector, computed by the exported file.
 
         Raises:
             InputError: the family was never saved, so there is no bundle folder to open.

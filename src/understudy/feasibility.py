@@ -11,6 +11,8 @@ from typing import Literal
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.data.dataset import Dataset
 from understudy.data.image import ImageDataset
+from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.devices.choice import need_operators, working_bytes
 from understudy.devices.profile import DeviceProfile, load_profile
 from understudy.errors import BudgetError, InputError
@@ -28,9 +30,14 @@ from understudy.training.mining import CANDIDATES
 from understudy.units import Latency, format_bytes, format_microseconds
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
-IMAGE_STUDENT: StudentName = "separable_cnn"
-IMAGE_STUDENTS = (IMAGE_STUDENT, "projection_net", "projection_cnn")
-TEXT_STUDENTS = (DEFAULT_STUDENT, "projection_net", "sgnn")
+STUDENTS: dict[str, tuple[StudentName, ...]] = {
+    "texts": (DEFAULT_STUDENT, "sgnn", "projection_net"),
+    "images": ("separable_cnn", "projection_net", "projection_cnn"),
+    "vectors": ("mlp", "projection_net"),
+    "windows": ("separable_cnn",),
+    "sounds": ("separable_cnn",),
+}
+"""Kind of data to the students that read it, the one without a name first."""
 BITS: tuple[Literal[4, 8], ...] = (4, 8)
 
 
@@ -195,28 +202,29 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
     """Return what the search does not choose.
 
     Raises:
-        InputError: a student for the other kind of data.
+        InputError: a student for another kind of data.
     """
-    images = isinstance(dataset, ImageDataset)
-    sounds = isinstance(dataset, ImageDataset) and dataset.log_mel is not None
-    known = (IMAGE_STUDENT,) if sounds else IMAGE_STUDENTS if images else TEXT_STUDENTS
-    if job.student not in ("auto", *known):
+    if isinstance(dataset, TextDataset):
+        kind = "texts"
+    elif isinstance(dataset, ImageDataset):
+        kind = "images" if dataset.log_mel is None else "sounds"
+    else:
+        kind = "vectors" if len(dataset.shape) == 1 else "windows"
+    first, *others = STUDENTS[kind]
+    student = first if job.student == "auto" else job.student
+    if student not in (first, *others):
         raise InputError(
-            f"a student for {'sounds' if sounds else 'images' if images else 'texts'} is one of {', '.join(known)}: "
-            f"received student={job.student!r} for {str(job.data.train)!r}; choose one of them or leave it out"
+            f"a student for {kind} is one of {', '.join(STUDENTS[kind])}: received student={student!r} for "
+            f"{str(job.data.train)!r}; choose another or leave it out"
         )
+    recipe = Recipe(student=student, projection_seed=job.seed)
     if isinstance(dataset, ImageDataset):
-        student = IMAGE_STUDENT if job.student == "auto" else job.student
         sound = None if dataset.log_mel is None else (dataset.log_mel.samples, dataset.log_mel.sample_rate)
         candidates = CANDIDATES if student == "projection_net" else 0
-        return Recipe(student=student, image_shape=dataset.shape, sound=sound, projection_seed=job.seed, candidates=candidates)
-    statistics = dataset.statistics
-    return Recipe(
-        student=DEFAULT_STUDENT if job.student == "auto" else job.student,
-        max_bytes=statistics.max_bytes,
-        max_words=statistics.max_words,
-        projection_seed=job.seed,
-    )
+        return replace(recipe, image_shape=dataset.shape, sound=sound, candidates=candidates)
+    if isinstance(dataset, VectorDataset):
+        return replace(recipe, input_shape=dataset.shape)
+    return replace(recipe, max_bytes=dataset.statistics.max_bytes, max_words=dataset.statistics.max_words)
 
 
 def _bits(job: Job) -> Literal[4, 8] | None:

@@ -32,7 +32,7 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
+StudentName = Literal["auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp"]
 TrainingMode = Literal["self", "distill", "joint"]
 
 # arguments whose key is not at the top of the job file
@@ -47,6 +47,7 @@ _ARGUMENTS = {
             "out_of_scope",
             "text",
             "label",
+            "kind",
             "skip_bad",
             "sample_rate",
             "seconds",
@@ -108,7 +109,7 @@ class Job(Settings):
     student: StudentName = Field(
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'separable_cnn', 'projection_net' or "
-        "'projection_cnn' for images; 'separable_cnn' for sounds; "
+        "'projection_cnn' for images; 'separable_cnn' for windows and sounds; 'mlp' or 'projection_net' for vectors; "
         "'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from understudy.data.image import is_image_source, load_image_dataset
+from understudy.data.image import load_image_dataset
+from understudy.data.kind import kind_of
 from understudy.data.read import read_table
 from understudy.data.table import find_label_column, find_text_column, is_unicode
 from understudy.data.text import load_text_dataset
+from understudy.data.vector import load_vector_dataset
 from understudy.errors import InputError
 from understudy.files import write_text
 from understudy.job import DataSettings, Job, name_from
@@ -21,7 +23,7 @@ from understudy.job_errors import tables
 
 _COMMENT_WIDTH = 100
 _BUDGETS_KB = (8, 16, 32, 64, 128, 256, 512)
-_TEXT_KB, _GREY_KB, _COLOUR_KB, _SOUND_KB = 8, 4, 24, 8
+_TEXT_KB, _GREY_KB, _COLOUR_KB, _VECTOR_KB, _SOUND_KB = 8, 4, 24, 4, 8
 """What everything before the last layer takes, file format included: a projection and first layers, or convolutions."""
 
 
@@ -64,11 +66,18 @@ def render_job_template(
         label: column with the labels, guessed when None.
 
     Raises:
-        InputError: the data cannot be used; see ``load_text_dataset`` and ``load_image_dataset``.
+        InputError: the data cannot be used; see ``load_text_dataset``, ``load_image_dataset`` and
+            ``load_vector_dataset``.
     """
     values: dict[str, object] = {"name": name_from(data_path), "data.train": _relative(Path(data_path), folder)}
-    if is_image_source(Path(data_path)):
-        found = _look_at_images(Path(data_path), values, text=text, label=label)
+    settings = DataSettings(train=Path(data_path), text=text, label=label)
+    kind = kind_of(settings)
+    if kind == "image":
+        found = _look_at_images(settings, values)
+    elif kind == "vector":
+        dataset = load_vector_dataset(settings, seed=1)
+        values["budgets"] = suggest_budgets(len(dataset.class_names), room_kb=_VECTOR_KB)
+        found = dataset.statistics.lines()
     else:
         found = _look_at_texts(data_path, values, text=text, label=label)
     lines = [
@@ -102,9 +111,9 @@ def _look_at_texts(
     return [f"columns found: {', '.join(repr(column) for column in table.columns)}", *statistics.lines()]
 
 
-def _look_at_images(path: Path, values: dict[str, object], *, text: str | None, label: str | None) -> list[str]:
+def _look_at_images(settings: DataSettings, values: dict[str, object]) -> list[str]:
     """Put what the images or sounds suggest into ``values`` and return what was found."""
-    dataset = load_image_dataset(DataSettings(train=path, text=text, label=label), seed=1)
+    dataset = load_image_dataset(settings, seed=1)
     room_kb = _SOUND_KB if dataset.log_mel else _GREY_KB if dataset.shape[2] == 1 else _COLOUR_KB
     values["budgets"] = suggest_budgets(len(dataset.class_names), room_kb=room_kb)
     return dataset.statistics.lines()

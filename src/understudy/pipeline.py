@@ -11,12 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from understudy.baselines import Baseline, majority_class, pixel_logistic_regression, tfidf_logistic_regression
+from understudy.baselines import (
+    Baseline,
+    majority_class,
+    number_logistic_regression,
+    pixel_logistic_regression,
+    tfidf_logistic_regression,
+)
 from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.compression.quantize.ranges import Ranges
 from understudy.cures import cured
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.delivery import Order, deliver
 from understudy.devices.choice import choose
 from understudy.errors import InputError
@@ -245,6 +253,8 @@ def _baselines(dataset: Dataset, *, seed: int) -> tuple[Baseline, ...]:
             majority_class(dataset.train, classes=classes),
             pixel_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
         )
+    if isinstance(dataset, VectorDataset):
+        return (majority_class(dataset.train, classes=classes), number_logistic_regression(dataset, seed=seed))
     return (
         majority_class(dataset.train, classes=classes),
         tfidf_logistic_regression(dataset.train, dataset.validation, classes=classes, seed=seed),
@@ -259,12 +269,14 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
     Raises:
         InputError: it cannot be loaded, or its answers break a rule.
     """
-    images = isinstance(dataset, ImageDataset)
-    what = "sounds" if isinstance(dataset, ImageDataset) and dataset.log_mel is not None else "images"
-    if what == "sounds" and job.training_mode == "joint":
+    texts = isinstance(dataset, TextDataset)
+    if isinstance(dataset, VectorDataset) and job.training_mode == "joint":
+        raise InputError("joint training is for texts and images: received training.mode='joint' for vectors; remove it")
+    sounds = isinstance(dataset, ImageDataset) and dataset.log_mel is not None
+    if sounds and job.training_mode == "joint":
         raise InputError("joint training is for texts and images: received training.mode='joint' for sounds; remove it")
-    absent = job.teacher.kind == "auto" or (images and job.teacher.kind == "none")
-    if images and job.training_mode == "joint" and not (absent and brought is None):
+    absent = job.teacher.kind == "auto" or (not texts and job.teacher.kind == "none")
+    if not texts and job.training_mode == "joint" and not (absent and brought is None):
         raise InputError(
             "joint training for images makes its teacher itself: received training.mode='joint' and a teacher; "
             "remove one of them, or use mode distill, which keeps the teacher as it is"
@@ -276,7 +288,7 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
             f"joint training loads the teacher in processes of its own: received teacher={type(brought).__name__!r}, an "
             "object; give the name of what makes it, as 'module:name' or 'file.py:name', or a .pt2 file"
         )
-    if what == "sounds":
+    if sounds:
         name = job.teacher.source if brought is None else type(brought).__name__
         raise InputError(f"sounds are learned from their labels so far: received teacher={name!r}; remove it")
     progress.stage("loading the teacher")
@@ -293,9 +305,9 @@ def _teach(
     """Return the teacher, brought or trained here, and whether it is used."""
     if job.training_mode != "distill":
         return Teaching(None, used=False)
-    if isinstance(dataset, ImageDataset):
+    if not isinstance(dataset, TextDataset):
         if brought is None:
-            kind = "images" if dataset.log_mel is None else "sounds"
+            kind = "vectors" if isinstance(dataset, VectorDataset) else "images" if dataset.log_mel is None else "sounds"
             progress.note(f"no teacher for {kind} was brought: training without")
             return Teaching(None, used=False)
         return assess(brought, job, dataset, baseline=baseline, folder=folder)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from understudy import family as records
 from understudy.data.image import ImageDataset
-from understudy.data.statistics import ImageStatistics
+from understudy.data.statistics import DataStatistics
 from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
 from understudy.program.ops import Program
@@ -64,7 +65,7 @@ def data_record(dataset: Dataset) -> records.Data:
             for name, split in statistics.splits.items()
         },
         warnings={name: count for name, count in statistics.warnings.items() if count},
-        variations=statistics.variations if isinstance(statistics, ImageStatistics) else (),
+        variations=() if isinstance(statistics, DataStatistics) else statistics.variations,
         digest=dataset.digest,
         test_digest=dataset.test_digest,
     )
@@ -111,7 +112,7 @@ def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: T
         brought: the module that the user brought, as it was before; it has learned when this returns.
     """
     results = [s.best.result for s in selections if s.best.result]
-    if not results:
+    if not results or isinstance(dataset, VectorDataset):
         return None
     if isinstance(dataset, TextDataset) and brought is not None and results[-1].trainer_weights is not None:
         load_learned(brought, results[-1].trainer_weights)
@@ -136,7 +137,7 @@ def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: T
     )
 
 
-def _corpora(program: Program, dataset: Dataset) -> list[Seen]:
+def _corpora(program: Program, dataset: TextDataset | ImageDataset) -> list[Seen]:
     """Return the validation and the test split as the float ``program`` sees them."""
     if isinstance(dataset, ImageDataset):
         return [ImageCorpus(dataset.validation.content), ImageCorpus(dataset.test.content)]

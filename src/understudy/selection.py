@@ -174,7 +174,7 @@ class Plan:
         schedule = Schedule(
             dropout=candidate.dropout,
             learning_rate=candidate.learning_rate,
-            weight_decay=Schedule.weight_decay if candidate.recipe.image_shape is None else IMAGE_WEIGHT_DECAY,
+            weight_decay=IMAGE_WEIGHT_DECAY if candidate.recipe.learns_as_images else Schedule.weight_decay,
             word_dropout_factor=candidate.word_dropout_factor,
             quantized_fraction=Schedule.quantized_fraction if self.quantization.mode == "qat" else 0.0,
         )
@@ -200,7 +200,7 @@ class Plan:
         return [student] if twin is None else [student, self.task(twin, taught=False, refit=True)]
 
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
-        if recipe.image_shape is None:
+        if not recipe.learns_as_images:
             return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
         recipes = [recipe, trainer_recipe(recipe)] if self.joint else [recipe]
         work = sum(training_work(build_student(each, classes=self.classes, seed=0)) for each in recipes)

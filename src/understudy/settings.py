@@ -33,7 +33,8 @@ class DataSettings(Settings):
 
     train: DataFile = Field(
         description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet; "
-        "for images an .npz, IDX files or a folder of class folders, for sounds a folder of class folders with .wav files."
+        "for images an .npz, IDX files or a folder of class folders, for vectors and windows an .npz, for sounds "
+        "a folder of class folders with .wav files."
     )
     validation: DataFile | None = Field(
         None,
@@ -44,6 +45,11 @@ class DataSettings(Settings):
         None,
         description="Labelled examples for the final figures only; without it a part of train is split off.",
         examples=["test.csv"],
+    )
+    kind: Literal["auto", "text", "image", "vector"] = Field(
+        "auto",
+        description="What train holds; 'auto' takes an .npz of two axes, or of three that are not uint8, as vectors or "
+        "windows, any other as images.",
     )
     unlabelled: DataFile | None = Field(
         None,

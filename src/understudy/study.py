@@ -11,6 +11,7 @@ from pathlib import Path
 
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.vector import VectorDataset
 from understudy.errors import InputError
 from understudy.feasibility import base_recipe
 from understudy.job import Job
@@ -50,6 +51,11 @@ def study_bits(
     wanted = _checked(bits, job)
     progress.stage("reading the data")
     dataset = load_dataset(job)
+    if isinstance(dataset, VectorDataset):
+        raise InputError(
+            f"a study of bits is for texts and images: received vectors in {str(job.data.train)!r}; use compress "
+            "with --student projection_net"
+        )
     base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}

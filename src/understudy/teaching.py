@@ -14,7 +14,9 @@ import numpy.typing as npt
 from understudy.data.image import ImageDataset, is_picture_folder, read_images
 from understudy.data.read import read_table
 from understudy.data.table import find_text_column, take_rows
-from understudy.data.text import Examples
+from understudy.data.text import Examples, TextDataset
+from understudy.data.vector import VectorDataset
+from understudy.data.vector_arrays import read_vectors
 from understudy.errors import InputError
 from understudy.metrics import accuracy
 from understudy.program import archive
@@ -24,9 +26,10 @@ from understudy.students.recipe import Recipe
 from understudy.teachers.cache import CHUNK, cached_logits
 from understudy.teachers.chance import check_better_than_chance
 from understudy.teachers.image_registry import load_image_teacher
-from understudy.teachers.protocol import checked_logits
+from understudy.teachers.protocol import checked_logits, kind_of_example
 from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, mix
+from understudy.teachers.vector_registry import load_vector_teacher
 from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
@@ -37,7 +40,6 @@ from understudy.training.workers import Workers, train_all
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
     from understudy.data.dataset import Dataset
-    from understudy.data.text import TextDataset
     from understudy.job import Job
     from understudy.job_folder import JobFolder
     from understudy.progress import Progress
@@ -162,6 +164,14 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             numbered=not is_picture_folder(job.data.train) and all(n.lstrip("-").isdecimal() for n in dataset.class_names),
             training_images=lambda: read_images(job.data.train, part="train", skip_bad=job.data.skip_bad).pixels,
         )
+    elif isinstance(dataset, VectorDataset):
+        brought = load_vector_teacher(
+            source,
+            class_names=dataset.class_names,
+            vectors=dataset.train.content,
+            numbered=all(name.lstrip("-").isdecimal() for name in dataset.class_names),
+            training_vectors=lambda: read_vectors(job.data.train, part="train").values,
+        )
     else:
         table = read_table(job.data.train)
         # saved logits have a row for each row of the file, of which a part may have been split off
@@ -213,8 +223,8 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
     store = LessonStore(folder.lesson)
     if store.complete:
         return store
-    if isinstance(dataset, ImageDataset):
-        _write_images(job, dataset, teaching, store, folder=folder, progress=progress)
+    if not isinstance(dataset, TextDataset):
+        _write_arrays(job, dataset, teaching, store, folder=folder, progress=progress)
         return store
     taught = teaching.used and job.training_mode == "distill"
     unlabelled = dataset.unlabelled if taught else ()
@@ -244,14 +254,20 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
     return store
 
 
-def _write_images(
-    job: Job, dataset: ImageDataset, teaching: Teaching, store: LessonStore, *, folder: JobFolder, progress: Progress
+def _write_arrays(
+    job: Job,
+    dataset: ImageDataset | VectorDataset,
+    teaching: Teaching,
+    store: LessonStore,
+    *,
+    folder: JobFolder,
+    progress: Progress,
 ) -> None:
-    """Write the lesson of images: one view, because each batch moves them anew, with the teacher's answers on it."""
+    """Write the lesson of images or vectors: one view, because each batch varies them anew, with the teacher's answers."""
     taught = teaching.teacher if teaching.used and job.training_mode == "distill" else None
     covered = taught is None or taught.covers(dataset.validation.content).all()
     kept = dataset.validation if covered and _worth_refit(job, dataset) else dataset.validation.nothing
-    content = np.concatenate([dataset.train.content, kept.content])
+    content: Any = np.concatenate([dataset.train.content, kept.content])
     answers: Float32Array | None = None
     if taught is not None:
         _check_covered(taught, content)
@@ -271,8 +287,9 @@ def _write_images(
         validation_labels=dataset.validation.labels,
         teacher_logits=answers,
         held_out=len(kept),
-        mirrored=dataset.statistics.mirror is not None and dataset.statistics.mirror.safe,
-        validation_samples=dataset.validation.samples,
+        mirrored=isinstance(dataset, ImageDataset) and dataset.statistics.mirror is not None and dataset.statistics.mirror.safe,
+        validation_samples=dataset.validation.samples if isinstance(dataset, ImageDataset) else None,
+        standardization=(dataset.offset, dataset.multiplier) if isinstance(dataset, VectorDataset) else None,
     )
 
 
@@ -298,10 +315,10 @@ def _covered(teacher: TextTeacher, views: list[list[str]]) -> list[list[str]]:
 
 
 def _check_covered(teacher: Teacher[Any], examples: Any) -> None:
-    """Raise ``InputError`` unless ``teacher`` can answer every one of ``examples``, texts or images."""
+    """Raise ``InputError`` unless ``teacher`` can answer every one of ``examples``."""
     covered = teacher.covers(examples)
     if not covered.all():
-        kind = "image" if isinstance(examples, np.ndarray) else "text"
+        kind = kind_of_example(examples)
         first = int(np.flatnonzero(~covered)[0])
         raise InputError(
             f"a teacher must answer every training {kind}: received teacher={teacher.name!r} without an answer for "

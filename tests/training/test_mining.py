@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -62,3 +64,21 @@ def test_a_program_gets_the_rows_and_keeps_the_rest(rng: np.random.Generator) ->
         BoxProjection((12, 12, 1), tuple(range(100))), pixels[1::2], labels[1::2], count=20
     )
     assert found.nodes[2:] == program.nodes[2:]
+
+
+def test_a_choice_is_remembered(rng: np.random.Generator, tmp_path: Path) -> None:
+    pixels, labels = labelled(rng)
+    kept_in = tmp_path / "rows.json"
+    found = []
+    for count, again in ((20, False), (8, True), (30, True)):
+        recipe = Recipe(student="projection_net", image_shape=(12, 12, 1), features=count, hidden=0)
+        program = build_student(recipe, classes=4, seed=1)
+        # what is remembered needs no labels
+        given = np.zeros_like(labels) if again else labels
+        [node] = [
+            n for n in mined(program, pixels, given, candidates=100, kept_in=kept_in).nodes if isinstance(n, ProjectBoxes)
+        ]
+        found.append(node.projection.rows)
+    assert found[1] == found[0][:8]
+    assert found[2][:20] == found[0]
+    assert kept_in.exists()

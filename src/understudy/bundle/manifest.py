@@ -37,8 +37,6 @@ FormatWord = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max
 """The word in ``--format``; other packages add some, so a reader may meet one that it cannot run."""
 
 
-_INPUTS = {"text-classification": "max_bytes", "image-classification": "image_shape", "sound-classification": "sound"}
-"""Task to the field that says how large an input is."""
 Side = Annotated[int, Field(ge=1, le=65536)]
 
 
@@ -119,6 +117,7 @@ class Manifest(BaseModel):
         max_bytes: texts: L, bytes of text that the model reads.
         image_shape: images: height, width and channels.
         sound: sounds: samples, and samples a second.
+        input_shape: vectors: how many numbers; windows: steps and channels.
         threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
         recipe: how the student was made.
         data_digest: digest of the training and validation texts.
@@ -133,11 +132,14 @@ class Manifest(BaseModel):
     format_version: Literal[1] = FORMAT_VERSION
     understudy: str
     name: Identifier
-    task: Literal["text-classification", "image-classification", "sound-classification"] = "text-classification"
+    task: Literal["text-classification", "image-classification", "vector-classification", "sound-classification"] = (
+        "text-classification"
+    )
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     max_bytes: Annotated[int, Field(ge=1, le=65536)] | None = None
     image_shape: tuple[Side, Side, Side] | None = None
     sound: SoundInput | None = None
+    input_shape: tuple[Side] | tuple[Side, Side] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None
     recipe: dict[str, JsonValue]
     data_digest: str
@@ -167,9 +169,19 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _input_is_of_the_task(self) -> Self:
-        if [name for name in _INPUTS.values() if getattr(self, name) is not None] != [_INPUTS[self.task]]:
-            raise ValueError("a text classifier has max_bytes, an image classifier image_shape, a sound classifier sound")
+        fields = {"text": self.max_bytes, "image": self.image_shape, "vector": self.input_shape, "sound": self.sound}
+        if [f"{kind}-classification" for kind, value in fields.items() if value is not None] != [self.task]:
+            raise ValueError("texts have max_bytes, images have image_shape, vectors have input_shape, sounds have sound")
         return self
+
+    @property
+    def examples(self) -> str:
+        """What it reads, in the plural."""
+        if self.sound is not None:
+            return "sounds"
+        if self.input_shape is None:
+            return "texts" if self.image_shape is None else "images"
+        return "vectors" if len(self.input_shape) == 1 else "windows"
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -203,7 +215,8 @@ class Manifest(BaseModel):
 
     def _fields(self) -> dict[str, JsonValue]:
         """Return plain values; what only other tasks have is missing, and so is protection that is not there."""
-        absent = {name for name in (*_INPUTS.values(), "encryption", "signature") if getattr(self, name) is None}
+        optional = ("max_bytes", "image_shape", "input_shape", "sound", "encryption", "signature")
+        absent = {name for name in optional if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 
     def _digest_of_content(self) -> str:

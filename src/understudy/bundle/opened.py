@@ -37,8 +37,9 @@ from understudy.protection.keys import key_id, read_key
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
-Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | npt.NDArray[np.int16]
-"""Texts, images ``[batch, H, W, C]``, or sounds ``[batch, samples]``."""
+Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]
+"""Texts, images ``[batch, H, W, C]``, numbers ``[batch, d]`` or
+``[batch, T, C]``, or sounds ``[batch, samples]``."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ class FileEvaluation:
 
 
 def model_inputs(manifest: Manifest, content: Content) -> Inputs:
-    """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are.
+    """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are, numbers as float32.
 
     Raises:
-        InputError: images or sounds of another shape, or another kind of content.
+        InputError: images, numbers or sounds of another shape, or another kind of content.
     """
     max_bytes, sound = manifest.max_bytes, manifest.sound
     if max_bytes is not None and not isinstance(content, np.ndarray):
@@ -104,6 +105,10 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
     received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
     what = "images" if sound is None else "sounds"
     wanted = "texts" if shape is None else f"{kind} {what} [batch, {', '.join(map(str, shape))}]"
+    if manifest.input_shape is not None:
+        if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
+            return content.astype(np.float32, copy=False)
+        wanted = f"numbers [batch, {', '.join(map(str, manifest.input_shape))}]"
     raise InputError(f"this model reads {wanted}: received {received}; give what it was made for")
 
 
@@ -116,10 +121,10 @@ class LoadedModel:
     session: Session
 
     def inputs(self, content: Content) -> Inputs:
-        """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are.
+        """Return what the model reads; see ``model_inputs``.
 
         Raises:
-            InputError: images or sounds of another shape, or another kind of content.
+            InputError: images, numbers or sounds of another shape, or another kind of content.
         """
         return model_inputs(self.manifest, content)
 
@@ -129,7 +134,7 @@ class LoadedModel:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.labels)), np.float32)
 
     def predict(self, content: Content) -> list[Prediction]:
-        """Return one prediction for each text or image."""
+        """Return one prediction for each text, image or vector."""
         threshold = self.manifest.threshold
         out = []
         for row in self.scores(content):

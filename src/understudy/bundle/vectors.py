@@ -1,6 +1,6 @@
 """``vectors.npz``: synthetic inputs with the reference's answers, so that anyone can check a port; ``spec/bundle.md`` 4.
 
-They are random words, bytes, pixels and samples from a seed, and never what a user brought.
+They are random words, bytes, pixels, numbers and samples from a seed, and never what a user brought.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.program.interpreter import Inputs, Int16Array, Scores, UInt8Array, run
+from understudy.program.interpreter import Float32Array, Inputs, Int16Array, Scores, UInt8Array, run
 from understudy.program.npz import read_npz
-from understudy.program.ops import Image, Program, Sound
+from understudy.program.ops import Image, Program, Sound, Standardize
 from understudy.projections.log_mel import LogMel
 from understudy.projections.text import encode
 
@@ -23,14 +23,14 @@ SEED = 20171016
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 _MARKS = ".,?!'-:;()\"/@#"
 _BEYOND_ASCII = "éüñçßøåłжпривет你好東京مرحبا🙂"
-_NAMES = {"int32": "bytes", "uint8": "pixels", "int16": "samples"}
-"""Type of the inputs to their name in the file."""
+_NAMES = {"int32": "bytes", "uint8": "pixels", "float32": "values", "int16": "samples"}
+"""Type of the inputs to the name of their array."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """``inputs`` int32 ``[n, max_bytes]``, uint8 ``[n, H, W, C]`` or int16 ``[n, samples]``, and what the interpreter answers.
+    """``inputs`` as programs read them, and what the interpreter answers to them.
 
     ``logit_scale`` is the width of one logit step.
     """
@@ -92,6 +92,21 @@ def synthetic_sounds(log_mel: LogMel, *, count: int = COUNT, seed: int = SEED) -
     return sounds
 
 
+def synthetic_numbers(source: Standardize, *, count: int = COUNT, seed: int = SEED) -> Float32Array:
+    """Return ``count`` examples float32 ``[count, ...]``: the means, NaN alone, then numbers around the means.
+
+    Every fourth of these has a tenth of its numbers far away, infinite or missing.
+    """
+    rng = np.random.default_rng(seed)
+    deviation = 1 / np.where(source.multiplier > 0, source.multiplier, 1).astype(np.float64)
+    numbers = rng.normal(0, 1.5, (count, *source.shape))
+    odd = rng.choice(np.array([100.0, -100.0, np.inf, -np.inf, np.nan]), numbers.shape)
+    wild = (rng.random(numbers.shape) < 0.1) & (np.arange(count) % 4 == 3).reshape(-1, *[1] * len(source.shape))
+    values: Float32Array = (source.offset + deviation * np.where(wild, odd, numbers)).astype(np.float32)
+    values[0], values[1] = source.offset, np.nan
+    return values
+
+
 def make_vectors(program: Program) -> Vectors:
     """Return the vectors of ``program``, an integer program."""
     source = program.source
@@ -100,6 +115,8 @@ def make_vectors(program: Program) -> Vectors:
         inputs = synthetic_images(source.shape)
     elif isinstance(source, Sound):
         inputs = synthetic_sounds(source.log_mel)
+    elif isinstance(source, Standardize):
+        inputs = synthetic_numbers(source)
     else:
         max_bytes = source.projection.max_bytes
         inputs = encode(synthetic_texts(max_bytes=max_bytes), max_bytes=max_bytes)
@@ -135,9 +152,9 @@ def unpack_vectors(content: bytes) -> Vectors:
     try:
         arrays = read_npz(content)
         scores = Scores(arrays["logits"], arrays["probabilities"])
-        name = next((name for name in _NAMES.values() if name in arrays), "bytes")
+        name = next(name for name in ("values", "samples", "pixels", "bytes") if name in arrays or name == "bytes")
         return Vectors(arrays[name], scores, float(arrays["logit_scale"]))
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"vectors.npz needs bytes, pixels or samples, logits, probabilities and logit_scale: {error}"
+            f"vectors.npz needs bytes, pixels, values or samples, logits, probabilities and logit_scale: {error}"
         ) from None

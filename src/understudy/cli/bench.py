@@ -36,7 +36,7 @@ def bench(
     ] = None,
     test: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Run these in place of the bundle's own examples: a table; NPZ or a folder."),
+        typer.Option(metavar="FILE", help="Run these in place of the bundle's own examples: a table; NPZ, NPY or a folder."),
     ] = None,
     text: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The text column of --test; guessed from its name.")
@@ -105,6 +105,10 @@ def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples
         return own_examples(bundle, read_images(test, part="test", shape=shape).pixels, origin=test.name)
     if bundle.manifest.sound is not None:
         return own_examples(bundle, labelled_content(bundle.manifest, test)[0], origin=test.name)
+    if bundle.manifest.input_shape is not None:
+        from understudy.data.vector_arrays import read_numbers
+
+        return own_examples(bundle, read_numbers(test, bundle.manifest.input_shape), origin=test.name)
     from understudy.data.read import read_table
     from understudy.data.table import find_text_column, take_rows
 

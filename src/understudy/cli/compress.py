@@ -30,8 +30,8 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), WAV files in class "
-            "folders, or a job file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (NPZ), WAV files "
+            "in class folders, or a job file.",
         ),
     ],
     budget: Annotated[
@@ -66,8 +66,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto; for texts projection_sequence, projection_net, sgnn; for images "
-            "separable_cnn, projection_net, projection_cnn; for sounds separable_cnn.",
+            help="auto; for texts projection_sequence, projection_net, sgnn; for images separable_cnn, projection_net, "
+            "projection_cnn; for windows and sounds separable_cnn; for vectors mlp, projection_net.",
         ),
     ] = None,
     format_names: Annotated[
@@ -84,6 +84,10 @@ def compress(
     ] = None,
     max_macs: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Most multiply-accumulates of one prediction, as 10M.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="image or vector, what an NPZ holds; told by type and axes of its array."),
     ] = None,
     max_latency: Annotated[
         str | None,
@@ -117,6 +121,7 @@ def compress(
         validation=validation,
         unlabelled=unlabelled,
         out_of_scope=out_of_scope,
+        kind=kind,
         skip_bad=skip_bad or None,
         teacher=teacher,
         student=student,

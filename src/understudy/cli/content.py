@@ -1,4 +1,4 @@
-"""Labelled texts, images or sounds from the file of a command, as its bundle reads them."""
+"""Labelled texts, images, vectors or sounds from the file of a command, as its bundle reads them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 def labelled_content(
     manifest: Manifest, path: Path, *, text: str | None = None, label: str | None = None, skip_bad: bool = False
 ) -> tuple[Content, tuple[str, ...]]:
-    """Return texts, images ``[images, H, W, C]`` or sounds ``[sounds, samples]``, and one label for each.
+    """Return texts, images ``[images, H, W, C]``, numbers or sounds ``[sounds, samples]``, and one label for each.
 
     Pictures and recordings that are left out are named.
 
     Args:
         manifest: says which of them, and how large they are.
-        path: a table; for images an NPZ file or a folder of class folders, for sounds such a folder.
+        path: a table; for images an NPZ file or a folder of class folders, for sounds
+            such a folder; for vectors an NPZ file.
         text: the text column; guessed from its name.
         label: the label column; guessed from its name.
         skip_bad: leave out pictures or recordings that cannot be used.
@@ -38,11 +39,11 @@ def labelled_content(
     if manifest.max_bytes is not None:
         return _texts(path, text, label)
     if text is not None or label is not None:
-        kind = manifest.task.partition("-")[0]
-        raise InputError(f"columns are of tables: received text={text!r}, label={label!r} for {kind}s; remove both")
+        raise InputError(f"columns are of tables: received text={text!r}, label={label!r} for {manifest.examples}; remove both")
     if manifest.sound is not None:
         return _sounds(path, manifest.sound.log_mel, skip_bad=skip_bad)
-    assert manifest.image_shape is not None
+    if manifest.image_shape is None:
+        return _vectors(path, manifest.input_shape or ())
     return _images(path, manifest.image_shape, skip_bad=skip_bad)
 
 
@@ -53,6 +54,20 @@ def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tu
     table = read_table(path)
     rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
     return rows.texts, rows.labels or ()
+
+
+def _vectors(path: Path, shape: tuple[int, ...]) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.vector_arrays import read_vectors
+
+    found = read_vectors(path, part="test")
+    if found.labels is None:
+        raise InputError(f"every example has a label: received file={str(path)!r} without y_test or y; add it")
+    if found.values.shape[1:] != shape:
+        raise InputError(
+            f"this model reads {' x '.join(map(str, shape))} numbers: received {found.values.shape[1:]} in file={str(path)!r}; "
+            "give examples as it was trained on"
+        )
+    return found.values, found.labels
 
 
 def _images(path: Path, shape: tuple[int, int, int], *, skip_bad: bool) -> tuple[Content, tuple[str, ...]]:

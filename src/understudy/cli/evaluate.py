@@ -1,4 +1,4 @@
-"""``understudy evaluate``: every exported file of a bundle on labelled texts, images or sounds, in its own runtime."""
+"""``understudy evaluate``: every exported file of a bundle on labelled examples, in its own runtime."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; for images NPZ, IDX or a folder, for sounds a folder."
+            metavar="FILE",
+            help="A CSV, TSV, JSONL or Parquet table; images as NPZ, IDX or a folder; vectors as NPZ; sounds in a folder.",
         ),
     ],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
@@ -35,7 +36,7 @@ def evaluate(
     key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure every file of a bundle on labelled texts, images or sounds.
+    """Measure every file of a bundle on labelled texts, images, vectors or sounds.
 
     Each file is run in its own runtime.
     Agreement says on which fraction of the bundle's own test vectors a file reproduces the reference to the bit.
@@ -58,7 +59,7 @@ def evaluate(
         raise typer.Exit(0 if failure is None else failure.exit_code)
     print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
     typer.echo(
-        f"{len(content)} {opened.manifest.task.partition('-')[0]}s"
+        f"{len(content)} {opened.manifest.examples}"
         + (f", {unknown} with a label that the bundle does not know" if unknown else "")
     )
     for result in results:

@@ -12,14 +12,15 @@ from understudy.cli.output import JsonFlag, print_json
 
 def init(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A table (CSV, TSV, JSONL, Parquet) or images (NPZ, IDX, folder).")
+        Path,
+        typer.Argument(metavar="DATA", help="A table (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder), vectors (NPZ)."),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The job file to write; it must not exist.")] = Path("job.toml"),
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a commented job file for texts or images.
+    """Write a commented job file for texts, images or vectors.
 
     It holds every setting, with what the data suggests for it.
     """

@@ -1,4 +1,4 @@
-"""``understudy predict``: texts, images or sounds in, labels out, from an exported file in its own runtime."""
+"""``understudy predict``: texts, images, vectors or sounds in, labels out, from an exported file in its own runtime."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from understudy.errors import InputError
 
 if TYPE_CHECKING:
     from understudy.data.image import UInt8Array
+    from understudy.data.vector import Float32Array
     from understudy.data.wave_file import Int16Array
     from understudy.projections.log_mel import LogMel
 
@@ -26,12 +27,16 @@ def predict(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT", help="Texts; or pictures, NPZ, IDX and WAV files; without any, texts from standard input."
+            metavar="TEXT", help="Texts; or pictures, NPZ, NPY, IDX and WAV files; without any, texts from standard input."
         ),
     ] = None,
     input_file: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="Texts from a file: one a line, or a CSV, TSV, JSONL or Parquet table."),
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="A file of texts, one a line, or a CSV, TSV, JSONL or Parquet table; or of arrays.",
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column of a table given by --input.")] = None,
     format_name: Annotated[
@@ -44,7 +49,7 @@ def predict(
     key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Label texts, images or sounds with an exported file, in its own runtime.
+    """Label texts, images, vectors or sounds with an exported file, in its own runtime.
 
     Prints one line for each of them: label, tab, score.
     The label is "none of these" when the best score is below the bundle's threshold.
@@ -53,12 +58,15 @@ def predict(
 
     opened = Bundle.open(bundle, trusted=trust or (), key=key)
     model = opened.load(format_name)
-    if opened.manifest.sound is not None:
-        predictions = model.predict(_sounds(texts or [], input_file, opened.manifest.sound.log_mel))
-    elif opened.manifest.image_shape is None:
-        predictions = model.predict(_texts(texts or [], input_file, text))
+    manifest = opened.manifest
+    if manifest.image_shape is not None:
+        predictions = model.predict(_images(texts or [], input_file, manifest.image_shape))
+    elif manifest.input_shape is not None:
+        predictions = model.predict(_numbers(texts or [], input_file, manifest.input_shape))
+    elif manifest.sound is not None:
+        predictions = model.predict(_sounds(texts or [], input_file, manifest.sound.log_mel))
     else:
-        predictions = model.predict(_images(texts or [], input_file, opened.manifest.image_shape))
+        predictions = model.predict(_texts(texts or [], input_file, text))
     if as_json:
         print_json(
             {
@@ -140,6 +148,18 @@ def _sounds(given: list[str], input_file: Path | None, log_mel: LogMel) -> Int16
     if not paths:
         raise InputError("predict needs sounds: received files=0; add WAV files to the command")
     return np.stack([read_sound(path, log_mel) for path in paths])
+
+
+def _numbers(given: list[str], input_file: Path | None, shape: tuple[int, ...]) -> Float32Array:
+    """Return the examples of all files, float32 ``[examples, *shape]``."""
+    import numpy as np
+
+    from understudy.data.vector_arrays import read_numbers
+
+    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
+    if not paths:
+        raise InputError("predict needs numbers: received files=0; add NPY or NPZ files to the command")
+    return np.concatenate([read_numbers(path, shape) for path in paths])
 
 
 def _column(path: Path, column: str | None) -> list[str]:

@@ -1,18 +1,20 @@
-"""From a job to its data, of either kind."""
+"""From a job to its data, of any kind."""
 
 from __future__ import annotations
 
-from understudy.data.image import ImageDataset, ImageExamples, is_image_source, is_picture_folder, load_image_dataset
+from understudy.data.image import ImageDataset, ImageExamples, is_picture_folder, load_image_dataset
+from understudy.data.kind import kind_of
 from understudy.data.text import Examples, TextDataset, load_text_dataset
+from understudy.data.vector import VectorDataset, VectorExamples, load_vector_dataset
 from understudy.errors import InputError
 from understudy.job import Job
 
-Dataset = TextDataset | ImageDataset
-AnyExamples = Examples | ImageExamples
+Dataset = TextDataset | ImageDataset | VectorDataset
+AnyExamples = Examples | ImageExamples | VectorExamples
 
 
 def load_dataset(job: Job) -> Dataset:
-    """Return the data of ``job``: images or sounds where train is an ``.npz``, an IDX file or a folder, else texts.
+    """Return the data of ``job``: of the kind that ``kind_of`` tells.
 
     Raises:
         InputError: a file, column, array or row that cannot be used, fewer than two classes, a class or part left empty.
@@ -23,6 +25,9 @@ def load_dataset(job: Job) -> Dataset:
             "data.skip_bad is for folders of pictures or recordings: received data.skip_bad=true with "
             f"file={str(job.data.train)!r}; remove it"
         )
-    if is_image_source(job.data.train):
+    kind = kind_of(job.data)
+    if kind == "image":
         return load_image_dataset(job.data, seed=job.seed)
+    if kind == "vector":
+        return load_vector_dataset(job.data, seed=job.seed)
     return load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)

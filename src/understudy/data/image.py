@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.array_statistics import ImageStatistics, image_statistics
 from understudy.data.idx import has_part, is_idx, read_idx
 from understudy.data.image_arrays import ENDING, Images, has_array, read_arrays
 from understudy.data.image_folder import read_folder
 from understudy.data.mirror import mirror_test
+from understudy.data.parts import (
+    ArrayExamples,
+    check_known_labels,
+    class_names_of,
+    digest_of,
+    refuse_settings_for_texts,
+    sources_of,
+    split_parts,
+)
 from understudy.data.sound_folder import Wanted, is_sound_folder, read_sounds
-from understudy.data.splits import stratified_split
-from understudy.data.statistics import ImageStatistics, image_statistics
-from understudy.data.text import UNSEEN, label_indices
+from understudy.data.text import label_indices
 from understudy.errors import InputError
 from understudy.job import DataSettings
 from understudy.projections.log_mel import LogMel
@@ -33,7 +39,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class ImageExamples:
+class ImageExamples(ArrayExamples):
     """Images with labels.
 
     Attributes:
@@ -43,21 +49,17 @@ class ImageExamples:
     """
 
     content: UInt8Array
-    labels: Int64Array
     samples: npt.NDArray[np.int16] | None = None
 
-    def __len__(self) -> int:
-        return len(self.content)
+    def rows(self, index: Int64Array) -> ImageExamples:
+        """Return the examples at ``index``."""
+        samples = None if self.samples is None else self.samples[index]
+        return ImageExamples(self.content[index], self.labels[index], samples)
 
-    @property
-    def nothing(self) -> ImageExamples:
-        """No images of the same shape."""
-        return self.rows(np.zeros(0, np.int64))
-
-    def rows(self, numbers: Int64Array) -> ImageExamples:
-        """Return some of them."""
-        samples = None if self.samples is None else self.samples[numbers]
-        return ImageExamples(self.content[numbers], self.labels[numbers], samples)
+    def joined(self, other: ImageExamples) -> ImageExamples:
+        """Return these examples and then the ``other`` ones."""
+        both = [part.samples for part in (self, other) if part.samples is not None]
+        return replace(super().joined(other), samples=np.concatenate(both) if both else None)
 
     def inputs(self, program: Program) -> Inputs:  # noqa: ARG002 - every program for these images or sounds reads them as they are
         """Return what ``program`` reads."""
@@ -88,8 +90,7 @@ class ImageDataset:
     @property
     def labelled(self) -> ImageExamples:
         """Train and validation, in this order: all that may be learned from once the choices are made."""
-        content = np.concatenate([self.train.content, self.validation.content])
-        return ImageExamples(content, np.concatenate([self.train.labels, self.validation.labels]))
+        return self.train.joined(self.validation)
 
 
 def is_image_source(path: Path) -> bool:
@@ -109,12 +110,7 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
         InputError: a file, array or picture that cannot be used, fewer than two classes, a part left empty.
         SetupError: pictures need Pillow.
     """
-    for name in ("unlabelled", "out_of_scope", "text", "label"):
-        if getattr(settings, name) is not None:
-            raise InputError(
-                f"data.{name} is for texts: received data.{name}={str(getattr(settings, name))!r} with images in "
-                f"{str(settings.train)!r}; remove it"
-            )
+    refuse_settings_for_texts(settings, kind="images or sounds")
     wanted = Wanted(settings.sample_rate, settings.seconds)
     if wanted != Wanted() and not is_sound_folder(settings.train):
         raise InputError(
@@ -147,23 +143,17 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
                 f"all images have one shape: received {name} {images.pixels.shape[1:]} and train "
                 f"{found['train'].pixels.shape[1:]}; make them equal"
             )
-    class_names = _class_names(found["train"], settings.train)
+    class_names = class_names_of(found["train"].labels or (), settings.train, kind="images")
     parts = {
         name: ImageExamples(part.pixels, label_indices(part.labels or (), class_names), part.samples)
         for name, part in found.items()
     }
     for name, part in parts.items():
-        if not len(part) or (part.labels == UNSEEN).all():
-            raise InputError(
-                f"{name} has labels of train: received known_labels=0 in images={len(part)} of file={str(settings.train)!r}; "
-                "check its labels"
-            )
-    sources = {name: str(getattr(settings, name) or settings.train) for name in parts}
-    for name in ("validation", "test"):
-        sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
-    parts = _split(parts, settings, seed=seed)
+        check_known_labels(name, part, settings.train, kind="images")
+    sources = sources_of(parts, settings, seed=seed)
+    parts = split_parts(parts, settings, seed=seed)
     names = class_names if log_mel is None else (*class_names, repr(log_mel))
-    digest, test_digest = _digest(names, parts["train"], parts["validation"]), _digest(names, parts["test"])
+    digest, test_digest = digest_of(names, parts["train"], parts["validation"]), digest_of(names, parts["test"])
     statistics = image_statistics(
         class_names,
         shape=found["train"].pixels.shape[1:],
@@ -217,42 +207,3 @@ def _has_test(path: Path) -> bool:
     if path.name.lower().endswith(ENDING):
         return has_array(path, "x_test")
     return has_part(path, "test")
-
-
-def _class_names(train: Images, path: Path) -> tuple[str, ...]:
-    """Return the labels of ``train`` in order, whole numbers by their value."""
-    names = set(train.labels or ())
-    if len(names) < 2:
-        raise InputError(
-            f"a classifier needs at least two classes: received label={next(iter(names), '')[:80]!r} in all "
-            f"images={len(train)} of file={str(path)!r}; check the labels"
-        )
-    if all(name.lstrip("-").isdecimal() for name in names):
-        return tuple(sorted(names, key=int))
-    return tuple(sorted(names))
-
-
-def _split(parts: dict[str, ImageExamples], settings: DataSettings, *, seed: int) -> dict[str, ImageExamples]:
-    """Return train, validation and test; what is not in ``parts`` yet is split off train."""
-    train = parts["train"]
-    split = stratified_split(
-        train.labels,
-        validation_fraction=None if "validation" in parts else settings.validation_fraction,
-        test_fraction=None if "test" in parts else settings.test_fraction,
-        seed=seed,
-    )
-    return {
-        "train": train.rows(split.train),
-        "validation": parts.get("validation") or train.rows(split.validation),
-        "test": parts.get("test") or train.rows(split.test),
-    }
-
-
-def _digest(class_names: Sequence[str], *parts: ImageExamples) -> str:
-    """Return the sha256 over class names, and shape, pixels and labels of ``parts``."""
-    digest = hashlib.sha256(repr(tuple(class_names)).encode())
-    for part in parts:
-        digest.update(np.asarray(part.content.shape, "<i8").tobytes())
-        digest.update(np.ascontiguousarray(part.content).tobytes())
-        digest.update(part.labels.astype("<i8").tobytes())
-    return digest.hexdigest()

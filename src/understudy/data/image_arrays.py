@@ -51,7 +51,7 @@ def read_arrays(path: Path, *, part: str) -> Images:
     Raises:
         InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
     """
-    arrays = _arrays(path)
+    arrays = plain_arrays(path)
     name = f"x_{part}" if f"x_{part}" in arrays else "x"
     if name not in arrays:
         raise InputError(
@@ -71,7 +71,12 @@ def has_array(path: Path, name: str) -> bool:
         return name in archive.files
 
 
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def plain_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of the NPZ ``path`` by name; those of other names than ours come empty.
+
+    Raises:
+        InputError: no such file, or not an NPZ of plain arrays.
+    """
     if not path.is_file():
         raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
     try:
@@ -122,15 +127,17 @@ def as_pixels(array: npt.NDArray[Any], where: str) -> UInt8Array:
     return images.astype(np.uint8)
 
 
-def as_labels(array: npt.NDArray[Any], *, count: int, where: str) -> tuple[str, ...]:
-    """Return ``array`` ``[count]`` as strings.
+def as_labels(array: npt.NDArray[Any], *, count: int, where: str, example: str = "image") -> tuple[str, ...]:
+    """Return ``array`` ``[count]`` as strings; ``example`` is what each label belongs to.
 
     Raises:
         InputError: another number of them, or neither names nor whole numbers; ``where`` says what they are.
     """
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if flat.ndim != 1 or len(flat) != count:
-        raise InputError(f"each image has one label: received shape={array.shape} for images={count} as {where}; check them")
+        raise InputError(
+            f"each {example} has one label: received shape={array.shape} for {example}s={count} as {where}; check them"
+        )
     if flat.dtype.kind == "f":
         if not np.isfinite(flat).all() or (flat != np.rint(flat)).any():
             raise InputError(f"labels are names or whole numbers: received other numbers as {where}; correct them")

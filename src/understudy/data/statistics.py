@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from understudy.data.mirror import MirrorTest
 from understudy.data.table import is_unicode
-from understudy.projections.log_mel import LogMel
 from understudy.projections.text import BYTE_CODES, LAST_PUNCTUATION_CODE
 
 Int64Array = npt.NDArray[np.int64]
@@ -40,8 +39,28 @@ MEANINGS = {
     "recording_resampled": "recordings of another rate, resampled",
     "recording_cut": "recordings longer than what is read, cut around their middle",
     "no_recording": "files that are no WAV files, passed over",
+    "constant_feature": "features or channels that never change in train, which count for nothing",
 }
 """Warning to what is counted, in words."""
+
+
+class Counted(Protocol):
+    """What the statistics of every kind of data have."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Labels of train, sorted."""
+        ...
+
+    @property
+    def splits(self) -> dict[str, SplitStatistics]:
+        """Part to its counts."""
+        ...
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Part to where it came from, for people."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -96,7 +115,7 @@ class DataStatistics:
         """Return the statistics as lines of plain text, warnings last."""
         train = self.splits["train"]
         return [
-            *_counted(self, "texts"),
+            *counted_lines(self, "texts"),
             "text length in bytes: " + ", ".join(f"{_quantile_name(name)} {size}" for name, size in train.length_bytes.items()),
             f"bytes that are read: {self.max_bytes}; {train.cut_fraction:.2%} of train is longer",
             f"words that are read: {self.max_words}; {self.word_cut_fraction:.2%} of train has more",
@@ -105,66 +124,7 @@ class DataStatistics:
         ]
 
 
-@dataclass(frozen=True)
-class ImageStatistics:
-    """A data set of images, counted; see ``DataStatistics`` for the attributes.
-
-    ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training, ``log_mel`` how sounds
-    became images;
-    ``left_out`` names the pictures that could not be used, each with the reason.
-    """
-
-    class_names: tuple[str, ...]
-    splits: dict[str, SplitStatistics]
-    sources: dict[str, str]
-    shape: tuple[int, ...]
-    mirror: MirrorTest | None
-    duplicates: dict[str, int]
-    warnings: dict[str, int]
-    left_out: tuple[str, ...] = ()
-    log_mel: LogMel | None = None
-
-    @property
-    def variations(self) -> tuple[str, ...]:
-        """How each batch of training images is varied."""
-        if self.log_mel is not None:
-            return ("moved in time", "louder or softer")
-        return ("moved", "mirrored") if self.mirror is not None and self.mirror.safe else ("moved",)
-
-    def lines(self) -> list[str]:
-        """Return the statistics as lines of plain text, warnings last."""
-        return [
-            *_counted(self, "images" if self.log_mel is None else "sounds"),
-            _size_line(self),
-            "; ".join(
-                [f"varied in training: {', '.join(self.variations)}", *([_mirror_line(self.mirror)] if self.mirror else [])]
-            ),
-            *(f"left out: {name}" for name in self.left_out),
-            "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
-            *(f"warning: {line}" for line in warning_lines(self.warnings)),
-        ]
-
-
-def _size_line(statistics: ImageStatistics) -> str:
-    """Return what one example is."""
-    log_mel = statistics.log_mel
-    if log_mel is None:
-        return "height, width, channels: " + ", ".join(map(str, statistics.shape))
-    return (
-        f"each read as {log_mel.samples} samples, {log_mel.sample_rate} a second ({log_mel.seconds:.2f} s around its middle): "
-        f"{log_mel.frames} frames of {statistics.shape[1]} mel bands"
-    )
-
-
-def _mirror_line(mirror: MirrorTest) -> str:
-    """Return why images are mirrored or not."""
-    return (
-        f"of {mirror.images} images {mirror.share:.1%} are nearest to a mirrored one (50% where left and right are alike), and "
-        f"with mirrored ones {mirror.gained:.1%} are nearest to their class that were not, {mirror.lost:.1%} no longer"
-    )
-
-
-def _counted(statistics: DataStatistics | ImageStatistics, examples: str) -> list[str]:
+def counted_lines(statistics: Counted, examples: str) -> list[str]:
     """Return the lines that all kinds of ``examples`` have."""
     counts = statistics.splits["train"].class_counts
     order = sorted(range(len(counts)), key=lambda index: -counts[index])[:_LISTED_CLASSES]
@@ -179,7 +139,7 @@ def _counted(statistics: DataStatistics | ImageStatistics, examples: str) -> lis
     ]
 
 
-def largest_class_fraction(statistics: DataStatistics | ImageStatistics) -> float:
+def largest_class_fraction(statistics: Counted) -> float:
     """Return the share of the training rows that the largest class has: the accuracy of always answering it."""
     train = statistics.splits["train"]
     return max(train.class_counts) / train.examples
@@ -242,7 +202,7 @@ def data_statistics(
         name: _count_split(lengths[name], labels.get(name), class_count=len(class_names), max_bytes=max_bytes) for name in texts
     }
     words = {name: word_counts(part) for name, part in texts.items()}
-    duplicates, duplicate_rows = _count_duplicates(texts)
+    duplicates, duplicate_rows = count_duplicates(texts)
     warnings = {
         "class_with_one_example": splits["train"].class_counts.count(1),
         "test_label_unseen_in_train": splits["test"].unseen_labels,
@@ -252,7 +212,7 @@ def data_statistics(
         "text_cut_at_max_words": sum(int(np.count_nonzero(part > max_words)) for part in words.values()),
         "invalid_utf8": sum(not is_unicode(text) for part in texts.values() for text in part),
         "duplicate_across_splits": duplicate_rows,
-        "conflicting_labels": _count_conflicts(texts["train"], labels["train"]),
+        "conflicting_labels": count_conflicts(texts["train"], labels["train"]),
     }
     return DataStatistics(
         class_names=tuple(class_names),
@@ -263,58 +223,6 @@ def data_statistics(
         word_cut_fraction=float(np.mean(words["train"] > max_words)),
         duplicates=duplicates,
         warnings={name: count for name, count in warnings.items() if count},
-    )
-
-
-def image_statistics(
-    class_names: Sequence[str],
-    *,
-    shape: tuple[int, ...],
-    mirror: MirrorTest | None,
-    labels: Mapping[str, Int64Array],
-    keys: Mapping[str, Sequence[bytes]],
-    sources: Mapping[str, str],
-    found: Mapping[str, int] | None = None,
-    left_out: tuple[str, ...] = (),
-    log_mel: LogMel | None = None,
-) -> ImageStatistics:
-    """Return the statistics of a data set of images.
-
-    Args:
-        class_names: labels of train, in order.
-        shape: height, width and channels.
-        mirror: what the training images say about mirroring, None for sounds.
-        log_mel: how sounds became pictures, None for images.
-        labels: ``train``, ``validation`` and ``test`` to int64 ``[images]``, -1 for a label that train does not have.
-        keys: split to something that is equal for equal images.
-        sources: split to where its rows came from, for people.
-        found: warnings of the reader to how often they occurred.
-        left_out: pictures that could not be used.
-    """
-    splits = {}
-    for name, part in labels.items():
-        seen = part[part >= 0]
-        counts = tuple(np.bincount(seen, minlength=len(class_names)).tolist())
-        splits[name] = SplitStatistics(len(part), counts, len(part) - len(seen), length_bytes={}, cut_fraction=None)
-    duplicates, duplicate_rows = _count_duplicates(keys)
-    warnings = {
-        "class_with_one_example": splits["train"].class_counts.count(1),
-        "test_label_unseen_in_train": splits["test"].unseen_labels,
-        "validation_label_unseen_in_train": splits["validation"].unseen_labels,
-        "duplicate_across_splits": duplicate_rows,
-        "conflicting_labels": _count_conflicts(keys["train"], labels["train"]),
-        **(found or {}),
-    }
-    return ImageStatistics(
-        class_names=tuple(class_names),
-        splits=splits,
-        sources={name: sources[name] for name in labels},
-        shape=tuple(shape),
-        mirror=mirror,
-        duplicates=duplicates,
-        warnings={name: count for name, count in warnings.items() if count},
-        left_out=left_out,
-        log_mel=log_mel,
     )
 
 
@@ -329,7 +237,7 @@ def _count_split(lengths: Int64Array, labels: Int64Array | None, *, class_count:
     )
 
 
-def _count_duplicates(texts: Mapping[str, Sequence[str] | Sequence[bytes]]) -> tuple[dict[str, int], int]:
+def count_duplicates(texts: Mapping[str, Sequence[str] | Sequence[bytes]]) -> tuple[dict[str, int], int]:
     """Return rows of validation and test whose text another part has, part by part, and how many rows that are in all."""
     known: dict[str, set[str | bytes]] = {name: set(texts.get(name, ())) for name in ("train", "unlabelled", "validation")}
     pairs: dict[str, int] = {}
@@ -341,7 +249,7 @@ def _count_duplicates(texts: Mapping[str, Sequence[str] | Sequence[bytes]]) -> t
     return {pair: count for pair, count in pairs.items() if count}, rows
 
 
-def _count_conflicts(texts: Sequence[str] | Sequence[bytes], labels: Int64Array) -> int:
+def count_conflicts(texts: Sequence[str] | Sequence[bytes], labels: Int64Array) -> int:
     """Return how many different texts occur with more than one label."""
     pairs = set(zip(texts, labels.tolist(), strict=True))
     return sum(count > 1 for count in Counter(text for text, _ in pairs).values())

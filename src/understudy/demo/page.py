@@ -35,7 +35,7 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
     """Return file name to content of a page for ``bundle``: its own WebAssembly model, or one that is made for the page.
 
     Raises:
-        InputError: the model reads sounds, or images of which a browser has none.
+        InputError: the model reads images of which a browser has none, or numbers, which nobody types, or sounds.
         SetupError: the bundle holds no WebAssembly model, and what writes one is not installed.
         BundleError: the bundle holds neither a WebAssembly model nor its program.
     """
@@ -45,6 +45,11 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
             "use understudy predict with a .wav, or model.mjs of --format wasm in a page of your own"
         )
     shape = bundle.manifest.image_shape
+    if bundle.manifest.input_shape is not None:
+        raise InputError(
+            f"a page has texts to type and pictures to draw or drop: received bundle={str(bundle.folder)!r}, which reads "
+            f"{bundle.manifest.examples}; use understudy predict with an .npy or .npz"
+        )
     if shape is not None and shape[2] not in (1, 3):
         raise InputError(
             f"a page has grey or colour pictures: received bundle={str(bundle.folder)!r} with channels={shape[2]}; "

@@ -21,13 +21,15 @@ from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import InputError, SetupError, VerificationError
+from understudy.export.protocol import Inputs
 
 TOOL_VARIABLE = "LITERT_BENCHMARK_MODEL"
 FOLDER = "/data/local/tmp/understudy"
 TEXTS = 16
 """Texts that are run: the tool is started anew for each."""
 LIMIT_SECONDS = 120
-_INPUT = "bytes"
+_INPUTS = {"int32": "bytes", "uint8": "pixels", "float32": "values"}
+"""Type of the input to its name."""
 _COUNTED = re.compile(r"count=\d+ .*?\bmedian=([0-9.]+)")
 
 
@@ -92,7 +94,7 @@ class AndroidRunner:
                 _adb("push", *(str(path) for path in sorted(folder.iterdir())), FOLDER)
                 _adb("shell", f"chmod 755 {FOLDER}/benchmark_model")
                 name = _adb("shell", "getprop ro.product.model").strip()
-                times_us = [self._time_us(row, some.inputs.shape[1:]) for row in range(len(some.inputs))]
+                times_us = [self._time_us(row, some.inputs) for row in range(len(some.inputs))]
                 _adb("pull", *(f"{FOLDER}/{row}.out" for row in range(len(times_us))), str(folder))
             finally:
                 _adb("shell", f"rm -rf {FOLDER}")
@@ -118,8 +120,9 @@ class AndroidRunner:
             )
         ]
 
-    def _time_us(self, row: int, shape: tuple[int, ...]) -> float:
+    def _time_us(self, row: int, inputs: Inputs) -> float:
         """Return the median microseconds of one text, and leave its scores on the device."""
+        name = _INPUTS[inputs.dtype.name]
         arguments = [
             f"{FOLDER}/benchmark_model",
             f"--graph={FOLDER}/model.tflite",
@@ -127,9 +130,9 @@ class AndroidRunner:
             "--num_runs=50",
             "--min_secs=0.2",
             "--warmup_min_secs=0.1",
-            f"--input_layer={_INPUT}",
-            f"--input_layer_shape={','.join(map(str, (1, *shape)))}",
-            f"--input_layer_value_files={_INPUT}:{FOLDER}/{row}.in",
+            f"--input_layer={name}",
+            f"--input_layer_shape={','.join(map(str, (1, *inputs.shape[1:])))}",
+            f"--input_layer_value_files={name}:{FOLDER}/{row}.in",
             f"--output_filepath={FOLDER}/{row}.out",
         ]
         said = _adb("shell", f"{shlex.join(arguments)} 2>&1")

@@ -22,7 +22,7 @@ class Examples:
 
     Attributes:
         inputs: texts int32 ``[examples, max_bytes]``, padded with zeros, images uint8 ``[examples, H, W, C]``,
-            or sounds int16 ``[examples, samples]``.
+            numbers float32 ``[examples, ...]``, or sounds int16 ``[examples, samples]``.
         reference: the answers that every file must give.
         logit_scale: width of one step of the integer logits.
         origin: what these are, for people.
@@ -34,9 +34,9 @@ class Examples:
     origin: str
 
     def as_bytes(self) -> list[bytes]:
-        """Return them as a device would receive them: texts without padding, images by rows, samples lower byte first."""
+        """Return them as a device would receive them: texts without their padding, all else in the order of its axes."""
         if self.inputs.dtype != np.int32:
-            return [each.astype(each.dtype.newbyteorder("<")).tobytes() for each in self.inputs]
+            return [example.tobytes() for example in self.inputs]
         return [row.tobytes().rstrip(b"\0") for row in self.inputs.astype(np.uint8)]
 
 

@@ -1,4 +1,4 @@
-"""What differs between the Arduino libraries of classifiers for texts, images and sounds.
+"""What differs between the Arduino libraries of classifiers for texts, images, numbers and sounds.
 
 Every text here is a template with ``{library}`` and ``{upper}``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.program.ops import Image, Program, ProjectText, Sound
+from understudy.program.ops import Image, Program, ProjectText, Sound, Standardize
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,46 @@ void loop() {{
 )
 
 
+_VECTOR = ArduinoInput(
+    what="a vector",
+    reads="Numbers",
+    parameter="const float *values",
+    argument="values",
+    comment="""\
+/* Write the probability of each class to `scores` and return the best class's index, -1 where a pointer is null, or -2 where
+ * `length` is not {upper}_VALUES. `values` are numbers in the units of the training data; of a window the channels of one step
+ * stand beside each other. Not reentrant. */""",
+    call="values",
+    sketch="""\
+// Send numbers over the serial port, {upper}_VALUES of them as float32, the lowest byte first. The board answers with the best
+// class and its probability. With a sensor, fill `values` from its readings instead.
+#include <{library}.h>
+
+static float values[{upper}_VALUES];
+static float scores[{upper}_CLASSES];
+static size_t length = 0;
+
+void setup() {{
+    Serial.begin(115200);
+}}
+
+void loop() {{
+    while (Serial.available() > 0) {{
+        ((unsigned char *)values)[length++] = (unsigned char)Serial.read();
+        if (length < sizeof values) {{
+            continue;
+        }}
+        const int best = {library}_classify(values, {upper}_VALUES, scores);
+        Serial.print({library}_label(best));
+        Serial.print('\\t');
+        Serial.println(scores[best], 4);
+        length = 0;
+    }}
+}}
+""",
+)
+
+
 def arduino_input(program: Program) -> ArduinoInput:
     """Return what ``program`` reads."""
-    return {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND}[type(program.source)]
+    return {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}[type(program.source)]

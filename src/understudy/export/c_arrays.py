@@ -1,10 +1,13 @@
-"""Sources that are arrays, in the C format: pixels and samples."""
+"""Sources that are arrays, in the C format: pixels, numbers and samples."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from understudy.program.ops import Image, Sound
+import numpy as np
+
+from understudy.export.c_constants import float_words
+from understudy.program.ops import Image, Sound, Standardize
 from understudy.projections.log_mel import LOG_MEL, POSITION_STEPS
 
 if TYPE_CHECKING:
@@ -38,6 +41,17 @@ def write_sound(writer: Writer, node: Sound) -> None:
     text = ", ".join(map(str, fields))
     writer.constant(LOG_MEL, SOUND_BYTES, f"static const us_sound {name} = {{\n    {text}\n}};")
     writer.call("us_log_mel", f"&{name}, samples")
+
+
+def write_numbers(writer: Writer, node: Standardize) -> None:
+    """Write means and deviations, and the call that reads the numbers."""
+    _unpack_once(writer)
+    name = writer.names[node.output]
+    steps = node.multiplier / np.float32(node.quantization.scale)
+    for what, values in (("offsets", node.offset), ("multipliers", steps)):
+        writer.array("means and deviations", "uint32_t", f"{name}_{what}", float_words(values))
+    constants = f"{name}_offsets, {name}_multipliers"
+    writer.call("us_standardize", f"values, {constants}, {writer.pointer(node.output)}, n, {len(steps)}")
 
 
 def _unpack_once(writer: Writer) -> None:

@@ -19,6 +19,12 @@ def scale_word(scale: float) -> int:
     return shift << 24 | int(fraction * 2**24) if shift <= 62 else 1 << 24
 
 
+def float_words(values: npt.NDArray[np.float32]) -> list[str]:
+    """Return the bits of float32 ``values`` as C constants; those too small for 24 bits are 0, as the runtime reads them."""
+    kept = np.where(np.abs(values) < np.finfo(np.float32).tiny, np.float32(0), values.astype(np.float32))
+    return [f"0x{word:08X}u" for word in kept.view(np.uint32).tolist()]
+
+
 def power_word(exponent: float) -> int:
     """Return ``exp(-exponent)`` as ``shift << 24 | mantissa``, a 24-bit mantissa: ``mantissa * 2**-(24 + shift)``.
 

@@ -1,13 +1,14 @@
-"""What differs between the headers of classifiers for texts, images and sounds: how the input is described, checked and read.
+"""What differs between the headers of classifiers for texts, images, numbers and sounds: what they say of the input.
 
 Every text here is a template with ``{upper}`` and ``{identifier}``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from understudy.program.ops import Image, Program, ProjectText, Sound
+from understudy.program.ops import Image, Program, ProjectText, Sound, Standardize
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,50 @@ IMAGE = CInput(
 )
 
 
+VECTOR = CInput(
+    what="a vector",
+    argument="values",
+    kind="float",
+    reading="""\
+ * `values` are the numbers in the units of the training data; of a window the channels of one step stand beside each other.
+ * NaN counts as the mean. `n` must be US_{upper}_VALUES.
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
+ * US_ERROR_SIZE.""",
+    first_call=" The first one also lays out the weights for vectors.",
+    checks="""\
+    if (scores == NULL || values == NULL) {{
+        return US_ERROR_NULL;
+    }}
+    if (n != US_{upper}_VALUES) {{
+        return US_ERROR_SIZE;
+    }}""",
+    example=(
+        """\
+/* cc -std=c99 -O2 -o example example.c && ./example values.bin
+ *
+ * Prints the scores of the numbers in the file that is its argument, or in standard input: float32 as this machine stores
+ * them. The best label comes first.
+ */
+#include <stdio.h>""",
+        """\
+    static float values[US_{upper}_VALUES + 1];
+    static float scores[US_{upper}_CLASSES];
+    FILE *file = stdin;
+    size_t length;
+    int best;""",
+        """\
+    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
+        return 2;
+    }}
+    length = fread(values, sizeof values[0], sizeof values / sizeof values[0], file);
+    if (file != stdin) {{
+        fclose(file);
+    }}
+    best = us_{identifier}_predict(values, length, scores);""",
+    ),
+)
+
+
 SOUND = CInput(
     what="a sound",
     argument="samples",
@@ -164,7 +209,7 @@ SOUND = CInput(
 
 def c_input(program: Program) -> CInput:
     """Return what ``program`` reads."""
-    return {ProjectText: TEXT, Image: IMAGE, Sound: SOUND}[type(program.source)]
+    return {ProjectText: TEXT, Image: IMAGE, Sound: SOUND, Standardize: VECTOR}[type(program.source)]
 
 
 def size_lines(program: Program, upper: str) -> str:
@@ -173,6 +218,10 @@ def size_lines(program: Program, upper: str) -> str:
     if isinstance(source, Sound):
         rate = f"#define US_{upper}_SAMPLE_RATE {source.log_mel.sample_rate} /* samples a second */"
         return f"{rate}\n#define US_{upper}_SAMPLES {source.log_mel.samples} /* of a sound */"
+    if isinstance(source, Standardize):
+        shape = "" if len(source.shape) == 1 else "#define US_{0}_STEPS {1}\n#define US_{0}_CHANNELS {2}\n"
+        count = f"#define US_{upper}_VALUES {math.prod(source.shape)} /* numbers that are read */"
+        return shape.format(upper, *source.shape) + count
     if not isinstance(source, Image):
         return f"#define US_{upper}_MAX_BYTES {source.projection.max_bytes}"
     height, width, channels = source.shape

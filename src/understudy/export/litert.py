@@ -43,7 +43,7 @@ class LitertSession:
         self._classes: int = self._interpreter.get_output_details()[0]["shape"][-1]
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         out = np.empty((len(inputs), self._classes), np.float32)
         for i in range(len(inputs)):
             self._interpreter.set_tensor(self._input, inputs[i : i + 1])

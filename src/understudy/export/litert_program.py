@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.litert_boxes import write_box_projection
-from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT16, INT32, UINT8, FlatbufferWriter, Options
+from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT16, INT32, UINT8, FlatbufferWriter, Options
 from understudy.export.litert_sound import write_log_mel
 from understudy.export.litert_text import write_text_projection
 from understudy.program.ops import (
@@ -27,8 +27,10 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
     Sound,
+    Standardize,
     SumPool,
     Window,
     same_padding,
@@ -60,6 +62,8 @@ class _ProgramWriter:
         if isinstance(first, Image):
             scale = first.quantization.scale
             source = self._writer.tensor((1, *first.shape), UINT8, scale=scale, zero_point=0, name=first.input)
+        elif isinstance(first, Standardize):
+            source = self._writer.tensor((1, *first.shape), FLOAT32, name=first.input)
         else:
             kind = INT16 if isinstance(first, Sound) else INT32
             source = self._writer.tensor((1, *first.input_shape), kind, name=first.input)
@@ -81,6 +85,10 @@ class _ProgramWriter:
             case Sound():
                 image = self._int8(node.output, (1, *node.log_mel.shape))
                 return write_log_mel(self._writer, node.log_mel, self._tensors[node.input], image)
+            case Standardize():
+                return self._standardized(node)
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
                 return self._boxes(node)
             case Linear():
@@ -98,6 +106,25 @@ class _ProgramWriter:
                 return self._concat(node)
             case Softmax():
                 return self._softmax(node)
+
+    def _standardized(self, node: Standardize) -> int:
+        writer, shape = self._writer, (1, *node.shape)
+
+        def real() -> int:
+            return writer.tensor(shape, FLOAT32)
+
+        def constants(values: npt.NDArray[np.float32]) -> int:
+            return writer.tensor(values.shape, FLOAT32, data=values)
+
+        source = self._tensors[node.input]
+        centred = writer.operator("SUB", [source, constants(node.offset)], real(), ("SubOptions", {}))
+        scaled = writer.operator("MUL", [centred, constants(node.multiplier)], real(), ("MulOptions", {}))
+        # NaN differs from itself, and what kernels quantize it to differs
+        known = writer.operator("EQUAL", [scaled, scaled], writer.tensor(shape, BOOL), ("EqualOptions", {}))
+        zero = constants(np.zeros((), np.float32))
+        chosen = writer.operator("SELECT_V2", [known, scaled, zero], real(), ("SelectV2Options", {}))
+        steps = writer.operator("QUANTIZE", [chosen], self._int8(node.output, shape))
+        return steps if len(node.shape) == 1 else self._reshaped(steps, node.output, (1, *node.output_shape))
 
     def _is_read_as_int8(self, image: Image) -> bool:
         others = [node for node in self._program.nodes[1:] if not isinstance(node, ProjectBoxes)]

@@ -55,7 +55,7 @@ class OnnxSession:
         self._classes: int = self._session.get_outputs()[0].shape[-1]
 
     def predict(self, inputs: Inputs) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]`` for bytes int32 or pixels uint8 ``[batch, ...]``."""
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         out = np.empty((len(inputs), self._classes), np.float32)
         for i in range(len(inputs)):
             out[i] = self._session.run(None, {self._input: inputs[i : i + 1]})[0][0]

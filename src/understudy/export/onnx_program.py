@@ -28,15 +28,17 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Quantization,
     Softmax,
     Sound,
-    Source,
+    Standardize,
     SumPool,
     Window,
 )
 
-_INPUT_KINDS: dict[type[Source], int] = {ProjectText: INT32, Image: UINT8, Sound: INT16}
+_KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
+"""Type of the numbers that a source reads."""
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -60,7 +62,7 @@ class _ProgramWriter:
             self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(
-            {program.source.input: (_INPUT_KINDS[type(program.source)], [1, *program.source.input_shape])},
+            {program.source.input: (_KINDS[type(program.source)], [1, *program.source.input_shape])},
             {program.nodes[-1].output: (FLOAT, [1, program.classes])},
         )
         return content, self._writer.stored_bytes
@@ -73,6 +75,10 @@ class _ProgramWriter:
                 return self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 3, 1, 2])
             case Sound():
                 return write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
+            case Standardize():
+                return self._standardized(node)
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
                 zero_point = self._program.quantization[node.input].zero_point + 128
                 return write_box_projection(self._writer, node.projection, self._tensors[node.input], zero_point=zero_point)
@@ -91,6 +97,19 @@ class _ProgramWriter:
             case Softmax():
                 flat = self._writer.node("Flatten", [self._dequantized(node.input)])
                 return self._writer.node("Softmax", [flat], output=node.output)
+
+    def _standardized(self, node: Standardize) -> str:
+        """Quantize in the shape that is read, then move the channels of a window before its steps."""
+        writer = self._writer
+        centred = writer.node("Sub", [node.input, writer.constant(node.offset, FLOAT)])
+        real = writer.node("Mul", [centred, writer.constant(node.multiplier, FLOAT)])
+        # what runtimes quantize NaN to differs
+        known = writer.node("Where", [writer.node("IsNaN", [real]), writer.constant(np.float32(0), FLOAT), real])
+        steps = self._quantized(known, node.output)
+        if len(node.shape) == 2:
+            steps = writer.node("Transpose", [steps], perm=[0, 2, 1])
+        shape = [1, *reversed(node.shape), 1]
+        return writer.node("Reshape", [steps, writer.constant(shape, INT64)])
 
     def _dequantized(self, name: str, *, rows: bool = False) -> str:
         """Return the float tensor of an int8 one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from understudy.errors import InputError
 from understudy.export import python_runtime
@@ -28,9 +29,11 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
     Sound,
     Source,
+    Standardize,
     SumPool,
     Window,
 )
@@ -128,6 +131,25 @@ if __name__ == "__main__":
 """,
     functions=(python_runtime.image,),
 )
+_VECTOR = _Input(
+    what="a vector",
+    usage="values.npy       prints the best label and its probability of each example in NumPy's files",
+    example="values)     ",
+    imports="import base64\nimport sys",
+    argument="values",
+    kind="Array",
+    read="",
+    main="""
+def main() -> None:
+    for name in sys.argv[1:]:
+        for values in np.load(name).reshape(-1, *SHAPE):
+            print("%s\\t%.4f" % predict(values)[0])
+
+
+if __name__ == "__main__":
+""",
+    functions=(python_runtime.numbers, python_runtime.standardize),
+)
 _SOUND = _Input(
     what="a sound",
     usage="sounds.npy       prints the best label and its probability of each sound in NumPy's files",
@@ -147,7 +169,7 @@ if __name__ == "__main__":
 """,
     functions=(python_runtime.sound, python_runtime.log_mel),
 )
-_INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND}
+_INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}
 _LAYER: tuple[Callable[..., object], ...] = (python_runtime.unpack, python_runtime.requantize)
 _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Linear: (*_LAYER, python_runtime.linear),
@@ -201,6 +223,11 @@ def _layer(program: Program, node: Layer, name: str) -> str:
     return f'{name} = unpack("""\n{lines}\n""", {rows}, {columns}, {node.bits})\n'
 
 
+def _numbers(name: str, values: npt.NDArray[np.float32]) -> str:
+    text = base64.b85encode(values.astype("<f4").tobytes()).decode()
+    return f'{name} = numbers("""\n{_folded(text)}\n""")\n'
+
+
 def _rows(node: ProjectBoxes, name: str) -> str:
     """Return the constant that holds the numbers of a projection's rows."""
     text = base64.b85encode(np.asarray(node.projection.rows, "<u2").tobytes()).decode()
@@ -243,6 +270,10 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return "data - 128"
         case Sound():
             return f"log_mel(data, {node.log_mel.frame}, POSITIONS)"
+        case Standardize():
+            return "standardize(values, SHAPE, OFFSET, MULTIPLIER)"
+        case ProjectVector():
+            raise TypeError("an integer program has a Linear in place of a ProjectVector")
         case ProjectBoxes():
             seed = f"{node.projection.seed & 0xFFFFFFFF:10d}"
             return f"boxes({names[node.input]}, {scheme[node.input].zero_point:4d}, {names[node.output].upper()}, {seed})"
@@ -327,6 +358,9 @@ class PythonExporter:
             yield "code", f"SHAPE = {program.source.input_shape}\n"
         if isinstance(program.source, Sound):
             yield LOG_MEL, f"POSITIONS = [\n{_wrapped(map(str, program.source.log_mel.positions.tolist()))}\n]\n"
+        if isinstance(program.source, Standardize):
+            for constant, values in (("OFFSET", program.source.offset), ("MULTIPLIER", program.source.multiplier)):
+                yield "means and deviations", _numbers(constant, values)
         for node in program.nodes:
             if isinstance(node, ProjectBoxes):
                 yield CONSTANTS, _rows(node, names[node.output].upper())

@@ -1,7 +1,7 @@
 """The functions that a Python model is made of: ``export/python.py`` copies those that a program needs into its file.
 
 They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text, image or
-sound at a time.
+vector or sound at a time.
 """
 
 from __future__ import annotations
@@ -158,6 +158,22 @@ def log_mel(samples: Array, frame: int, positions: list[int]) -> Array:
     count = np.searchsorted(steps, energy, side="right")
     value: Array = np.clip(count + 16 * exponent - 128, 0, 255) - 128
     return value[..., None]
+
+
+def numbers(text: str) -> Array:
+    """Return float32 numbers in base 85."""
+    return np.frombuffer(base64.b85decode("".join(text.split())), "<f4")
+
+
+def standardize(values: Array, shape: tuple[int, ...], offset: Array, multiplier: Array) -> Array:
+    """Return numbers in the units of the training data as integers; a window [T, C] becomes [T, 1, C] (program 14)."""
+    data = np.asarray(values, np.float32)
+    if data.shape != shape:
+        raise ValueError(f"numbers have the shape {shape}: received {data.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = (data - offset) * multiplier * np.float32(32)
+    steps = np.clip(np.rint(np.where(np.isnan(steps), np.float32(0), steps)), -128, 127).astype(int)
+    return steps if len(shape) == 1 else steps[:, None]
 
 
 def requantize(total: Array, scale: Any, zero: int, low: int) -> Array:

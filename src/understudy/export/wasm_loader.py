@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from importlib import resources
 
-from understudy.program.ops import Image, Program, ProjectText, Sound
+from understudy.program.ops import Image, Program, ProjectText, Sound, Standardize
 
 LOADER = "model.mjs"
 
@@ -66,7 +66,27 @@ _SOUND = {
     }
     input.set(samples);""",
 }
-_INPUTS = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND}
+_VECTOR = {
+    "what": "vector",
+    "argument": "values",
+    "given": "values",
+    "size": "shape",
+    "usage": """\
+ *   model.shape;                     // [numbers], or [steps, channels]
+ *   model.predict(values);           // [{ label, score }, ...], the best first
+ *
+ * Values are an array or a Float32Array, in the units of the training data; the channels of a step stand beside each other.""",
+    "opening": """\
+  const { name, labels, shape } = JSON.parse(new TextDecoder().decode(about));
+  const size = shape.reduce((product, side) => product * side, 1);
+  const input = new Float32Array(exports.memory.buffer, exports.input.value, size);""",
+    "probabilities": """\
+  /** A probability for each label, of numbers. */
+  function probabilities(values) {
+    if (values.length !== size) throw new RangeError(`the model reads ${size} numbers: received ${values.length}`);
+    input.set(values);""",
+}
+_INPUTS = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}
 
 
 class _Template(string.Template):

@@ -21,19 +21,37 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Quantization,
     Softmax,
     Sound,
+    Standardize,
     SumPool,
     Window,
 )
 from understudy.projections.boxes import BoxProjection
+from understudy.projections.dense import DenseProjection
 from understudy.projections.log_mel import LogMel
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (ProjectText, Image, Sound, ProjectBoxes, Linear, Conv, DepthwiseConv, Window, MaxPool, SumPool, Concat, Softmax)
+    for cls in (
+        ProjectText,
+        ProjectVector,
+        Image,
+        Sound,
+        Standardize,
+        ProjectBoxes,
+        Linear,
+        Conv,
+        DepthwiseConv,
+        Window,
+        MaxPool,
+        SumPool,
+        Concat,
+        Softmax,
+    )
 }
 _TUPLES = ("inputs", "shape", "padding")
 
@@ -48,7 +66,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection | BoxProjection | LogMel):
+            elif isinstance(value, TextProjection | BoxProjection | DenseProjection | LogMel):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -82,7 +100,9 @@ def _loads(content: bytes) -> Program:
 
 def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Node:
     values = {key: value for key, value in entry.items() if key != "op"}
-    if "projection" in values:
+    if entry["op"] == "ProjectVector":
+        values["projection"] = DenseProjection(**values["projection"])
+    elif "projection" in values:
         values["projection"] = _projection(values["projection"])
     if "log_mel" in values:
         values["log_mel"] = LogMel(**values["log_mel"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from understudy.program.ops import Program, ProjectBoxes, ProjectText, Sound
+from understudy.program.ops import Program, ProjectBoxes, ProjectText, Sound, Standardize
 
 WORK_OF_A_VALUE, WORK_OF_AN_EXAMPLE = 43, 550_000
 """Multiply-accumulates that take as long, in training, as one value behind a layer (batch norm, quantization, gradients:
@@ -12,8 +12,9 @@ memory, not arithmetic) and as one example (everything that does not depend on s
 
 
 def input_bytes(program: Program) -> int:
-    """Return the bytes of one example: a sample has two, a pixel and a byte of text one."""
-    return math.prod(program.source.input_shape) * (2 if isinstance(program.source, Sound) else 1)
+    """Return the bytes of one example as a device holds it: a number has four, a sample two, a pixel and a byte of text one."""
+    value_bytes = {Standardize: 4, Sound: 2}.get(type(program.source), 1)
+    return math.prod(program.source.input_shape) * value_bytes
 
 
 def macs(program: Program) -> int:

@@ -1,7 +1,6 @@
 """Runs a float program in torch, any batch, with gradients: what training and quantization-aware training use.
 
-The executor begins behind the source node: its input is features, or real pixels of an image or of a sound's picture, which
-carry no learned byte.
+The executor begins behind the source node: its input is what a source makes of an example.
 With a ``Scheme`` it computes as the integer program will (fake quantization with learned scales: Esser et al. 2020,
 "Learned Step Size Quantization", equations 1, 3 and 5).
 """
@@ -30,12 +29,15 @@ from understudy.program.ops import (
     Program,
     ProjectBoxes,
     ProjectText,
+    ProjectVector,
     Softmax,
     Sound,
+    Standardize,
     SumPool,
     Window,
 )
 from understudy.projections.boxes_torch import BoxLayer
+from understudy.projections.dense_torch import DenseProjectionLayer
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ class Executor(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return logits ``[batch, classes]`` for what the source node gives, in real values.
 
-        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images and sounds.
+        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images and sounds,
+        ``[batch, d]`` or ``[batch, T, 1, C]`` for numbers.
         """
         return self.trace(features)[self.graph.logits]
 
@@ -171,8 +174,10 @@ class Executor(nn.Module):
         values: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             match node:
-                case ProjectText() | Image() | Sound():
+                case ProjectText() | Image() | Sound() | Standardize():
                     values[node.output] = features
+                case ProjectVector():
+                    values[node.output] = _bits(node, values[node.input])
                 case Linear() | Conv() | DepthwiseConv():
                     values[node.output] = self._layer(node, values[node.input])
                 case ProjectBoxes():
@@ -254,6 +259,11 @@ class Executor(nn.Module):
                 activations={k: float(v.detach().abs()) + 1e-9 for k, v in self.activation_scale.items()},
             )
         return Program(nodes), scheme
+
+
+def _bits(node: ProjectVector, x: Tensor) -> Tensor:
+    """Return the bits of ``x`` ``[batch, n]`` as 0 and 1; nothing before them learns."""
+    return DenseProjectionLayer(node.projection)(x)  # type: ignore[no-any-return]
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from understudy.program.ops import (
     Quantization,
     Softmax,
     Sound,
+    Standardize,
     SumPool,
     Window,
 )
@@ -36,9 +37,9 @@ Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-Inputs = Int32Array | UInt8Array | Int16Array
-"""What programs read: bytes int32 ``[batch, max_bytes]``, pixels uint8 ``[batch, H, W, C]``, or samples int16
-``[batch, samples]``."""
+Inputs = Int32Array | UInt8Array | Float32Array | Int16Array
+"""What programs read: bytes int32 ``[batch, max_bytes]``, pixels uint8 ``[batch, H, W, C]``, numbers float32
+``[batch, d]`` or ``[batch, T, C]``, or samples int16 ``[batch, samples]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,14 @@ def requantize(accumulator: Int64Array, scale: Float32Array, output: Quantizatio
     rounded = np.rint(accumulator.astype(np.float32) * scale) + output.zero_point
     clipped: Int8Array = np.clip(rounded, output.zero_point if relu else -128, 127).astype(np.int8)
     return clipped
+
+
+def standardize(node: Standardize, values: Float32Array) -> Int8Array:
+    """Return ``values`` ``[batch, ...]`` of the node's shape as int8 ``[batch, *output_shape]``; spec/program.md 14."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        real = (values.astype(np.float32, copy=False) - node.offset) * node.multiplier
+        steps = np.rint(np.where(np.isnan(real), np.float32(0), real) / np.float32(node.quantization.scale))
+    return np.clip(steps, -128, 127).astype(np.int8).reshape(len(values), *node.output_shape)
 
 
 def _linear(node: Linear, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
@@ -155,6 +164,8 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
             case Sound():
                 samples = inputs.astype(np.int16, copy=False)
                 values[node.output] = (pictures(node.log_mel, samples).astype(np.int16) - 128).astype(np.int8)
+            case Standardize():
+                values[node.output] = standardize(node, np.asarray(inputs, np.float32))
             case Linear():
                 values[node.output] = _linear(node, values[node.input], scheme[node.input], scheme[node.output])
             case Conv() | DepthwiseConv():

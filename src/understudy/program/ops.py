@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.projections.boxes import BoxProjection
+from understudy.projections.dense import DenseProjection, coefficients
 from understudy.projections.log_mel import LogMel
 from understudy.projections.text import TextProjection
 
@@ -88,6 +89,57 @@ class ProjectBoxes:
     input: str
     output: str
     projection: BoxProjection
+
+
+@dataclass(frozen=True, eq=False)
+class Standardize:
+    """float32 numbers to int8: ``q = rint((x - offset) * multiplier / scale)``, 0 for NaN; spec/program.md 14.
+
+    Attributes:
+        shape: ``(d,)``, a vector, or ``(T, C)``, a window of T steps and C channels; a window comes out as ``[T, 1, C]``.
+        offset: float32 ``[d]`` or ``[C]``: the mean of each feature or channel.
+        multiplier: float32 of the same shape: one over its deviation, 0 for one that never changes.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(2.0**-5, 0)  # a power of two: kernels divide or multiply by it
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    offset: npt.NDArray[np.float32]
+    multiplier: npt.NDArray[np.float32]
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(d,)`` or ``(T, C)``."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """``(d,)`` or ``(T, 1, C)``."""
+        return self.shape if len(self.shape) == 1 else (self.shape[0], 1, self.shape[1])
+
+
+@dataclass(frozen=True)
+class ProjectVector:
+    """``[n] -> [T * d]`` bits 0 and 1 by fixed hyperplanes; spec/projection.md 3. In float programs only.
+
+    An integer program has the ``Linear`` in its place that ``as_linear`` gives, so that nothing behind it knows projections.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(float(np.float32(1 / 255)), -128)
+    input: str
+    output: str
+    projection: DenseProjection
+
+    def as_linear(self, source: Quantization) -> Linear:
+        """Return the layer with relu that saturates at 1 for every positive sum, and at 0 for all others.
+
+        Its weights are -1 and 1; its scale makes 255 steps of the least sum. ``source`` is the input's quantization, around 0.
+        """
+        assert source.zero_point == 0
+        scale = np.float32(255 * self.quantization.scale / source.scale)
+        weight = coefficients(self.projection)
+        return Linear(self.input, self.output, weight, None, True, 4, False, np.full(1, scale, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,16 +256,16 @@ class Softmax:
     output: str
 
 
-Source = ProjectText | Image | Sound
+Source = ProjectText | Image | Sound | Standardize
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
-Node = Source | Layer | ProjectBoxes | Window | MaxPool | SumPool | Concat | Softmax
+Node = Source | ProjectVector | Layer | ProjectBoxes | Window | MaxPool | SumPool | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Nodes in execution order: the first reads ``bytes``, ``pixels`` or ``samples``, the last writes ``probabilities``.
+    """Nodes in execution order: the first reads ``bytes``, ``pixels``, ``samples`` or ``values``, the last writes scores.
 
     Attributes:
         nodes: one ``Source`` first, one ``Softmax`` last.
@@ -227,7 +279,7 @@ class Program:
     def source(self) -> Source:
         """The node that reads the input: its type says which kind of input this is."""
         first = self.nodes[0]
-        assert isinstance(first, ProjectText | Image | Sound)
+        assert isinstance(first, ProjectText | Image | Sound | Standardize)
         return first
 
     @property
@@ -292,6 +344,10 @@ def _output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             return node.shape
         case Sound():
             return node.log_mel.shape
+        case Standardize():
+            return node.output_shape
+        case ProjectVector():
+            return (node.projection.features,)
         case Linear():
             *lead, width = shapes[node.input]
             if width != node.weight.shape[1]:

@@ -67,7 +67,7 @@ def render_report(family: Family, *, bits: NeuralBits | None = None) -> str:
         balance=_balance(family),
         measurements=[(m, each) for m in family.members for each in m.measurements],
         snippets=snippets(best) if best else (),
-        examples=f"{best.reads if best else 'text'}s",
+        examples=f"{best.example}s" if best else "texts",
         command=shlex.join(family.command),
         bits=bits,
         **(bits_context(bits) if bits else {}),

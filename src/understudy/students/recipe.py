@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn"]
+StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,10 @@ class Recipe:
         max_words: W, tokens that are read.
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
-        image_shape: height, width and channels of an image, or of a sound's picture; None for texts.
-        sound: samples of a sound, and samples a second; None for texts and images.
+        image_shape: height, width and channels of an image or of a sound's picture, else None.
+        sound: samples of a sound, and samples a second, else None.
         candidates: rows of an image's projection that the best are chosen from; 0 for the first ones.
+        input_shape: how many numbers a vector has, or steps and channels of a window, else None.
     """
 
     student: StudentName = "projection_sequence"
@@ -41,13 +42,20 @@ class Recipe:
     image_shape: tuple[int, int, int] | None = None
     sound: tuple[int, int] | None = None
     candidates: int = 0
+    input_shape: tuple[int, ...] | None = None
+
+    @property
+    def learns_as_images(self) -> bool:
+        """Whether the student's training is long and decays as those of images: it reads them, or has convolutions."""
+        return self.image_shape is not None or self.student == "separable_cnn"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; what only images or sounds have is missing for others."""
+        """Return plain values for JSON; what another kind of data has is missing."""
         values = asdict(self)
-        shape, sound, candidates = (values.pop(name) for name in ("image_shape", "sound", "candidates"))
-        if shape is not None:
-            values |= {"image_shape": list(shape), "candidates": candidates}
+        names = ("image_shape", "input_shape", "sound", "candidates")
+        image, shape, sound, candidates = (values.pop(name) for name in names)
         if sound is not None:
-            values["sound"] = dict(zip(("samples", "sample_rate"), sound, strict=True))
-        return values
+            values["sound"] = {"samples": sound[0], "sample_rate": sound[1]}
+        if shape is not None:
+            return {**values, "input_shape": list(shape)}
+        return values if image is None else {**values, "image_shape": list(image), "candidates": candidates}

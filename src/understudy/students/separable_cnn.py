@@ -2,6 +2,7 @@
 
 The lineage is MobileNet (Howard et al. 2017, section 3.1): each block looks at the neighbours of every channel alone, then
 mixes the channels. That second half is a linear layer over the channels, which keeps 4-bit weights.
+A window of numbers is an image that is one pixel wide.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from understudy.program.ops import (
     Program,
     Softmax,
     Sound,
+    Standardize,
     SumPool,
     same_padding,
 )
 from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
-from understudy.students.weights import linear, uniform
+from understudy.students.weights import linear, unfitted, uniform
 
 KERNEL = (3, 3)
+WINDOW_KERNEL = (5, 1)
 LEAST_BLOCKS = 3
 LAST_SIDE = 7
 """The image is halved until its shorter side is about this long."""
@@ -35,8 +38,9 @@ CHANNEL_STEP = 4
 
 
 def halvings(size: tuple[int, int]) -> int:
-    """Return how often an image of ``size`` is halved before its pooling."""
-    return max(0, round(math.log2(min(size) / LAST_SIDE)))
+    """Return how often an image of ``size``, or a window, whose second side is 1, is halved before its pooling."""
+    side = size[0] if size[1] == 1 else min(size)
+    return max(0, round(math.log2(side / LAST_SIDE)))
 
 
 def block_channels(recipe: Recipe, count: int) -> list[int]:
@@ -47,10 +51,17 @@ def block_channels(recipe: Recipe, count: int) -> list[int]:
 
 
 def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
-    """Return a float program ``[H, W, C] pixels -> [classes]`` with initial weights."""
+    """Return a float program ``[H, W, C] pixels -> [classes]``, or ``[T, C] numbers -> [classes]``, with initial weights."""
     rng = np.random.default_rng(seed)
-    assert recipe.image_shape is not None
-    height, width, channels = recipe.image_shape
+    source: Image | Sound | Standardize
+    if recipe.image_shape is None:
+        source, kernel = unfitted(recipe), WINDOW_KERNEL
+        height, width, channels = source.output_shape
+    else:
+        source, kernel = Image("pixels", "image", recipe.image_shape), KERNEL
+        if recipe.sound is not None:
+            source = Sound("samples", "image", LogMel(*recipe.sound))
+        height, width, channels = recipe.image_shape
     size, smaller = (height, width), halvings((height, width))
     blocks = max(LEAST_BLOCKS, smaller)
 
@@ -64,16 +75,14 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
 
     step = stride()
     nodes: list[Node] = [
-        Image("pixels", "image", recipe.image_shape)
-        if recipe.sound is None
-        else Sound("samples", "image", LogMel(*recipe.sound)),
+        source,
         Conv(
-            "image",
+            source.output,
             "stem",
-            weight=uniform(rng, (recipe.width, *KERNEL, channels)),
+            weight=uniform(rng, (recipe.width, *kernel, channels)),
             bias=np.zeros(recipe.width, np.float32),
             stride=step,
-            padding=same_padding(size, kernel=KERNEL, stride=step),
+            padding=same_padding(size, kernel=kernel, stride=step),
             relu=True,
             per_channel=recipe.per_channel,
         ),
@@ -84,10 +93,10 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
         spread = DepthwiseConv(
             nodes[-1].output,
             f"spread{number}",
-            weight=uniform(rng, (before, *KERNEL)),
+            weight=uniform(rng, (before, *kernel)),
             bias=np.zeros(before, np.float32),
             stride=step,
-            padding=same_padding(size, kernel=KERNEL, stride=step),
+            padding=same_padding(size, kernel=kernel, stride=step),
             relu=True,
             per_channel=recipe.per_channel,
         )

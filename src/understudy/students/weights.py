@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from understudy.program.ops import Linear
+from understudy.program.ops import Linear, Standardize
 from understudy.students.recipe import Recipe
 
 
@@ -26,6 +26,14 @@ def linear(
         bits=recipe.weight_bits,
         per_channel=recipe.per_channel,
     )
+
+
+def unfitted(recipe: Recipe) -> Standardize:
+    """Return the source for numbers of the recipe's shape; means and deviations come with the data."""
+    assert recipe.input_shape is not None
+    channels = recipe.input_shape[-1]
+    nothing, one = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+    return Standardize("values", "standardized", recipe.input_shape, offset=nothing, multiplier=one)
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from understudy.errors import SetupError
 from understudy.files import write_bytes
-from understudy.teachers.protocol import Float32Array, Teacher, UInt8Array, checked_logits
+from understudy.teachers.protocol import ExampleArray, Float32Array, Teacher, checked_logits
 
 _FORMAT = b"understudy teacher logits 1"
 CHUNK = 2048
@@ -41,7 +41,7 @@ class CachedLogits:
 
 def cached_logits(
     teacher: Teacher[Any],
-    examples: Sequence[str] | UInt8Array,
+    examples: Sequence[str] | ExampleArray,
     *,
     class_names: Sequence[str],
     folder: Path,
@@ -51,7 +51,7 @@ def cached_logits(
 
     Args:
         teacher: a frozen teacher; its ``digest`` stands for everything it depends on.
-        examples: texts or images; all of them must be covered.
+        examples: texts, images or vectors; all of them must be covered.
         class_names: the classes, in the order of the columns.
         folder: made if it is missing.
         progress: called after every chunk with (examples done, all examples).
@@ -87,7 +87,7 @@ def cached_logits(
     return CachedLogits(found, computed, len(examples) - computed, tuple(rejected))
 
 
-def _key(digest: str, examples: Sequence[str] | UInt8Array, class_names: Sequence[str]) -> str:
+def _key(digest: str, examples: Sequence[str] | ExampleArray, class_names: Sequence[str]) -> str:
     """Return the sha256 over the teacher's digest, the class names and the examples, each with its length."""
     key = hashlib.sha256(_FORMAT)
     _add(key, [digest])

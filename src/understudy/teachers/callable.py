@@ -17,8 +17,8 @@ from understudy.teachers.class_order import names_of
 from understudy.teachers.protocol import (
     PROBE_TEXTS,
     BoolArray,
+    ExampleArray,
     Float32Array,
-    UInt8Array,
     as_array,
     behaviour_digest,
     users_code,
@@ -27,7 +27,7 @@ from understudy.teachers.protocol import (
 
 @dataclass(frozen=True)
 class CallableTeacher:
-    """A function from a list of texts, or from images uint8 ``[N, H, W, C]``, to logits ``[N, classes]``.
+    """A function from a list of texts, images or vectors (see ``protocol.Teacher``) to logits ``[N, classes]``.
 
     It may return an array, a tensor or nested lists. Its digest is made from its answers to ``probes``, because a function
     does not tell what it depends on.
@@ -36,7 +36,7 @@ class CallableTeacher:
     function: Callable[[Any], Any]
     name: str
     class_names: tuple[str, ...] | None = None
-    probes: Sequence[str] | UInt8Array = PROBE_TEXTS
+    probes: Sequence[str] | ExampleArray = PROBE_TEXTS
 
     @property
     def digest(self) -> str:
@@ -47,11 +47,11 @@ class CallableTeacher:
         """Return one line about the function."""
         return f"Python function {self.name}, your own code"
 
-    def covers(self, examples: Sequence[str] | UInt8Array, /) -> BoolArray:
+    def covers(self, examples: Sequence[str] | ExampleArray, /) -> BoolArray:
         """Return all True."""
         return np.ones(len(examples), np.bool_)
 
-    def logits(self, examples: Sequence[str] | UInt8Array, /) -> Float32Array:
+    def logits(self, examples: Sequence[str] | ExampleArray, /) -> Float32Array:
         """Return what the function returns, as float32."""
         with users_code(self.name):
             # a copy: what the user's code does to its argument is no matter

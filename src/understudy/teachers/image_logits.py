@@ -1,4 +1,4 @@
-"""Saved logits for images: a row is found again by the bytes of its image."""
+"""Saved logits for images and vectors: a row is found again by the bytes of its example."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from understudy.teachers.protocol import BoolArray, Float32Array, UInt8Array
+from understudy.teachers.protocol import BoolArray, ExampleArray, Float32Array
 from understudy.teachers.saved_logits import SavedLogits
 
 
@@ -35,11 +35,11 @@ class ImageLogits:
         """Return one line about the file."""
         return self.saved.describe()
 
-    def covers(self, images: UInt8Array, /) -> BoolArray:
+    def covers(self, images: ExampleArray, /) -> BoolArray:
         """Return for each image whether the file has a row for it."""
         return self.saved.covers(_keys(images))
 
-    def logits(self, images: UInt8Array, /) -> Float32Array:
+    def logits(self, images: ExampleArray, /) -> Float32Array:
         """Return the saved rows of ``images``.
 
         Raises:
@@ -48,10 +48,10 @@ class ImageLogits:
         return self.saved.logits(_keys(images))
 
 
-def image_logits(training_images: UInt8Array, load: Callable[[list[str]], SavedLogits]) -> ImageLogits:
+def image_logits(training_images: ExampleArray, load: Callable[[list[str]], SavedLogits]) -> ImageLogits:
     """Return the teacher whose rows belong to ``training_images``; ``load`` makes the table from one key for each row."""
     return ImageLogits(load(_keys(training_images)))
 
 
-def _keys(images: UInt8Array) -> list[str]:
+def _keys(images: ExampleArray) -> list[str]:
     return [hashlib.sha256(image.tobytes()).hexdigest() for image in images]

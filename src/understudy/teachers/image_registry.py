@@ -13,10 +13,10 @@ from understudy.errors import InputError
 from understudy.teachers.callable import CallableTeacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_input import Shape
-from understudy.teachers.image_logits import image_logits
+from understudy.teachers.image_logits import ImageLogits, image_logits
 from understudy.teachers.image_model import ImageModel, labelled_teacher, test_patterns
 from understudy.teachers.keras import is_keras, keras_file_model, keras_object_model
-from understudy.teachers.protocol import ImageTeacher, UInt8Array, behaviour_digest
+from understudy.teachers.protocol import ExampleArray, ImageTeacher, UInt8Array, behaviour_digest
 from understudy.teachers.registry import KINDS, TORCH_FILES, is_complete, is_torch, resolve, unknown_kind
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
 from understudy.teachers.saved_model import saved_model_image_model
@@ -53,7 +53,7 @@ def load_image_teacher(
         SetupError: the packages that the kind needs are not installed.
     """
     found, name = resolve(source)
-    logits = _saved_logits(found, class_names=class_names, training_images=training_images)
+    logits: ImageTeacher | None = saved_logits_of(found, class_names=class_names, training_examples=training_images)
     if logits is not None:
         return in_class_order(logits, class_names, numbered=numbered)
     height, width, channels = images.shape[1:]
@@ -108,16 +108,21 @@ def own_code(source: Any, shape: Shape, *, name: str | None) -> ImageTeacher | N
         from understudy.teachers.torch import torch_teacher
 
         return CallableTeacher(torch_teacher(source).logits, type(source).__name__, names_of(source), test_patterns(shape))
-    if isinstance(source, Path) or is_keras(source) or _holds_torch(source):
+    if not is_own_code(source):
         return None
     if is_complete(source):
         complete: ImageTeacher = source
         return complete
     function = source.logits if callable(getattr(source, "logits", None)) else source
-    if not callable(function):
-        return None
     own_name = name or getattr(source, "__qualname__", None) or type(source).__name__
     return CallableTeacher(function, own_name, names_of(source), probes=test_patterns(shape))
+
+
+def is_own_code(source: Any) -> bool:
+    """Return whether ``source`` is the user's own function or object with ``logits``, no model of a framework."""
+    if isinstance(source, Path) or is_keras(source) or _holds_torch(source):
+        return False
+    return is_complete(source) or callable(getattr(source, "logits", None)) or callable(source)
 
 
 def _holds_torch(source: Any) -> bool:
@@ -125,10 +130,18 @@ def _holds_torch(source: Any) -> bool:
     return is_torch(source) or (hasattr(source, "image_processor") and is_torch(getattr(source, "model", None)))
 
 
-def _saved_logits(source: Any, *, class_names: Sequence[str], training_images: Callable[[], UInt8Array]) -> ImageTeacher | None:
+def saved_logits_of(
+    source: Any, *, class_names: Sequence[str], training_examples: Callable[[], ExampleArray]
+) -> ImageLogits | None:
+    """Return the logits in ``source``, an array or a file, whose rows belong to ``training_examples``; None for a model.
+
+    Raises:
+        InputError: a file that cannot be used.
+        SetupError: the packages that it needs are not installed.
+    """
     if isinstance(source, np.ndarray):
         return image_logits(
-            training_images(),
+            training_examples(),
             lambda keys: saved_logits(
                 source,
                 texts=keys,
@@ -142,12 +155,14 @@ def _saved_logits(source: Any, *, class_names: Sequence[str], training_images: C
         return None
     path = source
     if path.suffix.lower() == ".npz":
-        return image_logits(training_images(), lambda keys: npz_teacher(path, training_texts=keys))
+        return image_logits(training_examples(), lambda keys: npz_teacher(path, training_texts=keys))
     if path.suffix.lower() == ".parquet":
-        return image_logits(training_images(), lambda keys: parquet_teacher(path, class_names=class_names, training_texts=keys))
+        return image_logits(
+            training_examples(), lambda keys: parquet_teacher(path, class_names=class_names, training_texts=keys)
+        )
     from understudy.teachers.torch import torch_file_teacher
 
-    return image_logits(training_images(), lambda keys: torch_file_teacher(path, training_texts=keys))
+    return image_logits(training_examples(), lambda keys: torch_file_teacher(path, training_texts=keys))
 
 
 def _onnx(path: Path, classes: int | None) -> ImageModel:

@@ -17,6 +17,8 @@ from understudy.errors import InputError, UnderstudyError
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 UInt8Array = npt.NDArray[np.uint8]
+ExampleArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""Images uint8 ``[N, H, W, C]``, or vectors float32 ``[N, d]`` or ``[N, T, C]``."""
 Asked_contra = TypeVar("Asked_contra", contravariant=True)
 """What a teacher answers: a sequence of texts, or images uint8 ``[images, H, W, C]``."""
 
@@ -42,6 +44,7 @@ class Teacher(Protocol[Asked_contra]):
       the order of ``class_names``. It gives equal rows for equal examples, in every call and for every batch size.
     - a text may hold any bytes: ``str`` decoded with ``errors="surrogateescape"``; the empty text is a text.
     - images are uint8 ``[images, H, W, C]`` as they were read: layout and range that a model wants are the teacher's affair.
+    - vectors and windows are float32 ``[vectors, d]`` or ``[windows, T, C]`` in the units of the data.
     - ``covers`` says for which examples an answer exists. A teacher that can answer everything returns all True; one that
       cannot raises ``InputError`` when it is asked for more. No answer is ever made up.
     - ``describe`` is one line for people: what was loaded, what was found out about it, what was assumed.
@@ -79,6 +82,7 @@ class Teacher(Protocol[Asked_contra]):
 
 TextTeacher = Teacher[Sequence[str]]
 ImageTeacher = Teacher[UInt8Array]
+VectorTeacher = Teacher[Float32Array]
 
 
 @contextmanager
@@ -91,8 +95,8 @@ def users_code(name: str) -> Iterator[None]:
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise InputError(
-            f"a teacher must answer every text, the empty one too, or every image: received teacher={name!r}, whose code "
-            f"raised {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); correct it"
+            f"a teacher must answer every text, the empty one too, every image or vector: received teacher={name!r}, whose "
+            f"code raised {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); correct it"
         ) from error
 
 
@@ -114,7 +118,7 @@ def as_array(answer: Any, *, name: str) -> Float32Array:
         ) from None
 
 
-def checked_logits(teacher: Teacher[Any], examples: Sequence[str] | UInt8Array, classes: int) -> Float32Array:
+def checked_logits(teacher: Teacher[Any], examples: Sequence[str] | ExampleArray, classes: int) -> Float32Array:
     """Return the teacher's logits for ``examples``, float32 ``[examples, classes]``, after checking them.
 
     Raises:
@@ -124,7 +128,7 @@ def checked_logits(teacher: Teacher[Any], examples: Sequence[str] | UInt8Array, 
         return np.zeros((0, classes), np.float32)
     values = as_array(teacher.logits(examples), name=teacher.name)
     if values.ndim != 2 or len(values) != len(examples):
-        kind = "image" if isinstance(examples, np.ndarray) else "text"
+        kind = kind_of_example(examples)
         raise InputError(
             f"a teacher gives one row of logits for each {kind}: received shape={values.shape} for {kind}s={len(examples)} "
             f"from teacher={teacher.name!r}; return an array [{kind}s, classes]"
@@ -139,6 +143,13 @@ def checked_logits(teacher: Teacher[Any], examples: Sequence[str] | UInt8Array, 
             "and where it returns log(p) use log(max(p, 1e-9))"
         )
     return values
+
+
+def kind_of_example(examples: Sequence[str] | ExampleArray) -> str:
+    """Return what one of ``examples`` is called."""
+    if not isinstance(examples, np.ndarray):
+        return "text"
+    return "image" if examples.dtype == np.uint8 else "vector"
 
 
 def check_columns(values: Float32Array, *, classes: int, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,25 +16,39 @@ from understudy.errors import InputError, UnderstudyError
 from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, Inputs, Session
 from understudy.program.interpreter import run
-from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Sound, Window
+from understudy.program.ops import (
+    Image,
+    Linear,
+    MaxPool,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    Sound,
+    Standardize,
+    Window,
+)
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
 from understudy.testing.image_programs import box_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
 from understudy.testing.sound_programs import seen_sound_program, sound_program, sounds
+from understudy.testing.vector_programs import measurements, seen_program, vector_program, window_program
 
 NAME = "tiny"
 LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "größe 中文", "</script>")
 """A label for each class of ``sequence_program``; whatever a file does with them, they must come out as they are."""
 
 
-Reads = Literal["text", "image", "sound"]
-READS: tuple[Reads, ...] = ("text", "image", "sound")
+Reads = Literal["text", "image", "vector", "sound"]
+READS: tuple[Reads, ...] = ("text", "image", "vector", "sound")
 
 
 def reads(program: Program) -> Reads:
     """Return what goes into ``program``."""
     if isinstance(program.source, Sound):
         return "sound"
+    if isinstance(program.source, Standardize):
+        return "vector"
     return "image" if isinstance(program.source, Image) else "text"
 
 
@@ -103,7 +117,17 @@ SOUND_CASES = (
     Case("sound", sound_program()),
     Case("sound-4-tensor", sound_program(sample_rate=11_025, bits=4, per_channel=False, seed=1)),
 )
-CASES = (*TEXT_CASES, *IMAGE_CASES, *SOUND_CASES)
+VECTOR_CASES = (
+    Case("vector-seen", seen_program()),
+    Case("vector-channel", vector_program()),
+    Case("vector-4-tensor", vector_program(bits=4, per_channel=False)),
+    Case("vector-one", vector_program(inputs=1, width=4, bias=False)),
+    Case("vector-long", vector_program(inputs=300, width=40, classes=3, seed=1)),
+    Case("window-channel", window_program()),
+    Case("window-4-tensor", window_program(bits=4, per_channel=False, shape=(49, 10))),
+    Case("window-one-channel", window_program(shape=(64, 1), kernel=3, classes=3)),
+)
+CASES = (*TEXT_CASES, *IMAGE_CASES, *VECTOR_CASES, *SOUND_CASES)
 """Programs that together have every node, both widths of weights and both kinds of scales."""
 
 
@@ -143,6 +167,8 @@ def examples(program: Program) -> Inputs:
     source = program.source
     if isinstance(source, Sound):
         return sounds(program, 60)
+    if isinstance(source, Standardize):
+        return measurements(program, 100)
     return pictures(program, 100) if isinstance(source, Image) else texts_as_bytes(source.projection.max_bytes)
 
 
@@ -154,7 +180,9 @@ def opened(exporter: Exporter, program: Program, folder: Path, *, labels: Sequen
 
 
 def small_program(kind: Reads, *, bits: int = 8, width: int = 12, seed: int = 0) -> Program:
-    """Return a program with seven classes that reads texts, images or sounds."""
+    """Return a program with seven classes that reads texts, images, vectors or sounds."""
+    if kind == "vector":
+        return vector_program(inputs=64, bits=bits, width=width, seed=seed)
     if kind == "sound":
         return sound_program(bits=bits, channels=width, seed=seed)
     if kind == "image":
@@ -206,7 +234,7 @@ class FormatSuite:
                 metafunc.parametrize(name, values, ids=ids)
 
     def test_integer_logits_equal_the_interpreters(self, case: Case, tmp_path: Path) -> None:
-        """Labels and integer logits are equal on odd texts and random bytes, on odd images, or on odd sounds."""
+        """Labels and integer logits are equal on odd texts and random bytes, odd images, odd numbers, or odd sounds."""
         result = verify_file(case.program, opened(self.exporter, case.program, tmp_path), examples(case.program))
         assert result.reason is None
         assert result.agreement == 1.0
@@ -286,9 +314,9 @@ class FormatSuite:
         bundle = Bundle.open(tmp_path / "b")
         assert bundle.formats == (self.exporter.format,)
         assert bundle.verify(self.exporter.format).verified
-        texts = isinstance(program.source, ProjectText)
-        expected = run(program, encode(TEXTS, max_bytes=64) if texts else examples(program)).probabilities
-        predictions = bundle.predict(TEXTS if texts else cast(Content, examples(program)))
+        content: Content = TEXTS if isinstance(program.source, ProjectText) else examples(program)  # type: ignore[assignment]
+        expected = run(program, encode(TEXTS, max_bytes=64) if content is TEXTS else examples(program)).probabilities
+        predictions = bundle.predict(content)
         assert [p.label for p in predictions] == [LABELS[i] for i in expected.argmax(axis=1)]
         (entry,) = [entry for entry in bundle.manifest.files.values() if entry.format]
         rows = self.exporter.byte_table(program, name=NAME, labels=LABELS)

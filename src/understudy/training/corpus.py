@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from understudy.program.interpreter import standardize
+from understudy.program.ops import Standardize
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
 from understudy.training.schedule import word_dropout_for
 
@@ -17,6 +19,8 @@ EVALUATION_BATCH = 512
 SHIFT_SHARE = 1 / 14
 LOUDNESS_STEPS = 16
 """Steps of a log-mel picture by which it may become louder or softer: twice as loud, or half."""
+NOISE, SCALE = 0.1, 0.1
+"""Standard deviations, of noise in deviations of a feature and of a window's scale."""
 NEIGHBOURS = 1
 """Absent tokens that stay behind the longest text of a batch, because a window of three still sees the last token there."""
 
@@ -104,17 +108,60 @@ class ImageCorpus:
         """
         if self.of_sounds:
             frames = round(factor * self.pixels.shape[1] * SHIFT_SHARE)
-            return lambda images: _louder(_shift(images, (frames, 0)), factor * LOUDNESS_STEPS / 255)
+            return lambda images: _louder(_shift(images, frames, sideways=0), factor * LOUDNESS_STEPS / 255)
         reach = round(factor * min(self.pixels.shape[1:3]) * SHIFT_SHARE)
-        return lambda images: _shift(_mirror(images) if self.mirrored else images, (reach, reach))
+        return lambda images: _shift(_mirror(images) if self.mirrored else images, reach)
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return ones ``[images]``: all are alike."""
         return np.ones(len(self), np.int64)
 
 
-Seen = Corpus | ImageCorpus
-"""Examples of either kind."""
+@dataclass(frozen=True, eq=False)
+class VectorCorpus:
+    """Vectors or windows.
+
+    Attributes:
+        values: float32 ``[examples, d]`` or ``[examples, T, C]``.
+        source: standardizes them.
+    """
+
+    values: npt.NDArray[np.float32]
+    source: Standardize
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
+        """Return real values ``[batch, d]`` or ``[batch, T, 1, C]``, in the steps in which every format reads them."""
+        steps = standardize(self.source, self.values[index])
+        return torch.from_numpy(steps.astype(np.float32) * np.float32(self.source.quantization.scale))
+
+    def batches(self) -> Iterator[Tensor]:
+        """Yield all examples in order, for evaluation."""
+        return _batches(self)
+
+    def first(self, count: int) -> VectorCorpus:
+        """Return the first ``count`` examples."""
+        return VectorCorpus(self.values[:count], self.source)
+
+    def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
+        """Return what adds noise to a batch, ``factor`` times ``NOISE`` of each deviation.
+
+        Windows are scaled and moved in time too: as if a sensor were a little more sensitive, or read a little later.
+        """
+        if len(self.source.shape) == 1:
+            return lambda values: _noisy(values, factor * NOISE)
+        reach = round(factor * self.source.shape[0] * SHIFT_SHARE)
+        return lambda windows: _noisy(_scaled(_shift(windows, reach, sideways=0), factor * SCALE), factor * NOISE)
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Return ones ``[examples]``: all are alike."""
+        return np.ones(len(self), np.int64)
+
+
+Seen = Corpus | ImageCorpus | VectorCorpus
+"""Examples of any kind."""
 
 
 def _batches(corpus: Seen) -> Iterator[Tensor]:
@@ -140,12 +187,25 @@ def _louder(images: Tensor, reach: float) -> Tensor:
     return torch.where(images > 0, moved.clamp(0, 1), images)
 
 
-def _shift(images: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Return ``images`` ``[batch, H, W, C]``, each moved by its own random numbers of rows and columns; edges are repeated."""
-    if not any(reach):
+def _noisy(values: Tensor, deviation: float) -> Tensor:
+    return values + deviation * torch.randn(values.shape)
+
+
+def _scaled(windows: Tensor, deviation: float) -> Tensor:
+    """Return ``windows`` ``[batch, T, 1, C]``, each times a random number near 1."""
+    return windows * (1 + deviation * torch.randn(len(windows), 1, 1, 1))
+
+
+def _shift(images: Tensor, reach: int, *, sideways: int | None = None) -> Tensor:
+    """Return ``images`` ``[batch, H, W, C]``, each moved by its own random numbers of pixels; edges are repeated.
+
+    They are moved up to ``reach`` rows, and columns, of which ``sideways`` may allow fewer.
+    """
+    if not reach:
         return images
     count, height, width = images.shape[:3]
-    down, right = (torch.randint(-most, most + 1, (count, 1)) for most in reach)
+    down, right = torch.randint(-reach, reach + 1, (2, count, 1))
+    right = right if sideways is None else right.clamp(-sideways, sideways)
     rows = (torch.arange(height) + down).clamp(0, height - 1)
     columns = (torch.arange(width) + right).clamp(0, width - 1)
     return images[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -5,13 +5,15 @@
     lesson/
       texts.json          views (each a list of texts; those held out stand last) and the validation texts; for images only
                           how many are held out, and whether they may be mirrored
-      pixels.npy          images, and pictures of sounds: uint8 [images, H, W, C], those held out last
-      validation-pixels.npy  the same of the validation images
+      examples.npy        images and sounds' pictures uint8 [images, H, W, C], vectors float32 [examples, ...], held out last
+      validation-examples.npy  the same of the validation split
+      standardization.npy vectors: float32 [2, channels], offsets and multipliers
       validation-samples.npy  int16 [sounds, samples] of the validation sounds
       labels.npy          int64 [texts], -1 for unlabelled
       validation.npy      int64 [validation texts]
       teacher.npy         float32 [views, texts, classes], only with a teacher
       complete            empty; there when all of the above is
+      rows-<seed>-<n>.json the best rows of an image's projection among n; see training/mining.py
       corpus-<digest>/    features of one projection, made by the first training that needs them
 """
 
@@ -22,6 +24,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +34,9 @@ import numpy.typing as npt
 from understudy.errors import SetupError
 from understudy.files import write_bytes, write_text
 from understudy.program.interpreter import Inputs
-from understudy.program.ops import Image, ProjectText, Sound, Source
+from understudy.program.ops import Image, Program, ProjectText, Sound, Source, Standardize
 from understudy.projections.text import TextProjection, encode
-from understudy.training.corpus import Corpus, ImageCorpus, Seen, build_corpora
+from understudy.training.corpus import Corpus, ImageCorpus, Seen, VectorCorpus, build_corpora
 from understudy.training.loop import Lesson
 
 Int64Array = npt.NDArray[np.int64]
@@ -60,29 +63,33 @@ class LessonStore:
     def write(
         self,
         *,
-        views: list[list[str]] | list[UInt8Array],
+        views: list[list[str]] | list[UInt8Array] | list[Float32Array],
         labels: Int64Array,
-        validation: list[str] | UInt8Array,
+        validation: list[str] | UInt8Array | Float32Array,
         validation_labels: Int64Array,
         teacher_logits: Float32Array | None,
         held_out: int = 0,
         mirrored: bool = False,
         validation_samples: npt.NDArray[np.int16] | None = None,
+        standardization: tuple[Float32Array, Float32Array] | None = None,
     ) -> None:
-        """Write the lesson; see ``training.loop.Lesson`` for the shapes. Images are one view: each batch varies them anew.
+        """Write the lesson; see ``training.loop.Lesson`` for the shapes. Arrays are one view: each batch varies them anew.
 
         The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
-        Images may be ``mirrored``; those of sounds come with ``validation_samples``.
+        Images may be ``mirrored``; vectors have a ``standardization``, offsets and multipliers;
+        sounds have ``validation_samples``.
         """
         # json keeps lone surrogates, which stand for bytes that are not UTF-8
         raw: dict[str, Any] = {"views": views, "validation": validation, "held_out": held_out}
         if isinstance(validation, np.ndarray):
-            [pixels] = views
-            write_bytes(self.folder / "pixels.npy", _npy(np.asarray(pixels)))
-            write_bytes(self.folder / "validation-pixels.npy", _npy(validation))
+            [examples] = views
+            write_bytes(self.folder / "examples.npy", _npy(np.asarray(examples)))
+            write_bytes(self.folder / "validation-examples.npy", _npy(validation))
             raw = {"held_out": held_out, "mirrored": mirrored}
         if validation_samples is not None:
             write_bytes(self.folder / "validation-samples.npy", _npy(validation_samples))
+        if standardization is not None:
+            write_bytes(self.folder / "standardization.npy", _npy(np.stack(standardization)))
         write_text(self.folder / "texts.json", json.dumps(raw))
         write_bytes(self.folder / "labels.npy", _npy(labels))
         write_bytes(self.folder / "validation.npy", _npy(validation_labels))
@@ -90,15 +97,20 @@ class LessonStore:
             write_bytes(self.folder / "teacher.npy", _npy(teacher_logits.astype(np.float32)))
         write_text(self.folder / "complete", "")
 
+    def fitted(self, program: Program) -> Program:
+        """Return ``program`` with this lesson's standardization where it reads vectors, else as it is."""
+        source = program.source
+        if not isinstance(source, Standardize):
+            return program
+        offset, multiplier = np.load(self.folder / "standardization.npy")
+        return replace(program, nodes=(replace(source, offset=offset, multiplier=multiplier), *program.nodes[1:]))
+
     def read(self, source: Source, *, taught: bool, refit: bool = False) -> Lesson:
         """Return the lesson as a student that begins with ``source`` sees it.
 
         Teacher logits are part of it only when ``taught``, and the texts that are held out only for a ``refit``.
         """
-        of_sounds = isinstance(source, Sound)
-        *views, validation = (
-            self._corpora(source.projection) if isinstance(source, ProjectText) else self._images(of_sounds=of_sounds)
-        )
+        *views, validation = self._corpora(source.projection) if isinstance(source, ProjectText) else self._arrays(source)
         labels = np.load(self.folder / "labels.npy")
         count = len(labels) - (0 if refit else self.held_out)
         return Lesson(
@@ -122,20 +134,22 @@ class LessonStore:
 
     def validation_inputs(self, source: Source) -> Inputs:
         """Return the validation examples as a program that begins with ``source`` reads them."""
-        if isinstance(source, Image | Sound):
-            name = "pixels" if isinstance(source, Image) else "samples"
-            inputs: Inputs = np.load(self.folder / f"validation-{name}.npy")
-            return inputs
-        return encode(self._texts()["validation"], max_bytes=source.projection.max_bytes)
+        if isinstance(source, ProjectText):
+            return encode(self._texts()["validation"], max_bytes=source.projection.max_bytes)
+        name = "samples" if isinstance(source, Sound) else "examples"
+        examples: Inputs = np.load(self.folder / f"validation-{name}.npy")
+        return examples
 
     def _texts(self) -> dict[str, Any]:
         raw: dict[str, Any] = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
         return raw
 
-    def _images(self, *, of_sounds: bool) -> list[Seen]:
-        names = ("pixels.npy", "validation-pixels.npy")
+    def _arrays(self, source: Image | Sound | Standardize) -> list[Seen]:
+        arrays = [np.load(self.folder / name, mmap_mode="r") for name in ("examples.npy", "validation-examples.npy")]
+        if isinstance(source, Standardize):
+            return [VectorCorpus(values, source) for values in arrays]
         mirrored: bool = self._texts()["mirrored"]
-        return [ImageCorpus(np.load(self.folder / name, mmap_mode="r"), mirrored, of_sounds) for name in names]
+        return [ImageCorpus(pixels, mirrored, isinstance(source, Sound)) for pixels in arrays]
 
     def _corpora(self, projection: TextProjection) -> list[Seen]:
         folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"

@@ -16,7 +16,7 @@ from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
 from understudy.compression.quantize.ranges import Ranges
 from understudy.program.executor import Executor, Scheme, evaluate
-from understudy.program.ops import Image, Program, Sound
+from understudy.program.ops import Program, ProjectText
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import Seen
 from understudy.training.objective import Objective
@@ -143,7 +143,7 @@ class _Run:
         self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
         self.ranges = ranges
         # what has learned has its batch norms in its weights
-        normalized = isinstance(program.source, Image | Sound) and not trained
+        normalized = not isinstance(program.source, ProjectText) and not trained
         self.executor = Executor(program, dropout=schedule.dropout, normalized=normalized).train()
         self.trainer = trainer
         self.optimizer = self._optimizer()

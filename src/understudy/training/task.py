@@ -85,8 +85,8 @@ class TrainingTask:
     def from_json(raw: dict[str, Any]) -> TrainingTask:
         """Return the task that ``to_json`` wrote."""
         weights, brought, recipe = raw["class_weight"], raw["brought"], dict(raw["recipe"])
-        recipe["image_shape"] = recipe["image_shape"] and tuple(recipe["image_shape"])
-        recipe["sound"] = recipe["sound"] and tuple(recipe["sound"])
+        for name in ("image_shape", "input_shape", "sound"):
+            recipe[name] = None if recipe[name] is None else tuple(recipe[name])
         quantization = raw["quantization"]
         if brought is not None:
             brought = Brought(brought["source"], tuple(brought["class_names"]), brought["digest"])
@@ -166,10 +166,10 @@ def run_task(
     if path.exists():
         return load_result(path)
     store = LessonStore(lesson_folder)
-    program = _beginning(task, result_folder)
+    program = store.fitted(_beginning(task, result_folder))
     lesson = store.read(program.source, taught=task.taught and not task.joint, refit=task.refit)
     if task.after is None:
-        program = _mined(program, task.recipe, lesson)
+        program = _mined(program, task, lesson, folder=lesson_folder)
     trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
     checkpoint = Checkpoint(result_folder / f"{task.key}.checkpoint")
@@ -228,12 +228,13 @@ def _float_accuracy(trained: Trained) -> float:
     return max([trained.float_accuracy, *before[-1:]])
 
 
-def _mined(program: Program, recipe: Recipe, lesson: Lesson) -> Program:
+def _mined(program: Program, task: TrainingTask, lesson: Lesson, *, folder: Path) -> Program:
     """Return ``program`` with the rows of its projection chosen for the lesson, where the recipe has candidates."""
-    images = lesson.views[0]
-    if not recipe.candidates or not isinstance(images, ImageCorpus):
+    images, candidates = lesson.views[0], task.recipe.candidates
+    if not candidates or not isinstance(images, ImageCorpus):
         return program
-    return mined(program, images.pixels, lesson.labels, candidates=recipe.candidates)
+    kept_in = folder / f"rows-{task.recipe.projection_seed}-{candidates}{'-refit' if task.refit else ''}.json"
+    return mined(program, images.pixels, lesson.labels, candidates=candidates, kept_in=kept_in)
 
 
 def _trainer(task: TrainingTask, store: LessonStore) -> Trainer:

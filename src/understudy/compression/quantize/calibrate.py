@@ -11,7 +11,7 @@ from torch import Tensor
 
 from understudy.compression.quantize.ranges import RangeEstimator, Ranges, estimate_scales
 from understudy.program.executor import Executor, Scheme, quantization_groups
-from understudy.program.ops import WEIGHT_LIMIT, Program, ProjectBoxes
+from understudy.program.ops import WEIGHT_LIMIT, Program, ProjectBoxes, ProjectVector
 
 Float32Array = npt.NDArray[np.float32]
 _STEPS = 255
@@ -48,7 +48,11 @@ def _seen(program: Program, batches: Iterable[Tensor], *, whole: bool) -> dict[s
     """Return values ``[1, values]`` of each quantization group: the largest of each tensor and batch, or a sample of all."""
     executor = Executor(program).eval()
     groups = quantization_groups(program)
-    fixed = {program.logits, "probabilities", *(node.output for node in program.nodes if isinstance(node, ProjectBoxes))}
+    fixed = {
+        program.logits,
+        "probabilities",
+        *(node.output for node in program.nodes if isinstance(node, ProjectBoxes | ProjectVector)),
+    }
     hidden = {node.output for node in program.nodes[1:]} - fixed
     generator = torch.Generator().manual_seed(0)
     parts: dict[str, list[Tensor]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,10 @@ from understudy.program.ops import (
     DepthwiseConv,
     Layer,
     Linear,
+    Node,
     Program,
     ProjectBoxes,
+    ProjectVector,
     Quantization,
     Softmax,
 )
@@ -54,18 +57,21 @@ def to_integer(program: Program, scheme: Scheme, *, logits: Float32Array) -> Pro
             continue
         if isinstance(node, ProjectBoxes):
             _check_sums(node)
+        if isinstance(node, ProjectBoxes | ProjectVector):
             quantization[node.output] = node.quantization
         elif node.output == program.logits:
             quantization[node.output] = logit_range(logits)
         else:
             quantization[node.output] = Quantization(float(np.float32(scheme.activations[groups[node.output]])), -128)
-    nodes = tuple(
-        _integer_layer(n, scheme.weights[n.output], quantization[n.input])
-        if isinstance(n, Linear | Conv | DepthwiseConv)
-        else n
-        for n in program.nodes
-    )
-    return Program(nodes, quantization)
+    return Program(tuple(_integer_node(node, scheme, quantization) for node in program.nodes), quantization)
+
+
+def _integer_node(node: Node, scheme: Scheme, quantization: Mapping[str, Quantization]) -> Node:
+    if isinstance(node, ProjectVector):
+        return node.as_linear(quantization[node.input])
+    if isinstance(node, Linear | Conv | DepthwiseConv):
+        return _integer_layer(node, scheme.weights[node.output], quantization[node.input])
+    return node
 
 
 def _check_sums(node: ProjectBoxes) -> None:

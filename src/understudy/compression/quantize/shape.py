@@ -13,10 +13,13 @@ from understudy.program.ops import (
     DepthwiseConv,
     Layer,
     Linear,
+    Node,
     Program,
     ProjectBoxes,
+    ProjectVector,
     Quantization,
     Softmax,
+    Standardize,
 )
 
 
@@ -34,12 +37,20 @@ def quantized_shape(program: Program) -> Program:
         for node in program.nodes
         if not isinstance(node, Softmax)
     }
-    quantization |= {node.output: node.quantization for node in program.nodes if isinstance(node, ProjectBoxes)}
-    nodes = tuple(_random(n, rng) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in program.nodes)
-    return Program(nodes, quantization)
+    quantization |= {n.output: n.quantization for n in program.nodes if isinstance(n, ProjectBoxes | ProjectVector)}
+    return Program(tuple(_random(node, rng) for node in program.nodes), quantization)
 
 
-def _random(node: Layer, rng: np.random.Generator) -> Layer:
+def _random(node: Node, rng: np.random.Generator) -> Node:
+    if isinstance(node, ProjectVector):
+        return node.as_linear(Standardize.quantization)
+    if isinstance(node, Standardize):
+        offset, multiplier = rng.uniform(1, 2, (2, len(node.offset))).astype(np.float32)
+        return replace(node, offset=offset, multiplier=multiplier)
+    return _random_layer(node, rng) if isinstance(node, Linear | Conv | DepthwiseConv) else node
+
+
+def _random_layer(node: Layer, rng: np.random.Generator) -> Layer:
     limit = WEIGHT_LIMIT[node.bits]
     rows = len(node.weight)
     return replace(

@@ -47,6 +47,7 @@ class _Template:
 _COMPILE = "cc -std=c99 -O2 -I {{ folder | quote }} predict.c -o predict && ./predict"
 _COMPILE_IMAGE = _COMPILE.replace("predict.c", "predict_image.c") + " pixels.bin"
 _COMPILE_SOUND = _COMPILE.replace("predict.c", "predict_sound.c") + " samples.raw"
+_COMPILE_VECTOR = _COMPILE.replace("predict.c", "predict_vector.c") + " values.bin"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
 _BRIDGE = '// bridging header: #include "model.h"'
@@ -75,7 +76,22 @@ _SOUND_TEMPLATES = (
     _Template("Python, NumPy only", "python", "predict_sound_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_sound_wasm.mjs", "node predict_sound_wasm.mjs", executed=True),
 )
-_ALL = {"text": _TEMPLATES, "image": _IMAGE_TEMPLATES, "sound": _SOUND_TEMPLATES}
+
+
+_VECTOR_TEMPLATES = (
+    _Template("Python, ONNX Runtime", "onnx", "predict_vector_onnx.py", "pip install numpy onnxruntime", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_vector_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("C", "c", "predict_vector.c", _COMPILE_VECTOR, executed=True),
+    _Template("Python, NumPy only", "python", "predict_vector_numpy.py", "pip install numpy", executed=True),
+    _Template("WebAssembly, Node or browser", "wasm", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
+)
+_KINDS = {
+    "text": _TEMPLATES,
+    "image": _IMAGE_TEMPLATES,
+    "sound": _SOUND_TEMPLATES,
+    "vector": _VECTOR_TEMPLATES,
+    "window": _VECTOR_TEMPLATES,
+}
 
 
 def snippets(member: Member) -> tuple[Snippet, ...]:
@@ -90,7 +106,7 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
     )
     environment.filters["quote"] = shlex.quote
     filled = []
-    for template in _ALL[member.reads]:
+    for template in _KINDS[member.example]:
         if template.format in files:
             values = {"folder": member.path, "file": files[template.format], "name": member.name, "shape": member.image_shape}
             filled.append(

@@ -1,0 +1,54 @@
+"""What the user's data are: told by the file, or in an NPZ by type and rank of its array."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from understudy.data.image import is_image_source
+from understudy.data.image_arrays import ENDING
+from understudy.errors import InputError
+from understudy.job import DataSettings
+
+Kind = Literal["text", "image", "vector"]
+
+
+def kind_of(settings: DataSettings) -> Kind:
+    """Return the kind of ``settings.train``: that of ``settings.kind``, else what the file says.
+
+    IDX files and folders are images, tables are texts. In an NPZ, ``[examples, d]`` are vectors; three axes of uint8 are grey
+    images, of any other type windows; four are images.
+
+    Raises:
+        InputError: the file cannot be of the kind that ``settings`` asks for.
+    """
+    path = settings.train
+    found: Kind = "image" if is_image_source(path) else "text"
+    archive = path.name.lower().endswith(ENDING)
+    if settings.kind == "auto":
+        return "vector" if archive and _holds_vectors(path) else found
+    if settings.kind != found and not (archive and settings.kind == "vector"):
+        raise InputError(
+            f"tables are texts, folders and IDX files images, an NPZ images or vectors: received data.kind={settings.kind!r} "
+            f"with file={str(path)!r}; remove it or give another file"
+        )
+    return settings.kind
+
+
+def _holds_vectors(path: Path) -> bool:
+    """Return whether the first of ``x_train``, ``x`` in the NPZ ``path`` is of vectors or windows; only its header is read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next((f"{name}.npy" for name in ("x_train", "x") if f"{name}.npy" in archive.namelist()), None)
+            if name is None:
+                return False
+            with archive.open(name) as stream:
+                version = np.lib.format.read_magic(stream)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(stream)
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
+        return False  # who reads it whole says what is wrong
+    return len(shape) == 2 or (len(shape) == 3 and dtype != np.uint8)

@@ -1,0 +1,121 @@
+"""What images and vectors share: arrays of examples with labels, split, named and digested."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.data.splits import stratified_split
+from understudy.data.text import UNSEEN
+from understudy.errors import InputError
+from understudy.job import DataSettings
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayExamples:
+    """Examples that are arrays of one shape, with labels.
+
+    Attributes:
+        content: ``[examples, ...]``.
+        labels: int64 ``[examples]``, read-only; index into the class names, -1 for a label that train does not have.
+    """
+
+    content: npt.NDArray[Any]
+    labels: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    @property
+    def nothing(self) -> Self:
+        """No examples of the same shape."""
+        return self.rows(np.arange(0))
+
+    def rows(self, index: Int64Array) -> Self:
+        """Return the examples at ``index``."""
+        return replace(self, content=self.content[index], labels=self.labels[index])
+
+    def joined(self, other: Self) -> Self:
+        """Return these examples and then the ``other`` ones."""
+        content = np.concatenate([self.content, other.content])
+        return replace(self, content=content, labels=np.concatenate([self.labels, other.labels]))
+
+
+Part = TypeVar("Part", bound=ArrayExamples)
+
+
+def refuse_settings_for_texts(settings: DataSettings, *, kind: str) -> None:
+    """Raise ``InputError`` for a setting of ``settings`` that only texts have; ``kind`` is what the data are, in the plural."""
+    for name in ("unlabelled", "out_of_scope", "text", "label"):
+        if getattr(settings, name) is not None:
+            raise InputError(
+                f"data.{name} is for texts: received data.{name}={str(getattr(settings, name))!r} with {kind} in "
+                f"{str(settings.train)!r}; remove it"
+            )
+
+
+def class_names_of(labels: Sequence[str], path: Path, *, kind: str) -> tuple[str, ...]:
+    """Return the different ``labels`` of train in order, whole numbers by their value.
+
+    Raises:
+        InputError: fewer than two.
+    """
+    names = set(labels)
+    if len(names) < 2:
+        raise InputError(
+            f"a classifier needs at least two classes: received label={next(iter(names), '')[:80]!r} in all "
+            f"{kind}={len(labels)} of file={str(path)!r}; check the labels"
+        )
+    if all(name.lstrip("-").isdecimal() for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def check_known_labels(name: str, part: ArrayExamples, path: Path, *, kind: str) -> None:
+    """Raise ``InputError`` where ``part`` has no label of train."""
+    if not len(part) or (part.labels == UNSEEN).all():
+        raise InputError(
+            f"{name} has labels of train: received known_labels=0 in {kind}={len(part)} of file={str(path)!r}; check its labels"
+        )
+
+
+def sources_of(parts: dict[str, Part], settings: DataSettings, *, seed: int) -> dict[str, str]:
+    """Return where train, validation and test come from, for people; ``parts`` are those that were read."""
+    sources = {name: str(getattr(settings, name) or settings.train) for name in parts}
+    for name in ("validation", "test"):
+        sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
+    return sources
+
+
+def split_parts(parts: dict[str, Part], settings: DataSettings, *, seed: int) -> dict[str, Part]:
+    """Return train, validation and test; what is not in ``parts`` yet is split off train."""
+    train = parts["train"]
+    split = stratified_split(
+        train.labels,
+        validation_fraction=None if "validation" in parts else settings.validation_fraction,
+        test_fraction=None if "test" in parts else settings.test_fraction,
+        seed=seed,
+    )
+    return {
+        "train": train.rows(split.train),
+        "validation": parts.get("validation") or train.rows(split.validation),
+        "test": parts.get("test") or train.rows(split.test),
+    }
+
+
+def digest_of(class_names: Sequence[str], *parts: ArrayExamples) -> str:
+    """Return the sha256 over class names, and shape, content and labels of ``parts``."""
+    digest = hashlib.sha256(repr(tuple(class_names)).encode())
+    for part in parts:
+        digest.update(np.asarray(part.content.shape, "<i8").tobytes())
+        digest.update(np.ascontiguousarray(part.content).tobytes())
+        digest.update(part.labels.astype("<i8").tobytes())
+    return digest.hexdigest()

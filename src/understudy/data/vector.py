@@ -1,0 +1,143 @@
+"""Vectors and windows of numbers with labels, split and counted: what training, search and measurement get to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.data.array_statistics import VectorStatistics, vector_statistics
+from understudy.data.image_arrays import has_array
+from understudy.data.parts import (
+    ArrayExamples,
+    check_known_labels,
+    class_names_of,
+    digest_of,
+    refuse_settings_for_texts,
+    sources_of,
+    split_parts,
+)
+from understudy.data.text import label_indices
+from understudy.data.vector_arrays import read_vectors
+from understudy.errors import InputError
+from understudy.job import DataSettings
+
+if TYPE_CHECKING:
+    from understudy.program.ops import Program
+
+Float32Array = npt.NDArray[np.float32]
+LEAST_DEVIATION, LEAST_SHARE = 1e-30, 1e-6
+"""A feature whose deviation is smaller, by itself or as a share of its mean, never changes but for rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class VectorExamples(ArrayExamples):
+    """Vectors or windows with labels.
+
+    Attributes:
+        content: float32 ``[examples, d]`` or ``[examples, T, C]``, in the user's own units.
+        labels: int64 ``[examples]``, read-only; index into the class names, -1 for a label that train does not have.
+    """
+
+    content: Float32Array
+
+    def inputs(self, program: Program) -> Float32Array:  # noqa: ARG002 - every program for these numbers reads them as they are
+        """Return what ``program`` reads."""
+        return self.content
+
+
+@dataclass(frozen=True, eq=False)
+class VectorDataset:
+    """All vectors of a job; see ``TextDataset`` for the other attributes.
+
+    Attributes:
+        offset: float32 ``[d]`` or ``[C]``: the mean of each feature, or of a window's channel, over train.
+        multiplier: float32 of the same shape: one over its deviation, 0 for one that never changes.
+    """
+
+    class_names: tuple[str, ...]
+    train: VectorExamples
+    validation: VectorExamples
+    test: VectorExamples
+    offset: Float32Array
+    multiplier: Float32Array
+    statistics: VectorStatistics
+    digest: str
+    test_digest: str
+    unlabelled: tuple[()] = ()
+    out_of_scope: tuple[()] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(d,)`` or ``(T, C)``."""
+        return self.train.content.shape[1:]
+
+    @property
+    def labelled(self) -> VectorExamples:
+        """Train and validation, in this order: all that may be learned from once the choices are made."""
+        return self.train.joined(self.validation)
+
+
+def standardization(values: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Return offset and multiplier of ``values`` ``[examples, ..., channels]``: the means, and one over the deviations."""
+    rows = values.reshape(-1, values.shape[-1])
+    mean = rows.mean(axis=0, dtype=np.float64)
+    deviation = np.sqrt(np.square(rows - mean).mean(axis=0, dtype=np.float64))
+    changes = deviation > np.maximum(LEAST_DEVIATION, LEAST_SHARE * np.abs(mean))
+    offset = np.where(np.abs(mean) < LEAST_DEVIATION, 0, mean)
+    return offset.astype(np.float32), np.where(changes, 1 / np.where(changes, deviation, 1), 0).astype(np.float32)
+
+
+def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
+    """Return the vectors or windows that ``settings`` names, split and counted.
+
+    Raises:
+        InputError: a file or array that cannot be used, fewer than two classes, a part left empty.
+    """
+    refuse_settings_for_texts(settings, kind="vectors")
+    found = {"train": read_vectors(settings.train, part="train")}
+    shape = found["train"].values.shape[1:]
+    for name in ("validation", "test"):
+        path: Path | None = getattr(settings, name)
+        if path is not None:
+            found[name] = read_vectors(path, part="test")
+        elif name == "test" and has_array(settings.train, "x_test"):
+            found[name] = read_vectors(settings.train, part="test")
+    for name, vectors in found.items():
+        if vectors.labels is None:
+            raise InputError(
+                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; add y_{name}"
+            )
+        if vectors.values.shape[1:] != shape:
+            raise InputError(
+                f"all examples have one shape: received {name} {vectors.values.shape[1:]} and train {shape}; make them equal"
+            )
+    class_names = class_names_of(found["train"].labels or (), settings.train, kind="examples")
+    parts = {name: VectorExamples(part.values, label_indices(part.labels or (), class_names)) for name, part in found.items()}
+    for name, part in parts.items():
+        check_known_labels(name, part, settings.train, kind="examples")
+    sources = sources_of(parts, settings, seed=seed)
+    parts = split_parts(parts, settings, seed=seed)
+    offset, multiplier = standardization(parts["train"].content)
+    statistics = vector_statistics(
+        class_names,
+        shape=shape,
+        constant=int((multiplier == 0).sum()),
+        labels={name: part.labels for name, part in parts.items()},
+        keys={name: [example.tobytes() for example in part.content] for name, part in parts.items()},
+        sources=sources,
+    )
+    return VectorDataset(
+        class_names,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        offset=offset,
+        multiplier=multiplier,
+        statistics=statistics,
+        digest=digest_of(class_names, parts["train"], parts["validation"]),
+        test_digest=digest_of(class_names, parts["test"]),
+    )

@@ -1,0 +1,133 @@
+"""NPZ and NPY files of numbers: vectors ``[examples, d]``, or windows ``[examples, T, C]`` of T steps and C channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.data.image_arrays import ENDING, as_labels, plain_arrays
+from understudy.errors import InputError
+
+Float32Array = npt.NDArray[np.float32]
+MOST_NUMBERS = 65534
+"""Of one example: what the C runtime counts to."""
+LARGEST_NUMBER = 1e30
+_MOST_SHOWN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Vectors or windows as they were read.
+
+    Attributes:
+        values: float32 ``[examples, d]`` or ``[examples, T, C]``.
+        labels: one string an example, None where the file has none.
+    """
+
+    values: Float32Array
+    labels: tuple[str, ...] | None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def read_vectors(path: Path, *, part: str) -> Vectors:
+    """Return the examples of ``part`` (``train`` or ``test``) in an NPZ: ``x_<part>`` and ``y_<part>``, or ``x`` and ``y``.
+
+    Raises:
+        InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
+    """
+    arrays = plain_arrays(path)
+    name = f"x_{part}" if f"x_{part}" in arrays else "x"
+    if name not in arrays:
+        raise InputError(
+            f"an NPZ of vectors has x_{part} and y_{part}, or x and y: received arrays={sorted(arrays)[:_MOST_SHOWN]} in "
+            f"file={str(path)!r}; name them so"
+        )
+    values = as_numbers(arrays[name], f"{name} in file={str(path)!r}")
+    unknown = ~np.isfinite(values)
+    if unknown.any():
+        raise InputError(
+            f"numbers to learn from are finite: received NaN or infinity in {int(unknown.sum())} places of {name} in "
+            f"file={str(path)!r}, the first in example {int(unknown.reshape(len(values), -1).any(axis=1).argmax())}; replace "
+            "them or remove these examples"
+        )
+    labels = arrays.get(name.replace("x", "y", 1))
+    if labels is None:
+        return Vectors(values, None)
+    where = f"{name.replace('x', 'y', 1)} in file={str(path)!r}"
+    return Vectors(values, as_labels(labels, count=len(values), where=where, example="example"))
+
+
+def read_numbers(path: Path, shape: tuple[int, ...]) -> Float32Array:
+    """Return examples of ``shape`` to predict, from an NPZ (``x_test`` or ``x``) or an NPY that holds one or several.
+
+    NaN and infinities are allowed here: a device meets them too.
+
+    Raises:
+        InputError: no such file, not plain arrays, or examples of another shape.
+    """
+    if path.name.lower().endswith(ENDING):
+        arrays = plain_arrays(path)
+        name = next((name for name in ("x_test", "x") if name in arrays), None)
+        if name is None:
+            raise InputError(
+                f"an NPZ of vectors has x_test or x: received arrays={sorted(arrays)[:_MOST_SHOWN]} in file={str(path)!r}; "
+                "name it so"
+            )
+        array = arrays[name]
+    else:
+        array = _npy(path)
+    where = f"file={str(path)!r}"
+    values = as_numbers(array if array.ndim > len(shape) else array[None], where)
+    if values.shape[1:] != shape:
+        raise InputError(
+            f"this model reads {' x '.join(map(str, shape))} numbers: received shape={array.shape} in {where}; give examples "
+            "as it was trained on"
+        )
+    return values
+
+
+def as_numbers(array: npt.NDArray[Any], where: str) -> Float32Array:
+    """Return ``array`` as float32 ``[examples, d]`` or ``[examples, T, C]``; NaN and infinities stay.
+
+    Raises:
+        InputError: another shape, kind or range; ``where`` says what it is.
+    """
+    if array.ndim not in (2, 3) or not array.size:
+        raise InputError(
+            f"vectors are [examples, numbers], windows [examples, steps, channels]: received shape={array.shape} as {where}; "
+            "reshape them"
+        )
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"vectors hold numbers: received dtype={array.dtype} as {where}; convert them to float32")
+    if array[0].size > MOST_NUMBERS:
+        raise InputError(
+            f"an example has at most {MOST_NUMBERS} numbers: received shape={array.shape} as {where}; cut or average them"
+        )
+    finite = array[np.isfinite(array)]
+    if finite.size and float(np.abs(finite.astype(np.float64)).max()) > LARGEST_NUMBER:
+        raise InputError(
+            f"numbers are at most {LARGEST_NUMBER:g}: received max={np.abs(finite.astype(np.float64)).max():g} as {where}; "
+            "rescale them"
+        )
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _npy(path: Path) -> npt.NDArray[Any]:
+    if not path.is_file():
+        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        reason = "an archive of several arrays"
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+    raise InputError(
+        f"numbers come as .npy or .npz: received file={str(path)!r} ({reason}); write it with numpy.save or numpy.savez"
+    )

@@ -1,0 +1,149 @@
+"""From what a user hands over as teacher to a teacher for vectors and windows; see ``registry.py`` for texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from understudy.errors import InputError
+from understudy.teachers.callable import CallableTeacher
+from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
+from understudy.teachers.image_model import ImageModel, outputs
+from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
+from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities
+from understudy.teachers.protocol import BoolArray, Float32Array, VectorTeacher, behaviour_digest
+from understudy.teachers.registry import is_complete, resolve
+
+_PROBES = 32
+
+
+@dataclass(frozen=True)
+class VectorModelTeacher:
+    """A model of any framework that takes a batch of numbers as the data have them, whose axes alone may differ.
+
+    Attributes:
+        shape: of one example as the model takes it.
+        probabilities: the output holds probabilities, which become ``log(max(p, 1e-9))``.
+        answers: digest of the answers to probes; empty where the model's digest says all.
+    """
+
+    model: ImageModel
+    shape: tuple[int, ...]
+    probabilities: bool
+    answers: str
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.model.name
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the columns, if the model says them."""
+        return self.model.class_names
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes of the model's file or weights."""
+        return self.model.size_bytes
+
+    @property
+    def digest(self) -> str:
+        """Digest of the model and of the way to give it numbers."""
+        how = f"{self.model.digest} {self.shape} {self.probabilities} {self.answers}"
+        return hashlib.sha256(how.encode()).hexdigest()
+
+    def describe(self) -> str:
+        """Return one line: the model, what it is given, what its output was found to be."""
+        output = "probabilities, used as logarithms" if self.probabilities else "logits"
+        return f"{self.model.summary}, input {self.model.input.describe()}, numbers as the data have them, output {output}"
+
+    def covers(self, vectors: Float32Array, /) -> BoolArray:
+        """Return all True."""
+        return np.ones(len(vectors), np.bool_)
+
+    def logits(self, vectors: Float32Array, /) -> Float32Array:
+        """Return logits, float32 ``[vectors, columns]``."""
+        values = outputs(self.model, self._prepared, vectors)
+        if values.shape[1] == 1:  # one column says how likely the second of two classes is
+            values = np.concatenate([1 - values if self.probabilities else np.zeros_like(values), values], axis=1)
+        return np.log(np.maximum(values, np.float32(SMALLEST_PROBABILITY))) if self.probabilities else values
+
+    def _prepared(self, vectors: Float32Array) -> Any:
+        return prepared(self.model, self.shape, vectors)
+
+
+def prepared(model: ImageModel, shape: tuple[int, ...], vectors: Float32Array) -> Any:
+    """Return ``vectors`` in the ``shape`` and type that ``model`` takes, quantized where its input is."""
+    values = vectors.reshape(len(vectors), *shape)
+    dtype = np.dtype(model.input.dtype)
+    if model.input.quantization is not None:
+        scale, zero_point = model.input.quantization
+        values = np.rint(values / np.float32(scale)) + zero_point
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    return np.ascontiguousarray(values.astype(dtype))
+
+
+def load_vector_teacher(
+    source: Any,
+    *,
+    class_names: Sequence[str],
+    vectors: Float32Array,
+    numbered: bool,
+    training_vectors: Callable[[], Float32Array],
+) -> OrderedTeacher[Float32Array]:
+    """Return the teacher for numbers that ``source`` is or names, its columns in the order of ``class_names``.
+
+    Args:
+        source: a path or name (see ``registry.KINDS``), a function from vectors to logits, a model object of a framework,
+            an object with ``logits(vectors)``, or an array ``[rows, classes]`` that belongs to the training vectors.
+        class_names: the classes of the data.
+        vectors: training vectors float32 ``[N, d]`` or ``[N, T, C]``, in their own units.
+        numbered: the classes are whole numbers, so that columns without names follow their values.
+        training_vectors: gives all vectors of the training file in its order, for saved logits.
+
+    Raises:
+        InputError: no such file, unreadable, unsafe, of no known kind, for numbers of another shape or other classes.
+        SetupError: the packages that the kind needs are not installed.
+    """
+    found, name = resolve(source)
+    teacher: VectorTeacher | None = saved_logits_of(found, class_names=class_names, training_examples=training_vectors)
+    if teacher is None and is_own_code(found):
+        teacher = _own_code(found, vectors, name=name)
+    if teacher is None:
+        teacher = _model_teacher(image_model(found, classes=len(class_names)), vectors)
+    return in_class_order(teacher, class_names, numbered=numbered)
+
+
+def _own_code(source: Any, vectors: Float32Array, *, name: str | None) -> VectorTeacher:
+    if is_complete(source):
+        complete: VectorTeacher = source
+        return complete
+    function = source.logits if callable(getattr(source, "logits", None)) else source
+    own_name = name or getattr(source, "__qualname__", None) or type(source).__name__
+    return CallableTeacher(function, own_name, names_of(source), probes=vectors[:_PROBES])
+
+
+def _model_teacher(model: ImageModel, vectors: Float32Array) -> VectorModelTeacher:
+    """Return the teacher around ``model`` for numbers of the shape of ``vectors``.
+
+    Raises:
+        InputError: the model takes another shape, or does not run.
+    """
+    own = vectors.shape[1:]
+    # a channel of its own, as for images, before or behind; or one axis for all
+    shapes = dict.fromkeys((own, (*own, 1), (1, *own), (int(np.prod(own)),)))
+    shape = next((shape for shape in shapes if model.input.takes(shape)), None)
+    if shape is None:
+        raise InputError(
+            f"a teacher for vectors takes them as the data has them: received input={model.input.describe()} of "
+            f"teacher={model.name!r} for numbers={list(own)}; put the reshaping into a Python function and give file.py:name"
+        )
+    values = outputs(model, lambda part: prepared(model, shape, part), vectors[:_PROBES])
+    return VectorModelTeacher(model, shape, are_probabilities(values), behaviour_digest(values) if model.opaque else "")
