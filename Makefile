@@ -7,7 +7,12 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench docs devices
+.PHONY: help setup demo test test-all check bench docs devices onnxruntime-web
+
+WEB := onnxruntime-web-1.30.0
+WEB_SHA256 := d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71
+WEB_FILES := ort.wasm.bundle.min.mjs ort-wasm-simd-threaded.wasm
+WEB_FOLDER := $(VENV)/share/understudy/$(WEB)
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -41,7 +46,17 @@ bench: setup ## rebuild every number that the docs quote (hours; writes benchmar
 	@for script in import_time c_code_size text images projections search fasttext_peer raw_text latency image_latency devices fuzz_bundle table; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-devices: ## install what emulated targets need, from Debian's packages (asks for root through sudo)
+onnxruntime-web: $(WEB_FOLDER)/.complete ## fetch ONNX Runtime Web, which bench --on browser runs ONNX files in (needs npm)
+
+$(WEB_FOLDER)/.complete: | setup
+	@command -v npm >/dev/null || { echo "no npm: install Node.js with npm, then run: make onnxruntime-web" >&2; exit 1; }
+	@rm -rf $(WEB_FOLDER).partial && mkdir -p $(WEB_FOLDER).partial
+	cd $(WEB_FOLDER).partial && npm pack --silent $(subst web-,web@,$(WEB)) >/dev/null
+	cd $(WEB_FOLDER).partial && echo "$(WEB_SHA256)  $(WEB).tgz" | sha256sum --check --quiet
+	cd $(WEB_FOLDER).partial && tar -xzf $(WEB).tgz --strip-components=2 $(addprefix package/dist/,$(WEB_FILES)) && rm $(WEB).tgz
+	@touch $(WEB_FOLDER).partial/.complete && rm -rf $(WEB_FOLDER) && mv $(WEB_FOLDER).partial $(WEB_FOLDER)
+
+devices: onnxruntime-web ## install what emulated targets need, from Debian's packages (asks for root through sudo)
 	$(shell test "$$(id -u)" = 0 || echo sudo) apt-get install -y --no-install-recommends \
 		qemu-system-arm qemu-user gcc-arm-none-eabi libnewlib-arm-none-eabi \
 		gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \

@@ -19,7 +19,7 @@ from understudy.data.image import ImageExamples
 from understudy.errors import InputError, UnderstudyError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.parity import LatencyUs, compare, measure_latency
-from understudy.export.protocol import Float32Array, Inputs, Session
+from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
 from understudy.files import write_text
@@ -39,11 +39,12 @@ class Addition:
         format: the word in ``--to``.
         path: the model file inside the bundle.
         size_bytes: what counts against a budget.
-        runtime: name and version of what ran it.
+        runtime: name and version of what ran it; None when nothing here could.
+        not_run: why nothing could; its program was evaluated then.
         agreement: fraction of the bundle's vectors, and of the test split, on which it gives the reference's label and logits.
         accuracy: on the test split; None without them.
         macro_f1: on the test split; None without them.
-        latency_us: spread of times of single examples.
+        latency_us: spread of times of single examples; None when it was not run.
         byte_table: rows that add up to ``size_bytes``.
         sha256: digest of the model file.
     """
@@ -51,11 +52,12 @@ class Addition:
     format: str
     path: str
     size_bytes: int
-    runtime: str
+    runtime: str | None
+    not_run: str | None
     agreement: float
     accuracy: float | None
     macro_f1: float | None
-    latency_us: LatencyUs
+    latency_us: LatencyUs | None
     byte_table: tuple[tuple[str, int], ...]
     sha256: str
 
@@ -199,13 +201,16 @@ def _verified(
             share, probabilities = _agreement(session, test.inputs, test.reference, program, format_name)
             found.append((share, probabilities))
             answers = probabilities.argmax(axis=1)
-        latency = measure_latency(session, test.inputs if test is not None and len(test.inputs) else vectors.inputs)
+        not_run = why_not_run(session)
+        timed = test.inputs if test is not None and len(test.inputs) else vectors.inputs
+        latency = None if not_run else measure_latency(session, timed)
     rows = writer.byte_table(program, name=bundle.manifest.name, labels=bundle.labels)
     return Addition(
         format=format_name,
         path=writer.filename,
         size_bytes=sum(count for _, count in rows),
-        runtime=session.runtime,
+        runtime=None if not_run else session.runtime,
+        not_run=not_run,
         agreement=min(share for share, _ in found),
         accuracy=None if test is None or answers is None else accuracy(test.labels, answers),
         macro_f1=None if test is None or answers is None else macro_f1(test.labels, answers),
@@ -286,6 +291,8 @@ def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) ->
 
 def _file_record(member: Member, addition: Addition, reason: str | None) -> FileRecord:
     latency = addition.latency_us
+    doubts = [f"added later; {reason}"] if reason else []
+    doubts += [addition.not_run] if addition.not_run else []
     return FileRecord(
         format=addition.format,
         path=f"{member.path}/{addition.path}",
@@ -296,8 +303,8 @@ def _file_record(member: Member, addition: Addition, reason: str | None) -> File
         else addition.accuracy,  # of other texts it would stand beside figures it cannot be compared with
         macro_f1=None if reason else addition.macro_f1,
         agreement=addition.agreement,
-        verified=reason is None,
-        reason=None if reason is None else f"added later; {reason}",
-        latency_us=LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+        verified=not doubts,
+        reason="; ".join(doubts) or None,
+        latency_us=latency and LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
         runtime=addition.runtime,
     )

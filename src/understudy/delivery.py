@@ -16,6 +16,7 @@ from understudy.bundle import write_bundle
 from understudy.cures import quantization_record
 from understudy.errors import VerificationError
 from understudy.export.parity import measure_latency, verify_file
+from understudy.export.protocol import why_not_run
 from understudy.export.registry import exporter
 from understudy.family import (
     ByteRow,
@@ -152,7 +153,10 @@ def _verified(
     dataset: Dataset,
     reference: Scores,
 ) -> FileRecord:
-    """Return the record of one file after running it over the whole test split in its own runtime."""
+    """Return the record of one file after running it over the whole test split in its own runtime.
+
+    Where that is not here, its program is evaluated, must agree all the same, and the record says that it was not run.
+    """
     writer = exporter(format_name)
     test_inputs = dataset.test.inputs(program)
     with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
@@ -165,7 +169,8 @@ def _verified(
                 f"a {format_name} file must reproduce the reference: received budget={selection.budget!r} "
                 f"where {found.reason}; it is not handed over, please report this"
             )
-        latency = measure_latency(session, test_inputs)
+        not_run = why_not_run(session)
+        latency = None if not_run else measure_latency(session, test_inputs)
     answers = found.probabilities.argmax(axis=1)
     return FileRecord(
         format=format_name,
@@ -175,9 +180,10 @@ def _verified(
         accuracy=accuracy(dataset.test.labels, answers),
         macro_f1=macro_f1(dataset.test.labels, answers),
         agreement=found.agreement,
-        verified=True,
-        latency_us=LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
-        runtime=session.runtime,
+        verified=not_run is None,
+        reason=not_run,
+        latency_us=latency and LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+        runtime=None if not_run else session.runtime,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from understudy.devices.browser_onnx import onnxruntime_web
 from understudy.errors import SetupError
 from understudy.export.c_session import c_compiler
 from understudy.export.wasm import wasm_compiler
@@ -23,6 +24,8 @@ REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-l
 EXTRAS = {
     "onnx": ("onnx", "onnxruntime"),
     "litert": ("ai-edge-litert", "flatbuffers"),
+    "coreml": ("coremltools",),
+    "executorch": ("executorch", "flatbuffers"),
     "parquet": ("pyarrow",),
     "image": ("pillow",),
     "encrypt": ("cryptography",),
@@ -112,7 +115,7 @@ def inspect_environment() -> Environment:
             _built_in("vectors and windows (NPZ)", "numpy"),
             _from_extra("pictures (PNG, JPEG, WebP)", "image", versions),
         ),
-        targets=tuple(_from_commands(name, commands) for name, commands in TARGETS.items()),
+        targets=(*(_from_commands(name, commands) for name, commands in TARGETS.items()), _onnx_in_a_browser()),
     )
 
 
@@ -160,6 +163,8 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _built_in("python", f"numpy {versions['numpy']}")
     yield _wasm_format()
     yield _compiled_format("arduino")
+    yield _from_extra("coreml", "coreml", versions)
+    yield _from_extra("executorch", "executorch", versions)
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 
@@ -170,6 +175,14 @@ def _from_commands(name: str, commands: tuple[str, ...]) -> Ability:
         install = "apt-get install adb" if "adb" in missing else "make devices"
         return Ability(name, False, f"missing: {', '.join(missing)}", install)
     return Ability(name, True, ", ".join(commands), None)
+
+
+def _onnx_in_a_browser() -> Ability:
+    try:
+        folder = onnxruntime_web()
+    except SetupError:
+        return Ability("browser, ONNX files", False, "missing: ONNX Runtime Web", "make onnxruntime-web")
+    return Ability("browser, ONNX files", True, folder.name, None)
 
 
 def _compiled_format(name: str) -> Ability:

@@ -104,7 +104,8 @@ class Job(Settings):
     )
     formats: Formats = Field(
         DEFAULT_FORMATS,
-        description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm' and 'arduino' (a C library).",
+        description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
+        "'coreml' (.mlpackage), 'executorch' (.pte).",
     )
     student: StudentName = Field(
         "auto",

@@ -28,7 +28,7 @@ from understudy.export.registry import exporter
 from understudy.program.cost import latency_work
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
-from understudy.search.space import FEATURES, IMAGE_HIDDEN_FACTOR, WIDTH_STEP
+from understudy.search.space import FEATURES, NO_FEATURES, SMALLEST, WIDTH_STEP, recipe_of, seeded_choice
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.units import Latency
@@ -172,17 +172,14 @@ def _runner(limit: Latency) -> Runner:
 
 
 def _probes(base: Recipe, *, bits: Sequence[Literal[4, 8]]) -> list[Recipe]:
-    """Return students from narrow to wide, with few features to many."""
-    return [
-        replace(
-            base,
-            features=base.features if base.image_shape else FEATURES[min(2 * step, len(FEATURES) - 1)],
-            width=WIDTH_STEP * 2**step,
-            hidden=WIDTH_STEP * 2**step * (IMAGE_HIDDEN_FACTOR if base.image_shape else 1),
-            weight_bits=bits[step % len(bits)],
-        )
-        for step in range(PROBES)
-    ]
+    """Return students from narrow to wide, with few features to many, of those that the search may ask for."""
+    projects = seeded_choice(1, student=base.student, bits=None).features != NO_FEATURES
+    found = []
+    for step in range(PROBES):
+        features = FEATURES[min(2 * step, len(FEATURES) - 1)] if projects else NO_FEATURES
+        choice = replace(SMALLEST, features=features, weight_bits=bits[step % len(bits)])
+        found.append(recipe_of(choice, base, WIDTH_STEP * 2**step))
+    return found
 
 
 def _check(limit: Latency, formats: Sequence[str], runner: Runner, bundle: Bundle) -> None:

@@ -49,8 +49,8 @@ class NeuralBits(Record):
     """Number of classes."""
     test_examples: Count
     """Examples in the test split."""
-    kind: Literal["images", "texts"]
-    """What the examples are."""
+    kind: Literal["images", "texts", "examples"]
+    """What the examples are; vectors of numbers are examples."""
     steps: Count
     """Optimizer steps of each training."""
     finished: bool

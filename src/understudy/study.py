@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
-from understudy.data.vector import VectorDataset
+from understudy.data.text import TextDataset
 from understudy.errors import InputError
 from understudy.feasibility import base_recipe
 from understudy.job import Job
@@ -51,11 +52,6 @@ def study_bits(
     wanted = _checked(bits, job)
     progress.stage("reading the data")
     dataset = load_dataset(job)
-    if isinstance(dataset, VectorDataset):
-        raise InputError(
-            f"a study of bits is for texts and images: received vectors in {str(job.data.train)!r}; use compress "
-            "with --student projection_net"
-        )
     base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}
@@ -81,7 +77,7 @@ def study_bits(
             job=job.model_dump(mode="json"),
             classes=len(dataset.class_names),
             test_examples=len(dataset.test),
-            kind="images" if isinstance(dataset, ImageDataset) else "texts",
+            kind=_kind(dataset),
             steps=_steps(job, len(dataset.train)),
             finished=len(done) == len(tasks),
             points=tuple(points),
@@ -107,7 +103,7 @@ def _checked(bits: Sequence[int], job: Job) -> list[int]:
 
 def _task(base: Recipe, bits: int, *, job: Job, dataset: Dataset) -> TrainingTask:
     recipe = Recipe(**{**vars(base), "features": bits, "hidden": 0, "weight_bits": 8})
-    decay = Schedule.weight_decay if recipe.image_shape is None else IMAGE_WEIGHT_DECAY
+    decay = IMAGE_WEIGHT_DECAY if recipe.learns_as_images else Schedule.weight_decay
     schedule = Schedule(steps=_steps(job, len(dataset.train)), dropout=0.0, weight_decay=decay, word_dropout_factor=0.0)
     return TrainingTask(
         recipe=recipe,
@@ -120,6 +116,12 @@ def _task(base: Recipe, bits: int, *, job: Job, dataset: Dataset) -> TrainingTas
     )
 
 
+def _kind(dataset: Dataset) -> Literal["images", "texts", "examples"]:
+    if isinstance(dataset, TextDataset):
+        return "texts"
+    return "images" if isinstance(dataset, ImageDataset) else "examples"
+
+
 def _steps(job: Job, examples: int) -> int:
     epochs = job.training.epochs
     return STEPS if epochs is None else min(STEPS, epochs * -(-examples // Schedule().batch_size))
@@ -129,7 +131,7 @@ def _point(task: TrainingTask, result: TaskResult, dataset: Dataset) -> BitsPoin
     answers = run(result.program, dataset.test.inputs(result.program)).logits.argmax(axis=1)
     return BitsPoint(
         bits=task.recipe.features,
-        weight_count=result.program.weight_count,
+        weight_count=result.float_program.weight_count,
         validation_accuracy=result.validation_accuracy,
         accuracy=accuracy(dataset.test.labels, answers),
         seconds=result.seconds,

@@ -11,6 +11,7 @@ import pytest
 
 from command import understudy
 from understudy import environment
+from understudy.devices import browser_onnx
 from understudy.formats import FORMATS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -59,10 +60,16 @@ def test_a_missing_compiler_is_said_with_the_step() -> None:
 
 def test_targets_name_the_commands_that_they_need(tmp_path: Path) -> None:
     rows = json.loads(understudy("doctor", "--json", environment={"PATH": str(tmp_path)}).out)["targets"]
-    assert [row["name"] for row in rows] == list(environment.TARGETS)
-    assert not any(row["available"] for row in rows)
+    assert [row["name"] for row in rows] == [*environment.TARGETS, "browser, ONNX files"]
+    assert not any(row["available"] for row in rows[:-1])
     assert rows[0]["how"] == "missing: arm-none-eabi-gcc, qemu-system-arm"
     assert rows[0]["install"] == "make devices"
+
+
+def test_onnx_runtime_web_comes_with_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser_onnx.sys, "prefix", str(tmp_path))
+    row = environment.inspect_environment().targets[-1]
+    assert (row.available, row.how, row.install) == (False, "missing: ONNX Runtime Web", "make onnxruntime-web")
 
 
 def test_the_packages_are_those_of_the_project_file() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 
 from command import COMMAND, understudy
 from families import clinc_like_family
@@ -92,6 +92,17 @@ def test_texts_have_bits_too(tmp_path: Path) -> None:
     study = json.loads(result.out)["study"]
     assert study["kind"] == "texts"
     assert study["points"][1]["validation_accuracy"] >= study["points"][0]["validation_accuracy"]
+
+
+def test_vectors_have_bits_too(tmp_path: Path) -> None:
+    found = load_breast_cancer()
+    np.savez(tmp_path / "cells.npz", x=found.data.astype(np.float32), y=found.target)
+    (tmp_path / "job.toml").write_text('budgets = ["8KB"]\n[data]\ntrain = "cells.npz"\n[training]\nepochs = 30\n')
+    result = understudy("study", "bits", "job.toml", "--bits", 64, "--out", "out", "--json", folder=tmp_path)
+    assert result.exit_code == 0, result.err
+    [point] = json.loads(result.out)["study"]["points"]
+    assert point["weight_count"] == 64 * 2 + 2
+    assert point["accuracy"] > 0.85
 
 
 @pytest.mark.slow

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from bundles import make_bundle
-from emulators import need
+from emulators import need, need_onnxruntime_web
 from image_programs import image_program
 from programs import sequence_program
+from understudy.bundle import Bundle
 from understudy.data.dataset import load_dataset
-from understudy.devices import browser
+from understudy.devices import browser, browser_onnx
 from understudy.devices.bench import bench, bundle_examples
 from understudy.devices.profile import load_profile
 from understudy.errors import InputError, SetupError, VerificationError
@@ -20,6 +21,7 @@ from understudy.feasibility import check_budgets
 from understudy.job import job_from_arguments
 from understudy.program.interpreter import Scores
 from understudy.program.ops import Program
+from understudy.testing.vector_programs import vector_program
 
 
 def test_a_page_answers_exactly_and_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +55,43 @@ def test_a_bundles_own_webassembly_is_what_runs(program: Program, tmp_path: Path
     assert found.runtime.endswith(", WebAssembly")
 
 
+@pytest.mark.parametrize(
+    "program", [sequence_program(bits=4), image_program(), vector_program()], ids=["text", "image", "vector"]
+)
+def test_onnx_runtime_web_runs_the_onnx_file(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("chromium", "clang", "wasm-ld", "node")
+    need_onnxruntime_web()
+    monkeypatch.setattr(browser, "BATCH_MILLISECONDS", 1)
+    monkeypatch.setattr(browser, "TIMED_INPUTS", 8)
+    bundle = make_bundle(tmp_path / "b", program=program, formats=("wasm", "c", "onnx"))
+    examples = bundle_examples(bundle)
+    ours, web = bench(bundle, ["browser"], examples=examples)
+    assert (ours.format, web.format) == ("wasm", "onnx")
+    assert ours.exact
+    assert web.exact
+    assert web.max_probability_difference < 1e-6
+    assert web.runtime.endswith(f", ONNX Runtime Web {browser_onnx.VERSION}")
+    assert web.latency_us is not None
+    assert 0 < web.latency_us.p10 <= web.latency_us.p90
+
+
+def test_a_page_says_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("chromium")
+    need_onnxruntime_web()
+    bundle = make_bundle(tmp_path / "b", formats=("onnx",))
+    examples = bundle_examples(bundle)
+    monkeypatch.setattr(Bundle, "read", lambda *_: b"no model")
+    with pytest.raises(VerificationError, match="a page runs the model: received .*protobuf.* from Chromium .*; report it"):
+        bench(bundle, ["browser"], examples=examples)
+
+
+def test_make_brings_the_version_that_is_looked_for() -> None:
+    makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text(encoding="utf-8")
+    assert f"WEB := onnxruntime-web-{browser_onnx.VERSION}\n" in makefile
+    assert f"WEB_FILES := {browser_onnx.MODULE} {browser_onnx.BINARY}\n" in makefile
+    assert "$(VENV)/share/understudy/$(WEB)" in makefile
+
+
 def test_device_browser_writes_webassembly_and_says_what_that_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_profile("browser").formats.names == ("wasm", "onnx")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -74,9 +113,19 @@ def test_a_browser_that_says_nothing_is_an_error(tmp_path: Path, monkeypatch: py
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("chromium")
-    bundle = make_bundle(tmp_path / "b", formats=("onnx",))
-    with pytest.raises(InputError, match="browser runs the C format"):
-        bench(bundle, ["browser"], examples=bundle_examples(bundle))
+    bundle = make_bundle(tmp_path / "b", formats=("onnx", "python"))
+    examples = bundle_examples(bundle)
+    with pytest.raises(
+        InputError, match="browser runs files that the bundle holds, of wasm, c, onnx: received .* format='c'; run"
+    ):
+        bench(bundle, ["browser"], examples=examples, formats=("c",))
+    with pytest.raises(
+        InputError, match="browser runs files that the bundle holds, of wasm, c, onnx: received .* format='python'"
+    ):
+        bench(bundle, ["browser"], examples=examples, formats=("python",))
+    monkeypatch.setattr(browser_onnx.sys, "prefix", str(tmp_path))
+    with pytest.raises(SetupError, match="running an ONNX file on browser needs ONNX Runtime Web: .* make onnxruntime-web, or"):
+        bench(bundle, ["browser"], examples=examples)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match="running on browser needs Chromium: .* run: make devices"):
         bench(bundle, ["browser"], examples=bundle_examples(bundle))

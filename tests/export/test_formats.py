@@ -15,6 +15,9 @@ from c_programs import random_program
 from image_programs import image_program
 from programs import sequence_program
 from understudy.errors import BundleError
+from understudy.export.coreml_messages import Model
+from understudy.export.coreml_package import WeightsWriter, pack, unpack
+from understudy.export.executorch_flatbuffer import UINT8, ExecutorchWriter
 from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
 from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax
@@ -22,7 +25,7 @@ from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.testing import CASES, FEATURES, Case, FormatSuite
 from wasm_tools import needs_wasm
 
-GRAPH_FORMATS = ("onnx", "litert")
+GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch")
 FEW = tuple(
     case
     for case in CASES
@@ -84,6 +87,18 @@ class TestEveryArduino(FormatSuite):
     counts_files = False
 
 
+class TestExecutorch(FormatSuite):
+    exporter = exporter("executorch")
+    reads = ("text", "image", "vector")
+    cases = (*CASES, *RANDOM)
+
+
+class TestCoreml(FormatSuite):
+    exporter = exporter("coreml")
+    reads = ("text", "image", "vector")
+    cases = (*CASES, *RANDOM)
+
+
 @pytest.fixture(params=GRAPH_FORMATS)
 def format_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -135,10 +150,14 @@ def test_damaged_files_are_refused(format_name: str, tmp_path: Path, capfd: pyte
 
 
 def test_a_file_without_operators_takes_at_most_500_bytes(format_name: str, found: Exporter) -> None:
-    """What is left of a real file when every stored number, tensor and operator is taken out but input and output."""
+    """What is left of a real file when every stored number, tensor and operator is taken out but input and output.
+
+    A Core ML package is three files in a ZIP file, and one of them lists the others.
+    """
     content = found.export(image_program(), name="x")[found.filename]
-    rest = (_onnx_rest if format_name == "onnx" else _litert_rest)(content)
-    assert 50 < len(rest) <= 500
+    rests = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest, "executorch": _executorch_rest}
+    rest = rests[format_name](content)
+    assert 50 < len(rest) <= (1400 if format_name == "coreml" else 500)
 
 
 def _onnx_rest(content: bytes) -> bytes:
@@ -146,6 +165,21 @@ def _onnx_rest(content: bytes) -> bytes:
     for records in (model.graph.node, model.graph.initializer, model.graph.value_info):
         del records[:]
     return bytes(model.SerializeToString())
+
+
+def _coreml_rest(content: bytes) -> bytes:
+    model = Model.Model()
+    model.ParseFromString(unpack(content)[0])
+    del model.mlProgram.functions["main"].block_specializations["CoreML6"].operations[:]
+    return pack(model.SerializeToString(), WeightsWriter().finish())
+
+
+def _executorch_rest(content: bytes) -> bytes:
+    """Return the smallest file of the same kind: the runtime's package has no public reader that could take things out."""
+    writer = ExecutorchWriter()
+    smallest = writer.finish(writer.tensor((1, 13, 10, 3), UINT8), writer.tensor((1, 7)))
+    assert smallest[4:16] == content[4:16]
+    return smallest
 
 
 def _litert_rest(content: bytes) -> bytes:
@@ -161,7 +195,8 @@ def _litert_rest(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
 @pytest.mark.parametrize(
-    ("name", "channel_bytes", "factor"), [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25)]
+    ("name", "channel_bytes", "factor"),
+    [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25), ("coreml", 80, 1), ("executorch", 40, 1)],
 )
 def test_a_further_layer_costs_its_numbers_and_a_short_record(
     name: str, channel_bytes: int, factor: float, image: bool

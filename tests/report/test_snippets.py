@@ -40,7 +40,12 @@ TEXTS = (
 MEMBER = clinc_like_family().members[0].model_copy(update={"name": NAME, "input_bytes": 64})
 ADDED = tuple(
     MEMBER.files[0].model_copy(update={"format": name, "path": f"{BUDGET}/{filename}"})
-    for name, filename in (("python", "model.py"), ("wasm", "model.wasm"))
+    for name, filename in (
+        ("python", "model.py"),
+        ("wasm", "model.wasm"),
+        ("executorch", "model.pte"),
+        ("coreml", "model.mlpackage.zip"),
+    )
 )
 """Files of formats that are not written by default."""
 EVERY_FORMAT = MEMBER.model_copy(update={"files": (*MEMBER.files, *ADDED)})
@@ -105,7 +110,11 @@ def test_the_c_program_compiles_by_its_own_line_and_answers_as_the_reference_doe
 @pytest.mark.parametrize("threshold", [None, THRESHOLD], ids=["no threshold", "threshold"])
 @pytest.mark.parametrize(
     ("platform", "command"),
-    [("Python, NumPy", sys.executable), pytest.param("WebAssembly", "node", marks=needs_wasm)],
+    [
+        ("Python, NumPy", sys.executable),
+        pytest.param("WebAssembly", "node", marks=needs_wasm),
+        pytest.param("Python, ExecuTorch", sys.executable, marks=pytest.mark.slow),
+    ],
 )
 def test_programs_of_the_other_formats_answer_as_the_reference_does(
     tmp_path: Path, platform: str, command: str, threshold: float | None
@@ -120,13 +129,17 @@ def test_programs_of_the_other_formats_answer_as_the_reference_does(
 @pytest.mark.parametrize("threshold", [None, THRESHOLD], ids=["no threshold", "threshold"])
 @pytest.mark.parametrize(
     ("platform", "command"),
-    [("Python, NumPy", sys.executable), pytest.param("WebAssembly", "node", marks=needs_wasm)],
+    [
+        ("Python, NumPy", sys.executable),
+        pytest.param("WebAssembly", "node", marks=needs_wasm),
+        pytest.param("Python, ExecuTorch", sys.executable, marks=pytest.mark.slow),
+    ],
 )
 def test_programs_for_images_answer_as_the_reference_does(
     tmp_path: Path, platform: str, command: str, threshold: float | None
 ) -> None:
     program = image_program()
-    files = tuple(file for file in EVERY_FORMAT.files if file.format in ("python", "wasm"))
+    files = tuple(file for file in EVERY_FORMAT.files if file in ADDED)
     recipe = {**MEMBER.recipe, "image_shape": program.source.input_shape}
     snippet = of_platform(platform, EVERY_FORMAT.model_copy(update={"files": files, "recipe": recipe}))
     make_bundle(tmp_path / BUDGET, program=program, formats=[snippet.format], threshold=threshold)
@@ -198,6 +211,15 @@ def test_the_javascript_program_answers_as_the_reference_does(tmp_path: Path, th
     output([*install.split(), "--no-audit", "--no-fund"], tmp_path)
     for text in TEXTS:
         check_labelled(output([node, snippet.filename, text], tmp_path), text, threshold=threshold)
+
+
+@pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
+def test_the_swift_program_for_core_ml_is_not_called_executed(image: bool) -> None:
+    recipe = {**MEMBER.recipe, **({"image_shape": [13, 10, 3]} if image else {})}
+    snippet = of_platform("Swift, Core ML", EVERY_FORMAT.model_copy(update={"files": ADDED, "recipe": recipe}))
+    assert not snippet.executed
+    assert f"shape: [1, {'13, 10, 3' if image else '64'}], dataType: .int32" in snippet.code
+    assert snippet.setup == f"unzip {BUDGET}/model.mlpackage.zip"
 
 
 def test_the_page_and_the_card_show_these_very_programs() -> None:

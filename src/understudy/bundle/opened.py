@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from understudy.bundle.vectors import Vectors, unpack_vectors
 from understudy.bundle.write import PROGRAM, VECTORS
 from understudy.errors import BundleError, InputError, SetupError
 from understudy.export.parity import LatencyUs, Verification, compare, measure_latency
-from understudy.export.protocol import Float32Array, Inputs, Session
+from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.formats import known_formats
 from understudy.metrics import accuracy, macro_f1
@@ -34,7 +34,7 @@ from understudy.program.ops import Program
 from understudy.projections.text import encode
 from understudy.protection.keys import key_id, read_key
 
-PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino")
+PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino", "executorch", "coreml")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
 Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]
@@ -266,12 +266,15 @@ class Bundle:
     def verify(self, format: str) -> Verification:  # noqa: A002
         """Return how the file of ``format`` reproduces the bundle's own test vectors.
 
+        One that agrees, but was not run in its own runtime, is not verified: the reason says so.
+
         Raises:
             SetupError: what runs it is not installed.
         """
-        vectors = self.vectors()
-        answer = self.load(format).session.predict(vectors.inputs)
-        return compare(answer, vectors.scores, logit_scale=vectors.logit_scale)
+        vectors, session = self.vectors(), self.load(format).session
+        found = compare(session.predict(vectors.inputs), vectors.scores, logit_scale=vectors.logit_scale)
+        reason = why_not_run(session)
+        return replace(found, verified=False, reason=reason) if found.verified and reason else found
 
     def vectors(self) -> Vectors:
         """Return the bundle's own test vectors.
@@ -336,16 +339,17 @@ class Bundle:
             scores = model.scores(content)
             answer = scores.argmax(axis=1)
             check = self.verify(entry.format)
+            not_run = check.reason is not None and check.reason == why_not_run(model.session)
             yield FileEvaluation(
                 format=entry.format,
                 path=path,
                 size_bytes=size_bytes,
-                runtime=model.session.runtime,
+                runtime=None if not_run else model.session.runtime,
                 accuracy=accuracy(truth, answer),
                 macro_f1=macro_f1(truth, answer),
                 accepted_fraction=None if threshold is None else float((scores.max(axis=1) >= threshold).mean()),
                 agreement=check.agreement,
-                latency_us=measure_latency(model.session, model.inputs(content[:256])),
+                latency_us=None if not_run else measure_latency(model.session, model.inputs(content[:256])),
                 verified=check.verified,
                 reason=check.reason,
             )

@@ -42,7 +42,8 @@ def bench(
         str | None, typer.Option(metavar="COLUMN", help="The text column of --test; guessed from its name.")
     ] = None,
     format_names: Annotated[
-        list[str] | None, typer.Option("--format", metavar="NAME", help="Files that the host runs; repeat it. Default: all.")
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="Files that the host and the browser run; repeat it. Default: all."),
     ] = None,
     threads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Measure on the host with N threads too, where a runtime can use them.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_points, on_one_line, print_json, print_table
+from understudy.formats import FORMATS
 from understudy.units import format_bytes
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def compress(
     format_names: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="NAME", help="onnx, litert, c, python, wasm or arduino; repeat it. Default: the first three."
+            "--format", metavar="NAME", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}; repeat it. Default: the first three."
         ),
     ] = None,
     time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,

@@ -135,13 +135,15 @@ def _print(added: Added, bundle: Path) -> None:
                 format_bytes(addition.size_bytes),
                 as_percent(addition.accuracy),
                 as_percent(addition.agreement),
-                as_microseconds(addition.latency_us.median),
-                addition.runtime,
+                as_microseconds(addition.latency_us.median if addition.latency_us else None),
+                addition.runtime or "-",
             )
             for addition in added.additions
         ]
         print_table(_COLUMNS, cells, words=("format", "file", "runtime"))
     for addition in added.additions:
+        if addition.not_run:
+            typer.echo(f"{addition.format}: not verified: {addition.not_run}")
         if added.budget_bytes is not None and addition.size_bytes > added.budget_bytes:
             typer.echo(f"{addition.format}: {addition.size_bytes} bytes are more than the budget of {added.budget_bytes}")
     if added.held:

@@ -35,7 +35,7 @@ def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: 
 
     Args:
         target: ``host``, an architecture, the name of a device or the path of a device profile.
-        formats: files that the host runs; None for all.
+        formats: files that the host and the browser run; None for all that they can.
         threads: of the host, where a runtime can use several.
 
     Raises:
@@ -50,16 +50,16 @@ def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: 
             f"a target is one of {', '.join(PLAIN_TARGETS)}, {', '.join(device_names())}, or a profile file (.toml): "
             f"received on={target!r}; choose one of them"
         )
-    return _device_runner(load_profile(target))
+    return _device_runner(load_profile(target), formats)
 
 
-def _device_runner(profile: DeviceProfile) -> Runner:
+def _device_runner(profile: DeviceProfile, formats: tuple[str, ...] | None) -> Runner:
     if profile.runner == "microcontroller":
         return MicrocontrollerRunner(profile)
     if profile.runner in ARCHITECTURES:
         return LinuxRunner(profile.name, profile.runner, profile.clock.hz if profile.clock else None)
     if profile.runner == "browser":
-        return BrowserRunner()
+        return BrowserRunner(formats)
     if profile.runner == "android":
         return AndroidRunner(profile.name)
     raise InputError(

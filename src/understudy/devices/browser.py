@@ -1,4 +1,7 @@
-"""A web browser: headless Chromium runs the model as WebAssembly on a page, gives its answers and times itself."""
+"""A web browser: headless Chromium runs the model on a page, gives its answers and times itself.
+
+The page runs WebAssembly, ours or compiled from C, and ONNX files in ONNX Runtime Web.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,20 @@ import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
-from understudy.devices.emulation import compile_c, model_flags, need_c_file, need_tools, version_of, write_sources
+from understudy.devices.browser_onnx import BINARY, MODULE, onnxruntime_web, served
+from understudy.devices.browser_onnx import page as onnx_page
+from understudy.devices.emulation import compile_c, model_flags, need_tools, version_of, write_sources
 from understudy.devices.runner import Examples, compared, spread_us
-from understudy.errors import SetupError, VerificationError
+from understudy.errors import InputError, SetupError, VerificationError
 
+FORMATS = ("wasm", "c", "onnx")
+"""The files that a page runs; C is compiled, where there is no WebAssembly."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLANG_FLAGS = ("--target=wasm32", "-std=c99", "-O2", "-ffreestanding", "-nostdlib", "-fvisibility=hidden")
 LINKER_FLAGS = "-Wl,--no-entry,--strip-all,--export=input,--export=scores,-z,stack-size=4096"
@@ -36,27 +44,52 @@ _MODULE, _PAGE = "model.wasm", "page.html"
 
 @dataclass(frozen=True)
 class BrowserRunner:
-    """``--on browser``: measured, in one page of one process."""
+    """``--on browser``: measured, each file on a page of a process of its own.
+
+    Attributes:
+        formats: the files to run; None for the WebAssembly file, or the C file compiled to one, and the ONNX file.
+    """
+
+    formats: tuple[str, ...] | None = None
 
     def check(self, bundle: Bundle) -> None:
-        """Raise where a tool is missing or the bundle holds neither WebAssembly nor C."""
+        """Raise where a tool is missing or the bundle holds none of the files that a page runs."""
         _browser()
-        if "wasm" not in bundle.formats:
-            need_c_file(bundle, target="browser")
-            need_tools("clang", "wasm-ld", target="browser")
+        for format_name in self._formats(bundle):
+            if format_name == "onnx":
+                onnxruntime_web()
+            elif format_name == "c":
+                need_tools("clang", "wasm-ld", target="browser")
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
-        """Return the measurement of the bundle's WebAssembly file, or of its C file, compiled to one.
+        """Return a measurement of each file.
 
         Raises:
-            VerificationError: the page did not give an answer.
+            VerificationError: a page did not give an answer.
         """
-        inputs = examples.as_bytes()
+        return [
+            self._onnx(bundle, examples) if format_name == "onnx" else self._webassembly(bundle, examples, format_name)
+            for format_name in self._formats(bundle)
+        ]
+
+    def _formats(self, bundle: Bundle) -> tuple[str, ...]:
+        """Return the formats of ``bundle`` that are run."""
+        held = tuple(name for name in FORMATS if name in bundle.formats)
+        found = tuple(name for name in held if name != "c" or "wasm" not in held) if self.formats is None else self.formats
+        if not found or not set(found) <= set(held):
+            raise InputError(
+                f"browser runs files that the bundle holds, of {', '.join(FORMATS)}: received bundle={str(bundle.folder)!r} "
+                f"with formats={','.join(bundle.formats)!r}, format={','.join(found)!r}; "
+                "run: understudy export BUNDLE --to wasm"
+            )
+        return found
+
+    def _webassembly(self, bundle: Bundle, examples: Examples, format_name: str) -> Measurement:
         with tempfile.TemporaryDirectory(prefix="understudy-browser-") as temporary:
             folder = Path(temporary)
-            format_name, module, how = _module(bundle, folder)
+            module, how = _module(bundle, format_name, folder)
             page = string.Template(resources.files(__package__).joinpath("browser.html").read_text("utf-8")).substitute(
-                inputs=json.dumps([base64.b64encode(each).decode("ascii") for each in inputs]),
+                inputs=json.dumps([base64.b64encode(each).decode("ascii") for each in examples.as_bytes()]),
                 classes=len(bundle.labels),
                 batch_milliseconds=BATCH_MILLISECONDS,
                 timed_inputs=TIMED_INPUTS,
@@ -64,22 +97,40 @@ class BrowserRunner:
                 module=base64.b64encode(module).decode("ascii"),
             )
             (folder / _PAGE).write_text(page, "utf-8")
-            answer = _open_page(folder)
-        scores = np.frombuffer(base64.b64decode(answer["scores"]), "<f4").reshape(len(inputs), len(bundle.labels))
-        return [
-            Measurement.model_validate(
-                {
-                    "target": "browser",
-                    "format": format_name,
-                    "runtime": f"{version_of(_browser())}, {how}",
-                    "measured": True,
-                    "latency_us": spread_us(answer["microseconds"]),
-                    "note": f"on a page of this machine's browser; each of {len(answer['microseconds'])} inputs was run for "
-                    f"{BATCH_MILLISECONDS} ms, so a time is a mean of that one",
-                    **compared(np.array(scores, np.float32), examples, bundle),
-                }
-            )
-        ]
+            answer = _open_page((folder / _PAGE).as_uri(), folder)
+        return _measurement(answer, bundle, examples, format_name=format_name, how=how)
+
+    def _onnx(self, bundle: Bundle, examples: Examples) -> Measurement:
+        library = onnxruntime_web()
+        page = onnx_page(
+            examples.as_bytes(),
+            shape=(1, *examples.inputs.shape[1:]),
+            kind=examples.inputs.dtype.name,
+            classes=len(bundle.labels),
+            batch_milliseconds=BATCH_MILLISECONDS,
+            timed_inputs=TIMED_INPUTS,
+        )
+        files = {name: (library / name).read_bytes() for name in (MODULE, BINARY)}
+        files |= {_PAGE: page.encode(), "model.onnx": bundle.read("model.onnx")}
+        with tempfile.TemporaryDirectory(prefix="understudy-browser-") as temporary, served(files) as address:
+            answer = _open_page(address + _PAGE, Path(temporary))
+        return _measurement(answer, bundle, examples, format_name="onnx", how=f"ONNX Runtime Web {answer['version']}")
+
+
+def _measurement(answer: dict[str, Any], bundle: Bundle, examples: Examples, *, format_name: str, how: str) -> Measurement:
+    scores = np.frombuffer(base64.b64decode(answer["scores"]), "<f4").reshape(len(examples.inputs), len(bundle.labels))
+    return Measurement.model_validate(
+        {
+            "target": "browser",
+            "format": format_name,
+            "runtime": f"{version_of(_browser())}, {how}",
+            "measured": True,
+            "latency_us": spread_us(answer["microseconds"]),
+            "note": f"on a page of this machine's browser; each of {len(answer['microseconds'])} inputs was run for "
+            f"{BATCH_MILLISECONDS} ms, so a time is a mean of that one",
+            **compared(np.array(scores, np.float32), examples, bundle),
+        }
+    )
 
 
 def _browser() -> str:
@@ -97,22 +148,26 @@ def _browser() -> str:
     )
 
 
-def _module(bundle: Bundle, folder: Path) -> tuple[str, bytes, str]:
-    """Return format, WebAssembly module and where it came from."""
-    if "wasm" in bundle.formats:
-        return "wasm", (bundle.folder / _MODULE).read_bytes(), "WebAssembly"
+def _module(bundle: Bundle, format_name: str, folder: Path) -> tuple[bytes, str]:
+    """Return a WebAssembly module and where it came from."""
+    if format_name == "wasm":
+        return bundle.read(_MODULE), "WebAssembly"
     write_sources(folder)
     command = ["clang", *CLANG_FLAGS, *model_flags(bundle), LINKER_FLAGS, "-o", _MODULE, "browser.c"]
     compile_c(command, folder=folder, what="the WebAssembly module")
-    return "c", (folder / _MODULE).read_bytes(), f"WebAssembly by {version_of('clang')} -O2"
+    return (folder / _MODULE).read_bytes(), f"WebAssembly by {version_of('clang')} -O2"
 
 
-def _open_page(folder: Path) -> dict[str, str]:
-    """Return what the page in ``folder`` says; a browser's profile of its own is kept there too."""
+def _open_page(address: str, folder: Path) -> dict[str, Any]:
+    """Return what the page at ``address`` says; a browser's profile of its own is kept in ``folder``.
+
+    Raises:
+        VerificationError: it says nothing, or that something failed.
+    """
     flags = ["--headless", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--no-first-run", "--dump-dom"]
     if os.getuid() == 0:
         flags.append("--no-sandbox")  # Chromium refuses to run as root with it; the page is ours and loads nothing
-    command = [_browser(), *flags, (folder / _PAGE).as_uri()]
+    command = [_browser(), *flags, address]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -123,5 +178,8 @@ def _open_page(folder: Path) -> dict[str, str]:
         raise VerificationError(
             f"a page answers: received exit_code={result.returncode} and no answer from {command[0]} {said!r}; report it"
         )
-    answer: dict[str, str] = json.loads(html.unescape(found[1]))
+    answer: dict[str, Any] = json.loads(html.unescape(found[1]))
+    if "error" in answer:
+        said = " ".join(answer["error"].split())
+        raise VerificationError(f"a page runs the model: received {said!r} from {version_of(_browser())}; report it")
     return answer

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.runner import Examples, compared
-from understudy.errors import InputError
+from understudy.errors import InputError, SetupError
 from understudy.export.parity import measure_latency
-from understudy.export.protocol import Session
+from understudy.export.protocol import Session, why_not_run
 from understudy.measurements import LatencyMicroseconds
 
 THREADED = ("onnx", "litert")
@@ -73,12 +73,18 @@ class HostRunner:
                 f"threads are timed on a core each: received threads={self.threads} with {_cores()} cores; ask for fewer"
             )
         for name in self.formats or bundle.formats:
-            bundle.load(name)
+            not_run = why_not_run(bundle.load(name).session)
+            if not_run and (self.formats or len(bundle.formats) == 1):
+                raise SetupError(
+                    f"a file is timed in its own runtime: received format={name!r}, where {not_run}; time it there"
+                )
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
-        """Return a measurement of each file."""
+        """Return a measurement of each file whose runtime is here."""
         found = []
         for name in self.formats or bundle.formats:
+            if why_not_run(bundle.load(name).session):
+                continue
             found.append(self._measure(bundle, name, examples, threads=1))
             if self.threads > 1 and name in THREADED:
                 found.append(self._measure(bundle, name, examples, threads=self.threads))

@@ -12,7 +12,16 @@ import numpy.typing as npt
 from understudy.program.interpreter import Inputs
 from understudy.program.ops import Program
 
-__all__ = ["Exporter", "Float32Array", "Inputs", "MemoryExporter", "Session", "input_bytes"]
+__all__ = [
+    "EvaluatedSession",
+    "Exporter",
+    "Float32Array",
+    "Inputs",
+    "MemoryExporter",
+    "Session",
+    "input_bytes",
+    "why_not_run",
+]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -31,6 +40,19 @@ class Session(Protocol):
     def predict(self, inputs: Inputs) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         ...
+
+
+@runtime_checkable
+class EvaluatedSession(Protocol):
+    """A session that computes what its file says without the runtime that devices have: no such file is called verified."""
+
+    not_run: str
+    """Why the runtime is not here, and what computed the answers; the reason beside ``verified: false``."""
+
+
+def why_not_run(session: Session) -> str | None:
+    """Return why the file of ``session`` was not run in its own runtime; None where it was."""
+    return session.not_run if isinstance(session, EvaluatedSession) else None
 
 
 class Exporter(Protocol):

@@ -47,6 +47,18 @@ def _arduino() -> Exporter:
     return ArduinoExporter()
 
 
+def _coreml() -> Exporter:
+    from understudy.export.coreml import CoremlExporter
+
+    return CoremlExporter()
+
+
+def _executorch() -> Exporter:
+    from understudy.export.executorch import ExecutorchExporter
+
+    return ExecutorchExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -54,6 +66,8 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "python": _python,
     "wasm": _wasm,
     "arduino": _arduino,
+    "coreml": _coreml,
+    "executorch": _executorch,
 }
 
 

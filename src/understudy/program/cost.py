@@ -31,7 +31,7 @@ def latency_work(program: Program) -> tuple[float, ...]:
     """Return what one prediction has to do, in kinds that each take their own time.
 
     These are: being called at all, multiply-accumulates with 8-bit weights and with 4-bit ones, values that are computed, and
-    features that are hashed. Columns of zeros are kinds that a program does not have.
+    features that are hashed or signs that are summed. Columns of zeros are kinds that a program does not have.
     """
     shapes = program.shapes()
     count = dict.fromkeys((8, 4), 0)
@@ -39,7 +39,7 @@ def latency_work(program: Program) -> tuple[float, ...]:
         count[layer.bits] += math.prod(shapes[layer.output][:-1]) * layer.weight.size
     values = sum(math.prod(shapes[node.output]) for node in program.nodes[1:])
     hashed = program.source.projection.features if isinstance(program.source, ProjectText) else 0
-    return (1.0, float(count[8]), float(count[4]), float(values), float(hashed))
+    return (1.0, float(count[8]), float(count[4]), float(values), float(hashed + _signs(program)))
 
 
 def training_work(program: Program) -> int:
@@ -47,5 +47,9 @@ def training_work(program: Program) -> int:
     shapes = program.shapes()
     values = sum(math.prod(shapes[layer.output]) for layer in program.layers)
     layers = macs(program) - (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
-    signs = sum(math.prod(n.projection.shape) * n.projection.features for n in program.nodes if isinstance(n, ProjectBoxes))
-    return layers + signs + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE
+    return layers + _signs(program) + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE
+
+
+def _signs(program: Program) -> int:
+    """Return the values that projections by boxes read for all of their signs."""
+    return sum(math.prod(n.projection.shape) * n.projection.features for n in program.nodes if isinstance(n, ProjectBoxes))

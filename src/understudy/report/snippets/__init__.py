@@ -50,6 +50,7 @@ _COMPILE_SOUND = _COMPILE.replace("predict.c", "predict_sound.c") + " samples.ra
 _COMPILE_VECTOR = _COMPILE.replace("predict.c", "predict_vector.c") + " values.bin"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
+_UNPACK = "unzip {{ folder | quote }}/{{ file }}"
 _BRIDGE = '// bridging header: #include "model.h"'
 _TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_onnx.py", "pip install numpy onnxruntime", executed=True),
@@ -58,8 +59,10 @@ _TEMPLATES = (
     _Template("Python, NumPy only", "python", "predict_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_wasm.mjs", "node predict_wasm.mjs", executed=True),
     _Template("JavaScript, Node or browser", "onnx", "predict.mjs", _NODE, executed=True),
+    _Template("Python, ExecuTorch", "executorch", "predict_executorch.py", "pip install executorch", executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
+    _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
 )
 
 _IMAGE_TEMPLATES = (
@@ -68,6 +71,8 @@ _IMAGE_TEMPLATES = (
     _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
     _Template("Python, NumPy only", "python", "predict_image_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
+    _Template("Python, ExecuTorch", "executorch", "predict_image_executorch.py", "pip install executorch", executed=True),
+    _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
 _SOUND_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_sound_onnx.py", "pip install numpy onnxruntime", executed=True),
@@ -108,7 +113,13 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
     filled = []
     for template in _KINDS[member.example]:
         if template.format in files:
-            values = {"folder": member.path, "file": files[template.format], "name": member.name, "shape": member.image_shape}
+            values = {
+                "folder": member.path,
+                "file": files[template.format],
+                "name": member.name,
+                "shape": member.image_shape,
+                "input_bytes": member.input_bytes,
+            }
             filled.append(
                 Snippet(
                     platform=template.platform,

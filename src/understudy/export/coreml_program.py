@@ -1,0 +1,218 @@
+"""Nodes of an integer program to Core ML operators on floats that hold integers exactly.
+
+Every int8 tensor is float32 ``q - zero_point``: sums are exact in float32 (spec/program.md 2), padding is 0, and requantization
+is a product, ``round`` and ``clip``. Rows of tokens are ``[1, E, 1, W]``, images ``[1, C, H, W]``, vectors ``[1, E, 1, 1]``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.errors import InputError
+from understudy.export.coreml_boxes import write_box_projection
+from understudy.export.coreml_messages import MIL
+from understudy.export.coreml_text import integers, write_text_projection
+from understudy.export.coreml_writer import CoremlWriter
+from understudy.program.interpreter import requantize_scale
+from understudy.program.ops import (
+    Concat,
+    Conv,
+    DepthwiseConv,
+    Image,
+    Layer,
+    Linear,
+    MaxPool,
+    Node,
+    Program,
+    ProjectBoxes,
+    ProjectText,
+    ProjectVector,
+    Softmax,
+    Sound,
+    Standardize,
+    SumPool,
+    Window,
+)
+
+_NIBBLE = np.arange(-8, 8)
+
+
+def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
+    """Return the package of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
+    if isinstance(program.source, Sound):
+        raise InputError("the coreml format has no sounds so far: received a program for sounds; choose another format")
+    return _ProgramWriter(program).file()
+
+
+class _ProgramWriter:
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._writer = CoremlWriter()
+        self._tensors: dict[str, str] = {}
+        self._windows = {node.output: node for node in program.nodes if isinstance(node, Window)}
+        self._shapes = program.shapes()
+
+    def file(self) -> tuple[bytes, dict[str, int]]:
+        source = self._program.source
+        real = isinstance(source, Standardize)
+        self._tensors[source.input] = self._writer.input(source.input, (1, *source.input_shape), real=real)
+        for node in self._program.nodes:
+            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
+            self._tensors[node.output] = self._node(node)
+        content = self._writer.finish(self._tensors[self._program.nodes[-1].output])
+        return content, self._writer.stored_bytes
+
+    def _node(self, node: Node) -> str:
+        match node:
+            case ProjectText():
+                return write_text_projection(self._writer, node.projection, self._tensors[node.input])
+            case Image():
+                return self._image(node)
+            case Standardize():
+                return self._standardized(node)
+            case Sound():
+                raise TypeError("refused before anything is written")
+            case ProjectVector():
+                raise TypeError("an integer program has a Linear in place of a ProjectVector")
+            case ProjectBoxes():
+                return write_box_projection(self._writer, node.projection, self._tensors[node.input])
+            case Linear():
+                return self._linear(node)
+            case Conv() | DepthwiseConv():
+                return self._conv(node)
+            case Window():
+                return self._window(node)
+            case MaxPool():
+                return self._pooled("reduce_max", node.input)
+            case SumPool():
+                scheme = self._program.quantization
+                scale = requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale)
+                return self._requantized(self._pooled("reduce_sum", node.input), node.output, scale, relu=False)
+            case Concat():
+                names = [self._tensors[name] for name in node.inputs]
+                shape = (1, *self._shapes[node.output], 1, 1)
+                return self._writer.operator("concat", {"values": names}, shape, axis=np.int32(1), interleave=False)
+            case Softmax():
+                return self._softmax(node)
+
+    def _image(self, node: Image) -> str:
+        """Return the pixels: q - zero_point is the pixel itself."""
+        height, width, channels = node.shape
+        shape, pixels = (1, channels, height, width), self._tensors[node.input]
+        real = self._writer.operator("cast", {"x": pixels}, (1, *node.shape), dtype="fp32")
+        return self._writer.operator("transpose", {"x": real}, shape, perm=integers(0, 3, 1, 2))
+
+    def _standardized(self, node: Standardize) -> str:
+        """Quantize in the shape that is read, then move the channels of a window before its steps."""
+        writer, shape = self._writer, (1, *node.shape)
+
+        def changed(kind: str, x: str, y: npt.ArrayLike) -> str:
+            return writer.operator(kind, {"x": x, "y": writer.floats(y)}, shape)
+
+        real = changed("mul", changed("sub", self._tensors[node.input], node.offset), node.multiplier)
+        known = writer.operator("equal", {"x": real, "y": real}, shape, data_type=MIL.BOOL)  # NaN differs from itself
+        zeros = writer.floats(np.zeros(shape))
+        real = writer.operator("select", {"cond": known, "a": real, "b": zeros}, shape)
+        real = writer.operator("mul", {"x": real}, shape, y=np.asarray(1 / node.quantization.scale, np.float32))
+        rounded = writer.operator("round", {"x": real}, shape)
+        steps = writer.operator("clip", {"x": rounded}, shape, alpha=np.float32(-128), beta=np.float32(127))
+        if len(node.shape) == 2:
+            shape = (1, *reversed(node.shape))
+            steps = writer.operator("transpose", {"x": steps}, shape, perm=integers(0, 2, 1))
+        shape = (*shape, 1) if len(node.shape) == 2 else (*shape, 1, 1)
+        return writer.operator("reshape", {"x": steps}, shape, shape_=integers(*shape))
+
+    def _linear(self, node: Linear) -> str:
+        """A convolution over the words; one that reads a window looks at several of them."""
+        source, window = node.input, self._windows.get(node.input)
+        if window is not None and self._tensors[source] != self._tensors[window.input]:
+            window = None  # others read this window too, so it is a tensor of its own
+        width = 1 if window is None else window.width
+        kernel = node.weight.reshape(len(node.weight), width, -1).transpose(0, 2, 1)[:, :, None]
+        pads = (0, 0, (width - 1) // 2, width - 1 - (width - 1) // 2)
+        return self._convolved(node, source if window is None else window.input, kernel, pads)
+
+    def _conv(self, node: Conv | DepthwiseConv) -> str:
+        kernel = node.weight.transpose(0, 3, 1, 2) if isinstance(node, Conv) else node.weight[:, None]
+        top, left, bottom, right = node.padding
+        groups = len(kernel) if isinstance(node, DepthwiseConv) else 1
+        return self._convolved(node, node.input, kernel, (top, bottom, left, right), stride=node.stride, groups=groups)
+
+    def _convolved(
+        self,
+        node: Layer,
+        source: str,
+        kernel: npt.NDArray[np.generic],
+        pads: tuple[int, ...],
+        *,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> str:
+        writer, scheme = self._writer, self._program.quantization
+        weight = writer.nibbles(kernel.astype(np.int64) + 8, table=_NIBBLE) if node.bits == 4 else writer.bytes8(kernel)
+        inputs = {"x": self._tensors[source], "weight": weight}
+        if node.bias is not None:
+            inputs["bias"] = writer.floats(node.bias)
+        *places, channels = self._shapes[node.output]
+        shape = (1, channels, *(places if len(places) == 2 else (1, *(places or (1,)))))
+        sums = writer.operator(
+            "conv",
+            inputs,
+            shape,
+            strides=integers(stride, stride),
+            dilations=integers(1, 1),
+            groups=np.int32(groups),
+            pad_type="custom",
+            pad=integers(*pads),
+        )
+        assert node.weight_scale is not None
+        scale = requantize_scale(scheme[source].scale, node.weight_scale, scheme[node.output].scale)
+        return self._requantized(sums, node.output, scale, relu=node.relu)
+
+    def _requantized(self, sums: str, name: str, scale: npt.NDArray[np.float32], *, relu: bool) -> str:
+        """Return ``clamp(round(sums * scale))`` less the zero point."""
+        writer, shape = self._writer, self._writer.shape(sums)
+        zero_point = self._program.quantization[name].zero_point
+        factor = writer.floats(scale.reshape(1, -1, 1, 1) if scale.size > 1 else scale.reshape(()))
+        rounded = writer.operator("round", {"x": writer.operator("mul", {"x": sums, "y": factor}, shape)}, shape)
+        low = 0 if relu else -128 - zero_point
+        return writer.operator("clip", {"x": rounded}, shape, alpha=np.float32(low), beta=np.float32(127 - zero_point))
+
+    def _window(self, node: Window) -> str:
+        """Return what linear nodes read: the window's input, because their convolutions look at neighbours themselves."""
+        readers = [n for n in self._program.nodes if node.output in (n.inputs if isinstance(n, Concat) else (n.input,))]
+        source, writer = self._tensors[node.input], self._writer
+        if all(isinstance(reader, Linear) for reader in readers):
+            return source
+        words, channels = self._shapes[node.input]
+        before = (node.width - 1) // 2
+        pad = integers(0, 0, 0, 0, 0, 0, before, node.width - 1 - before)
+        longer = (1, channels, 1, words + node.width - 1)
+        padded = writer.operator("pad", {"x": source}, longer, pad=pad, mode="constant", constant_val=np.float32(0))
+        parts = [
+            writer.operator(
+                "slice_by_index",
+                {"x": padded},
+                (1, channels, 1, words),
+                begin=integers(0, 0, 0, i),
+                end=integers(1, channels, 1, i + words),
+            )
+            for i in range(node.width)
+        ]
+        shape = (1, channels * node.width, 1, words)
+        return writer.operator("concat", {"values": parts}, shape, axis=np.int32(1), interleave=False)
+
+    def _pooled(self, kind: str, name: str) -> str:
+        """Return what ``kind`` makes of all rows or places."""
+        shape = (1, self._shapes[name][-1], 1, 1)
+        return self._writer.operator(kind, {"x": self._tensors[name]}, shape, axes=integers(2, 3), keep_dims=True)
+
+    def _softmax(self, node: Softmax) -> str:
+        shape = (1, math.prod(self._shapes[node.input]))
+        flat = self._writer.operator("reshape", {"x": self._tensors[node.input]}, shape, shape_=integers(*shape))
+        scale = np.asarray(self._program.quantization[node.input].scale, np.float32)
+        real = self._writer.operator("mul", {"x": flat}, shape, y=scale)
+        return self._writer.operator("softmax", {"x": real}, shape, axis=np.int32(-1), output=node.output)

@@ -1,0 +1,119 @@
+"""ExecuTorch: one ``model.pte`` with portable kernels only, written from the program without a converter.
+
+Needs the packages flatbuffers (to write) and executorch with torch (to run).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understudy.errors import BundleError, InputError, missing_extra
+from understudy.export.model_file import byte_rows, read_model_file
+from understudy.export.protocol import Float32Array, Inputs
+from understudy.program.ops import Program
+
+try:
+    import torch
+    from executorch.extension.pybindings import _C as runtime  # noqa: N811 - a module
+
+    from understudy.export.executorch_flatbuffer import NUMPY, check_length
+    from understudy.export.executorch_program import write_program
+except ImportError as error:
+    if (error.name or "").startswith("understudy"):
+        raise  # a fault of ours is no missing package
+    raise missing_extra(purpose="ExecuTorch files", extra="executorch") from error
+
+
+class ExecutorchSession:
+    """A ``.pte`` file in ExecuTorch's runtime with its own kernels, batch 1."""
+
+    def __init__(self, content: bytes) -> None:
+        self.runtime = f"executorch {importlib.metadata.version('executorch')}"
+        self._content = content  # the runtime reads it where it lies
+        with contextlib.redirect_stderr(
+            io.StringIO()
+        ):  # the runtime's log; what is wrong with a file reaches the caller as an exception
+            # what executorch.runtime calls, whose import loads the whole compiler
+            runtime._unsafe_reset_threadpool(1)  # noqa: SLF001
+            self._program: Any = runtime._load_for_executorch_from_buffer(content)  # noqa: SLF001
+            described = self._program.method_meta("forward")
+            [self._classes] = described.output_tensor_meta(0).sizes()[1:]
+            given = described.input_tensor_meta(0)
+            self.predict(np.zeros(given.sizes(), NUMPY[given.dtype()]))
+
+    def predict(self, inputs: Inputs) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
+        out = np.empty((len(inputs), self._classes), np.float32)
+        for i in range(len(inputs)):
+            [answer] = self._program.forward([torch.from_numpy(np.ascontiguousarray(inputs[i : i + 1]))])
+            out[i] = answer.numpy()[0]
+        return out
+
+
+class ExecutorchExporter:
+    """Writes and opens ``model.pte``."""
+
+    format = "executorch"
+    filename = "model.pte"
+
+    def export(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> dict[str, bytes]:
+        """Return the file; neither ``name`` nor ``labels`` occur in it.
+
+        Raises:
+            InputError: a float program.
+        """
+        return {self.filename: _written(program)[0]}
+
+    def byte_table(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> list[tuple[str, int]]:
+        """Return rows for the projection, each layer and the rest; they add up to the file's length."""
+        return byte_rows(program, *_written(program))
+
+    def open(self, folder: Path, *, name: str) -> ExecutorchSession:  # noqa: ARG002 - files do not hold the name
+        """Return a session on the file.
+
+        Raises:
+            BundleError: the file is missing, damaged, or not one for this runtime.
+        """
+        path = folder / self.filename
+        return self.open_content(read_model_file(path), path=path)
+
+    def open_content(self, content: bytes, *, path: Path) -> ExecutorchSession:
+        """Return a session on ``content``, which messages call ``path``.
+
+        Raises:
+            BundleError: it is damaged, or not one for this runtime.
+        """
+        try:
+            check_length(content)
+            return ExecutorchSession(content)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise BundleError(
+                f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "
+                "copy or compress it again"
+            ) from error
+
+
+def _written(program: Program) -> tuple[bytes, dict[str, int]]:
+    if not program.quantization:
+        raise InputError("the executorch format holds integer programs: received quantization={}; quantize the program first")
+    return write_program(program)
