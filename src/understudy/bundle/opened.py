@@ -103,8 +103,7 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
     if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
         return content
     received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
-    what = "images" if sound is None else "sounds"
-    wanted = "texts" if shape is None else f"{kind} {what} [batch, {', '.join(map(str, shape))}]"
+    wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
     if manifest.input_shape is not None:
         if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
             return content.astype(np.float32, copy=False)
@@ -121,11 +120,7 @@ class LoadedModel:
     session: Session
 
     def inputs(self, content: Content) -> Inputs:
-        """Return what the model reads; see ``model_inputs``.
-
-        Raises:
-            InputError: images, numbers or sounds of another shape, or another kind of content.
-        """
+        """Return what the model reads; see ``model_inputs``, also for what is raised."""
         return model_inputs(self.manifest, content)
 
     def scores(self, content: Content) -> Float32Array:

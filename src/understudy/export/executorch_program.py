@@ -43,9 +43,7 @@ _KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the ``.pte`` file of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
     if isinstance(program.source, Sound):
-        raise InputError(
-            "the executorch format has no sounds so far: received a program for sounds; choose another format"
-        )
+        raise InputError("the executorch format has no sounds so far: received a program for sounds; choose another format")
     return _ProgramWriter(program).file()
 
 
