@@ -39,24 +39,28 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
 )
 from understudy.projections.boxes import BoxProjection
+from understudy.projections.log_mel import LogMel, frame_samples
 from understudy.projections.text import FeatureGroup, TextProjection
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 TABLE = Path(__file__).resolve().parents[1] / "src" / "understudy" / "export" / "c_code_bytes.json"
-IMAGE_SHARE = 5
-"""Probes that read a text for one that reads an image, and for one that reads a window."""
+IMAGE_SHARE, SOUND_SHARE = 5, 15
+"""Probes that read a text for one that reads an image, or a sound."""
 FIRMWARE = """\
 #ifdef MODEL
 #include "model.h"
 float scores[US_PROBE_CLASSES];
-#ifdef US_PROBE_PIXELS
+#if defined(US_PROBE_PIXELS)
 unsigned char input[US_PROBE_PIXELS];
+#elif defined(US_PROBE_SAMPLES)
+int16_t input[US_PROBE_SAMPLES];
 #elif defined(US_PROBE_VALUES)
 float input[US_PROBE_VALUES];
 #else
@@ -204,6 +208,17 @@ def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
     return {node.output: node.quantization for node in nodes if isinstance(node, Image | Standardize | ProjectBoxes)}
 
 
+def random_sound_program(seed: int) -> Program:
+    """Return one of many programs that read a sound."""
+    made = random_image_program(seed)
+    sample_rate = (4000, 8000, 16_000)[seed % 3]
+    log_mel = LogMel(frame_samples(sample_rate) // 2 * (8 + seed % 5), sample_rate)
+    stem = made.nodes[1]
+    assert isinstance(stem, Conv)
+    stem = replace(stem, weight=np.ascontiguousarray(stem.weight[..., :1]))
+    return replace(made, nodes=(Sound("samples", "image", log_mel), stem, *made.nodes[2:]))
+
+
 def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:
     """Return ``scheme`` with the zero point of relu outputs, and of what is read from them, set to -128."""
     out = dict(scheme) | {"features": Quantization(1.0, 0)}
@@ -223,6 +238,7 @@ def measure(probes: int) -> dict[str, object]:
     texts = [_probe(random_program(seed), functions) for seed in range(probes)]
     images = [_probe(random_image_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     branched = [_probe(random_image_program(seed, branched=True), functions) for seed in range(probes // IMAGE_SHARE)]
+    sounds = [_probe(random_sound_program(seed), functions) for seed in range(probes // SOUND_SHARE)]
     windows = [_probe(random_window_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
@@ -232,6 +248,7 @@ def measure(probes: int) -> dict[str, object]:
     # every program for images reads its pixels once, so that this call takes up what differs in the fixed part
     more["us_pixels"] = max(0, begin - fixed)
     _, added = _fit(branched, calls | more)
+    more["us_log_mel"] = max(0, _fit(sounds, calls | more)[0] - fixed)
     more["us_standardize"] = max(0, _fit(windows, calls | more)[0] - fixed)
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
@@ -254,7 +271,8 @@ def _probe(program: Program, functions: Counter[str]) -> tuple[Counter[str], int
 
 def _fit(probes: list[tuple[Counter[str], int]], known: dict[str, int]) -> tuple[int, dict[str, int]]:
     """Return the fixed bytes of predict, and the bytes of each call that is not ``known``."""
-    names = sorted({function for calls, _ in probes for function in calls} - set(known) - {"us_pixels", "us_standardize"})
+    own = {"us_pixels", "us_log_mel", "us_standardize"}
+    names = sorted({function for calls, _ in probes for function in calls} - set(known) - own)
     matrix = np.array([[1, *(calls[function] for function in names)] for calls, _ in probes], float)
     sizes = np.array([size - sum(calls[f] * known[f] for f in known) for calls, size in probes], float)
     per_call = np.maximum(0, np.ceil(np.linalg.lstsq(matrix, sizes, rcond=None)[0][1:])).astype(int)

@@ -278,6 +278,8 @@ LEFT_OUT: dict[str, object] = {
     "label": "l",
     "kind": "image",
     "skip_bad": True,
+    "sample_rate": 8000,
+    "seconds": 1.0,
     "data.validation_fraction": 0.2,
     "data.test_fraction": 0.2,
     "quantization.max_drop": 0.5,
@@ -323,7 +325,19 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
         "teacher.source": "teacher",
         **{
             f"data.{name}": name
-            for name in ("train", "validation", "test", "unlabelled", "out_of_scope", "text", "label", "kind", "skip_bad")
+            for name in (
+                "train",
+                "validation",
+                "test",
+                "unlabelled",
+                "out_of_scope",
+                "text",
+                "label",
+                "kind",
+                "skip_bad",
+                "sample_rate",
+                "seconds",
+            )
         },
     }
     every_key = {

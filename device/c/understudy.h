@@ -1570,7 +1570,7 @@ US_FUNCTION int us_softmax(const us_scores *scores, float *probabilities) {
 
 /* ---- images: program 9 to 12 ---- */
 
-#define US_ERROR_SIZE (-2) /* not as many pixels or numbers as the model reads */
+#define US_ERROR_SIZE (-2) /* not as many pixels, numbers or samples as the model reads */
 
 /* A convolution; images are [rows, columns, channels]. */
 typedef struct {
@@ -1908,6 +1908,123 @@ US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
 }
 
 #endif
+
+/* ---- sounds: program 13 ---- */
+
+/* A sound's picture: `frames` times 32 bands. */
+typedef struct {
+    const int8_t *cosine;      /* -127 times the cosine at each part of a turn; with 127 added, the window */
+    const uint16_t *positions; /* where each frequency stands among the bands, in sixteenths, 16 of them below the first */
+    int16_t *windowed;         /* RAM for a frame */
+    int8_t *output;
+    uint16_t frame; /* samples */
+    uint16_t frames;
+    uint8_t bits; /* of a windowed sample */
+} us_sound;
+
+/* How many bits `value` has. */
+US_FUNCTION unsigned us_bit_count(uint32_t value) {
+    unsigned count = 0;
+    for (; value != 0; value >>= 1) {
+        count++;
+    }
+    return count;
+}
+
+/* |value| / 2**shift, rounded to nearest even. */
+US_FUNCTION uint32_t us_halved(int32_t value, unsigned shift) {
+    const uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
+    return shift == 0 ? magnitude : (magnitude + (((uint32_t)1 << (shift - 1)) - 1) + (magnitude >> shift & 1)) >> shift;
+}
+
+/* The samples of a frame times the window, as large as `bits` allow; then sums and differences of what lies opposite, because
+ * cosines are equal there and sines opposite: y[n] + y[N - n] stands at n, y[n] - y[N - n] at N - n. The result is the number
+ * of bits of the largest sample. */
+US_FUNCTION unsigned us_window_frame(const us_sound *sound, const int16_t *samples) {
+    const size_t half = sound->frame / 2u;
+    int16_t *values = sound->windowed;
+    uint32_t peak = 0;
+    unsigned exponent;
+    int shift;
+    for (size_t n = 0; n < sound->frame; n++) {
+        const uint32_t magnitude = (uint32_t)(samples[n] < 0 ? -(int32_t)samples[n] : samples[n]);
+        peak |= magnitude; /* has as many bits as the largest */
+    }
+    exponent = us_bit_count(peak);
+    shift = (int)exponent + 8 - (int)sound->bits;
+    for (size_t n = 0; n < sound->frame; n++) {
+        const int32_t product = samples[n] * (sound->cosine[n] + 127);
+        const int32_t value = (int32_t)(shift < 0 ? us_halved(product, 0) << -shift : us_halved(product, (unsigned)shift));
+        values[n] = (int16_t)(product < 0 ? -value : value);
+    }
+    for (size_t n = 1; n < half; n++) {
+        const int16_t first = values[n];
+        const int16_t second = values[sound->frame - n];
+        values[n] = (int16_t)(first + second);
+        values[sound->frame - n] = (int16_t)(first - second);
+    }
+    return exponent;
+}
+
+/* Adds the power of frequencies `k` and N / 2 - k to the bands that see them. Both have the same products: those of even n are
+ * equal, those of odd n have opposite signs. */
+US_FUNCTION void us_spectrum(const us_sound *sound, size_t k, uint32_t *energy) {
+    const size_t half = sound->frame / 2u;
+    const size_t mask = sound->frame - 1u;
+    const int16_t *values = sound->windowed;
+    int32_t cosines[2] = {values[0] * sound->cosine[0] + values[half] * sound->cosine[k * half & mask], 0};
+    int32_t sines[2] = {0, 0};
+    size_t at = 0;
+    for (size_t n = 1; n < half; n++) {
+        at = (at + k) & mask;
+        cosines[n & 1] += values[n] * sound->cosine[at];
+        sines[n & 1] += values[sound->frame - n] * sound->cosine[(at + 3 * (half / 2)) & mask];
+    }
+    for (int mirrored = 0; mirrored < 2; mirrored++) {
+        const unsigned position = sound->positions[mirrored ? half - k : k];
+        const int32_t sign = mirrored ? -1 : 1;
+        const uint32_t real = us_halved(cosines[0] + sign * cosines[1], 14);
+        const uint32_t imaginary = us_halved(sines[0] + sign * sines[1], 14);
+        const uint32_t power = real * real + imaginary * imaginary;
+        energy[position / 16] += (16 - position % 16) * power;
+        energy[position / 16 + 1] += position % 16 * power;
+        if (2 * k == half) {
+            return; /* it is its own mirror image */
+        }
+    }
+}
+
+/* How many eighths of an octave `energy` lies above 2**4. */
+US_FUNCTION int us_octave_parts(uint32_t energy) {
+    static const uint16_t parts[8] = {1024, 1117, 1218, 1328, 1448, 1579, 1722, 1878};
+    const unsigned bits = us_bit_count(energy);
+    int count = 0;
+    if (bits < 5) {
+        return 0;
+    }
+    while (count < 8 && energy << (24 - bits) >= (uint32_t)parts[count] << 13) {
+        count++;
+    }
+    return (int)(bits - 5) * 8 + count;
+}
+
+/* The log-mel picture of `samples`. */
+US_FUNCTION void us_log_mel(const us_sound *sound, const int16_t *samples) {
+    enum { BANDS = 32 };
+    int8_t *output = sound->output;
+    for (size_t frame = 0; frame < sound->frames; frame++) {
+        uint32_t energy[BANDS + 3] = {0};
+        const unsigned exponent = us_window_frame(sound, samples);
+        for (size_t k = 1; k <= sound->frame / 4u; k++) {
+            us_spectrum(sound, k, energy);
+        }
+        for (size_t band = 0; band < BANDS; band++) {
+            const int value = us_octave_parts(energy[band + 1]) + 16 * (int)exponent - 128;
+            *output++ = (int8_t)(value < 0 ? -128 : value > 255 ? 127 : value - 128);
+        }
+        samples += sound->frame / 2u;
+    }
+}
 
 /* ---- boxes: projection 4 ---- */
 

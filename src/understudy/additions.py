@@ -15,6 +15,7 @@ from understudy.bundle import Bundle
 from understudy.bundle.opened import Content, model_inputs
 from understudy.bundle.write import extend_bundle
 from understudy.data.dataset import load_dataset
+from understudy.data.image import ImageExamples
 from understudy.errors import InputError, UnderstudyError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.parity import LatencyUs, compare, measure_latency
@@ -97,7 +98,7 @@ class Home:
 
 @dataclass(frozen=True, eq=False)
 class TestSplit:
-    """What a new file is measured on: texts or images as a program reads them, labels, and the reference's answers."""
+    """What a new file is measured on: texts, images or sounds as a program reads them, labels, and the reference's answers."""
 
     inputs: Inputs
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -124,7 +125,7 @@ def add_formats(
     Args:
         folder: a bundle; as a member of a family it is measured on the family's test split, if its data are still there.
         formats: words of ``--to``; those that the bundle holds are left alone.
-        test: texts or images to measure the files on in place of the family's, and their labels.
+        test: texts, images or sounds to measure the files on in place of the family's, and their labels.
         trusted: public signing keys (files); given, one of them must have signed the bundle as it is.
         progress: listens.
 
@@ -259,7 +260,9 @@ def _test_of(family: Family) -> tuple[Content, list[str | None]]:
     data = load_dataset(job)
     if (data.digest, data.test_digest) != (family.data.digest, family.data.test_digest):
         raise InputError(f"a test split stays as it was: received other rows in file={str(job.data.train)!r}; add --test FILE")
-    return data.test.content, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
+    test = data.test
+    content = test.samples if isinstance(test, ImageExamples) and test.samples is not None else test.content
+    return content, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
 
 
 def _other_examples(home: Home, test: TestSplit | None) -> str | None:

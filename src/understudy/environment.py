@@ -19,7 +19,7 @@ from understudy.export.wasm_session import node_version
 from understudy.formats import added_formats
 from understudy.version import installed_version
 
-REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-learn", "torch", "typer")
+REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-learn", "scipy", "torch", "typer")
 """Packages that every installation has; ``pyproject.toml``."""
 EXTRAS = {
     "onnx": ("onnx", "onnxruntime"),

@@ -164,9 +164,15 @@ class Member(Record):
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
-        """Height, width and channels of the images that it reads; None for texts."""
+        """Height, width and channels of the images that it reads, or of its sounds' pictures; None for texts."""
         shape = self.recipe.get("image_shape")
         return cast(tuple[int, int, int], tuple(shape)) if isinstance(shape, Sequence) and not isinstance(shape, str) else None
+
+    @property
+    def sound(self) -> dict[str, JsonValue] | None:
+        """``samples`` and ``sample_rate`` of the sounds that it reads; None for texts and images."""
+        found = self.recipe.get("sound")
+        return found if isinstance(found, dict) else None
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -176,9 +182,9 @@ class Member(Record):
 
     @property
     def example(self) -> str:
-        """What it reads: text, image, vector or window."""
+        """What it reads: text, image, sound, vector or window."""
         if self.input_shape is None:
-            return "image" if self.image_shape else "text"
+            return "sound" if self.sound else "image" if self.image_shape else "text"
         return "vector" if len(self.input_shape) == 1 else "window"
 
     def largest_bytes(self, formats: Iterable[str] | None = None) -> int | None:
@@ -188,7 +194,7 @@ class Member(Record):
         return max(sizes[name] for name in wanted) if wanted and all(name in sizes for name in wanted) else None
 
     def predict(self, content: Content) -> list[Prediction]:
-        """Return the prediction for each text, image or vector, computed by the exported file.
+        """Return the prediction for each text, image, sound or vector, computed by the exported file.
 
         Raises:
             InputError: the family was never saved, so there is no bundle folder to open.

@@ -37,6 +37,7 @@ STUDENTS: dict[str, tuple[StudentName, ...]] = {
     "images": ("separable_cnn", "projection_net", "projection_cnn", "pruned"),
     "vectors": ("mlp", "projection_net"),
     "windows": ("separable_cnn",),
+    "sounds": ("separable_cnn",),
 }
 """Kind of data to the students that read it, the one without a name first."""
 BITS: tuple[Literal[4, 8], ...] = (4, 8)
@@ -252,7 +253,7 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
     if isinstance(dataset, TextDataset):
         kind = "texts"
     elif isinstance(dataset, ImageDataset):
-        kind = "images"
+        kind = "images" if dataset.log_mel is None else "sounds"
     else:
         kind = "vectors" if len(dataset.shape) == 1 else "windows"
     first, *others = STUDENTS[kind]
@@ -264,9 +265,10 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
         )
     recipe = Recipe(student=student, projection_seed=job.seed)
     if isinstance(dataset, ImageDataset):
+        sound = None if dataset.log_mel is None else (dataset.log_mel.samples, dataset.log_mel.sample_rate)
         candidates = CANDIDATES if student == "projection_net" else 0
         kept = 1.0 if student == "pruned" else None
-        return replace(recipe, image_shape=dataset.shape, candidates=candidates, kept=kept)
+        return replace(recipe, image_shape=dataset.shape, sound=sound, candidates=candidates, kept=kept)
     if isinstance(dataset, VectorDataset):
         return replace(recipe, input_shape=dataset.shape)
     return replace(recipe, max_bytes=dataset.statistics.max_bytes, max_words=dataset.statistics.max_words)

@@ -41,7 +41,19 @@ TrainingMode = Literal["self", "distill", "joint"]
 _ARGUMENTS = {
     **{
         name: f"data.{name}"
-        for name in ("train", "test", "validation", "unlabelled", "out_of_scope", "text", "label", "kind", "skip_bad")
+        for name in (
+            "train",
+            "test",
+            "validation",
+            "unlabelled",
+            "out_of_scope",
+            "text",
+            "label",
+            "kind",
+            "skip_bad",
+            "sample_rate",
+            "seconds",
+        )
     },
     "teacher": "teacher.source",
     "quantization": "quantization.mode",
@@ -102,8 +114,8 @@ class Job(Settings):
     student: StudentName = Field(
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'separable_cnn', 'projection_net' or "
-        "'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; 'separable_cnn' for windows; "
-        "'mlp' or 'projection_net' for vectors; 'auto' lets the search choose.",
+        "'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; 'separable_cnn' for windows "
+        "and sounds; 'mlp' or 'projection_net' for vectors; 'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
     time: Typed | None = Field(

@@ -23,7 +23,7 @@ from understudy.job_errors import tables
 
 _COMMENT_WIDTH = 100
 _BUDGETS_KB = (8, 16, 32, 64, 128, 256, 512)
-_TEXT_KB, _GREY_KB, _COLOUR_KB, _VECTOR_KB = 8, 4, 24, 4
+_TEXT_KB, _GREY_KB, _COLOUR_KB, _VECTOR_KB, _SOUND_KB = 8, 4, 24, 4, 8
 """What everything before the last layer takes, file format included: a projection and first layers, or convolutions."""
 
 
@@ -112,9 +112,9 @@ def _look_at_texts(
 
 
 def _look_at_images(settings: DataSettings, values: dict[str, object]) -> list[str]:
-    """Put what the images suggest into ``values`` and return what was found."""
+    """Put what the images or sounds suggest into ``values`` and return what was found."""
     dataset = load_image_dataset(settings, seed=1)
-    room_kb = _GREY_KB if dataset.shape[2] == 1 else _COLOUR_KB
+    room_kb = _SOUND_KB if dataset.log_mel else _GREY_KB if dataset.shape[2] == 1 else _COLOUR_KB
     values["budgets"] = suggest_budgets(len(dataset.class_names), room_kb=room_kb)
     return dataset.statistics.lines()
 

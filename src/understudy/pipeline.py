@@ -300,6 +300,9 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
     texts = isinstance(dataset, TextDataset)
     if isinstance(dataset, VectorDataset) and job.training_mode == "joint":
         raise InputError("joint training is for texts and images: received training.mode='joint' for vectors; remove it")
+    sounds = isinstance(dataset, ImageDataset) and dataset.log_mel is not None
+    if sounds and job.training_mode == "joint":
+        raise InputError("joint training is for texts and images: received training.mode='joint' for sounds; remove it")
     absent = job.teacher.kind == "auto" or (not texts and job.teacher.kind == "none")
     if not texts and job.training_mode == "joint" and not (absent and brought is None):
         raise InputError(
@@ -313,6 +316,9 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
             f"joint training loads the teacher in processes of its own: received teacher={type(brought).__name__!r}, an "
             "object; give the name of what makes it, as 'module:name' or 'file.py:name', or a .pt2 file"
         )
+    if sounds:
+        name = job.teacher.source if brought is None else type(brought).__name__
+        raise InputError(f"sounds are learned from their labels so far: received teacher={name!r}; remove it")
     progress.stage("loading the teacher")
     teacher = bring_teacher(job, dataset, job.teacher.source if brought is None else brought)
     progress.note(f"teacher: {teacher.describe()}")
@@ -329,7 +335,7 @@ def _teach(
         return Teaching(None, used=False)
     if not isinstance(dataset, TextDataset):
         if brought is None:
-            kind = "images" if isinstance(dataset, ImageDataset) else "vectors"
+            kind = "vectors" if isinstance(dataset, VectorDataset) else "images" if dataset.log_mel is None else "sounds"
             progress.note(f"no teacher for {kind} was brought: training without")
             return Teaching(None, used=False)
         return assess(brought, job, dataset, baseline=baseline, folder=folder)

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from understudy.errors import InputError
+from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE
 
 _IMPORTABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -32,7 +33,8 @@ class DataSettings(Settings):
 
     train: DataFile = Field(
         description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet; "
-        "for images an .npz, IDX files or a folder of class folders, for vectors and windows an .npz."
+        "for images an .npz, IDX files or a folder of class folders, for vectors and windows an .npz, for sounds "
+        "a folder of class folders with .wav files."
     )
     validation: DataFile | None = Field(
         None,
@@ -66,7 +68,22 @@ class DataSettings(Settings):
         None, description="Column with the labels; guessed when exactly one column has a usual name.", examples=["label"]
     )
     skip_bad: bool = Field(
-        default=False, description="Leave out pictures of a folder that cannot be used, in place of refusing the folder."
+        default=False,
+        description="Leave out pictures or recordings of a folder that cannot be used, in place of refusing the folder.",
+    )
+    sample_rate: int | None = Field(
+        None,
+        ge=SLOWEST_RATE,
+        le=FASTEST_RATE,
+        description="Sounds: samples a second that all are brought to; without it the commonest rate, at most 16000.",
+        examples=[8000],
+    )
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        le=8,
+        description="Sounds: how much of each is read, around its middle; without it what holds 95 % of them whole, at most 4.",
+        examples=[1.0],
     )
     validation_fraction: Share = Field(
         0.1, description="Share of train that is split off for validation when there is no such file."

@@ -310,7 +310,8 @@ def _write_arrays(
         validation_labels=dataset.validation.labels,
         teacher_logits=answers,
         held_out=len(kept),
-        mirrored=isinstance(dataset, ImageDataset) and dataset.statistics.mirror.safe,
+        mirrored=isinstance(dataset, ImageDataset) and dataset.statistics.mirror is not None and dataset.statistics.mirror.safe,
+        validation_samples=dataset.validation.samples if isinstance(dataset, ImageDataset) else None,
         standardization=(dataset.offset, dataset.multiplier) if isinstance(dataset, VectorDataset) else None,
     )
 

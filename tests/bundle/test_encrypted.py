@@ -26,6 +26,7 @@ from understudy.program.interpreter import run
 from understudy.projections.text import encode
 from understudy.protection.envelope import public_device_key
 from understudy.protection.keys import key_id, signing_key, to_pem
+from understudy.testing.sound_programs import sound_program
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wsign-conversion", "-Wshadow")
 PHONE, WATCH, STRANGER = (bytes([i] * 32) for i in (1, 2, 3))
@@ -203,9 +204,9 @@ def test_a_file_that_answers_differently_is_not_written(
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.parametrize("name", ["text with 4-bit weights", "image"])
+@pytest.mark.parametrize("name", ["text with 4-bit weights", "image", "sound"])
 def test_other_programs_in_c(name: str, keys: dict[str, Path], tmp_path: Path) -> None:
-    program = image_program() if name == "image" else sequence_program(bits=4)
+    program = {"image": image_program, "sound": sound_program}.get(name, lambda: sequence_program(bits=4))()
     labels = [f"label {i}" for i in range(program.classes)]
     write_bundle(
         tmp_path / "plain",
@@ -228,7 +229,7 @@ def test_other_programs_in_c(name: str, keys: dict[str, Path], tmp_path: Path) -
 def test_the_header_compiles_without_a_warning(compiler: str, options: tuple[str, ...], tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} on this machine")
-    for i, program in enumerate((sequence_program(), sequence_program(bits=4), image_program())):
+    for i, program in enumerate((sequence_program(), sequence_program(bits=4), image_program(), sound_program())):
         folder = tmp_path / str(i)
         folder.mkdir()
         model = sealed_model(program, name=NAME, labels=["a"] * program.classes, digest=bytes(range(32)))

@@ -17,19 +17,21 @@ from understudy.compression.quantize.shape import quantized_shape
 from understudy.export.c import CExporter
 from understudy.export.c_code import NEEDS, OPERATIONS, measured
 from understudy.export.c_constants import scale_word
+from understudy.export.c_input import c_input
 from understudy.export.c_source import write_source
 from understudy.program.interpreter import requantize, run
 from understudy.program.ops import Program, Quantization
 from understudy.projections.text import encode
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
+from understudy.testing.sound_programs import sound_program
 
 ARM = "arm-none-eabi-gcc"
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wsign-conversion", "-Wshadow")
 USER = """\
 #include "model.h"
 float scores[US_DEMO_CLASSES];
-int main(void) { return us_demo_predict((const uint8_t *)"a", 1, scores); }
+int main(void) { return us_demo_predict((const void *)"a", 1, scores); }
 """
 needs_arm = pytest.mark.skipif(shutil.which(ARM) is None, reason=f"no {ARM}: apt install gcc-arm-none-eabi")
 
@@ -62,6 +64,7 @@ def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -
         wide,
         image_program(),
         branched_program(flat=True),
+        sound_program(),
     ):
         write(tmp_path, program)
         compiled(tmp_path, compiler, *STRICT, level, "-c", "example.c")
@@ -76,7 +79,13 @@ def test_the_runtime_alone_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @needs_arm
 def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
-    for program in (sequence_program(), utterance_program(bits=4), crooked_program(bits=4), image_program(bits=4)):
+    for program in (
+        sequence_program(),
+        utterance_program(bits=4),
+        crooked_program(bits=4),
+        image_program(bits=4),
+        sound_program(),
+    ):
         write(tmp_path, program)
         compiled(tmp_path, ARM, "-std=c99", "-Os", "-mcpu=cortex-m4", "-c", "user.c")
         undefined = {line.split()[-1] for line in compiled(tmp_path, "arm-none-eabi-nm", "-u", "user.o").splitlines()}
@@ -86,13 +95,24 @@ def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
 
 @needs_arm
 @pytest.mark.parametrize(
-    "program", [sequence_program(), utterance_program(bits=4), crooked_program(bits=4), image_program(), branched_program()]
+    "program",
+    [
+        sequence_program(),
+        utterance_program(bits=4),
+        crooked_program(bits=4),
+        image_program(),
+        branched_program(),
+        sound_program(),
+        sound_program(sample_rate=16_000, samples=4096, channels=4),
+    ],
 )
 def test_ram_is_as_stated(tmp_path: Path, program: Program) -> None:
     write(tmp_path, program)
     (tmp_path / "user.c").write_text(
-        '#include "model.h"\nint f(const uint8_t *b, size_t n, float *s);\n'
-        "int f(const uint8_t *b, size_t n, float *s) { return us_demo_predict(b, n, s); }\n"
+        '#include "model.h"\nint f(const input *b, size_t n, float *s);\n'
+        "int f(const input *b, size_t n, float *s) { return us_demo_predict(b, n, s); }\n".replace(
+            "input", c_input(program).kind
+        )
     )
     plain, vector = CExporter().ram_bytes(program), write_source(program, "demo").vector_ram_bytes
     for compiler, size, stated in ((ARM, "arm-none-eabi-size", plain), ("gcc", "size", vector)):
@@ -104,8 +124,9 @@ def test_ram_is_as_stated(tmp_path: Path, program: Program) -> None:
 
 
 @needs_arm
-def test_stack_is_as_stated(tmp_path: Path) -> None:
-    write(tmp_path, utterance_program(bits=4))
+@pytest.mark.parametrize("program", [utterance_program(bits=4), sound_program()], ids=["text", "sound"])
+def test_stack_is_as_stated(tmp_path: Path, program: Program) -> None:
+    write(tmp_path, program)
     compiled(tmp_path, ARM, "-std=c99", "-Os", "-mcpu=cortex-m4", "-fstack-usage", "-c", "user.c")
     rows = (line.split("\t") for line in (tmp_path / "user.su").read_text().splitlines())
     frames = {row[0].split(":")[-1]: int(row[1]) for row in rows}
@@ -120,10 +141,11 @@ def test_stack_is_as_stated(tmp_path: Path) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("case", range(9))
+@pytest.mark.parametrize("case", range(11))
 def test_byte_table_is_what_the_linker_finds(tmp_path: Path, case: int) -> None:
     programs = (sequence_program, utterance_program, lambda: crooked_program(bits=4), image_program, branched_program)
-    kind = code_size.random_image_program if case > 7 else random_program
+    kinds = {8: code_size.random_image_program, 9: code_size.random_sound_program, 10: code_size.random_sound_program}
+    kind = kinds.get(case, random_program)
     program = programs[case]() if case < len(programs) else kind(9000 + case)
     real, symbols = code_size.link(CExporter().export(program, name="probe"), tmp_path)
     estimate = sum(size for _, size in CExporter().byte_table(program, name="probe"))

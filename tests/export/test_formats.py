@@ -91,11 +91,13 @@ class TestEveryArduino(FormatSuite):
 
 class TestExecutorch(FormatSuite):
     exporter = exporter("executorch")
+    reads = ("text", "image", "vector")
     cases = (*CHAINS, *RANDOM)
 
 
 class TestCoreml(FormatSuite):
     exporter = exporter("coreml")
+    reads = ("text", "image", "vector")
     cases = (*CHAINS, *RANDOM)
 
 

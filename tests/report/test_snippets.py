@@ -17,11 +17,13 @@ from bundles import LABELS, NAME, make_bundle
 from families import clinc_like_family
 from image_programs import image_program, pictures
 from programs import sequence_program
+from recordings import write_wav
 from understudy.family import Member
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
 from understudy.report.page import render_card, render_report
 from understudy.report.snippets import Snippet, snippets
+from understudy.testing.sound_programs import sound_program
 from wasm_tools import needs_wasm
 
 BUDGET = "16KB"
@@ -148,6 +150,37 @@ def test_programs_for_images_answer_as_the_reference_does(
         printed = output([command, snippet.filename, "pixels.bin"], tmp_path)
         accepted = threshold is None or scores.max() >= np.float32(threshold)
         assert printed == f"{LABELS[scores.argmax()] if accepted else 'none of these'} {scores.max():.6f}\n"
+
+
+@pytest.mark.parametrize(
+    ("platform", "command"),
+    [
+        ("Python, ONNX", [sys.executable]),
+        ("Python, LiteRT", [sys.executable]),
+        ("Python, NumPy", [sys.executable]),
+        ("C", ["sh", "-c"]),
+        pytest.param("WebAssembly", ["node"], marks=needs_wasm),
+    ],
+)
+def test_programs_for_sounds_answer_as_the_reference_does(tmp_path: Path, platform: str, command: list[str]) -> None:
+    program = sound_program()
+    recipe = {**MEMBER.recipe, "image_shape": [12, 32, 1], "sound": {"samples": 1664, "sample_rate": 8000}}
+    snippet = of_platform(platform, EVERY_FORMAT.model_copy(update={"recipe": recipe}))
+    make_bundle(tmp_path / BUDGET, program=program, formats=[snippet.format])
+    (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")
+    for length in (1664, 1201, 2000) if snippet.filename.endswith(".py") else (1664,):
+        sound = (np.random.default_rng(length).normal(0, 900, length)).astype(np.int16)
+        write_wav(tmp_path / "sound.wav", sound / 32767, rate=8000)
+        (tmp_path / "samples.raw").write_bytes(sound.tobytes())
+        cut = np.zeros(1664, np.int16)
+        if length > 1664:
+            cut = sound[(length - 1664) // 2 :][:1664]
+        else:
+            cut[(1664 - length) // 2 :][:length] = sound
+        [scores] = run(program, cut[None]).probabilities
+        printed = output([*command, snippet.setup if platform == "C" else snippet.filename], tmp_path)
+        best = scores.argmax() if platform == "C" else LABELS[scores.argmax()]
+        assert printed == f"{best} {scores.max():.6f}\n"
 
 
 def _node() -> str:

@@ -35,6 +35,23 @@ def test_images_are_moved_by_up_to_a_fourteenth_and_not_mirrored_elsewhere() -> 
     assert (found.sum(dim=1) > 5).all()
 
 
+def test_pictures_of_sounds_move_in_time_alone_and_become_louder_or_softer() -> None:
+    torch.manual_seed(3)
+    pixels = np.broadcast_to(np.arange(28, 228, 10)[None, None, :, None], (200, 28, 20, 1)).astype(np.uint8).copy()
+    pixels[:, :9] = 0  # silence first
+    corpus = ImageCorpus(pixels, of_sounds=True).first(150)
+    images = corpus.batch(np.arange(150))
+    varied = corpus.augmentation(1.0)(images)
+    silent = (varied == 0).all(dim=(2, 3)).sum(dim=1)
+    assert set(silent.tolist()) == {7, 8, 9, 10, 11}
+    # bands stay where they are: all of a picture's are louder or softer by one number, of at most 16 steps
+    change = 255 * (varied[:, -1, :, 0] - images[:, -1, :, 0])
+    assert float((change - change[:, :1]).abs().max()) < 1e-3
+    assert float(change.abs().max()) <= 16.001
+    assert float(change.std()) > 5
+    torch.testing.assert_close(corpus.augmentation(0.0)(images), images)
+
+
 def test_a_training_of_images_ends_in_time() -> None:
     def steps(images: int, work: int, epochs: int | None = None, students: int = 1) -> int:
         return image_steps_for(images, work=work, students=students, batch_size=64, epochs=epochs)

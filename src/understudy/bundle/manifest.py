@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from understudy.errors import BundleError
+from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE, LogMel
 from understudy.protection import ed25519
 from understudy.protection.keys import SigningKey, key_id
 
@@ -37,6 +38,25 @@ FormatWord = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max
 
 
 Side = Annotated[int, Field(ge=1, le=65536)]
+
+
+class SoundInput(BaseModel):
+    """What a sound classifier reads: 16-bit PCM of one channel.
+
+    Attributes:
+        samples: of a sound; shorter ones stand in the middle of zeros, longer ones are cut around their middle.
+        sample_rate: samples a second.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    samples: Annotated[int, Field(ge=1, le=2**20)]
+    sample_rate: Annotated[int, Field(ge=SLOWEST_RATE, le=FASTEST_RATE)]
+
+    @property
+    def log_mel(self) -> LogMel:
+        """How such a sound becomes a picture."""
+        return LogMel(self.samples, self.sample_rate)
 
 
 class ManifestFile(BaseModel):
@@ -96,6 +116,7 @@ class Manifest(BaseModel):
         labels: class names in the order of the scores.
         max_bytes: texts: L, bytes of text that the model reads.
         image_shape: images: height, width and channels.
+        sound: sounds: samples, and samples a second.
         input_shape: vectors: how many numbers; windows: steps and channels.
         threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
         recipe: how the student was made.
@@ -111,10 +132,13 @@ class Manifest(BaseModel):
     format_version: Literal[1] = FORMAT_VERSION
     understudy: str
     name: Identifier
-    task: Literal["text-classification", "image-classification", "vector-classification"] = "text-classification"
+    task: Literal["text-classification", "image-classification", "vector-classification", "sound-classification"] = (
+        "text-classification"
+    )
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     max_bytes: Annotated[int, Field(ge=1, le=65536)] | None = None
     image_shape: tuple[Side, Side, Side] | None = None
+    sound: SoundInput | None = None
     input_shape: tuple[Side] | tuple[Side, Side] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None
     recipe: dict[str, JsonValue]
@@ -145,14 +169,16 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _input_is_of_the_task(self) -> Self:
-        fields = {"text": self.max_bytes, "image": self.image_shape, "vector": self.input_shape}
+        fields = {"text": self.max_bytes, "image": self.image_shape, "vector": self.input_shape, "sound": self.sound}
         if [f"{kind}-classification" for kind, value in fields.items() if value is not None] != [self.task]:
-            raise ValueError("texts have max_bytes, images have image_shape, vectors have input_shape")
+            raise ValueError("texts have max_bytes, images have image_shape, vectors have input_shape, sounds have sound")
         return self
 
     @property
     def examples(self) -> str:
         """What it reads, in the plural."""
+        if self.sound is not None:
+            return "sounds"
         if self.input_shape is None:
             return "texts" if self.image_shape is None else "images"
         return "vectors" if len(self.input_shape) == 1 else "windows"
@@ -189,7 +215,7 @@ class Manifest(BaseModel):
 
     def _fields(self) -> dict[str, JsonValue]:
         """Return plain values; what only other tasks have is missing, and so is protection that is not there."""
-        optional = ("max_bytes", "image_shape", "input_shape", "encryption", "signature")
+        optional = ("max_bytes", "image_shape", "input_shape", "sound", "encryption", "signature")
         absent = {name for name in optional if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 

@@ -37,8 +37,9 @@ from understudy.protection.keys import key_id, read_key
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino", "executorch", "coreml")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
-Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array
-"""Texts, images ``[batch, H, W, C]``, or numbers ``[batch, d]`` or ``[batch, T, C]``."""
+Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]
+"""Texts, images ``[batch, H, W, C]``, numbers ``[batch, d]`` or
+``[batch, T, C]``, or sounds ``[batch, samples]``."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,20 @@ class FileEvaluation:
 
 
 def model_inputs(manifest: Manifest, content: Content) -> Inputs:
-    """Return texts as bytes int32 ``[batch, max_bytes]``, images as they are, numbers as float32.
+    """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are, numbers as float32.
 
     Raises:
-        InputError: images or numbers of another shape, or another kind of content.
+        InputError: images, numbers or sounds of another shape, or another kind of content.
     """
-    shape, max_bytes = manifest.image_shape, manifest.max_bytes
+    max_bytes, sound = manifest.max_bytes, manifest.sound
     if max_bytes is not None and not isinstance(content, np.ndarray):
         return encode(content, max_bytes=max_bytes)
-    if shape is not None and isinstance(content, np.ndarray) and content.dtype == np.uint8 and content.shape[1:] == shape:
+    shape = manifest.image_shape if sound is None else (sound.samples,)
+    kind = np.dtype(np.uint8 if sound is None else np.int16)
+    if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
         return content
     received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
-    wanted = "texts" if shape is None else f"uint8 images [batch, {', '.join(map(str, shape))}]"
+    wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
     if manifest.input_shape is not None:
         if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
             return content.astype(np.float32, copy=False)
@@ -117,11 +120,7 @@ class LoadedModel:
     session: Session
 
     def inputs(self, content: Content) -> Inputs:
-        """Return what the model reads; see ``model_inputs``.
-
-        Raises:
-            InputError: images or numbers of another shape, or another kind of content.
-        """
+        """Return what the model reads; see ``model_inputs``, also for what is raised."""
         return model_inputs(self.manifest, content)
 
     def scores(self, content: Content) -> Float32Array:

@@ -1,6 +1,6 @@
 """``vectors.npz``: synthetic inputs with the reference's answers, so that anyone can check a port; ``spec/bundle.md`` 4.
 
-They are random words, bytes, pixels and numbers from a seed, and never what a user brought.
+They are random words, bytes, pixels, numbers and samples from a seed, and never what a user brought.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.program.interpreter import Float32Array, Inputs, Scores, UInt8Array, run
+from understudy.program.interpreter import Float32Array, Inputs, Int16Array, Scores, UInt8Array, run
 from understudy.program.npz import read_npz
-from understudy.program.ops import Image, Program, Standardize
+from understudy.program.ops import Image, Program, Sound, Standardize
+from understudy.projections.log_mel import LogMel
 from understudy.projections.text import encode
 
 COUNT = 64
@@ -22,7 +23,7 @@ SEED = 20171016
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 _MARKS = ".,?!'-:;()\"/@#"
 _BEYOND_ASCII = "éüñçßøåłжпривет你好東京مرحبا🙂"
-_NAMES = {"int32": "bytes", "uint8": "pixels", "float32": "values"}
+_NAMES = {"int32": "bytes", "uint8": "pixels", "float32": "values", "int16": "samples"}
 """Type of the inputs to the name of their array."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -71,6 +72,26 @@ def synthetic_images(shape: tuple[int, int, int], *, count: int = COUNT, seed: i
     return images
 
 
+def synthetic_sounds(log_mel: LogMel, *, count: int = COUNT, seed: int = SEED) -> Int16Array:
+    """Return ``count`` sounds ``[count, samples]``: silence and a full square wave, then tones that rise and noise in turn.
+
+    They are drawn as integers, so that every machine draws the same.
+    """
+    rng = np.random.default_rng(seed)
+    time = np.arange(log_mel.samples, dtype=np.int64)
+    sounds = np.zeros((count, log_mel.samples), np.int16)
+    sounds[1] = np.where(time // 16 % 2, 32767, -32768)
+    for number in range(2, count):
+        loudness = int(rng.integers(1, 2 ** int(rng.integers(2, 16))))
+        if number % 2:
+            sounds[number] = rng.integers(-loudness, loudness + 1, log_mel.samples)
+            continue
+        # a triangle wave whose phase, in 65536ths of a turn, moves faster and faster
+        phase = (int(rng.integers(1, 16384)) * time + int(rng.integers(0, 4)) * time**2 // 2) % 65536
+        sounds[number] = (np.abs(phase - 32768) - 16384) * loudness // 16384
+    return sounds
+
+
 def synthetic_numbers(source: Standardize, *, count: int = COUNT, seed: int = SEED) -> Float32Array:
     """Return ``count`` examples float32 ``[count, ...]``: the means, NaN alone, then numbers around the means.
 
@@ -92,6 +113,8 @@ def make_vectors(program: Program) -> Vectors:
     inputs: Inputs
     if isinstance(source, Image):
         inputs = synthetic_images(source.shape)
+    elif isinstance(source, Sound):
+        inputs = synthetic_sounds(source.log_mel)
     elif isinstance(source, Standardize):
         inputs = synthetic_numbers(source)
     else:
@@ -129,7 +152,9 @@ def unpack_vectors(content: bytes) -> Vectors:
     try:
         arrays = read_npz(content)
         scores = Scores(arrays["logits"], arrays["probabilities"])
-        name = next(name for name in ("values", "pixels", "bytes") if name in arrays or name == "bytes")
+        name = next(name for name in ("values", "samples", "pixels", "bytes") if name in arrays or name == "bytes")
         return Vectors(arrays[name], scores, float(arrays["logit_scale"]))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"vectors.npz needs bytes, pixels or values, logits, probabilities and logit_scale: {error}") from None
+        raise ValueError(
+            f"vectors.npz needs bytes, pixels, values or samples, logits, probabilities and logit_scale: {error}"
+        ) from None

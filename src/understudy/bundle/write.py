@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from understudy.errors import InputError, SetupError
 from understudy.export.registry import exporter
 from understudy.files import write_bytes
 from understudy.program import archive
-from understudy.program.ops import Image, Program, Standardize
+from understudy.program.ops import Image, Program, Sound, Standardize
 from understudy.protection.keys import signing_key
 from understudy.version import installed_version
 
@@ -77,6 +78,8 @@ def _reads(program: Program) -> dict[str, Any]:
     source = program.source
     if isinstance(source, Image):
         return {"task": "image-classification", "image_shape": source.shape}
+    if isinstance(source, Sound):
+        return {"task": "sound-classification", "sound": asdict(source.log_mel)}
     if isinstance(source, Standardize):
         return {"task": "vector-classification", "input_shape": source.shape}
     return {"max_bytes": source.projection.max_bytes}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy.cli.content import labelled_content
 from understudy.cli.opening import TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, on_one_line, print_json, print_table
 from understudy.errors import UnderstudyError, VerificationError
@@ -103,6 +104,8 @@ def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples
         from understudy.data.image import read_images
 
         return own_examples(bundle, read_images(test, part="test", shape=shape).pixels, origin=test.name)
+    if bundle.manifest.sound is not None:
+        return own_examples(bundle, labelled_content(bundle.manifest, test)[0], origin=test.name)
     if bundle.manifest.input_shape is not None:
         from understudy.data.vector_arrays import read_numbers
 

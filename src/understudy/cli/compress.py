@@ -31,8 +31,8 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (NPZ), or a job "
-            "file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (NPZ), WAV files "
+            "in class folders, or a job file.",
         ),
     ],
     budget: Annotated[
@@ -72,7 +72,7 @@ def compress(
         typer.Option(
             metavar="NAME",
             help="auto; for texts projection_sequence, projection_net, sgnn; for images separable_cnn, projection_net, "
-            "projection_cnn, pruned; for windows separable_cnn; for vectors mlp, projection_net.",
+            "projection_cnn, pruned; for windows and sounds separable_cnn; for vectors mlp, projection_net.",
         ),
     ] = None,
     format_names: Annotated[
@@ -106,7 +106,7 @@ def compress(
         float | None,
         typer.Option(metavar="FRACTION", help="Loss of accuracy against the float student that starts the cures, as 0.01."),
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Labelled texts, images or vectors from the file of a command, as its bundle reads them."""
+"""Labelled texts, images, vectors or sounds from the file of a command, as its bundle reads them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from understudy.errors import InputError
 if TYPE_CHECKING:
     from understudy.bundle.manifest import Manifest
     from understudy.bundle.opened import Content
+    from understudy.data.image_arrays import Images
+    from understudy.projections.log_mel import LogMel
 
 
 def labelled_content(
     manifest: Manifest, path: Path, *, text: str | None = None, label: str | None = None, skip_bad: bool = False
 ) -> tuple[Content, tuple[str, ...]]:
-    """Return texts, images ``[images, H, W, C]`` or numbers, and one label for each; pictures that are left out are named.
+    """Return texts, images ``[images, H, W, C]``, numbers or sounds ``[sounds, samples]``, and one label for each.
+
+    Pictures and recordings that are left out are named.
 
     Args:
-        manifest: says which of them, and their shape.
-        path: a table; for images an NPZ file or a folder of class folders; for vectors an NPZ file.
+        manifest: says which of them, and how large they are.
+        path: a table; for images an NPZ file or a folder of class folders, for sounds
+            such a folder; for vectors an NPZ file.
         text: the text column; guessed from its name.
         label: the label column; guessed from its name.
-        skip_bad: leave out pictures that cannot be used.
+        skip_bad: leave out pictures or recordings that cannot be used.
 
     Raises:
         InputError: a file, column, array or row that cannot be used.
@@ -35,6 +40,8 @@ def labelled_content(
         return _texts(path, text, label)
     if text is not None or label is not None:
         raise InputError(f"columns are of tables: received text={text!r}, label={label!r} for {manifest.examples}; remove both")
+    if manifest.sound is not None:
+        return _sounds(path, manifest.sound.log_mel, skip_bad=skip_bad)
     if manifest.image_shape is None:
         return _vectors(path, manifest.input_shape or ())
     return _images(path, manifest.image_shape, skip_bad=skip_bad)
@@ -67,6 +74,23 @@ def _images(path: Path, shape: tuple[int, int, int], *, skip_bad: bool) -> tuple
     from understudy.data.image import read_images
 
     images = read_images(path, part="test", shape=shape, skip_bad=skip_bad)
+    _name_left_out(images)
+    return images.pixels, images.labels or ()
+
+
+def _sounds(path: Path, log_mel: LogMel, *, skip_bad: bool) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.sound_folder import is_sound_folder, read_sounds
+
+    if not is_sound_folder(path):
+        raise InputError(
+            f"labelled sounds are a folder of class folders with WAV files: received path={str(path)!r}; give such a folder"
+        )
+    sounds = read_sounds(path, how=log_mel, skip_bad=skip_bad)
+    _name_left_out(sounds)
+    assert sounds.samples is not None
+    return sounds.samples, sounds.labels or ()
+
+
+def _name_left_out(images: Images) -> None:
     for name in images.left_out:
         typer.echo(f"left out: {on_one_line(name)}", err=True)
-    return images.pixels, images.labels or ()

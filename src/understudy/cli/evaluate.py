@@ -25,17 +25,18 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A CSV, TSV, JSONL or Parquet table; images as NPZ, IDX or a folder; vectors as NPZ."
+            metavar="FILE",
+            help="A CSV, TSV, JSONL or Parquet table; images as NPZ, IDX or a folder; vectors as NPZ; sounds in a folder.",
         ),
     ],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures of a folder that cannot be used.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     trust: TrustOption = None,
     key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure every file of a bundle on labelled texts, images or vectors.
+    """Measure every file of a bundle on labelled texts, images, vectors or sounds.
 
     Each file is run in its own runtime.
     Agreement says on which fraction of the bundle's own test vectors a file reproduces the reference to the bit.

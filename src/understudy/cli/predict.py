@@ -1,4 +1,4 @@
-"""``understudy predict``: texts, images or vectors in, labels out, from an exported file in its own runtime."""
+"""``understudy predict``: texts, images, vectors or sounds in, labels out, from an exported file in its own runtime."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from understudy.errors import InputError
 if TYPE_CHECKING:
     from understudy.data.image import UInt8Array
     from understudy.data.vector import Float32Array
+    from understudy.data.wave_file import Int16Array
+    from understudy.projections.log_mel import LogMel
 
 NONE_OF_THESE = "none of these"
 _TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet")
@@ -24,7 +26,9 @@ def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts; or pictures, NPZ, NPY, IDX files; without any, texts from standard input."),
+        typer.Argument(
+            metavar="TEXT", help="Texts; or pictures, NPZ, NPY, IDX and WAV files; without any, texts from standard input."
+        ),
     ] = None,
     input_file: Annotated[
         Path | None,
@@ -45,7 +49,7 @@ def predict(
     key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Label texts, images or vectors with an exported file, in its own runtime.
+    """Label texts, images, vectors or sounds with an exported file, in its own runtime.
 
     Prints one line for each of them: label, tab, score.
     The label is "none of these" when the best score is below the bundle's threshold.
@@ -59,6 +63,8 @@ def predict(
         predictions = model.predict(_images(texts or [], input_file, manifest.image_shape))
     elif manifest.input_shape is not None:
         predictions = model.predict(_numbers(texts or [], input_file, manifest.input_shape))
+    elif manifest.sound is not None:
+        predictions = model.predict(_sounds(texts or [], input_file, manifest.sound.log_mel))
     else:
         predictions = model.predict(_texts(texts or [], input_file, text))
     if as_json:
@@ -130,6 +136,18 @@ def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, in
             )
         parts.append(pixels)
     return np.concatenate(parts)
+
+
+def _sounds(given: list[str], input_file: Path | None, log_mel: LogMel) -> Int16Array:
+    """Return the sounds of all files, int16 ``[sounds, samples]``."""
+    import numpy as np
+
+    from understudy.data.wave_file import read_sound
+
+    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
+    if not paths:
+        raise InputError("predict needs sounds: received files=0; add WAV files to the command")
+    return np.stack([read_sound(path, log_mel) for path in paths])
 
 
 def _numbers(given: list[str], input_file: Path | None, shape: tuple[int, ...]) -> Float32Array:

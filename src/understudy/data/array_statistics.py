@@ -16,6 +16,7 @@ from understudy.data.statistics import (
     counted_lines,
     warning_lines,
 )
+from understudy.projections.log_mel import LogMel
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -24,7 +25,8 @@ Int64Array = npt.NDArray[np.int64]
 class ImageStatistics:
     """A data set of images, counted; see ``statistics.DataStatistics`` for the attributes.
 
-    ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training;
+    ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training, ``log_mel`` how
+    sounds became images;
     ``left_out`` names the pictures that could not be used, each with the reason.
     """
 
@@ -32,22 +34,27 @@ class ImageStatistics:
     splits: dict[str, SplitStatistics]
     sources: dict[str, str]
     shape: tuple[int, ...]
-    mirror: MirrorTest
+    mirror: MirrorTest | None
     duplicates: dict[str, int]
     warnings: dict[str, int]
     left_out: tuple[str, ...] = ()
+    log_mel: LogMel | None = None
 
     @property
     def variations(self) -> tuple[str, ...]:
         """How each batch of training images is varied."""
-        return ("moved", "mirrored") if self.mirror.safe else ("moved",)
+        if self.log_mel is not None:
+            return ("moved in time", "louder or softer")
+        return ("moved", "mirrored") if self.mirror is not None and self.mirror.safe else ("moved",)
 
     def lines(self) -> list[str]:
         """Return the statistics as lines of plain text, warnings last."""
         return [
-            *counted_lines(self, "images"),
-            "height, width, channels: " + ", ".join(map(str, self.shape)),
-            f"varied in training: {', '.join(self.variations)}; {_mirror_line(self.mirror)}",
+            *counted_lines(self, "images" if self.log_mel is None else "sounds"),
+            _size_line(self),
+            "; ".join(
+                [f"varied in training: {', '.join(self.variations)}", *([_mirror_line(self.mirror)] if self.mirror else [])]
+            ),
             *(f"left out: {name}" for name in self.left_out),
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
             *(f"warning: {line}" for line in warning_lines(self.warnings)),
@@ -86,6 +93,17 @@ class VectorStatistics:
         ]
 
 
+def _size_line(statistics: ImageStatistics) -> str:
+    """Return what one example is."""
+    log_mel = statistics.log_mel
+    if log_mel is None:
+        return "height, width, channels: " + ", ".join(map(str, statistics.shape))
+    return (
+        f"each read as {log_mel.samples} samples, {log_mel.sample_rate} a second ({log_mel.seconds:.2f} s around its middle): "
+        f"{log_mel.frames} frames of {statistics.shape[1]} mel bands"
+    )
+
+
 def _mirror_line(mirror: MirrorTest) -> str:
     """Return why images are mirrored or not."""
     return (
@@ -98,19 +116,21 @@ def image_statistics(
     class_names: Sequence[str],
     *,
     shape: tuple[int, ...],
-    mirror: MirrorTest,
+    mirror: MirrorTest | None,
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
     sources: Mapping[str, str],
     found: Mapping[str, int] | None = None,
     left_out: tuple[str, ...] = (),
+    log_mel: LogMel | None = None,
 ) -> ImageStatistics:
     """Return the statistics of a data set of images.
 
     Args:
         class_names: labels of train, in order.
         shape: height, width and channels.
-        mirror: what the training images say about mirroring.
+        mirror: what the training images say about mirroring, None for sounds.
+        log_mel: how sounds became pictures, None for images.
         labels: ``train``, ``validation`` and ``test`` to int64 ``[images]``, -1 for a label that train does not have.
         keys: split to something that is equal for equal images.
         sources: split to where its rows came from, for people.
@@ -127,6 +147,7 @@ def image_statistics(
         duplicates=duplicates,
         warnings=warnings,
         left_out=left_out,
+        log_mel=log_mel,
     )
 
 

@@ -22,7 +22,7 @@ def load_dataset(job: Job) -> Dataset:
     """
     if job.data.skip_bad and not is_picture_folder(job.data.train):
         raise InputError(
-            "data.skip_bad is for folders of pictures: received data.skip_bad=true with "
+            "data.skip_bad is for folders of pictures or recordings: received data.skip_bad=true with "
             f"file={str(job.data.train)!r}; remove it"
         )
     kind = kind_of(job.data)

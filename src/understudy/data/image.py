@@ -1,9 +1,9 @@
-"""Images and labels, split and counted: what training, search and measurement get to see of the user's files."""
+"""Images, or sounds with their pictures, and labels, split and counted: what training, search and measurement see of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,14 @@ from understudy.data.parts import (
     sources_of,
     split_parts,
 )
+from understudy.data.sound_folder import Wanted, is_sound_folder, read_sounds
 from understudy.data.text import label_indices
 from understudy.errors import InputError
 from understudy.job import DataSettings
+from understudy.projections.log_mel import LogMel
 
 if TYPE_CHECKING:
+    from understudy.program.interpreter import Inputs
     from understudy.program.ops import Program
 
 Int64Array = npt.NDArray[np.int64]
@@ -42,18 +45,30 @@ class ImageExamples(ArrayExamples):
     Attributes:
         content: uint8 ``[images, H, W, C]``.
         labels: int64 ``[images]``, read-only; index into the class names, -1 for a label that train does not have.
+        samples: int16 ``[images, samples]``: the sounds whose pictures these are, None for images.
     """
 
     content: UInt8Array
+    samples: npt.NDArray[np.int16] | None = None
 
-    def inputs(self, program: Program) -> UInt8Array:  # noqa: ARG002 - every program for these images reads them as they are
+    def rows(self, index: Int64Array) -> ImageExamples:
+        """Return the examples at ``index``."""
+        samples = None if self.samples is None else self.samples[index]
+        return ImageExamples(self.content[index], self.labels[index], samples)
+
+    def joined(self, other: ImageExamples) -> ImageExamples:
+        """Return these examples and then the ``other`` ones."""
+        both = [part.samples for part in (self, other) if part.samples is not None]
+        return replace(super().joined(other), samples=np.concatenate(both) if both else None)
+
+    def inputs(self, program: Program) -> Inputs:  # noqa: ARG002 - every program for these images or sounds reads them as they are
         """Return what ``program`` reads."""
-        return self.content
+        return self.content if self.samples is None else self.samples
 
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """All images of a job; see ``TextDataset`` for the attributes."""
+    """All images or sounds of a job; see ``TextDataset`` for the attributes. ``log_mel`` makes pictures of sounds."""
 
     class_names: tuple[str, ...]
     train: ImageExamples
@@ -62,6 +77,7 @@ class ImageDataset:
     statistics: ImageStatistics
     digest: str
     test_digest: str
+    log_mel: LogMel | None = None
     unlabelled: tuple[()] = ()
     out_of_scope: tuple[()] = ()
 
@@ -78,29 +94,37 @@ class ImageDataset:
 
 
 def is_image_source(path: Path) -> bool:
-    """Return whether ``path`` holds images: an ``.npz``, an IDX file, or a folder of IDX files or of class folders."""
+    """Return whether ``path`` holds images or sounds: an ``.npz``, an IDX file, a folder of IDX files or of class folders."""
     return path.name.lower().endswith(ENDING) or path.is_dir() or is_idx(path)
 
 
 def is_picture_folder(path: Path) -> bool:
-    """Return whether ``path`` is a folder of class folders."""
+    """Return whether ``path`` is a folder of class folders, with pictures or recordings."""
     return path.is_dir() and not is_idx(path)
 
 
 def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
-    """Return the images that ``settings`` names, split and counted.
+    """Return the images or sounds that ``settings`` names, split and counted.
 
     Raises:
         InputError: a file, array or picture that cannot be used, fewer than two classes, a part left empty.
         SetupError: pictures need Pillow.
     """
-    refuse_settings_for_texts(settings, kind="images")
-    found = {"train": read_images(settings.train, part="train", skip_bad=settings.skip_bad)}
+    refuse_settings_for_texts(settings, kind="images or sounds")
+    wanted = Wanted(settings.sample_rate, settings.seconds)
+    if wanted != Wanted() and not is_sound_folder(settings.train):
+        raise InputError(
+            f"data.sample_rate and data.seconds are for sounds: received {wanted} with images in {str(settings.train)!r}; "
+            "remove them"
+        )
+    found = {"train": read_images(settings.train, part="train", skip_bad=settings.skip_bad, how=wanted)}
     height, width, channels = found["train"].pixels.shape[1:]
+    log_mel = found["train"].log_mel
     for name in ("validation", "test"):
         path: Path | None = getattr(settings, name)
         if path is not None:
-            found[name] = read_images(path, part="test", shape=(height, width, channels), skip_bad=settings.skip_bad)
+            shape = (height, width, channels)
+            found[name] = read_images(path, part="test", shape=shape, skip_bad=settings.skip_bad, how=log_mel)
         elif name == "test" and _has_test(settings.train):
             found[name] = read_images(settings.train, part="test")
     for name, images in found.items():
@@ -109,22 +133,32 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
                 f"every example has a label: received file={str(settings.train)!r} without labels for {name}; "
                 f"add y_{name}, or the labels' IDX file beside the images"
             )
+        if images.log_mel != log_mel:
+            raise InputError(
+                f"all parts are of one kind: received sounds={images.log_mel is not None} in {name} and "
+                f"sounds={log_mel is not None} in train; give folders of WAV files for both"
+            )
         if images.pixels.shape[1:] != found["train"].pixels.shape[1:]:
             raise InputError(
                 f"all images have one shape: received {name} {images.pixels.shape[1:]} and train "
                 f"{found['train'].pixels.shape[1:]}; make them equal"
             )
     class_names = class_names_of(found["train"].labels or (), settings.train, kind="images")
-    parts = {name: ImageExamples(part.pixels, label_indices(part.labels or (), class_names)) for name, part in found.items()}
+    parts = {
+        name: ImageExamples(part.pixels, label_indices(part.labels or (), class_names), part.samples)
+        for name, part in found.items()
+    }
     for name, part in parts.items():
         check_known_labels(name, part, settings.train, kind="images")
     sources = sources_of(parts, settings, seed=seed)
     parts = split_parts(parts, settings, seed=seed)
-    digest, test_digest = digest_of(class_names, parts["train"], parts["validation"]), digest_of(class_names, parts["test"])
+    names = class_names if log_mel is None else (*class_names, repr(log_mel))
+    digest, test_digest = digest_of(names, parts["train"], parts["validation"]), digest_of(names, parts["test"])
     statistics = image_statistics(
         class_names,
         shape=found["train"].pixels.shape[1:],
-        mirror=mirror_test(parts["train"].content, parts["train"].labels),
+        mirror=mirror_test(parts["train"].content, parts["train"].labels) if log_mel is None else None,
+        log_mel=log_mel,
         labels={name: part.labels for name, part in parts.items()},
         keys={name: [image.tobytes() for image in part.content] for name, part in parts.items()},
         sources=sources,
@@ -139,18 +173,28 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
         statistics=statistics,
         digest=digest,
         test_digest=test_digest,
+        log_mel=log_mel,
     )
 
 
-def read_images(path: Path, *, part: str, shape: tuple[int, int, int] | None = None, skip_bad: bool = False) -> Images:
+def read_images(
+    path: Path,
+    *,
+    part: str,
+    shape: tuple[int, int, int] | None = None,
+    skip_bad: bool = False,
+    how: LogMel | Wanted | None = None,
+) -> Images:
     """Return the images of ``part`` (``train`` or ``test``) of an NPZ or of IDX files, or of a folder of class folders.
 
-    ``shape`` is what the pictures of a folder are brought to, found out where it is None.
+    ``shape`` is what the pictures of a folder are brought to, found out where it is None; ``how`` is the same for recordings.
 
     Raises:
         InputError: no such file, or images that cannot be used.
         SetupError: pictures need Pillow.
     """
+    if is_sound_folder(path):
+        return read_sounds(path, how=how or Wanted(), skip_bad=skip_bad)
     if is_picture_folder(path):
         return read_folder(path, shape=shape, skip_bad=skip_bad)
     if is_idx(path):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
+from understudy.projections.log_mel import LogMel
 
 UInt8Array = npt.NDArray[np.uint8]
 ENDING = ".npz"
@@ -28,13 +29,17 @@ class Images:
         pixels: uint8 ``[images, H, W, C]``.
         labels: one string an image, None where the source has none.
         counts: warning to how often it occurred; see ``data/statistics.py``.
-        left_out: pictures that could not be used, each with the reason.
+        left_out: pictures or recordings that could not be used, each with the reason.
+        samples: int16 ``[images, samples]``: the sounds whose pictures these are, or None.
+        log_mel: how they became pictures, or None.
     """
 
     pixels: UInt8Array
     labels: tuple[str, ...] | None
     counts: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    samples: npt.NDArray[np.int16] | None = None
+    log_mel: LogMel | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)

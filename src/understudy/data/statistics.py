@@ -35,6 +35,10 @@ MEANINGS = {
     "picture_left_out": "pictures that cannot be used, left out",
     "grey_among_colour": "grey pictures among colour ones, used as colour",
     "no_picture": "files that are no pictures, passed over",
+    "recording_left_out": "recordings that cannot be used, left out",
+    "recording_resampled": "recordings of another rate, resampled",
+    "recording_cut": "recordings longer than what is read, cut around their middle",
+    "no_recording": "files that are no WAV files, passed over",
     "constant_feature": "features or channels that never change in train, which count for nothing",
 }
 """Warning to what is counted, in words."""

@@ -35,10 +35,15 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
     """Return file name to content of a page for ``bundle``: its own WebAssembly model, or one that is made for the page.
 
     Raises:
-        InputError: the model reads images of which a browser has none, or numbers, which nobody types.
+        InputError: the model reads images of which a browser has none, or numbers, which nobody types, or sounds.
         SetupError: the bundle holds no WebAssembly model, and what writes one is not installed.
         BundleError: the bundle holds neither a WebAssembly model nor its program.
     """
+    if bundle.manifest.sound is not None:
+        raise InputError(
+            f"a page has texts or pictures so far: received bundle={str(bundle.folder)!r}, which reads sounds; "
+            "use understudy predict with a .wav, or model.mjs of --format wasm in a page of your own"
+        )
     shape = bundle.manifest.image_shape
     if bundle.manifest.input_shape is not None:
         raise InputError(

@@ -93,7 +93,7 @@ class BrowserRunner:
                 classes=len(bundle.labels),
                 batch_milliseconds=BATCH_MILLISECONDS,
                 timed_inputs=TIMED_INPUTS,
-                value_bytes=4 if examples.inputs.dtype == np.float32 else 1,
+                value_bytes={"float32": 4, "int16": 2}.get(examples.inputs.dtype.name, 1),
                 module=base64.b64encode(module).decode("ascii"),
             )
             (folder / _PAGE).write_text(page, "utf-8")

@@ -20,8 +20,15 @@ from understudy.export.protocol import Float32Array
 
 UInt32Array = npt.NDArray[np.uint32]
 INPUTS, ANSWERS = "inputs.bin", "answers.bin"
-_COUNTS = {"text-classification": "MAX_BYTES", "image-classification": "PIXELS", "vector-classification": "VALUES"}
+_COUNTS = {
+    "text-classification": "MAX_BYTES",
+    "image-classification": "PIXELS",
+    "vector-classification": "VALUES",
+    "sound-classification": "SAMPLES",
+}
 """Task to the end of the constant that says how much a model reads."""
+_INPUTS = {"vector-classification": "float", "sound-classification": "int16_t"}
+"""Task to the C type that a model reads, where it is not uint8_t."""
 
 LIMIT_SECONDS = 1800
 """An emulated run that takes longer hangs."""
@@ -69,7 +76,7 @@ def model_flags(bundle: Bundle) -> list[str]:
         str(bundle.folder.resolve()),
         f"-DMODEL_PREDICT=us_{identifier}_predict",
         f"-DMODEL_CLASSES=US_{upper}_CLASSES",
-        f"-DMODEL_INPUT={'uint8_t' if bundle.manifest.input_shape is None else 'float'}",
+        f"-DMODEL_INPUT={_INPUTS.get(bundle.manifest.task, 'uint8_t')}",
         f"-DMODEL_INPUT_COUNT=US_{upper}_{_COUNTS[bundle.manifest.task]}",
     ]
 

@@ -22,6 +22,7 @@ _SUFFIX = ".toml"
 Operator = Literal[
     "project_text",
     "image",
+    "sound",
     "standardize",
     "project_boxes",
     "linear",
@@ -104,6 +105,7 @@ class Operators(_Table):
                 "concat",
                 "softmax",
                 "image",
+                "sound",
                 "conv",
                 "depthwise_conv",
                 "local_max_pool",

@@ -21,8 +21,8 @@ class Examples:
     """What a target is run on, and what it must answer.
 
     Attributes:
-        inputs: texts int32 ``[examples, max_bytes]``, padded with zeros, images uint8 ``[examples, H, W, C]``, or
-            numbers float32 ``[examples, ...]``.
+        inputs: texts int32 ``[examples, max_bytes]``, padded with zeros, images uint8 ``[examples, H, W, C]``,
+            numbers float32 ``[examples, ...]``, or sounds int16 ``[examples, samples]``.
         reference: the answers that every file must give.
         logit_scale: width of one step of the integer logits.
         origin: what these are, for people.

@@ -1,4 +1,4 @@
-"""What differs between the Arduino libraries of classifiers for texts, images and numbers.
+"""What differs between the Arduino libraries of classifiers for texts, images, numbers and sounds.
 
 Every text here is a template with ``{library}`` and ``{upper}``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.program.ops import Image, Program, ProjectText, Standardize
+from understudy.program.ops import Image, Program, ProjectText, Sound, Standardize
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,44 @@ void loop() {{
 """,
 )
 
+_SOUND = ArduinoInput(
+    what="a sound",
+    reads="Raw 16-bit samples",
+    parameter="const short *samples",
+    argument="samples",
+    comment="""\
+/* Write the probability of each class to `scores` and return the best class's index, -1 where a pointer is null, or -2 where
+ * `length` is not {upper}_SAMPLES. `samples` are 16-bit PCM, one channel, {upper}_SAMPLE_RATE a second. Not reentrant. */""",
+    call="samples",
+    sketch="""\
+// Send sounds over the serial port: {upper}_SAMPLES samples of 16 bits, the lower byte first, {upper}_SAMPLE_RATE a second. The
+// board answers with the best class and its probability. With a microphone, fill `samples` from its buffer instead.
+#include <{library}.h>
+
+static short samples[{upper}_SAMPLES];
+static float scores[{upper}_CLASSES];
+static size_t length = 0;
+
+void setup() {{
+    Serial.begin(115200);
+}}
+
+void loop() {{
+    while (Serial.available() > 0) {{
+        ((unsigned char *)samples)[length++] = (unsigned char)Serial.read();
+        if (length < sizeof samples) {{
+            continue;
+        }}
+        const int best = {library}_classify(samples, {upper}_SAMPLES, scores);
+        Serial.print({library}_label(best));
+        Serial.print('\\t');
+        Serial.println(scores[best], 4);
+        length = 0;
+    }}
+}}
+""",
+)
+
 
 _VECTOR = ArduinoInput(
     what="a vector",
@@ -155,4 +193,4 @@ void loop() {{
 
 def arduino_input(program: Program) -> ArduinoInput:
     """Return what ``program`` reads."""
-    return {ProjectText: _TEXT, Image: _IMAGE, Standardize: _VECTOR}[type(program.source)]
+    return {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}[type(program.source)]

@@ -1,4 +1,4 @@
-"""Sources that are arrays, in the C format: pixels and numbers."""
+"""Sources that are arrays, in the C format: pixels, numbers and samples."""
 
 from __future__ import annotations
 
@@ -7,16 +7,40 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from understudy.export.c_constants import float_words
-from understudy.program.ops import Image, Standardize
+from understudy.program.ops import Image, Sound, Standardize
+from understudy.projections.log_mel import LOG_MEL, POSITION_STEPS
 
 if TYPE_CHECKING:
     from understudy.export.c_source import Writer
+
+SOUND_BYTES = 24
+"""Size of the runtime's ``us_sound`` on a 32-bit core; a test compares it with the compiler's."""
 
 
 def write_pixels(writer: Writer, node: Image) -> None:
     """Write the call that reads the pixels."""
     _unpack_once(writer)
     writer.call("us_pixels", f"pixels, {writer.pointer(node.output)}, n")
+
+
+def write_sound(writer: Writer, node: Sound) -> None:
+    """Write the tables of the log-mel picture, and the call that makes it of samples."""
+    _unpack_once(writer)
+    name, log_mel = writer.names[node.output], node.log_mel
+    writer.array(LOG_MEL, "int8_t", f"{name}_cosine", log_mel.cosine.tolist())
+    writer.array(LOG_MEL, "uint16_t", f"{name}_positions", (log_mel.positions + POSITION_STEPS).tolist())
+    fields = [
+        f"{name}_cosine",
+        f"{name}_positions",
+        f"{writer.prefix}_ram.values",
+        writer.pointer(node.output),
+        log_mel.frame,
+        log_mel.frames,
+        log_mel.frame_bits,
+    ]
+    text = ", ".join(map(str, fields))
+    writer.constant(LOG_MEL, SOUND_BYTES, f"static const us_sound {name} = {{\n    {text}\n}};")
+    writer.call("us_log_mel", f"&{name}, samples")
 
 
 def write_numbers(writer: Writer, node: Standardize) -> None:

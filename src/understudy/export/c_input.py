@@ -1,4 +1,4 @@
-"""What differs between the headers of classifiers for texts, images and numbers: how the input is described, checked and read.
+"""What differs between the headers of classifiers for texts, images, numbers and sounds: what they say of the input.
 
 Every text here is a template with ``{upper}`` and ``{identifier}``.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from understudy.program.ops import Image, Program, ProjectText, Standardize
+from understudy.program.ops import Image, Program, ProjectText, Sound, Standardize
 
 
 @dataclass(frozen=True)
@@ -163,14 +163,61 @@ VECTOR = CInput(
 )
 
 
+SOUND = CInput(
+    what="a sound",
+    argument="samples",
+    kind="int16_t",
+    reading="""\
+ * `samples` are 16-bit PCM, one channel, US_{upper}_SAMPLE_RATE a second; `n` must be US_{upper}_SAMPLES. Center a shorter
+ * sound between zeros and cut a longer one around its center: the model learned from such.
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
+ * US_ERROR_SIZE.""",
+    first_call=" The first one also lays out the weights for vectors.",
+    checks="""\
+    if (scores == NULL || samples == NULL) {{
+        return US_ERROR_NULL;
+    }}
+    if (n != US_{upper}_SAMPLES) {{
+        return US_ERROR_SIZE;
+    }}""",
+    example=(
+        """\
+/* cc -std=c99 -O2 -o example example.c && ./example samples.raw
+ *
+ * Prints the scores of the sound in the file that is its argument, or in standard input: 16-bit samples as this machine stores
+ * them, without a header. The best label comes first.
+ */
+#include <stdio.h>""",
+        """\
+    static int16_t samples[US_{upper}_SAMPLES + 1];
+    static float scores[US_{upper}_CLASSES];
+    FILE *file = stdin;
+    size_t length;
+    int best;""",
+        """\
+    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
+        return 2;
+    }}
+    length = fread(samples, sizeof samples[0], sizeof samples / sizeof samples[0], file);
+    if (file != stdin) {{
+        fclose(file);
+    }}
+    best = us_{identifier}_predict(samples, length, scores);""",
+    ),
+)
+
+
 def c_input(program: Program) -> CInput:
     """Return what ``program`` reads."""
-    return {ProjectText: TEXT, Image: IMAGE, Standardize: VECTOR}[type(program.source)]
+    return {ProjectText: TEXT, Image: IMAGE, Sound: SOUND, Standardize: VECTOR}[type(program.source)]
 
 
 def size_lines(program: Program, upper: str) -> str:
     """Return the header's definitions of how large an input is."""
     source = program.source
+    if isinstance(source, Sound):
+        rate = f"#define US_{upper}_SAMPLE_RATE {source.log_mel.sample_rate} /* samples a second */"
+        return f"{rate}\n#define US_{upper}_SAMPLES {source.log_mel.samples} /* of a sound */"
     if isinstance(source, Standardize):
         shape = "" if len(source.shape) == 1 else "#define US_{0}_STEPS {1}\n#define US_{0}_CHANNELS {2}\n"
         count = f"#define US_{upper}_VALUES {math.prod(source.shape)} /* numbers that are read */"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from understudy.program.ops import Conv, DepthwiseConv, Layer, Linear, Program, ProjectText
+from understudy.program.ops import Conv, DepthwiseConv, Layer, Linear, Program, ProjectText, Sound
 
 SECOND_BLOCK, DIGEST_BYTES = 32, 4 * 8
 BLOCK = 64
@@ -56,7 +56,8 @@ def static_ram(program: Program, prefix: str, *, tensor_bytes: int, table_bytes:
     features = program.projection.features if hashes else 0
     negative = max((rounded(group.features, SECOND_BLOCK) for group in groups), default=0)
     digests = DIGEST_BYTES if any(group.kind != "character" for group in groups) else 0
-    reads = max(features, *(node.weight[0].size for node in program.layers if not isinstance(node, DepthwiseConv)))
+    frame = program.source.log_mel.frame if isinstance(program.source, Sound) else 0
+    reads = max(features, frame, *(node.weight[0].size for node in program.layers if not isinstance(node, DepthwiseConv)))
     values = reads + 1  # us_dot4 reads one value past an odd row
     shared = table_bytes + digests + 2 * values
     area = tensor_bytes

@@ -1,6 +1,7 @@
 """The C format of an encrypted bundle: a header without learned numbers, and the image that is decrypted into its RAM.
 
-Every constant array of the plain header but the softmax's powers, which follow from one scale, is a place in the image.
+Every constant array of the plain header is a place in the image, but the softmax's powers, which follow from one scale, and the
+tables of log-mel pictures, which follow from the sample rate.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ IMAGE = "model.bin"
 """The name of the image in its envelope."""
 
 _ARRAY = re.compile(r"static const (u?int(?:8|32)_t) (\w+)\[\d+\] = \{(.*)\};", re.DOTALL)
-_PUBLIC = "_powers"
+_PUBLIC = ("_powers", "_cosine")
 _TYPES = {"int8_t": "<i1", "uint8_t": "<u1", "int32_t": "<i4", "uint32_t": "<u4"}
 
 _MEMORY = """\

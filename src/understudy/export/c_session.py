@@ -23,7 +23,7 @@ Float64Array = npt.NDArray[np.float64]
 
 COMPILE_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC")
 
-_READS = {"bytes": np.uint8, "pixels": np.uint8, "values": np.float32}
+_READS = {"bytes": np.uint8, "pixels": np.uint8, "values": np.float32, "samples": np.int16}
 """What ``driver_reads`` answers, by number, and its type."""
 
 # the batch loop stands in C, so that a measured time holds no Python
@@ -36,10 +36,14 @@ _DRIVER = """\
 #define INPUT_VALUES US_{upper}_PIXELS
 #elif defined(US_{upper}_VALUES)
 #define INPUT_VALUES US_{upper}_VALUES
+#elif defined(US_{upper}_SAMPLES)
+#define INPUT_VALUES US_{upper}_SAMPLES
 #else
 #define INPUT_VALUES US_{upper}_MAX_BYTES
 #endif
-#ifdef US_{upper}_VALUES
+#if defined(US_{upper}_SAMPLES)
+typedef int16_t input;
+#elif defined(US_{upper}_VALUES)
 typedef float input;
 #else
 typedef uint8_t input;
@@ -50,6 +54,8 @@ int driver_input_values(void) {{ return INPUT_VALUES; }}
 int driver_reads(void) {{
 #if defined(US_{upper}_PIXELS)
     return 1;
+#elif defined(US_{upper}_SAMPLES)
+    return 3;
 #elif defined(US_{upper}_VALUES)
     return 2;
 #else
@@ -102,7 +108,7 @@ class CSession:
         self._reads = tuple(_READS)[library.driver_reads()]
 
     def _values(self, inputs: Inputs) -> Inputs:
-        """Return ``inputs`` as what the C function reads, uint8 or float32 ``[batch, values]``."""
+        """Return ``inputs`` as what the C function reads, uint8, float32 or int16 ``[batch, values]``."""
         count = self._input_values
         if self._reads == "bytes":
             if inputs.ndim != 2 or inputs.shape[1] != count:
@@ -110,7 +116,7 @@ class CSession:
             return np.ascontiguousarray(inputs, np.uint8)
         wanted = np.dtype(_READS[self._reads])
         if math.prod(inputs.shape[1:]) != count or inputs.dtype != wanted:
-            what = "an image" if self._reads == "pixels" else "a vector"
+            what = {"pixels": "an image", "values": "a vector"}.get(self._reads, "a sound")
             raise ValueError(f"{what} is {wanted}, {count} {self._reads}: received {inputs.dtype}, shape={inputs.shape}")
         return inputs.copy().reshape(len(inputs), count)
 

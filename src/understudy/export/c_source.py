@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.export.c_arrays import write_numbers, write_pixels
+from understudy.export.c_arrays import write_numbers, write_pixels, write_sound
 from understudy.export.c_boxes import write_boxes
 from understudy.export.c_constants import c_array, pack_nibbles, power_word, scale_word
 from understudy.export.c_image import unpack_call, write_conv
@@ -34,6 +34,7 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
@@ -364,6 +365,8 @@ def _write_node(writer: Writer, node: Node) -> None:
             writer.projection(node.projection)
         case Image():
             write_pixels(writer, node)
+        case Sound():
+            write_sound(writer, node)
         case Standardize():
             write_numbers(writer, node)
         case ProjectBoxes():

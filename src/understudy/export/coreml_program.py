@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from understudy.errors import InputError
 from understudy.export.coreml_boxes import write_box_projection
 from understudy.export.coreml_messages import MIL
 from understudy.export.coreml_text import integers, write_text_projection
@@ -33,6 +34,7 @@ from understudy.program.ops import (
     ProjectText,
     ProjectVector,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
@@ -44,6 +46,8 @@ _NIBBLE = np.arange(-8, 8)
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the package of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
+    if isinstance(program.source, Sound):
+        raise InputError("the coreml format has no sounds so far: received a program for sounds; choose another format")
     return _ProgramWriter(program).file()
 
 
@@ -73,6 +77,8 @@ class _ProgramWriter:
                 return self._image(node)
             case Standardize():
                 return self._standardized(node)
+            case Sound():
+                raise TypeError("refused before anything is written")
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from understudy.errors import InputError
 from understudy.export.executorch_boxes import box_nibbles, write_box_projection
 from understudy.export.executorch_flatbuffer import BOOL, FLOAT, INT8, INT32, UINT8, ExecutorchWriter, Learned, Tensor, Value
 from understudy.export.executorch_text import Nibbles, spread_nibbles, text_nibbles, write_text_projection
@@ -32,6 +33,7 @@ from understudy.program.ops import (
     ProjectText,
     ProjectVector,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
@@ -43,6 +45,8 @@ _KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the ``.pte`` file of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
+    if isinstance(program.source, Sound):
+        raise InputError("the executorch format has no sounds so far: received a program for sounds; choose another format")
     return _ProgramWriter(program).file()
 
 
@@ -98,6 +102,8 @@ class _ProgramWriter:
                 return self._image(node)
             case Standardize():
                 return self._standardized(node)
+            case Sound():
+                raise TypeError("refused before anything is written")
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.litert_boxes import write_box_projection
-from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT32, UINT8, FlatbufferWriter, Options
+from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT16, INT32, UINT8, FlatbufferWriter, Options
+from understudy.export.litert_sound import write_log_mel
 from understudy.export.litert_text import write_text_projection
 from understudy.program.ops import (
     Add,
@@ -31,6 +32,7 @@ from understudy.program.ops import (
     ProjectText,
     ProjectVector,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
@@ -67,7 +69,8 @@ class _ProgramWriter:
         elif isinstance(first, Standardize):
             source = self._writer.tensor((1, *first.shape), FLOAT32, name=first.input)
         else:
-            source = self._writer.tensor((1, *first.input_shape), INT32, name=first.input)
+            kind = INT16 if isinstance(first, Sound) else INT32
+            source = self._writer.tensor((1, *first.input_shape), kind, name=first.input)
         self._tensors[first.input] = source
         for node in self._program.nodes:
             self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
@@ -83,6 +86,9 @@ class _ProgramWriter:
                 return self._tensors[node.input]
             case Image():
                 return self._writer.operator("QUANTIZE", [self._tensors[node.input]], self._int8(node.output, (1, *node.shape)))
+            case Sound():
+                image = self._int8(node.output, (1, *node.log_mel.shape))
+                return write_log_mel(self._writer, node.log_mel, self._tensors[node.input], image)
             case Standardize():
                 return self._standardized(node)
             case ProjectVector():

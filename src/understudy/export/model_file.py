@@ -8,7 +8,8 @@ from pathlib import Path
 from understudy.errors import BundleError
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.text_graph import TABLES
-from understudy.program.ops import Program, ProjectBoxes, ProjectText
+from understudy.program.ops import Program, ProjectBoxes, ProjectText, Sound
+from understudy.projections.log_mel import LOG_MEL
 
 
 def read_model_file(path: Path) -> bytes:
@@ -26,7 +27,7 @@ def read_model_file(path: Path) -> bytes:
 
 
 def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return (where, bytes) for a projection, each layer and the rest; they add up to the length of ``content``.
+    """Return (where, bytes) for a projection or a log-mel picture, each layer and the rest; they add up to its length.
 
     Args:
         program: what the file was written from.
@@ -36,6 +37,8 @@ def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int])
     projecting: tuple[str, ...] = (CONSTANTS, TABLES) if isinstance(program.source, ProjectText) else ()
     if any(isinstance(node, ProjectBoxes) for node in program.nodes):
         projecting = (CONSTANTS,)
+    if isinstance(program.source, Sound):
+        projecting = (LOG_MEL,)
     owners = (*projecting, *(node.output for node in program.layers))
     rows = [(owner, stored_bytes.get(owner, 0)) for owner in owners]
     return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from understudy.export.onnx_boxes import write_box_projection
+from understudy.export.onnx_sound import write_log_mel
 from understudy.export.onnx_text import write_text_projection
-from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT32, INT64, UINT8, OnnxWriter
+from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, OnnxWriter
 from understudy.program.ops import (
     Add,
     Concat,
@@ -34,13 +35,14 @@ from understudy.program.ops import (
     ProjectVector,
     Quantization,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
     inputs_of,
 )
 
-_KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
+_KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
 """Type of the numbers that a source reads."""
 
 
@@ -76,6 +78,8 @@ class _ProgramWriter:
                 return write_text_projection(self._writer, node.projection, self._tensors[node.input])
             case Image():  # pixels are the uint8 form of the int8 tensor already
                 return self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 3, 1, 2])
+            case Sound():
+                return write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
             case Standardize():
                 return self._standardized(node)
             case ProjectVector():

@@ -34,11 +34,13 @@ from understudy.program.ops import (
     ProjectText,
     ProjectVector,
     Softmax,
+    Sound,
     Source,
     Standardize,
     SumPool,
     Window,
 )
+from understudy.projections.log_mel import LOG_MEL
 
 _LINE = 120
 _LIMITS = {"count": "-128, 127", "ternary": "-1, 1"}
@@ -151,7 +153,26 @@ if __name__ == "__main__":
 """,
     functions=(python_runtime.numbers, python_runtime.standardize),
 )
-_INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Standardize: _VECTOR}
+_SOUND = _Input(
+    what="a sound",
+    usage="sounds.npy       prints the best label and its probability of each sound in NumPy's files",
+    example="samples)    ",
+    imports="import base64\nimport sys",
+    argument="samples",
+    kind="Array",
+    read="    data = sound(samples, *SHAPE)\n",
+    main="""
+def main() -> None:
+    for name in sys.argv[1:]:
+        for samples in np.load(name).reshape(-1, *SHAPE):
+            print("%s\\t%.4f" % predict(samples)[0])
+
+
+if __name__ == "__main__":
+""",
+    functions=(python_runtime.sound, python_runtime.log_mel),
+)
+_INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}
 _LAYER: tuple[Callable[..., object], ...] = (python_runtime.unpack, python_runtime.requantize)
 _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Linear: (*_LAYER, python_runtime.linear),
@@ -251,6 +272,8 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return _projection(node)
         case Image():
             return "data - 128"
+        case Sound():
+            return f"log_mel(data, {node.log_mel.frame}, POSITIONS)"
         case Standardize():
             return "standardize(values, SHAPE, OFFSET, MULTIPLIER)"
         case ProjectVector():
@@ -348,7 +371,9 @@ class PythonExporter:
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         yield "labels", f"LABELS = (\n{_wrapped(map(repr, shown))}\n)\n"
         if not isinstance(program.source, ProjectText):
-            yield "code", f"SHAPE = {program.source.shape}\n"
+            yield "code", f"SHAPE = {program.source.input_shape}\n"
+        if isinstance(program.source, Sound):
+            yield LOG_MEL, f"POSITIONS = [\n{_wrapped(map(str, program.source.log_mel.positions.tolist()))}\n]\n"
         if isinstance(program.source, Standardize):
             for constant, values in (("OFFSET", program.source.offset), ("MULTIPLIER", program.source.multiplier)):
                 yield "means and deviations", _numbers(constant, values)

@@ -1,7 +1,7 @@
 """The functions that a Python model is made of: ``export/python.py`` copies those that a program needs into its file.
 
 They follow ``spec/projection.md`` section 2 and ``spec/program.md``, whose numbers they cite, and take one text, image or
-vector at a time.
+vector or sound at a time.
 """
 
 from __future__ import annotations
@@ -133,6 +133,31 @@ def image(pixels: Array, shape: tuple[int, int, int]) -> Array:
     if data.dtype != np.uint8 or data.shape not in (shape, shape[:2] if shape[2] == 1 else shape):
         raise ValueError(f"an image is uint8 {shape}: received {data.dtype} {data.shape}")
     return data.reshape(shape).astype(int)
+
+
+def sound(samples: Array, count: int) -> Array:
+    """Return the samples of a sound as numbers (program 13)."""
+    data = np.asarray(samples)
+    if data.dtype != np.int16 or data.shape != (count,):
+        raise ValueError(f"a sound is int16 ({count},): received {data.dtype} {data.shape}")
+    return data.astype(float)
+
+
+def log_mel(samples: Array, frame: int, positions: list[int]) -> Array:
+    """Return the picture of a sound, [frames, bands, 1], from -128 to 127 (program 13)."""
+    halves = samples.reshape(-1, frame // 2)
+    frames = np.hstack([halves[:-1], halves[1:]])
+    exponent = (np.abs(frames).max(1, keepdims=True) >= 2.0 ** np.arange(16)).sum(1, keepdims=True)
+    cosine = np.rint(-127 * np.cos(2 * np.pi * np.arange(frame) / frame))
+    frames = np.rint(frames * (cosine + 127) * 2.0 ** (10 - exponent) / frame)
+    angle = np.outer(np.arange(frame), np.arange(frame // 2 + 1))
+    parts = [np.rint(frames @ cosine[(angle + turn) % frame] / 2.0**14) for turn in (0, 3 * frame // 4)]
+    weights = np.clip(16 - np.abs(np.array(positions)[:, None] - 16 * np.arange(32)), 0, 16)
+    energy = (parts[0] ** 2 + parts[1] ** 2) @ weights
+    steps = np.outer(2.0 ** np.arange(4, 24), np.rint(1024 * 2.0 ** (np.arange(8) / 8)) / 1024).ravel()
+    count = np.searchsorted(steps, energy, side="right")
+    value: Array = np.clip(count + 16 * exponent - 128, 0, 255) - 128
+    return value[..., None]
 
 
 def numbers(text: str) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from importlib import resources
 
-from understudy.program.ops import Image, Program, ProjectText, Standardize
+from understudy.program.ops import Image, Program, ProjectText, Sound, Standardize
 
 LOADER = "model.mjs"
 
@@ -45,8 +45,27 @@ _IMAGE = {
     if (bytes.length !== size) throw new RangeError(`an image has ${size} bytes: received ${bytes.length}`);
     input.set(bytes);""",
 }
-
-
+_SOUND = {
+    "what": "sound",
+    "argument": "samples",
+    "given": "samples",
+    "size": "sampleCount, sampleRate",
+    "usage": """\
+ *   model.sampleRate;                // samples a second, such as 8000
+ *   model.predict(samples);          // [{ label, score }, ...], the best first
+ *
+ * Samples are an Int16Array of model.sampleCount, one channel.""",
+    "opening": """\
+  const { name, labels, samples: sampleCount, sample_rate: sampleRate } = JSON.parse(new TextDecoder().decode(about));
+  const input = new Int16Array(exports.memory.buffer, exports.input.value, sampleCount);""",
+    "probabilities": """\
+  /** A probability for each label, of 16-bit samples. */
+  function probabilities(samples) {
+    if (samples.length !== sampleCount) {
+      throw new RangeError(`a sound has ${sampleCount} samples: received ${samples.length}`);
+    }
+    input.set(samples);""",
+}
 _VECTOR = {
     "what": "vector",
     "argument": "values",
@@ -67,7 +86,7 @@ _VECTOR = {
     if (values.length !== size) throw new RangeError(`the model reads ${size} numbers: received ${values.length}`);
     input.set(values);""",
 }
-_INPUTS = {ProjectText: _TEXT, Image: _IMAGE, Standardize: _VECTOR}
+_INPUTS = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}
 
 
 class _Template(string.Template):

@@ -29,7 +29,8 @@ for (let i = 0; i < content.length; i += +length) {
   let end = i + +length;
   while (kind === "int32" && end > i && content[end - 1] === 0) end--;
   const example = content.subarray(i, end);
-  examples.push(kind === "float32" ? new Float32Array(Uint8Array.from(example).buffer) : example);
+  const views = { float32: Float32Array, int16: Int16Array };
+  examples.push(kind in views ? new views[kind](Uint8Array.from(example).buffer) : example);
 }
 const answer = [];
 if (!+repeats) {

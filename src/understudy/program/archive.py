@@ -27,12 +27,14 @@ from understudy.program.ops import (
     ProjectVector,
     Quantization,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
 )
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.dense import DenseProjection
+from understudy.projections.log_mel import LogMel
 from understudy.projections.text import FeatureGroup, TextProjection
 
 _NODES: dict[str, type[Any]] = {
@@ -41,6 +43,7 @@ _NODES: dict[str, type[Any]] = {
         ProjectText,
         ProjectVector,
         Image,
+        Sound,
         Standardize,
         ProjectBoxes,
         Linear,
@@ -69,7 +72,7 @@ def dumps(program: Program) -> bytes:
             value = getattr(node, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{number}.{field.name}"] = value
-            elif isinstance(value, TextProjection | BoxProjection | DenseProjection):
+            elif isinstance(value, TextProjection | BoxProjection | DenseProjection | LogMel):
                 entry[field.name] = asdict(value)
             else:
                 entry[field.name] = value
@@ -107,6 +110,8 @@ def _node(number: int, entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
         values["projection"] = DenseProjection(**values["projection"])
     elif "projection" in values:
         values["projection"] = _projection(values["projection"])
+    if "log_mel" in values:
+        values["log_mel"] = LogMel(**values["log_mel"])
     for key in _TUPLES:
         if key in values:
             values[key] = tuple(values[key])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from understudy.program.ops import Program, ProjectBoxes, ProjectText, Standardize
+from understudy.program.ops import Program, ProjectBoxes, ProjectText, Sound, Standardize
 
 WORK_OF_A_VALUE, WORK_OF_AN_EXAMPLE = 43, 550_000
 """Multiply-accumulates that take as long, in training, as one value behind a layer (batch norm, quantization, gradients:
@@ -12,17 +12,19 @@ memory, not arithmetic) and as one example (everything that does not depend on s
 
 
 def input_bytes(program: Program) -> int:
-    """Return the bytes of one example as a device holds it: a number has four, a pixel and a byte of text one."""
-    return math.prod(program.source.input_shape) * (4 if isinstance(program.source, Standardize) else 1)
+    """Return the bytes of one example as a device holds it: a number has four, a sample two, a pixel and a byte of text one."""
+    value_bytes = {Standardize: 4, Sound: 2}.get(type(program.source), 1)
+    return math.prod(program.source.input_shape) * value_bytes
 
 
 def macs(program: Program) -> int:
     """Return the multiply-accumulates of one prediction: those of all layers with weights, at every place.
 
-    Pools and projections have none; a projection of texts counts additions of hashes.
+    Pools and projections of texts have none. The transforms of a log-mel picture count, as the C runtime computes them.
     """
     shapes = program.shapes()
-    return sum(math.prod(shapes[layer.output][:-1]) * layer.weight.size for layer in program.layers)
+    layers = sum(math.prod(shapes[layer.output][:-1]) * layer.weight.size for layer in program.layers)
+    return layers + (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
 
 
 def latency_work(program: Program) -> tuple[float, ...]:
@@ -44,7 +46,8 @@ def training_work(program: Program) -> int:
     """Return what one example costs in training, in multiply-accumulates of the forward pass that take as long."""
     shapes = program.shapes()
     values = sum(math.prod(shapes[layer.output]) for layer in program.layers)
-    return macs(program) + _signs(program) + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE
+    layers = macs(program) - (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
+    return layers + _signs(program) + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE
 
 
 def _signs(program: Program) -> int:

@@ -34,6 +34,7 @@ from understudy.program.ops import (
     ProjectText,
     ProjectVector,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
@@ -211,7 +212,7 @@ class Executor(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return logits ``[batch, classes]`` for what the source node gives, in real values.
 
-        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images,
+        That is ``[batch, W', P]`` (any W' up to W) or ``[batch, P]`` for texts, ``[batch, H, W, C]`` for images and sounds,
         ``[batch, d]`` or ``[batch, T, 1, C]`` for numbers.
         """
         return self.trace(features)[self.graph.logits]
@@ -221,7 +222,7 @@ class Executor(nn.Module):
         values: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             match node:
-                case ProjectText() | Image() | Standardize():
+                case ProjectText() | Image() | Sound() | Standardize():
                     values[node.output] = features
                 case ProjectVector():
                     values[node.output] = _bits(node, values[node.input])

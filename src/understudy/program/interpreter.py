@@ -24,22 +24,25 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
 )
 from understudy.projections import boxes
+from understudy.projections.log_mel import pictures
 from understudy.projections.text import project
 
 UInt8Array = npt.NDArray[np.uint8]
 Int8Array = npt.NDArray[np.int8]
+Int16Array = npt.NDArray[np.int16]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-Inputs = Int32Array | UInt8Array | Float32Array
-"""What programs read: bytes int32 ``[batch, max_bytes]``, pixels uint8 ``[batch, H, W, C]``, or numbers float32
-``[batch, d]`` or ``[batch, T, C]``."""
+Inputs = Int32Array | UInt8Array | Float32Array | Int16Array
+"""What programs read: bytes int32 ``[batch, max_bytes]``, pixels uint8 ``[batch, H, W, C]``, numbers float32
+``[batch, d]`` or ``[batch, T, C]``, or samples int16 ``[batch, samples]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +185,9 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = project(node.projection, inputs.astype(np.int32, copy=False))
             case Image():
                 values[node.output] = (inputs.astype(np.int16) - 128).astype(np.int8)
+            case Sound():
+                samples = inputs.astype(np.int16, copy=False)
+                values[node.output] = (pictures(node.log_mel, samples).astype(np.int16) - 128).astype(np.int8)
             case Standardize():
                 values[node.output] = standardize(node, np.asarray(inputs, np.float32))
             case Linear():

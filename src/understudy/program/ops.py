@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.dense import DenseProjection, coefficients
+from understudy.projections.log_mel import LogMel
 from understudy.projections.text import TextProjection
 
 Shape = tuple[int, ...]
@@ -60,6 +61,21 @@ class Image:
     def input_shape(self) -> Shape:
         """``(H, W, C)``."""
         return self.shape
+
+
+@dataclass(frozen=True)
+class Sound:
+    """int16 samples ``[samples]`` to their log-mel picture ``[frames, bands, 1]``, ``q = value - 128``; spec/program.md 13."""
+
+    quantization: ClassVar[Quantization] = Image.quantization
+    input: str
+    output: str
+    log_mel: LogMel
+
+    @property
+    def input_shape(self) -> Shape:
+        """``(samples,)``."""
+        return (self.log_mel.samples,)
 
 
 @dataclass(frozen=True)
@@ -285,7 +301,7 @@ class Softmax:
     output: str
 
 
-Source = ProjectText | Image | Standardize
+Source = ProjectText | Image | Sound | Standardize
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
@@ -296,7 +312,7 @@ Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Add | Co
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Nodes in execution order: the first reads ``bytes``, ``pixels`` or ``values``, the last writes ``probabilities``.
+    """Nodes in execution order: the first reads ``bytes``, ``pixels``, ``samples`` or ``values``, the last writes scores.
 
     Attributes:
         nodes: one ``Source`` first, one ``Softmax`` last.
@@ -310,7 +326,7 @@ class Program:
     def source(self) -> Source:
         """The node that reads the input: its type says which kind of input this is."""
         first = self.nodes[0]
-        assert isinstance(first, ProjectText | Image | Standardize)
+        assert isinstance(first, ProjectText | Image | Sound | Standardize)
         return first
 
     @property

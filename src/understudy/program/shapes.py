@@ -21,6 +21,7 @@ from understudy.program.ops import (
     ProjectVector,
     Shape,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
@@ -34,6 +35,8 @@ def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             return node.projection.output_shape
         case Image():
             return node.shape
+        case Sound():
+            return node.log_mel.shape
         case Standardize():
             return node.output_shape
         case ProjectVector():

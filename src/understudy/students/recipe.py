@@ -23,7 +23,8 @@ class Recipe:
         max_words: W, tokens that are read.
         values: how sums of signs become features; see ``projections/text.py``.
         projection_seed: seed of all projection coefficients.
-        image_shape: height, width and channels of an image, else None.
+        image_shape: height, width and channels of an image or of a sound's picture, else None.
+        sound: samples of a sound, and samples a second, else None.
         candidates: rows of an image's projection that the best are chosen from; 0 for the first ones.
         input_shape: how many numbers a vector has, or steps and channels of a window, else None.
         kept: share of each layer's channels that stays of the user's network; None for other students.
@@ -40,6 +41,7 @@ class Recipe:
     values: Literal["count", "ternary", "binary"] = "ternary"
     projection_seed: int = 1
     image_shape: tuple[int, int, int] | None = None
+    sound: tuple[int, int] | None = None
     candidates: int = 0
     input_shape: tuple[int, ...] | None = None
     kept: float | None = None
@@ -52,9 +54,12 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what another kind of data has is missing."""
         values = asdict(self)
-        image, shape, candidates = (values.pop(name) for name in ("image_shape", "input_shape", "candidates"))
+        names = ("image_shape", "input_shape", "sound", "candidates")
+        image, shape, sound, candidates = (values.pop(name) for name in names)
         if values["kept"] is None:
             del values["kept"]
+        if sound is not None:
+            values["sound"] = {"samples": sound[0], "sample_rate": sound[1]}
         if shape is not None:
             return {**values, "input_shape": list(shape)}
         return values if image is None else {**values, "image_shape": list(image), "candidates": candidates}

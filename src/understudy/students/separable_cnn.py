@@ -20,10 +20,12 @@ from understudy.program.ops import (
     Node,
     Program,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     same_padding,
 )
+from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
 from understudy.students.weights import linear, unfitted, uniform
 
@@ -51,12 +53,14 @@ def block_channels(recipe: Recipe, count: int) -> list[int]:
 def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
     """Return a float program ``[H, W, C] pixels -> [classes]``, or ``[T, C] numbers -> [classes]``, with initial weights."""
     rng = np.random.default_rng(seed)
-    source: Image | Standardize
+    source: Image | Sound | Standardize
     if recipe.image_shape is None:
         source, kernel = unfitted(recipe), WINDOW_KERNEL
         height, width, channels = source.output_shape
     else:
         source, kernel = Image("pixels", "image", recipe.image_shape), KERNEL
+        if recipe.sound is not None:
+            source = Sound("samples", "image", LogMel(*recipe.sound))
         height, width, channels = recipe.image_shape
     size, smaller = (height, width), halvings((height, width))
     blocks = max(LEAST_BLOCKS, smaller)

@@ -4,11 +4,21 @@ In a test module of another package::
 
     class TestMyFormat(FormatSuite):
         exporter = MyExporter()
-        reads = ("text",)  # only where it cannot hold images or vectors
+        reads = ("text",)  # only where it cannot hold images, sounds or vectors
 
 Needs pytest.
 """
 
-from understudy.testing.formats import CASES, FEATURES, IMAGE_CASES, TEXT_CASES, VECTOR_CASES, Case, Features, FormatSuite
+from understudy.testing.formats import (
+    CASES,
+    FEATURES,
+    IMAGE_CASES,
+    SOUND_CASES,
+    TEXT_CASES,
+    VECTOR_CASES,
+    Case,
+    Features,
+    FormatSuite,
+)
 
-__all__ = ["CASES", "FEATURES", "IMAGE_CASES", "TEXT_CASES", "VECTOR_CASES", "Case", "Features", "FormatSuite"]
+__all__ = ["CASES", "FEATURES", "IMAGE_CASES", "SOUND_CASES", "TEXT_CASES", "VECTOR_CASES", "Case", "Features", "FormatSuite"]

@@ -16,10 +16,22 @@ from understudy.errors import InputError, UnderstudyError
 from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, Inputs, Session, why_not_run
 from understudy.program.interpreter import run
-from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax, Standardize, Window
+from understudy.program.ops import (
+    Image,
+    Linear,
+    MaxPool,
+    Program,
+    ProjectText,
+    Quantization,
+    Softmax,
+    Sound,
+    Standardize,
+    Window,
+)
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
 from understudy.testing.image_programs import box_program, branched_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
+from understudy.testing.sound_programs import seen_sound_program, sound_program, sounds
 from understudy.testing.vector_programs import measurements, seen_program, vector_program, window_program
 
 NAME = "tiny"
@@ -27,12 +39,14 @@ LABELS = ("play music", "tab\there", 'say "hi"', "line\nbreak", "back\\slash", "
 """A label for each class of ``sequence_program``; whatever a file does with them, they must come out as they are."""
 
 
-Reads = Literal["text", "image", "vector"]
-READS: tuple[Reads, ...] = ("text", "image", "vector")
+Reads = Literal["text", "image", "vector", "sound"]
+READS: tuple[Reads, ...] = ("text", "image", "vector", "sound")
 
 
 def reads(program: Program) -> Reads:
     """Return what goes into ``program``."""
+    if isinstance(program.source, Sound):
+        return "sound"
     if isinstance(program.source, Standardize):
         return "vector"
     return "image" if isinstance(program.source, Image) else "text"
@@ -98,6 +112,14 @@ IMAGE_CASES = (
     Case("boxes-in-a-row", box_program(shape=(1, 16, 1), rows=tuple(range(16)))),
     Case("image-odd", image_program(shape=(9, 7, 2), channels=5, classes=3)),
 )
+SOUND_CASES = (
+    Case("sound-seen", seen_sound_program()),
+    Case("sound-seen-wideband", seen_sound_program(sample_rate=16_000, samples=1280)),
+    Case("sound-seen-fastest", seen_sound_program(sample_rate=48_000, samples=3072)),
+    Case("sound-seen-slowest", seen_sound_program(sample_rate=4000, samples=256)),
+    Case("sound", sound_program()),
+    Case("sound-4-tensor", sound_program(sample_rate=11_025, bits=4, per_channel=False, seed=1)),
+)
 VECTOR_CASES = (
     Case("vector-seen", seen_program()),
     Case("vector-channel", vector_program()),
@@ -108,7 +130,7 @@ VECTOR_CASES = (
     Case("window-4-tensor", window_program(bits=4, per_channel=False, shape=(49, 10))),
     Case("window-one-channel", window_program(shape=(64, 1), kernel=3, classes=3)),
 )
-CASES = (*TEXT_CASES, *IMAGE_CASES, *VECTOR_CASES)
+CASES = (*TEXT_CASES, *IMAGE_CASES, *VECTOR_CASES, *SOUND_CASES)
 """Programs that together have every node, both widths of weights and both kinds of scales."""
 
 
@@ -146,6 +168,8 @@ def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Inputs:
 def examples(program: Program) -> Inputs:
     """Return odd examples of what ``program`` reads."""
     source = program.source
+    if isinstance(source, Sound):
+        return sounds(program, 60)
     if isinstance(source, Standardize):
         return measurements(program, 100)
     return pictures(program, 100) if isinstance(source, Image) else texts_as_bytes(source.projection.max_bytes)
@@ -159,9 +183,11 @@ def opened(exporter: Exporter, program: Program, folder: Path, *, labels: Sequen
 
 
 def small_program(kind: Reads, *, bits: int = 8, width: int = 12, seed: int = 0) -> Program:
-    """Return a program with seven classes that reads texts, images or vectors."""
+    """Return a program with seven classes that reads texts, images, vectors or sounds."""
     if kind == "vector":
         return vector_program(inputs=64, bits=bits, width=width, seed=seed)
+    if kind == "sound":
+        return sound_program(bits=bits, channels=width, seed=seed)
     if kind == "image":
         return image_program(bits=bits, channels=width, seed=seed)
     return sequence_program(bits=bits, width=width, seed=seed)
@@ -211,7 +237,7 @@ class FormatSuite:
                 metafunc.parametrize(name, values, ids=ids)
 
     def test_integer_logits_equal_the_interpreters(self, case: Case, tmp_path: Path) -> None:
-        """Labels and integer logits are equal on odd texts and random bytes, odd images, or odd numbers."""
+        """Labels and integer logits are equal on odd texts and random bytes, odd images, odd numbers, or odd sounds."""
         result = verify_file(case.program, opened(self.exporter, case.program, tmp_path), examples(case.program))
         assert result.reason is None
         assert result.agreement == 1.0

@@ -17,6 +17,8 @@ from understudy.training.schedule import word_dropout_for
 
 EVALUATION_BATCH = 512
 SHIFT_SHARE = 1 / 14
+LOUDNESS_STEPS = 16
+"""Steps of a log-mel picture by which it may become louder or softer: twice as loud, or half."""
 NOISE, SCALE = 0.1, 0.1
 """Standard deviations, of noise in deviations of a feature and of a window's scale."""
 NEIGHBOURS = 1
@@ -77,10 +79,12 @@ class ImageCorpus:
     Attributes:
         pixels: uint8 ``[images, H, W, C]``.
         mirrored: a mirrored image is one of its class too.
+        of_sounds: these are log-mel pictures, [frames, bands]: they move in time alone, and their loudness varies.
     """
 
     pixels: npt.NDArray[np.uint8]
     mirrored: bool = False
+    of_sounds: bool = False
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -95,13 +99,16 @@ class ImageCorpus:
 
     def first(self, count: int) -> ImageCorpus:
         """Return the first ``count`` images."""
-        return ImageCorpus(self.pixels[:count], self.mirrored)
+        return ImageCorpus(self.pixels[:count], self.mirrored, self.of_sounds)
 
     def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
         """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels).
 
-        Where images may be mirrored, half of them are.
+        Where images may be mirrored, half of them are. Pictures of sounds move in time alone, and become louder or softer.
         """
+        if self.of_sounds:
+            frames = round(factor * self.pixels.shape[1] * SHIFT_SHARE)
+            return lambda images: _louder(_shift(images, frames, sideways=0), factor * LOUDNESS_STEPS / 255)
         reach = round(factor * min(self.pixels.shape[1:3]) * SHIFT_SHARE)
         return lambda images: _shift(_mirror(images) if self.mirrored else images, reach)
 
@@ -172,6 +179,12 @@ def _mirror(images: Tensor) -> Tensor:
     """Return ``images`` ``[batch, H, W, C]``, about half of them with left and right exchanged."""
     turned = torch.rand(len(images), 1, 1, 1) < 0.5
     return torch.where(turned, images.flip(2), images)
+
+
+def _louder(images: Tensor, reach: float) -> Tensor:
+    """Return pictures of sounds that are louder or softer by up to ``reach``; silence stays silent."""
+    moved = images + (2 * torch.rand(len(images), 1, 1, 1) - 1) * reach
+    return torch.where(images > 0, moved.clamp(0, 1), images)
 
 
 def _noisy(values: Tensor, deviation: float) -> Tensor:

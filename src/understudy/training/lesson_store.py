@@ -5,9 +5,10 @@
     lesson/
       texts.json          views (each a list of texts; those held out stand last) and the validation texts; for images only
                           how many are held out, and whether they may be mirrored
-      examples.npy        images uint8 [images, H, W, C], vectors float32 [examples, ...], those held out last
+      examples.npy        images and sounds' pictures uint8 [images, H, W, C], vectors float32 [examples, ...], held out last
       validation-examples.npy  the same of the validation split
       standardization.npy vectors: float32 [2, channels], offsets and multipliers
+      validation-samples.npy  int16 [sounds, samples] of the validation sounds
       labels.npy          int64 [texts], -1 for unlabelled
       validation.npy      int64 [validation texts]
       teacher.npy         float32 [views, texts, classes], only with a teacher
@@ -35,7 +36,7 @@ from understudy.errors import SetupError
 from understudy.files import write_bytes, write_text
 from understudy.network.steps import Network, dumps, loads
 from understudy.program.interpreter import Inputs
-from understudy.program.ops import Image, Program, ProjectText, Source, Standardize
+from understudy.program.ops import Image, Program, ProjectText, Sound, Source, Standardize
 from understudy.projections.text import TextProjection, encode
 from understudy.training.corpus import Corpus, ImageCorpus, Seen, VectorCorpus, build_corpora
 from understudy.training.loop import Lesson
@@ -71,12 +72,14 @@ class LessonStore:
         teacher_logits: Float32Array | None,
         held_out: int = 0,
         mirrored: bool = False,
+        validation_samples: npt.NDArray[np.int16] | None = None,
         standardization: tuple[Float32Array, Float32Array] | None = None,
     ) -> None:
         """Write the lesson; see ``training.loop.Lesson`` for the shapes. Arrays are one view: each batch varies them anew.
 
         The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
-        Images may be ``mirrored``; vectors have a ``standardization``, offsets and multipliers.
+        Images may be ``mirrored``; vectors have a ``standardization``, offsets and multipliers;
+        sounds have ``validation_samples``.
         """
         # json keeps lone surrogates, which stand for bytes that are not UTF-8
         raw: dict[str, Any] = {"views": views, "validation": validation, "held_out": held_out}
@@ -85,6 +88,8 @@ class LessonStore:
             write_bytes(self.folder / "examples.npy", _npy(np.asarray(examples)))
             write_bytes(self.folder / "validation-examples.npy", _npy(validation))
             raw = {"held_out": held_out, "mirrored": mirrored}
+        if validation_samples is not None:
+            write_bytes(self.folder / "validation-samples.npy", _npy(validation_samples))
         if standardization is not None:
             write_bytes(self.folder / "standardization.npy", _npy(np.stack(standardization)))
         write_text(self.folder / "texts.json", json.dumps(raw))
@@ -141,19 +146,20 @@ class LessonStore:
         """Return the validation examples as a program that begins with ``source`` reads them."""
         if isinstance(source, ProjectText):
             return encode(self._texts()["validation"], max_bytes=source.projection.max_bytes)
-        examples: Inputs = np.load(self.folder / "validation-examples.npy")
+        name = "samples" if isinstance(source, Sound) else "examples"
+        examples: Inputs = np.load(self.folder / f"validation-{name}.npy")
         return examples
 
     def _texts(self) -> dict[str, Any]:
         raw: dict[str, Any] = json.loads((self.folder / "texts.json").read_text(encoding="utf-8"))
         return raw
 
-    def _arrays(self, source: Image | Standardize) -> list[Seen]:
+    def _arrays(self, source: Image | Sound | Standardize) -> list[Seen]:
         arrays = [np.load(self.folder / name, mmap_mode="r") for name in ("examples.npy", "validation-examples.npy")]
         if isinstance(source, Standardize):
             return [VectorCorpus(values, source) for values in arrays]
         mirrored: bool = self._texts()["mirrored"]
-        return [ImageCorpus(pixels, mirrored) for pixels in arrays]
+        return [ImageCorpus(pixels, mirrored, isinstance(source, Sound)) for pixels in arrays]
 
     def _corpora(self, projection: TextProjection) -> list[Seen]:
         folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"

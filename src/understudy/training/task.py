@@ -87,7 +87,7 @@ class TrainingTask:
     def from_json(raw: dict[str, Any]) -> TrainingTask:
         """Return the task that ``to_json`` wrote."""
         weights, brought, recipe = raw["class_weight"], raw["brought"], dict(raw["recipe"])
-        for name in ("image_shape", "input_shape"):
+        for name in ("image_shape", "input_shape", "sound"):
             recipe[name] = None if recipe[name] is None else tuple(recipe[name])
         quantization = raw["quantization"]
         if brought is not None:

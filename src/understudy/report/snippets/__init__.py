@@ -46,6 +46,7 @@ class _Template:
 
 _COMPILE = "cc -std=c99 -O2 -I {{ folder | quote }} predict.c -o predict && ./predict"
 _COMPILE_IMAGE = _COMPILE.replace("predict.c", "predict_image.c") + " pixels.bin"
+_COMPILE_SOUND = _COMPILE.replace("predict.c", "predict_sound.c") + " samples.raw"
 _COMPILE_VECTOR = _COMPILE.replace("predict.c", "predict_vector.c") + " values.bin"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
@@ -73,6 +74,13 @@ _IMAGE_TEMPLATES = (
     _Template("Python, ExecuTorch", "executorch", "predict_image_executorch.py", "pip install executorch", executed=True),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
+_SOUND_TEMPLATES = (
+    _Template("Python, ONNX Runtime", "onnx", "predict_sound_onnx.py", "pip install numpy onnxruntime", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_sound_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("C", "c", "predict_sound.c", _COMPILE_SOUND, executed=True),
+    _Template("Python, NumPy only", "python", "predict_sound_numpy.py", "pip install numpy", executed=True),
+    _Template("WebAssembly, Node or browser", "wasm", "predict_sound_wasm.mjs", "node predict_sound_wasm.mjs", executed=True),
+)
 
 
 _VECTOR_TEMPLATES = (
@@ -82,7 +90,13 @@ _VECTOR_TEMPLATES = (
     _Template("Python, NumPy only", "python", "predict_vector_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
 )
-_KINDS = {"text": _TEMPLATES, "image": _IMAGE_TEMPLATES, "vector": _VECTOR_TEMPLATES, "window": _VECTOR_TEMPLATES}
+_KINDS = {
+    "text": _TEMPLATES,
+    "image": _IMAGE_TEMPLATES,
+    "sound": _SOUND_TEMPLATES,
+    "vector": _VECTOR_TEMPLATES,
+    "window": _VECTOR_TEMPLATES,
+}
 
 
 def snippets(member: Member) -> tuple[Snippet, ...]:

@@ -1,0 +1,126 @@
+"""Folders of class folders with WAV files: ``recordings/yes/1.wav`` is a sound with the label ``yes``."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from understudy.data.image_arrays import Images
+from understudy.data.wave_file import ENDINGS, RULE, Heard, listen, samples_of
+from understudy.errors import InputError
+from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE, LogMel, frame_samples, pictures
+
+WIDEBAND_RATE = 16_000
+"""Above it a rate is not suggested: speech has little there, and a device's time and RAM grow with the rate."""
+HELD_SHARE = 0.95
+"""Share of the recordings that a suggested length holds whole ..."""
+LONGEST_SUGGESTED_SECONDS = 4.0
+"""... as long as they are no longer than this."""
+FEWEST_FRAMES, MOST_FRAMES = 8, 512
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user fixes: samples a second and seconds that are read; None leaves it to the recordings."""
+
+    sample_rate: int | None = None
+    seconds: float | None = None
+
+
+def is_sound_folder(path: Path) -> bool:
+    """Return whether ``path`` is a folder whose folders hold WAV files."""
+    return path.is_dir() and any(_is_wav(file) for folder in _entries(path) if folder.is_dir() for file in _entries(folder))
+
+
+def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool) -> Images:
+    """Return the recordings of ``path``, whose folders are the classes, in the order of their names, and their pictures.
+
+    Args:
+        path: the folder. Hidden entries are passed over; other files than WAV files are counted.
+        how: what they are brought to, or what is fixed of it; see ``suggest_log_mel``.
+        skip_bad: leave out recordings that cannot be used, in place of refusing the whole folder.
+
+    Raises:
+        InputError: a class without recordings, or bad recordings.
+    """
+    files, others = _listed(path)
+    bad: dict[Path, str] = {}
+    heard: dict[Path, Heard] = {}
+    for file, _ in files:
+        try:
+            heard[file] = listen(file)
+        except ValueError as error:
+            bad[file] = str(error)
+    names = tuple(f"{file.relative_to(path).as_posix()} ({bad[file]})" for file, _ in files if file in bad)
+    if names and (not skip_bad or not heard):
+        raise InputError(
+            f"{RULE}: received bad={len(names)} of recordings={len(files)} in folder={str(path)!r}: {_shown(names)}; "
+            "save them anew, or leave them out with --skip-bad"
+        )
+    log_mel = how if isinstance(how, LogMel) else suggest_log_mel(tuple(heard.values()), how)
+    samples = np.zeros((len(heard), log_mel.samples), np.int16)
+    labels = [label for file, label in files if file in heard]
+    for row, file in enumerate(heard):
+        samples[row] = samples_of(file, log_mel)
+    counts = {
+        "recording_left_out": len(names),
+        "recording_resampled": sum(each.sample_rate != log_mel.sample_rate for each in heard.values()),
+        "recording_cut": sum(each.seconds > log_mel.seconds for each in heard.values()),
+        "no_recording": others,
+    }
+    return Images(pictures(log_mel, samples), tuple(labels), counts=counts, left_out=names, samples=samples, log_mel=log_mel)
+
+
+def suggest_log_mel(heard: Sequence[Heard], wanted: Wanted) -> LogMel:
+    """Return what recordings are brought to.
+
+    The rate is the commonest one, the larger of two that are as common, at most 16 kHz and at least 4 kHz. The length is the
+    smallest that holds 95 % of the recordings whole, at most 4 seconds, in whole half frames of about 16 ms.
+    """
+    common = Counter(each.sample_rate for each in heard).most_common()
+    rate = max(rate for rate, count in common if count == common[0][1])
+    sample_rate = wanted.sample_rate or min(max(rate, SLOWEST_RATE), WIDEBAND_RATE)
+    held = float(np.quantile([each.seconds for each in heard], HELD_SHARE, method="higher"))
+    seconds = wanted.seconds or min(held, LONGEST_SUGGESTED_SECONDS)
+    assert SLOWEST_RATE <= sample_rate <= FASTEST_RATE
+    hop = frame_samples(sample_rate) // 2
+    frames = min(max(math.ceil(seconds * sample_rate / hop) - 1, FEWEST_FRAMES), MOST_FRAMES)
+    return LogMel((frames + 1) * hop, sample_rate)
+
+
+def _listed(path: Path) -> tuple[list[tuple[Path, str]], int]:
+    """Return (recording, label) of every recording, and the number of other files."""
+    folders = [entry for entry in _entries(path) if entry.is_dir()]
+    files: list[tuple[Path, str]] = []
+    others = sum(not entry.is_dir() for entry in _entries(path))
+    for folder in folders:
+        entries = list(_entries(folder))
+        found = [(entry, folder.name) for entry in entries if _is_wav(entry)]
+        if not found:
+            raise InputError(
+                f"each class folder holds recordings ({', '.join(ENDINGS)}): received folder={str(folder)!r} without any; "
+                "add some or remove the folder"
+            )
+        files += found
+        others += len(entries) - len(found)
+    return files, others
+
+
+def _is_wav(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and path.is_file()
+
+
+def _entries(path: Path) -> Iterator[Path]:
+    """Yield what is in the folder ``path`` by name, hidden entries left out."""
+    return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_SHOWN
+    return ", ".join(names[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")
