@@ -1227,17 +1227,22 @@ US_FUNCTION int32_t us_dot8(const uint8_t *weights, const int16_t *values, size_
 /* Low nibbles hold the first half of a row, high nibbles the second; values[inputs] is 0 where `inputs` is odd. */
 US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_t inputs) {
     const size_t half = (inputs + 1) / 2;
-    const int16_t *second = values + half;
     int32_t sum = 0;
-    size_t i = 0;
 #if defined(US_PAIRED)
     const size_t whole = half & ~(size_t)3;
-    for (; i < whole; i += 4) {
-        const uint32_t pairs = us_word(weights + i);
-        sum = us_dot_word(sum, values + i, pairs & 0x0F0F0F0Fu);
-        sum = us_dot_word(sum, second + i, pairs >> 4 & 0x0F0F0F0Fu);
+    for (unsigned shift = 0; shift < 8; shift += 4, values += half) { /* once more over the weights, for less code */
+        size_t i = 0;
+        for (; i < whole; i += 4) {
+            sum = us_dot_word(sum, values + i, us_word(weights + i) >> shift & 0x0F0F0F0Fu);
+        }
+        for (; i < half; i++) {
+            sum += (int32_t)values[i] * (weights[i] >> shift & 15);
+        }
     }
-#elif !defined(__OPTIMIZE_SIZE__)
+#else
+    const int16_t *second = values + half;
+    size_t i = 0;
+#if !defined(__OPTIMIZE_SIZE__)
     const size_t whole = half & ~(size_t)31;
     for (; i < whole; i += 32) {
         for (size_t j = 0; j < 32; j++) {
@@ -1251,6 +1256,7 @@ US_FUNCTION int32_t us_dot4(const uint8_t *weights, const int16_t *values, size_
     for (; i < half; i++) {
         sum += (int32_t)values[i] * (weights[i] & 15) + (int32_t)second[i] * (weights[i] >> 4);
     }
+#endif
     return sum;
 }
 
