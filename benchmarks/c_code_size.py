@@ -205,18 +205,14 @@ def random_places_program(rng: np.random.Generator, source: Node, *, inputs: int
 
 
 def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
-    return {node.output: node.quantization for node in nodes if isinstance(node, Image | Standardize | ProjectBoxes)}
+    return {node.output: node.quantization for node in nodes if isinstance(node, Image | Sound | Standardize | ProjectBoxes)}
 
 
 def random_sound_program(seed: int) -> Program:
     """Return one of many programs that read a sound."""
-    made = random_image_program(seed)
     sample_rate = (4000, 8000, 16_000)[seed % 3]
     log_mel = LogMel(frame_samples(sample_rate) // 2 * (8 + seed % 5), sample_rate)
-    stem = made.nodes[1]
-    assert isinstance(stem, Conv)
-    stem = replace(stem, weight=np.ascontiguousarray(stem.weight[..., :1]))
-    return replace(made, nodes=(Sound("samples", "image", log_mel), stem, *made.nodes[2:]))
+    return random_places_program(np.random.default_rng(seed), Sound("samples", "image", log_mel), inputs=1)
 
 
 def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:
