@@ -52,7 +52,7 @@ COMPILER = "arm-none-eabi-gcc"
 FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 TABLE = Path(__file__).resolve().parents[1] / "src" / "understudy" / "export" / "c_code_bytes.json"
 IMAGE_SHARE, SOUND_SHARE = 5, 15
-"""Probes that read a text for one that reads an image, or a sound."""
+"""Probes that read a text for one that reads an image or a window, or a sound."""
 FIRMWARE = """\
 #ifdef MODEL
 #include "model.h"
@@ -161,6 +161,13 @@ def random_window_program(seed: int) -> Program:
     return random_places_program(rng, Standardize("values", "image", shape, offset, multiplier), inputs=shape[1])
 
 
+def random_sound_program(seed: int) -> Program:
+    """Return one of many programs that read a sound."""
+    sample_rate = (4000, 8000, 16_000)[seed % 3]
+    log_mel = LogMel(frame_samples(sample_rate) // 2 * (8 + seed % 5), sample_rate)
+    return random_places_program(np.random.default_rng(seed), Sound("samples", "image", log_mel), inputs=1)
+
+
 def random_places_program(rng: np.random.Generator, source: Node, *, inputs: int, branched: bool = False) -> Program:
     """Return one of many programs with convolutions behind ``source``, which gives ``inputs`` channels."""
     channels = int(rng.integers(2, 10))
@@ -206,13 +213,6 @@ def random_places_program(rng: np.random.Generator, source: Node, *, inputs: int
 
 def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
     return {node.output: node.quantization for node in nodes if isinstance(node, Image | Sound | Standardize | ProjectBoxes)}
-
-
-def random_sound_program(seed: int) -> Program:
-    """Return one of many programs that read a sound."""
-    sample_rate = (4000, 8000, 16_000)[seed % 3]
-    log_mel = LogMel(frame_samples(sample_rate) // 2 * (8 + seed % 5), sample_rate)
-    return random_places_program(np.random.default_rng(seed), Sound("samples", "image", log_mel), inputs=1)
 
 
 def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from recordings import tone, write_wav
+from understudy.data.dataset import load_dataset
 from understudy.data.image import load_image_dataset
 from understudy.data.sound_folder import Wanted, is_sound_folder, read_sounds, suggest_log_mel
 from understudy.data.wave_file import Heard
 from understudy.errors import InputError
-from understudy.job import DataSettings
+from understudy.job import DataSettings, Job
 from understudy.projections.log_mel import LogMel, pictures
 
 
@@ -106,6 +107,9 @@ def test_what_is_no_folder_of_sounds_is_refused_in_one_line(folder: Path, tmp_pa
     with pytest.raises(InputError, match="received bad=1 of recordings=1"):
         read_sounds(tmp_path / "bad", how=Wanted(), skip_bad=True)
     np.savez(tmp_path / "images.npz", x=np.zeros((9, 8, 8), np.uint8), y=np.arange(9))
-    with pytest.raises(InputError, match="data.sample_rate and data.seconds are for sounds"):
-        load_image_dataset(DataSettings(train=tmp_path / "images.npz", seconds=1.0), seed=1)
-    assert not is_sound_folder(tmp_path / "images.npz")
+    np.savez(tmp_path / "vectors.npz", x=np.zeros((9, 8), np.float32), y=np.arange(9))
+    (tmp_path / "texts.csv").write_text("text,label\na,b\nc,d\n")
+    for name in ("images.npz", "vectors.npz", "texts.csv"):
+        with pytest.raises(InputError, match=r"data.sample_rate and data.seconds are for sounds: .* data.seconds=1.0 with"):
+            load_dataset(Job(name="x", data=DataSettings(train=tmp_path / name, seconds=1.0), budgets=["8KB"]))
+        assert not is_sound_folder(tmp_path / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from understudy.data.image import ImageDataset, ImageExamples, is_picture_folder, load_image_dataset
 from understudy.data.kind import kind_of
+from understudy.data.sound_folder import is_sound_folder
 from understudy.data.text import Examples, TextDataset, load_text_dataset
 from understudy.data.vector import VectorDataset, VectorExamples, load_vector_dataset
 from understudy.errors import InputError
@@ -24,6 +25,11 @@ def load_dataset(job: Job) -> Dataset:
         raise InputError(
             "data.skip_bad is for folders of pictures or recordings: received data.skip_bad=true with "
             f"file={str(job.data.train)!r}; remove it"
+        )
+    if (job.data.sample_rate, job.data.seconds) != (None, None) and not is_sound_folder(job.data.train):
+        raise InputError(
+            f"data.sample_rate and data.seconds are for sounds: received data.sample_rate={job.data.sample_rate} and "
+            f"data.seconds={job.data.seconds} with file={str(job.data.train)!r}; remove them"
         )
     kind = kind_of(job.data)
     if kind == "image":

@@ -112,11 +112,6 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
     """
     refuse_settings_for_texts(settings, kind="images or sounds")
     wanted = Wanted(settings.sample_rate, settings.seconds)
-    if wanted != Wanted() and not is_sound_folder(settings.train):
-        raise InputError(
-            f"data.sample_rate and data.seconds are for sounds: received {wanted} with images in {str(settings.train)!r}; "
-            "remove them"
-        )
     found = {"train": read_images(settings.train, part="train", skip_bad=settings.skip_bad, how=wanted)}
     height, width, channels = found["train"].pixels.shape[1:]
     log_mel = found["train"].log_mel
