@@ -31,9 +31,10 @@ demo: setup ## compress a CLINC150 intent classifier and show the table
 	$(BIN)/understudy compress examples/clinc150/job.toml --out runs/demo
 
 test: setup ## run the ordinary tests
+	@$(MAKE) --silent onnxruntime-web || echo "not fetched: ONNX Runtime Web; its tests are left out" >&2
 	$(PYTEST) -m "not slow"
 
-test-all: setup ## run every test, with coverage
+test-all: setup onnxruntime-web ## run every test, with coverage
 	$(PYTEST) --cov --cov-report=term
 
 check: setup ## lint, format, types and the direction of imports

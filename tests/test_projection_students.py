@@ -77,9 +77,9 @@ def test_a_projection_cnn_learns_beside_its_teacher(folder: Path) -> None:
         (
             "digits.npz",
             "sgnn",
-            "a student for images is one of separable_cnn, projection_net, projection_cnn: received student=",
+            "a student for images is one of separable_cnn, projection_net, projection_cnn, pruned: received student=",
         ),
-        ("texts.csv", "projection_cnn", "a student for texts is one of projection_sequence, projection_net, sgnn: received"),
+        ("texts.csv", "projection_cnn", "a student for texts is one of projection_sequence, sgnn, projection_net: received"),
     ],
 )
 def test_a_student_for_other_data_is_refused(folder: Path, data: str, student: str, message: str) -> None:

@@ -48,7 +48,7 @@ class DataSettings(Settings):
     )
     kind: Literal["auto", "text", "image", "vector"] = Field(
         "auto",
-        description="What train holds; 'auto' takes an .npz of two axes, or of three that are not uint8, as vectors or "
+        description="What train holds; 'auto' takes an .npz of two axes, or of three that do not hold pixels, as vectors or "
         "windows, any other as images.",
     )
     unlabelled: DataFile | None = Field(

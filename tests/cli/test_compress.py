@@ -145,7 +145,7 @@ def test_a_dry_run_shows_data_and_job_and_writes_nothing(tmp_path: Path, tiny_cs
         (("no.toml", "--dry-run"), "received file='no.toml'"),
         (("tiny.csv", "--dry-run"), "pass --budget 32KB"),
         (("tiny.csv", "--budget", "enormous", "--dry-run"), "received budget='enormous'"),
-        (("tiny.csv", "--budget", "16KB", "--format", "coreml", "--dry-run"), "'coreml'"),
+        (("tiny.csv", "--budget", "16KB", "--format", "caffe", "--dry-run"), "'caffe'"),
         (("tiny.csv", "--budget", "16KB", "--student", "transformer", "--dry-run"), "student='transformer'"),
         (("tiny.csv", "--budget", "16KB", "--label", "nope", "--dry-run"), "label='nope'"),
         (("tiny.csv", "--budget", "16KB", "--max-drop", "7", "--dry-run"), "max_drop"),

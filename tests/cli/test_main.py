@@ -17,7 +17,7 @@ from understudy import errors
 from understudy.cli import main
 from understudy.cli.main import run
 
-VERBS = ("init", "compress", "predict", "evaluate", "bench", "export", "keys", "demo", "report", "devices", "doctor")
+VERBS = ("init", "compress", "predict", "evaluate", "bench", "export", "keys", "demo", "report", "study", "devices", "doctor")
 
 
 def test_help_lists_every_verb_and_exit_code() -> None:

@@ -117,7 +117,9 @@ def test_arrays_that_cannot_be_used_are_named_in_one_line(arrays: dict[str, np.n
         ((6,), np.uint8, VectorDataset),
         ((6,), np.float64, VectorDataset),
         ((12, 10), np.int8, VectorDataset),
-        ((8, 8), np.float32, VectorDataset),
+        ((12, 8), np.float32, VectorDataset),
+        ((8, 8), np.float32, ImageDataset),
+        ((12, 8), np.int64, ImageDataset),
         ((8, 8), np.uint8, ImageDataset),
         ((8, 8, 3), np.uint8, ImageDataset),
         ((8, 8, 3), np.float32, ImageDataset),
@@ -129,8 +131,14 @@ def test_an_archive_tells_its_kind_by_type_and_axes(shape: tuple[int, ...], dtyp
     assert isinstance(data, kind)
 
 
+@pytest.mark.parametrize(("low", "high", "kind"), [(0, 1, ImageDataset), (0, 200.5, VectorDataset), (-1, 1, VectorDataset)])
+def test_square_arrays_of_floats_are_images_where_they_hold_pixels(low: float, high: float, kind: type, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(low, high, (40, 8, 8))
+    assert isinstance(loaded(saved(tmp_path, x=values, y=np.arange(40) % 2)), kind)
+
+
 def test_the_kind_may_be_said(tmp_path: Path) -> None:
-    path = saved(tmp_path, x=np.random.default_rng(0).uniform(0, 1, (40, 8, 8)), y=np.arange(40) % 2)
+    path = saved(tmp_path, x=np.random.default_rng(0).uniform(0, 1, (40, 12, 8)), y=np.arange(40) % 2)
     assert isinstance(loaded(path), VectorDataset)
     assert isinstance(loaded(path, kind="image"), ImageDataset)
     with pytest.raises(InputError, match=r"tables are texts, .*: received data\.kind='text' with file="):

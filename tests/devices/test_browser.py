@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bundles import make_bundle
-from emulators import need, need_onnxruntime_web
+from emulators import need
 from image_programs import image_program
 from programs import sequence_program
 from understudy.bundle import Bundle
@@ -55,12 +55,12 @@ def test_a_bundles_own_webassembly_is_what_runs(program: Program, tmp_path: Path
     assert found.runtime.endswith(", WebAssembly")
 
 
+@pytest.mark.onnxruntime_web
 @pytest.mark.parametrize(
     "program", [sequence_program(bits=4), image_program(), vector_program()], ids=["text", "image", "vector"]
 )
 def test_onnx_runtime_web_runs_the_onnx_file(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("chromium", "clang", "wasm-ld", "node")
-    need_onnxruntime_web()
     monkeypatch.setattr(browser, "BATCH_MILLISECONDS", 1)
     monkeypatch.setattr(browser, "TIMED_INPUTS", 8)
     bundle = make_bundle(tmp_path / "b", program=program, formats=("wasm", "c", "onnx"))
@@ -75,9 +75,9 @@ def test_onnx_runtime_web_runs_the_onnx_file(program: Program, tmp_path: Path, m
     assert 0 < web.latency_us.p10 <= web.latency_us.p90
 
 
+@pytest.mark.onnxruntime_web
 def test_a_page_says_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("chromium")
-    need_onnxruntime_web()
     bundle = make_bundle(tmp_path / "b", formats=("onnx",))
     examples = bundle_examples(bundle)
     monkeypatch.setattr(Bundle, "read", lambda *_: b"no model")

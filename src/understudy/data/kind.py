@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from understudy.data.image import is_image_source
 from understudy.data.image_arrays import ENDING
@@ -19,8 +21,9 @@ Kind = Literal["text", "image", "vector"]
 def kind_of(settings: DataSettings) -> Kind:
     """Return the kind of ``settings.train``: that of ``settings.kind``, else what the file says.
 
-    IDX files and folders are images, tables are texts. In an NPZ, ``[examples, d]`` are vectors; three axes of uint8 are grey
-    images, of any other type windows; four are images.
+    IDX files and folders are images, tables are texts. In an NPZ, ``[examples, d]`` are vectors and four axes images. Three are
+    grey images where they hold pixels: uint8, or wider whole numbers from 0 to 255, or such numbers or fractions from 0 to 1 as
+    floats where both sides are equal. All other three are windows.
 
     Raises:
         InputError: the file cannot be of the kind that ``settings`` asks for.
@@ -39,7 +42,7 @@ def kind_of(settings: DataSettings) -> Kind:
 
 
 def _holds_vectors(path: Path) -> bool:
-    """Return whether the first of ``x_train``, ``x`` in the NPZ ``path`` is of vectors or windows; only its header is read."""
+    """Return whether the first of ``x_train``, ``x`` in the NPZ ``path`` is of vectors or windows."""
     try:
         with zipfile.ZipFile(path) as archive:
             name = next((f"{name}.npy" for name in ("x_train", "x") if f"{name}.npy" in archive.namelist()), None)
@@ -49,6 +52,18 @@ def _holds_vectors(path: Path) -> bool:
                 version = np.lib.format.read_magic(stream)
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, dtype = read(stream)
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
+        if len(shape) != 3 or dtype == np.uint8:
+            return len(shape) == 2
+        if dtype.itemsize == 1 or (dtype.kind == "f" and shape[1] != shape[2]):
+            return True
+        with np.load(path, allow_pickle=False) as arrays:
+            return not _are_pixels(arrays[name.removesuffix(".npy")])
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return False  # who reads it whole says what is wrong
-    return len(shape) == 2 or (len(shape) == 3 and dtype != np.uint8)
+
+
+def _are_pixels(values: npt.NDArray[Any]) -> bool:
+    """Return whether ``values`` are what ``as_pixels`` takes: whole numbers from 0 to 255, or fractions from 0 to 1."""
+    if values.dtype.kind not in "iuf" or not values.size or not (values.min() >= 0 and values.max() <= 255):
+        return False
+    return values.dtype.kind != "f" or values.max() <= 1 or bool((values == np.rint(values)).all())
