@@ -60,6 +60,7 @@ def plan(mode: Any = "ptq", *, taught: bool = False, joint: bool = False) -> Pla
         epochs=2,
         budgets=1,
         quantization=QuantizationPlan(mode),
+        build=lambda recipe: build_student(recipe, classes=3, seed=0),
     )
 
 
