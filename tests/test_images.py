@@ -120,6 +120,7 @@ def test_the_programs_of_the_report_give_the_same_answers(finished: Path) -> Non
         assert label == (str(np.argmax(expected.scores)) if snippet.format == "c" else expected.label or "none")
 
 
+@pytest.mark.slow
 def test_a_folder_of_class_folders_gives_the_same_model(finished: Path) -> None:
     with np.load(finished / "digits.npz") as archive:
         pixels, labels = archive["x"], archive["y"]

@@ -214,6 +214,7 @@ def test_ctrl_c_delivers_what_is_finished_and_the_next_run_goes_on(whole: Runner
     assert runner.steps() <= (1 + MOST_EXTRA_WORK) * whole.steps()
 
 
+@pytest.mark.slow
 def test_a_time_that_is_used_up_loses_no_finished_trial(
     tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def _job(folder: Path, tiny_csv: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_job_keeps_to_the_time_of_an_emulated_core(tmp_path: Path, tiny_csv: Path) -> None:
     need_microcontrollers()
     _job(tmp_path, tiny_csv)

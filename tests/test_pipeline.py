@@ -111,6 +111,7 @@ def test_a_teacher_is_used_for_a_gain_that_fits_the_errors_that_are_left(baselin
     assert required_gain(0.015, baseline) == pytest.approx(gain)
 
 
+@pytest.mark.slow
 def test_the_refit_can_be_left_out(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "training.refit": False}
     [without] = understudy.compress(data=tiny_csv, budgets=["16KB"], out=tmp_path, **settings).members
@@ -122,7 +123,7 @@ def test_the_refit_can_be_left_out(finished: tuple[Family, Path], tiny_csv: Path
     assert (tmp_path / "16KB" / "model.h").read_bytes() != (finished[1] / "16KB" / "model.h").read_bytes()
 
 
-@pytest.mark.parametrize(("stopped_in", "trials"), [("the search", 1), ("the refit", 3)])
+@pytest.mark.parametrize(("stopped_in", "trials"), [("the search", 1), pytest.param("the refit", 3, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
     tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_in: str, trials: int
 ) -> None:

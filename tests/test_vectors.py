@@ -189,6 +189,7 @@ def test_the_programs_of_the_report_give_the_same_answers(vectors: Path) -> None
         assert label == (str(np.argmax(expected.scores)) if snippet.format == "c" else expected.label or "none of these")
 
 
+@pytest.mark.slow
 def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(vectors: Path) -> None:
     before = (vectors / "out" / "6KB" / "program.npz").read_bytes()
     result = understudy("compress", "cancer.toml", "--out", "out", folder=vectors)
@@ -196,6 +197,7 @@ def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(vectors: P
     assert (vectors / "out" / "6KB" / "program.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_teachers_in_code_and_saved_logits(vectors: Path) -> None:
     with np.load(vectors / "cancer.npz") as archive:
         values, labels = archive["x"], archive["y"]
