@@ -76,134 +76,88 @@ TEXT = CInput(
     ),
 )
 
-IMAGE = CInput(
+
+def _array_input(*, what: str, argument: str, kind: str, file: str, reading: str, usage: str) -> CInput:
+    """Return an input that is an array of as many values as ``US_<NAME>_<ARGUMENT>`` says, and is read from a file."""
+    count = f"US_{{upper}}_{argument.upper()}"
+    return CInput(
+        what=what,
+        argument=argument,
+        kind=kind,
+        reading=f"""\
+{reading.replace("{count}", count)}
+ * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
+ * US_ERROR_SIZE.""",
+        first_call=" The first one also lays out the weights for vectors.",
+        checks=f"""\
+    if (scores == NULL || {argument} == NULL) {{{{
+        return US_ERROR_NULL;
+    }}}}
+    if (n != {count}) {{{{
+        return US_ERROR_SIZE;
+    }}}}""",
+        example=(
+            f"""\
+/* cc -std=c99 -O2 -o example example.c && ./example {file}
+ *
+{usage}
+ */
+#include <stdio.h>""",
+            f"""\
+    static {kind} {argument}[{count} + 1];
+    static float scores[US_{{upper}}_CLASSES];
+    FILE *file = stdin;
+    size_t length;
+    int best;""",
+            f"""\
+    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{{{
+        return 2;
+    }}}}
+    length = fread({argument}, sizeof {argument}[0], sizeof {argument} / sizeof {argument}[0], file);
+    if (file != stdin) {{{{
+        fclose(file);
+    }}}}
+    best = us_{{identifier}}_predict({argument}, length, scores);""",
+        ),
+    )
+
+
+IMAGE = _array_input(
     what="an image",
     argument="pixels",
     kind="uint8_t",
+    file="pixels.bin",
     reading="""\
- * `pixels` is an image, row by row, the channels of a pixel beside each other; `n` must be US_{upper}_PIXELS.
- * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
- * US_ERROR_SIZE.""",
-    first_call=" The first one also lays out the weights for vectors.",
-    checks="""\
-    if (scores == NULL || pixels == NULL) {{
-        return US_ERROR_NULL;
-    }}
-    if (n != US_{upper}_PIXELS) {{
-        return US_ERROR_SIZE;
-    }}""",
-    example=(
-        """\
-/* cc -std=c99 -O2 -o example example.c && ./example pixels.bin
- *
+ * `pixels` is an image, row by row, the channels of a pixel beside each other; `n` must be {count}.""",
+    usage="""\
  * Prints the scores of the image in the file that is its argument, or in standard input: bytes, row by row, channels beside
- * each other. The best label comes first.
- */
-#include <stdio.h>""",
-        """\
-    static uint8_t pixels[US_{upper}_PIXELS + 1];
-    static float scores[US_{upper}_CLASSES];
-    FILE *file = stdin;
-    size_t length;
-    int best;""",
-        """\
-    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
-        return 2;
-    }}
-    length = fread(pixels, 1, sizeof pixels, file);
-    if (file != stdin) {{
-        fclose(file);
-    }}
-    best = us_{identifier}_predict(pixels, length, scores);""",
-    ),
+ * each other. The best label comes first.""",
 )
 
-
-VECTOR = CInput(
+VECTOR = _array_input(
     what="a vector",
     argument="values",
     kind="float",
+    file="values.bin",
     reading="""\
  * `values` are the numbers in the units of the training data; of a window the channels of one step stand beside each other.
- * NaN counts as the mean. `n` must be US_{upper}_VALUES.
- * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
- * US_ERROR_SIZE.""",
-    first_call=" The first one also lays out the weights for vectors.",
-    checks="""\
-    if (scores == NULL || values == NULL) {{
-        return US_ERROR_NULL;
-    }}
-    if (n != US_{upper}_VALUES) {{
-        return US_ERROR_SIZE;
-    }}""",
-    example=(
-        """\
-/* cc -std=c99 -O2 -o example example.c && ./example values.bin
- *
+ * NaN counts as the mean. `n` must be {count}.""",
+    usage="""\
  * Prints the scores of the numbers in the file that is its argument, or in standard input: float32 as this machine stores
- * them. The best label comes first.
- */
-#include <stdio.h>""",
-        """\
-    static float values[US_{upper}_VALUES + 1];
-    static float scores[US_{upper}_CLASSES];
-    FILE *file = stdin;
-    size_t length;
-    int best;""",
-        """\
-    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
-        return 2;
-    }}
-    length = fread(values, sizeof values[0], sizeof values / sizeof values[0], file);
-    if (file != stdin) {{
-        fclose(file);
-    }}
-    best = us_{identifier}_predict(values, length, scores);""",
-    ),
+ * them. The best label comes first.""",
 )
 
-
-SOUND = CInput(
+SOUND = _array_input(
     what="a sound",
     argument="samples",
     kind="int16_t",
+    file="samples.raw",
     reading="""\
- * `samples` are 16-bit PCM, one channel, US_{upper}_SAMPLE_RATE a second; `n` must be US_{upper}_SAMPLES. Center a shorter
- * sound between zeros and cut a longer one around its center: the model learned from such.
- * `scores` receives probabilities in the order of labels.txt. The result is the best label's index, US_ERROR_NULL or
- * US_ERROR_SIZE.""",
-    first_call=" The first one also lays out the weights for vectors.",
-    checks="""\
-    if (scores == NULL || samples == NULL) {{
-        return US_ERROR_NULL;
-    }}
-    if (n != US_{upper}_SAMPLES) {{
-        return US_ERROR_SIZE;
-    }}""",
-    example=(
-        """\
-/* cc -std=c99 -O2 -o example example.c && ./example samples.raw
- *
+ * `samples` are 16-bit PCM, one channel, US_{upper}_SAMPLE_RATE a second; `n` must be {count}. Center a shorter
+ * sound between zeros and cut a longer one around its center: the model learned from such.""",
+    usage="""\
  * Prints the scores of the sound in the file that is its argument, or in standard input: 16-bit samples as this machine stores
- * them, without a header. The best label comes first.
- */
-#include <stdio.h>""",
-        """\
-    static int16_t samples[US_{upper}_SAMPLES + 1];
-    static float scores[US_{upper}_CLASSES];
-    FILE *file = stdin;
-    size_t length;
-    int best;""",
-        """\
-    if (argc > 1 && (file = fopen(argv[1], "rb")) == NULL) {{
-        return 2;
-    }}
-    length = fread(samples, sizeof samples[0], sizeof samples / sizeof samples[0], file);
-    if (file != stdin) {{
-        fclose(file);
-    }}
-    best = us_{identifier}_predict(samples, length, scores);""",
-    ),
+ * them, without a header. The best label comes first.""",
 )
 
 

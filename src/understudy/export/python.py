@@ -89,6 +89,18 @@ class _Input:
     functions: tuple[Callable[..., object], ...]
 
 
+def _main_for_arrays(argument: str) -> str:
+    return f"""
+def main() -> None:
+    for name in sys.argv[1:]:
+        for {argument} in np.load(name).reshape(-1, *SHAPE):
+            print("%s\\t%.4f" % predict({argument})[0])
+
+
+if __name__ == "__main__":
+"""
+
+
 _TEXT = _Input(
     what="a text",
     usage='"some text"      prints the best label and its probability; without a text it reads lines',
@@ -123,15 +135,7 @@ _IMAGE = _Input(
     argument="pixels",
     kind="Array",
     read="    data = image(pixels, SHAPE)\n",
-    main="""
-def main() -> None:
-    for name in sys.argv[1:]:
-        for pixels in np.load(name).reshape(-1, *SHAPE):
-            print("%s\\t%.4f" % predict(pixels)[0])
-
-
-if __name__ == "__main__":
-""",
+    main=_main_for_arrays("pixels"),
     functions=(python_runtime.image,),
 )
 _VECTOR = _Input(
@@ -142,15 +146,7 @@ _VECTOR = _Input(
     argument="values",
     kind="Array",
     read="",
-    main="""
-def main() -> None:
-    for name in sys.argv[1:]:
-        for values in np.load(name).reshape(-1, *SHAPE):
-            print("%s\\t%.4f" % predict(values)[0])
-
-
-if __name__ == "__main__":
-""",
+    main=_main_for_arrays("values"),
     functions=(python_runtime.numbers, python_runtime.standardize),
 )
 _SOUND = _Input(
@@ -161,15 +157,7 @@ _SOUND = _Input(
     argument="samples",
     kind="Array",
     read="    data = sound(samples, *SHAPE)\n",
-    main="""
-def main() -> None:
-    for name in sys.argv[1:]:
-        for samples in np.load(name).reshape(-1, *SHAPE):
-            print("%s\\t%.4f" % predict(samples)[0])
-
-
-if __name__ == "__main__":
-""",
+    main=_main_for_arrays("samples"),
     functions=(python_runtime.sound, python_runtime.log_mel),
 )
 _INPUTS: dict[type[Source], _Input] = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}
