@@ -10,16 +10,15 @@ import importlib.metadata
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from understudy.errors import BundleError, InputError, missing_extra
-from understudy.export.model_file import byte_rows, read_model_file
+from understudy.errors import BundleError, missing_extra
+from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.protocol import Float32Array, Inputs, Session
-from understudy.export.unbranched import need_chain
+from understudy.export.unbranched import need_integer_chain
 from understudy.program.ops import Program
 
 try:
@@ -78,35 +77,16 @@ class CoremlSession:
         return out
 
 
-class CoremlExporter:
+class CoremlExporter(ModelFileExporter):
     """Writes ``model.mlpackage.zip``, and opens it: in Core ML where that is, else in NumPy."""
 
     format = "coreml"
     filename = f"{FOLDER}.zip"
 
-    def export(
-        self,
-        program: Program,
-        *,
-        name: str,  # noqa: ARG002 - files do not hold it
-        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
-    ) -> dict[str, bytes]:
-        """Return the file; neither ``name`` nor ``labels`` occur in it.
-
-        Raises:
-            InputError: a float program.
-        """
-        return {self.filename: _written(program)[0]}
-
-    def byte_table(
-        self,
-        program: Program,
-        *,
-        name: str,  # noqa: ARG002 - files do not hold it
-        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
-    ) -> list[tuple[str, int]]:
-        """Return rows for the projection, each layer and the rest; they add up to the file's length."""
-        return byte_rows(program, *_written(program))
+    def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
+        """Return the file and what it stores; a float program, or one with branches, is refused."""
+        need_integer_chain(program, format_name="coreml")
+        return write_program(program)
 
     def open(self, folder: Path, *, name: str) -> Session:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
@@ -124,10 +104,3 @@ class CoremlExporter:
                 f"a Core ML package must be complete and use known operators: received path={str(path)!r} ({reason}); "
                 "copy or compress it again"
             ) from error
-
-
-def _written(program: Program) -> tuple[bytes, dict[str, int]]:
-    if not program.quantization:
-        raise InputError("the coreml format holds integer programs: received quantization={}; quantize the program first")
-    need_chain(program, format_name="coreml")
-    return write_program(program)

@@ -1,8 +1,9 @@
-"""What the graph formats share about their one file: reading it, and where its bytes went."""
+"""What the graph formats share about their one file: writing it, reading it, and where its bytes went."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from understudy.errors import BundleError
@@ -10,6 +11,52 @@ from understudy.export.box_graph import CONSTANTS
 from understudy.export.text_graph import TABLES
 from understudy.program.ops import Program, ProjectBoxes, ProjectText, Sound
 from understudy.projections.log_mel import LOG_MEL
+
+
+class ModelFileExporter(ABC):
+    """An exporter of one file in which neither the model's name nor its labels occur.
+
+    Attributes:
+        filename: of that file.
+    """
+
+    filename: str
+
+    @abstractmethod
+    def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
+        """Return the file of an integer ``program``, and owners of numbers in it to their bytes.
+
+        Raises:
+            InputError: a program that the format does not hold.
+        """
+
+    def export(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> dict[str, bytes]:
+        """Return the file.
+
+        Raises:
+            InputError: a program that the format does not hold.
+        """
+        return {self.filename: self.written(program)[0]}
+
+    def byte_table(
+        self,
+        program: Program,
+        *,
+        name: str,  # noqa: ARG002 - files do not hold it
+        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
+    ) -> list[tuple[str, int]]:
+        """Return rows for the projection, each layer and the rest; they add up to the file's length.
+
+        Raises:
+            InputError: a program that the format does not hold.
+        """
+        return _byte_rows(program, *self.written(program))
 
 
 def read_model_file(path: Path) -> bytes:
@@ -26,7 +73,7 @@ def read_model_file(path: Path) -> bytes:
         ) from error
 
 
-def byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
+def _byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return (where, bytes) for a projection or a log-mel picture, each layer and the rest; they add up to its length.
 
     Args:

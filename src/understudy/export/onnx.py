@@ -5,13 +5,12 @@ Needs the packages onnx (to write) and onnxruntime (to run).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from understudy.errors import BundleError, missing_extra
-from understudy.export.model_file import byte_rows, read_model_file
+from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.protocol import Float32Array, Inputs
 from understudy.program.ops import Program
 
@@ -62,31 +61,15 @@ class OnnxSession:
         return out
 
 
-class OnnxExporter:
+class OnnxExporter(ModelFileExporter):
     """Writes and opens ``model.onnx``."""
 
     format = "onnx"
     filename = "model.onnx"
 
-    def export(
-        self,
-        program: Program,
-        *,
-        name: str,  # noqa: ARG002 - files do not hold it
-        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
-    ) -> dict[str, bytes]:
-        """Return the file; neither ``name`` nor ``labels`` occur in it."""
-        return {self.filename: write_program(program)[0]}
-
-    def byte_table(
-        self,
-        program: Program,
-        *,
-        name: str,  # noqa: ARG002 - files do not hold it
-        labels: Sequence[str] | None = None,  # noqa: ARG002 - nor these
-    ) -> list[tuple[str, int]]:
-        """Return rows for the projection, each linear and the rest; they add up to the file's length."""
-        return byte_rows(program, *write_program(program))
+    def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
+        """Return the file and what it stores."""
+        return write_program(program)
 
     def open(self, folder: Path, *, name: str, threads: int = 1) -> OnnxSession:  # noqa: ARG002 - files do not hold the name
         """Return a session on the file.
