@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 StudentName = Literal[
-    "auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp", "pruned"
+    "auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "plain_cnn", "separable_cnn", "mlp", "pruned"
 ]
 TrainingMode = Literal["self", "distill", "joint"]
 
@@ -113,9 +113,9 @@ class Job(Settings):
     )
     student: StudentName = Field(
         "auto",
-        description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'separable_cnn', 'projection_net' or "
-        "'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; 'separable_cnn' for windows "
-        "and sounds; 'mlp' or 'projection_net' for vectors; 'auto' lets the search choose.",
+        description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'plain_cnn', 'separable_cnn', "
+        "'projection_net' or 'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; "
+        "'separable_cnn' for windows and sounds; 'mlp' or 'projection_net' for vectors; 'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
     time: Typed | None = Field(

@@ -71,8 +71,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto; for texts projection_sequence, projection_net, sgnn; for images separable_cnn, projection_net, "
-            "projection_cnn, pruned; for windows and sounds separable_cnn; for vectors mlp, projection_net.",
+            help="auto; for texts projection_sequence, projection_net, sgnn; for images plain_cnn, separable_cnn, "
+            "projection_net, projection_cnn, pruned; for windows and sounds separable_cnn; for vectors mlp, projection_net.",
         ),
     ] = None,
     format_names: Annotated[

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp", "pruned"]
+StudentName = Literal[
+    "projection_net", "sgnn", "projection_sequence", "projection_cnn", "plain_cnn", "separable_cnn", "mlp", "pruned"
+]
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Recipe:
     Attributes:
         student: architecture; see ``students/registry.py``.
         features: P, columns of the text projection. They cost no learned byte, their readers do.
-        width: outputs of the first learned layer.
+        width: outputs of the first learned layer; of a plain CNN four times as many.
         hidden: outputs of the layer before the classes; 0 leaves that layer out where the student allows it.
         weight_bits: 8 or 4.
         per_channel: one weight scale per output channel, else one per layer.

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from understudy.errors import InputError
 from understudy.program.ops import Program
-from understudy.students import mlp, projection_cnn, projection_net, projection_sequence, separable_cnn, sgnn
+from understudy.students import mlp, plain_cnn, projection_cnn, projection_net, projection_sequence, separable_cnn, sgnn
 from understudy.students.recipe import Recipe
 
 _TABLE: dict[str, Callable[..., Program]] = {
     "projection_net": projection_net.build,
     "sgnn": sgnn.build,
     "projection_sequence": projection_sequence.build,
+    "plain_cnn": plain_cnn.build,
     "separable_cnn": separable_cnn.build,
     "projection_cnn": projection_cnn.build,
     "mlp": mlp.build,

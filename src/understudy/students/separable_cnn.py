@@ -103,12 +103,19 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
         mixed = linear(rng, spread.output, f"mixed{number}", shape=(after, before), recipe=recipe, relu=True, bias=True)
         nodes += [spread, mixed]
         size, before = halved(step), after
-    last = nodes[-1].output
-    nodes += [
+    nodes += classes_of_places(rng, nodes[-1].output, shape=(*size, before), classes=classes, recipe=recipe)
+    return Program(tuple(nodes))
+
+
+def classes_of_places(
+    rng: np.random.Generator, last: str, *, shape: tuple[int, int, int], classes: int, recipe: Recipe
+) -> list[Node]:
+    """Return the nodes behind the tensor ``last`` of ``shape`` ``[H, W, C]``: sum and maximum over places, then classes."""
+    height, width, channels = shape
+    return [
         MaxPool(last, "largest"),
-        SumPool(last, "total", 1 / math.prod(size) ** 0.5),
+        SumPool(last, "total", 1 / (height * width) ** 0.5),
         Concat(("total", "largest"), "pooled"),
-        linear(rng, "pooled", "logits", shape=(classes, 2 * before), recipe=recipe, relu=False, bias=True),
+        linear(rng, "pooled", "logits", shape=(classes, 2 * channels), recipe=recipe, relu=False, bias=True),
         Softmax("logits", "probabilities"),
     ]
-    return Program(tuple(nodes))

@@ -1,0 +1,47 @@
+"""Five convolutions of three by three that shrink the image, sum and maximum over places, classes.
+
+The lineage is VGG (Simonyan & Zisserman 2015, section 2.1). A convolution that halves the image keeps its channels and the
+next one doubles them, so that few values are computed at the larger sizes: these are what training and devices wait for.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from understudy.program.ops import Conv, Image, Node, Program, same_padding
+from understudy.students.recipe import Recipe
+from understudy.students.separable_cnn import KERNEL, classes_of_places, halvings
+from understudy.students.weights import uniform
+
+WIDTH_PER_CHANNEL = 4
+"""A recipe's ``width`` for one channel of the first convolution; so widths are as fine here as where they must be multiples."""
+STRIDES = ((1, 1, 1, 1, 1), (1, 2, 1, 1, 1), (1, 2, 1, 2, 1), (2, 2, 1, 2, 1), (2, 2, 1, 2, 2), (2, 2, 2, 2, 2))
+"""Number of halvings to the stride of each convolution."""
+
+
+def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
+    """Return a float program ``[H, W, C] pixels -> [classes]`` with initial weights."""
+    rng = np.random.default_rng(seed)
+    assert recipe.image_shape is not None
+    height, width, channels = recipe.image_shape
+    size, first = (height, width), max(1, recipe.width // WIDTH_PER_CHANNEL)
+    strides = STRIDES[min(halvings(size), len(STRIDES) - 1)]
+    nodes: list[Node] = [Image("pixels", "image", recipe.image_shape)]
+    for number, (outputs, stride) in enumerate(zip((first, first, 2 * first, 2 * first, recipe.hidden), strides, strict=True)):
+        nodes.append(
+            Conv(
+                nodes[-1].output,
+                f"block{number}",
+                weight=uniform(rng, (outputs, *KERNEL, channels)),
+                bias=np.zeros(outputs, np.float32),
+                stride=stride,
+                padding=same_padding(size, kernel=KERNEL, stride=stride),
+                relu=True,
+                per_channel=recipe.per_channel,
+            )
+        )
+        size, channels = (math.ceil(size[0] / stride), math.ceil(size[1] / stride)), outputs
+    nodes += classes_of_places(rng, nodes[-1].output, shape=(*size, channels), classes=classes, recipe=recipe)
+    return Program(tuple(nodes))

@@ -1,0 +1,61 @@
+"""The default student for images: its shapes, and that integers compute what it learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from understudy.compression.quantize.calibrate import calibrate
+from understudy.compression.quantize.integer import to_integer
+from understudy.program.executor import Executor, evaluate
+from understudy.program.interpreter import run
+from understudy.program.ops import Program
+from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
+
+
+def program(shape: tuple[int, int, int] = (12, 10, 1), **recipe: object) -> Program:
+    made = Recipe(student="plain_cnn", image_shape=shape, width=12, hidden=16, **recipe)  # type: ignore[arg-type]
+    return build_student(made, classes=5, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "last"),
+    [((8, 8, 1), (8, 8)), ((14, 12, 1), (7, 6)), ((28, 28, 1), (7, 7)), ((64, 48, 3), (8, 6)), ((224, 224, 3), (7, 7))],
+)
+def test_the_image_shrinks_to_about_seven_pixels(shape: tuple[int, int, int], last: tuple[int, int]) -> None:
+    shapes = program(shape).shapes()
+    assert shapes["block4"] == (*last, 16)
+    assert shapes["logits"] == (5,)
+
+
+def test_a_convolution_that_halves_keeps_its_channels() -> None:
+    """A quarter of the width in the first two, twice as many in the next two; large images are halved before."""
+    shapes = program((28, 28, 1)).shapes()
+    assert [shapes[f"block{number}"] for number in range(4)] == [(28, 28, 3), (14, 14, 3), (14, 14, 6), (7, 7, 6)]
+    assert program((64, 64, 3)).shapes()["block0"] == (32, 32, 3)
+
+
+def test_images_beyond_the_table_keep_more_places() -> None:
+    assert program((900, 700, 1)).shapes()["block4"] == (29, 22, 16)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_fake_quantization_is_the_integer_program(bits: int, *, per_channel: bool) -> None:
+    found = program(weight_bits=bits, per_channel=per_channel)
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 12, 10, 1)).astype(np.uint8)
+    batch = torch.from_numpy(pixels.astype(np.float32)) / 255
+    executor = Executor(found, scheme=calibrate(found, [batch]))
+    learned, scheme = executor.learned()
+    assert scheme is not None
+    logits = evaluate(executor, [batch])
+    integer = to_integer(learned, scheme, logits=logits)
+    scores = run(integer, pixels)
+    quantization = integer.quantization[integer.logits]
+    real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
+    in_range = real > real.min() + quantization.scale
+    # one step of the logits, plus hidden values that float and integer round apart
+    assert np.abs(real - logits)[in_range].max() < 4 * quantization.scale
+    assert (scores.logits.argmax(1) == logits.argmax(1)).mean() > 0.8
