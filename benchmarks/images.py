@@ -76,7 +76,9 @@ SETS = {
 }
 
 
-def run(name: str, *, seed: int, budget: str, trials: int | None, epochs: int | None, out: Path | None) -> dict[str, object]:
+def run(
+    name: str, *, seed: int, budget: str, student: str, trials: int | None, epochs: int | None, out: Path | None
+) -> dict[str, object]:
     """Return the row of one job; in a folder ``out`` a job that was stopped goes on."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
@@ -86,6 +88,7 @@ def run(name: str, *, seed: int, budget: str, trials: int | None, epochs: int | 
             budgets=[budget],
             out=(out or Path(temporary)) / f"{name}-{budget}-{seed}",
             progress=Lines(),
+            student=student,
             trials=trials,
             seed=seed,
             name=name,
@@ -157,6 +160,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="append", choices=sorted(SETS), help="default: all that do not take hours")
     parser.add_argument("--budget", action="append", help="default: those with a target")
+    parser.add_argument("--student", default="auto")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--trials", type=int)
@@ -171,7 +175,8 @@ def main() -> int:
     jobs = [(name, budget, seed) for seed in seeds for name in names for budget in arguments.budget or SETS[name].targets]
     for name, budget, seed in jobs:
         print(f"{name}, {budget}, seed {seed}", flush=True)
-        row = run(name, seed=seed, budget=budget, trials=arguments.trials, epochs=arguments.epochs, out=arguments.out)
+        asked = {"student": arguments.student, "trials": arguments.trials, "epochs": arguments.epochs}
+        row = run(name, seed=seed, budget=budget, out=arguments.out, **asked)
         append(arguments.results, row)
         print(f"  accuracy {row['accuracy']}, plain {row['plain']}, {row['baselines']}, {row['seconds']} s", flush=True)
     return 0

@@ -24,6 +24,8 @@ def images(results: Results) -> str:
                 [
                     rows[0]["set"],
                     rows[0]["budget"],
+                    rows[0]["student"],
+                    "default" if rows[0]["epochs"] is None else str(rows[0]["epochs"]),
                     name,
                     str(len(rows)),
                     percent(row["accuracy"][name] for row in rows),
@@ -36,8 +38,8 @@ def images(results: Results) -> str:
                     f"{percent(found['accuracy'] for found in plain)} at {sizes(found['size_bytes'] for found in plain)}",
                 ]
             )
-    head = ["data", "budget", "format", "seeds", "accuracy, %", "target", "met", "size", "least agreement, %", "MACs", PIXELS]
-    return table([*head, "plain network, float"], body)
+    head = ["data", "budget", "student", "epochs", "format", "seeds", "accuracy, %", "target", "met", "size"]
+    return table([*head, "least agreement, %", "MACs", PIXELS, "plain network, float"], body)
 
 
 def projections(results: Results) -> str:

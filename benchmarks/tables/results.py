@@ -83,7 +83,8 @@ def described(row: Row) -> str:
 
 
 def image_configuration(row: Row) -> tuple[Any, ...]:
-    return (row["set"], parse_bytes(row["budget"]), row["trials"], row["epochs"] or 0, row["teacher"] is not None)
+    taught = row["teacher"] is not None
+    return (row["set"], parse_bytes(row["budget"]), row["student"], row["trials"], row["epochs"] or 0, taught)
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
