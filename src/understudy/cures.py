@@ -19,7 +19,7 @@ from understudy.quantization_measurements import LayerNoise as LayerNoiseRecord
 from understudy.search.space import WIDTH_STEP, Budget
 from understudy.students.recipe import Recipe
 from understudy.students.registry import STUDENTS, build_student
-from understudy.training.schedule import Schedule
+from understudy.training.schedule import quantized_fraction_for
 from understudy.training.task import TaskResult, TrainingTask
 from understudy.training.workers import Workers, train_all
 
@@ -112,7 +112,7 @@ def requantized(task: TrainingTask, quantization: QuantizationPlan) -> TrainingT
 
     What was learned beside its teacher goes on with the labels alone: that teacher has no answers on file.
     """
-    fraction = Schedule.quantized_fraction if quantization.mode == "qat" else 0.0
+    fraction = quantized_fraction_for(task.recipe, quantization.mode)
     return replace(
         task,
         quantization=quantization,

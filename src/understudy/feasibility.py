@@ -34,7 +34,7 @@ from understudy.units import Latency, format_bytes, format_microseconds, parse_s
 DEFAULT_STUDENT: StudentName = "projection_sequence"
 STUDENTS: dict[str, tuple[StudentName, ...]] = {
     "texts": (DEFAULT_STUDENT, "sgnn", "projection_net"),
-    "images": ("separable_cnn", "projection_net", "projection_cnn", "pruned"),
+    "images": ("separable_cnn", "plain_cnn", "projection_net", "projection_cnn", "pruned"),
     "vectors": ("mlp", "projection_net"),
     "windows": ("separable_cnn",),
     "sounds": ("separable_cnn",),

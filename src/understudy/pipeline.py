@@ -228,6 +228,7 @@ def _plan(
     taught = joint or (teaching.used and job.training_mode == "distill")
     return Plan(
         base=base_recipe(job, dataset),
+        any_student=job.student == "auto",
         classes=len(dataset.class_names),
         texts=len(dataset.train) + (len(dataset.unlabelled) if taught and not joint else 0),
         held_out=held_out,

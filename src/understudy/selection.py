@@ -12,10 +12,10 @@ from understudy.job_folder import Searched
 from understudy.program.cost import training_work
 from understudy.program.ops import Program
 from understudy.quantization_measurements import Cure
-from understudy.search.space import Budget, Candidate, SizeOf
+from understudy.search.space import Budget, Candidate, SizeOf, with_student
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
-from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, steps_for
+from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, quantized_fraction_for, steps_for
 from understudy.training.task import TaskResult, TrainingTask, trainer_recipe
 from understudy.training.trainer import Brought
 from understudy.training.workers import Workers, train_all
@@ -139,6 +139,7 @@ class Plan:
 
     Attributes:
         base: recipe of everything that the search does not choose.
+        any_student: the student of ``base`` is a proposal, not what the user asked for.
         classes: number of classes.
         texts: training texts, unlabelled ones included.
         held_out: validation texts from which a refit learns; 0 for no refit.
@@ -169,6 +170,7 @@ class Plan:
     epochs: int | None
     budgets: int
     build: Callable[[Recipe], Program]
+    any_student: bool = False
     quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
@@ -178,7 +180,7 @@ class Plan:
             learning_rate=candidate.learning_rate,
             weight_decay=IMAGE_WEIGHT_DECAY if candidate.recipe.learns_as_images else Schedule.weight_decay,
             word_dropout_factor=candidate.word_dropout_factor,
-            quantized_fraction=Schedule.quantized_fraction if self.quantization.mode == "qat" else 0.0,
+            quantized_fraction=quantized_fraction_for(candidate.recipe, self.quantization.mode),
         )
         texts = self.texts + (self.held_out if refit else 0)
         steps = int(self._steps(texts, candidate.recipe, schedule.batch_size) * candidate.steps_factor * share)
@@ -223,7 +225,13 @@ class Searches:
         self.plan, self.size_of = plan, size_of
         self.budgets = {budget.name: budget for budget in budgets}
         self.studies = {
-            budget.name: Study(budget=budget, base=plan.base, size_of=size_of, seed=plan.seed) for budget in budgets
+            budget.name: Study(
+                budget=budget,
+                base=with_student(plan.base, budget=budget, size_of=size_of) if plan.any_student else plan.base,
+                size_of=size_of,
+                seed=plan.seed,
+            )
+            for budget in budgets
         }
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
         self.refits: dict[str, tuple[TaskResult, TaskResult | None]] = {}

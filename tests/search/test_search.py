@@ -10,7 +10,9 @@ import pytest
 from understudy.search.space import (
     FEATURES,
     LARGEST_WIDTH,
+    LATENCY,
     MACS,
+    PLAIN_FROM_BYTES,
     RAM,
     WIDTH_STEP,
     Budget,
@@ -21,6 +23,7 @@ from understudy.search.space import (
     seeded_choice,
     smallest,
     variations,
+    with_student,
 )
 from understudy.search.study import Study
 from understudy.students.recipe import Recipe
@@ -159,3 +162,32 @@ def test_multiply_accumulates_are_a_limit_beside_bytes() -> None:
     found = fit(choice, BASE, limits=budget.limits, size_of=size_of)
     assert found is not None
     assert size_of(found.recipe)[MACS] <= most < size_of(recipe_of(choice, BASE, found.recipe.width + WIDTH_STEP))[MACS]
+
+
+IMAGES = Recipe(student="separable_cnn", image_shape=(28, 28, 1))
+
+
+@pytest.mark.parametrize(
+    ("budget", "student"),
+    [
+        (_budget(PLAIN_FROM_BYTES), "plain_cnn"),
+        (_budget(PLAIN_FROM_BYTES - 1), "separable_cnn"),
+        (_budget(PLAIN_FROM_BYTES, bits=8), "plain_cnn"),
+        (_budget(PLAIN_FROM_BYTES, bits=4), "separable_cnn"),
+        (Budget("loose", {"small": 32_768, RAM: 32_768}), "plain_cnn"),
+        (Budget("tight", {"small": 32_768, RAM: 500}), "separable_cnn"),
+        (Budget("impossible", {"small": 32_768, RAM: 1}), "separable_cnn"),
+        (Budget("timed", {"small": 32_768, f"{LATENCY}small": 10**9}), "separable_cnn"),
+    ],
+)
+def test_images_get_plain_convolutions_where_bytes_bind(budget: Budget, student: str) -> None:
+    def size_of(recipe: Recipe) -> dict[str, int]:
+        return {**_size_and_ram(recipe), f"{LATENCY}small": 1}
+
+    found = with_student(IMAGES, budget=budget, size_of=size_of)
+    assert found == replace(IMAGES, student=student)
+
+
+def test_students_for_other_data_stay() -> None:
+    for base in (BASE, replace(IMAGES, image_shape=None, input_shape=(60, 3)), replace(IMAGES, sound=(8000, 8000))):
+        assert with_student(base, budget=_budget(32_768), size_of=_size) == base

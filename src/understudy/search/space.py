@@ -37,10 +37,12 @@ PRUNED_RATE_FACTOR = 0.5
 IMAGE_RATE_FACTOR = 3.0
 """Times the learning rate for convolutions: batch norms allow more."""
 NO_FEATURES = 0
-"""A separable CNN and a perceptron have no projection."""
-_CONVOLUTIONAL: tuple[StudentName, ...] = ("separable_cnn", "projection_cnn")
+"""CNNs on pixels and perceptrons have no projection."""
+_CONVOLUTIONAL: tuple[StudentName, ...] = ("plain_cnn", "separable_cnn", "projection_cnn")
 IMAGE_HIDDEN_FACTOR = 3
 """Channels behind the last block, or values behind the projection, for one of the first convolution, times the hidden ratio."""
+PLAIN_FROM_BYTES = 16 * 1024
+"""From here on plain convolutions learn images better in the same time; below, twice as many weights of 4 bits do."""
 IMAGE_SIGNS_MOVE = 0.5
 """Times how far images are moved in training, where all that is learned reads signs of their pixels."""
 _VARIATIONS: tuple[dict[str, Any], ...] = (
@@ -138,6 +140,9 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
     if student == "pruned":
         # a scale for each channel: trained weights, with their batch norms, differ much between channels
         return Choice(NO_FEATURES, 1.0, bits or 8, per_channel=True, dropout=0.0, learning_rate=LEARNING_RATE)
+    if student == "plain_cnn":
+        # its convolutions have 8-bit weights whatever is asked for: only the layer of classes has a choice
+        return Choice(NO_FEATURES, 1.0, bits or 8, per_channel=False, dropout=0.0, learning_rate=LEARNING_RATE)
     if student == "separable_cnn":
         return Choice(NO_FEATURES, 1.0, weight_bits, per_channel=False, dropout=0.0, learning_rate=LEARNING_RATE)
     if student == "mlp":
@@ -152,6 +157,23 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
         dropout=0.1,
         learning_rate=LEARNING_RATE,
     )
+
+
+def with_student(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Recipe:
+    """Return ``base`` with the student that is the best one known for ``budget``.
+
+    A separable CNN for images gives way to a plain one where bytes bind. Where multiply-accumulates, RAM or latency do, or
+    4-bit weights are wanted, it stays.
+    """
+    images = base.student == "separable_cnn" and base.image_shape is not None and base.sound is None
+    timed = any(name.startswith(LATENCY) for name in budget.limits)
+    if not images or timed or budget.bits == 4 or budget.file_bytes < PLAIN_FROM_BYTES:
+        return base
+    plain = replace(base, student="plain_cnn")
+    found = fit(first_choice(plain, budget=budget, size_of=size_of), plain, limits=budget.limits, size_of=size_of)
+    if found is None or binding_limit(size_of(found.recipe), budget.limits) in NO_FILES:
+        return base
+    return plain
 
 
 def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
@@ -234,7 +256,7 @@ def recipe_of(choice: Choice, base: Recipe, width: int) -> Recipe:
             per_channel=choice.per_channel,
             kept=width / LARGEST_WIDTH,
         )
-    factor = IMAGE_HIDDEN_FACTOR if base.student in _CONVOLUTIONAL else 1
+    factor = IMAGE_HIDDEN_FACTOR if base.student in ("separable_cnn", "projection_cnn") else 1
     return replace(
         base,
         features=choice.features,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+from understudy.students.recipe import Recipe
 
 TEXTS_IN_A_TRAINING = 450_000
 LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 10, 60, 1500
@@ -12,6 +15,9 @@ IMAGE_WEIGHT_DECAY = 0.02
 WORK_IN_A_JOB = 5_400_000_000_000
 """For all students of images together, in multiply-accumulates of the forward pass: about eight minutes on one core of a
 server, and as much again for their refits on another."""
+
+PLAIN_QUANTIZED_FRACTION = 0.2
+"""Of a plain CNN, whose weights have 8 bits: they are rounded so finely that half as many steps are enough."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,13 @@ def image_steps_for(images: int, *, work: int, students: int, batch_size: int, e
     if epochs is not None:
         return epochs * per_epoch
     return max(1, min(max(LEAST_STEPS, MOST_EPOCHS * per_epoch), WORK_IN_A_JOB // (students * work * batch_size)))
+
+
+def quantized_fraction_for(recipe: Recipe, mode: Literal["qat", "ptq"]) -> float:
+    """Return the share of the steps that are quantization-aware."""
+    if mode == "ptq":
+        return 0.0
+    return PLAIN_QUANTIZED_FRACTION if recipe.student == "plain_cnn" else Schedule.quantized_fraction
 
 
 def word_dropout_for(words_per_text: float) -> float:
