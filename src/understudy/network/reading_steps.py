@@ -6,27 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from understudy.network.reading import ENDED, NORMALIZED, Reader, Value
-from understudy.network.reading_layers import (
-    Arguments,
-    Handler,
-    Shape,
-    add,
-    added,
-    addmm,
-    around_of,
-    batch_norm,
-    both,
-    cat,
-    conv2d,
-    div,
-    hardtanh,
-    image_of,
-    linear,
-    mul,
-    relu,
-    sub,
-    unpadded,
-)
+from understudy.network.reading_curves import ACTIVATIONS, activation
+from understudy.network.reading_layers import add, addmm, batch_norm, cat, conv2d, div, hardtanh, linear, mul, relu, sub
+from understudy.network.reading_values import Arguments, Handler, Shape, added, around_of, both, image_of, unpadded
 
 
 def max_pool2d(reader: Reader, given: Arguments, shape: Shape) -> Value:
@@ -187,10 +169,11 @@ def last_softmax(reader: Reader, given: Arguments, _: Shape) -> Value:
     return replace(x, axes=ENDED)
 
 
-def last_sigmoid(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """A sigmoid at the end, of one number that says how likely the second of two classes is."""
-    if shape[1:] != (1,):
-        raise reader.refused("is rounded differently by every format")
+def sigmoid(reader: Reader, given: Arguments, shape: Shape) -> Value:
+    """A sigmoid: at the end, of one number, it says how likely the second of two classes is; elsewhere it is an activation."""
+    if shape[1:] != (1,) or not reader.ends:
+        value: Value = activation("sigmoid")(reader, given, shape)
+        return value
     return last_softmax(reader, given, shape)
 
 
@@ -200,6 +183,7 @@ def clamp_min(reader: Reader, given: Arguments, shape: Shape) -> Value:
 
 
 HANDLERS: dict[str, Handler] = {
+    **ACTIVATIONS,
     "conv2d": conv2d,
     "linear": linear,
     "addmm": addmm,
@@ -243,6 +227,6 @@ HANDLERS: dict[str, Handler] = {
     "_softmax": last_softmax,
     "log_softmax": last_softmax,
     "_log_softmax": last_softmax,
-    "sigmoid": last_sigmoid,
+    "sigmoid": sigmoid,
 }
 """Operator without its trailing underscore to what reads it."""
