@@ -309,8 +309,8 @@ def whole(layer: nn.Module) -> nn.Module:
 REFUSED = {
     "softshrink": (lambda: whole(nn.Sequential(nn.Softshrink())), "op='softshrink' in module '1.0'", "is not known"),
     "slopes": (lambda: whole(nn.PReLU(4)), "op='prelu' in module '1' of 'theirs'", "has 4 slopes"),
-    "layer norm": (lambda: whole(nn.LayerNorm(16)), "op='layer_norm' in module '1'", "is not known"),
-    "rows of places": (lambda: Block(nn.Sigmoid()), "op='flatten' in forward()", "makes (2, 4, 256) of axes 'nchw'"),
+    "layer norm": (lambda: whole(nn.LayerNorm(16)), "op='layer_norm' in module '1'", "use a batch norm, nn.BatchNorm2d"),
+    "rows of places": (lambda: Block(nn.Sigmoid()), "op='flatten' in forward()", "makes tokens of an image's places"),
     "places": (Places, "op='mul' in forward()", "multiplies axes 'nchw' of (4, 16, 16) and 'nchw' of (1, 16, 16)"),
     "many answers": (
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 10), nn.Sigmoid()),
@@ -334,7 +334,16 @@ REFUSED = {
         "does not divide every sum",
     ),
     "transposed": (lambda: whole(nn.ConvTranspose2d(4, 4, 2)), "op='conv_transpose2d' in module '1'", "is not known"),
-    "attention": (Attention, "in forward() of the network itself of 'theirs'", "(test_reading.py, line "),
+    "tokens": (
+        Attention,
+        "in forward() of the network itself of 'theirs' (test_reading.py, line ",
+        "as vision transformers do",
+    ),
+    "attention": (
+        lambda: whole(Written(lambda x: functional.scaled_dot_product_attention(x, x, x))),
+        "op='scaled_dot_product_attention' in module '1'",
+        "multiplies values of the network as matrices",
+    ),
 }
 
 

@@ -60,6 +60,19 @@ def adaptive_max_pool2d(reader: Reader, given: Arguments, shape: Shape) -> Value
     return _adaptive(reader, given, shape, all_places="max", parts="max_pool")
 
 
+def refusing(why: str, *, advice: str | None = None) -> Handler:
+    """Return what refuses an operator that many networks have, and says what to do."""
+
+    def handler(reader: Reader, _: Arguments, __: Shape) -> Any:
+        raise reader.refused(why, advice=advice)
+
+    return handler
+
+
+_OWN_STATISTICS = refusing("norms every image by its own values", advice="use a batch norm, nn.BatchNorm2d, in its place")
+_MATRICES = refusing("multiplies values of the network as matrices, as attention does")
+
+
 def _adaptive(reader: Reader, given: Arguments, shape: Shape, *, all_places: Any, parts: Any) -> Value:
     x = image_of(reader, unpadded(reader, given["self"]))
     if shape[2:] == (1, 1):
@@ -109,6 +122,8 @@ def flatten(reader: Reader, given: Arguments, shape: Shape) -> Value:
             if tuple(shape[1:]) == wanted and (axes == "nhwc" or channels == 1):
                 reader.steps.pop()
                 return Value(NORMALIZED, axes)
+    if x.axes == "nchw" and len(shape) == 3:
+        raise reader.refused("makes tokens of an image's places, as vision transformers do")
     raise reader.refused(f"makes {tuple(shape)} of axes {x.axes!r}", advice="flatten(1) the image, and nothing else of it")
 
 
@@ -228,5 +243,12 @@ HANDLERS: dict[str, Handler] = {
     "log_softmax": last_softmax,
     "_log_softmax": last_softmax,
     "sigmoid": sigmoid,
+    "layer_norm": _OWN_STATISTICS,
+    "group_norm": _OWN_STATISTICS,
+    "instance_norm": _OWN_STATISTICS,
+    "matmul": _MATRICES,
+    "bmm": _MATRICES,
+    "einsum": _MATRICES,
+    "scaled_dot_product_attention": _MATRICES,
 }
 """Operator without its trailing underscore to what reads it."""
