@@ -208,18 +208,27 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "swish in place": lambda: Written(lambda x: x.mul_(x.sigmoid())),
     "mish written out": lambda: Written(lambda x: x * torch.tanh(functional.softplus(x))),
     "gelu by sigmoid": lambda: Written(lambda x: x * torch.sigmoid(1.702 * x)),
+    "one less": lambda: Written(lambda x: 1 - torch.sigmoid(-x)),
     "square": lambda: Written(lambda x: x**2),
     "x times x": lambda: Written(lambda x: x * x),
 }
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("on", ["map", "vector", "single place"])
+PLACES = [(name, "map") for name in ACTIVATIONS] + [
+    (name, on)
+    for name in ("hardswish", "relu6 around 3", "gate of relu6", "swish in place")
+    for on in ("vector", "single place", "flattened")
+]
+
+
+@pytest.mark.parametrize(("name", "on"), PLACES)
 def test_an_activation_is_one_lookup_however_it_is_written(name: str, on: str) -> None:
     torch.manual_seed(3)
     layer = ACTIVATIONS[name]()
     if on == "map":
         module = whole(layer)
+    elif on == "flattened":
+        module = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.Flatten(), layer, nn.Linear(64, 10))
     elif on == "vector":
         module = nn.Sequential(nn.Flatten(), nn.Linear(768, 6), layer, nn.Linear(6, 10))
     else:

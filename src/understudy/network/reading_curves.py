@@ -29,9 +29,10 @@ def _parametric(words: Callable[[Arguments], str]) -> Handler:
 
 
 def bent(reader: Reader, x: Value, curve: str) -> Value:
-    """Return ``curve`` of ``x``: one step with the lookup before it, if there is one."""
+    """Return ``curve`` of ``x``: one step with lookups and sums with numbers before it; a relu is part of a layer."""
     chain = _chain(reader, x.name)
-    root, first = chain[1] if reader.made(x.name).kind == "lookup" else chain[0]
+    steps = [reader.made(name).kind for name, _ in chain[:-1]]
+    root, first = chain[steps.index("relu") if "relu" in steps else len(steps)]
     return _lookup(reader, x, root, composed(curve, first))
 
 

@@ -149,6 +149,16 @@ def sub(reader: Reader, given: Arguments, _: Shape) -> Value:
     return _affine(reader, given["self"], scale=1.0, shift=-given["other"])
 
 
+def rsub(reader: Reader, given: Arguments, _: Shape) -> Value:
+    """A number for each channel less a value."""
+    return _affine(reader, given["self"], scale=-given.get("alpha", 1), shift=given["other"])
+
+
+def neg(reader: Reader, given: Arguments, _: Shape) -> Value:
+    """A value with the other sign."""
+    return _affine(reader, given["self"], scale=-1.0, shift=0.0)
+
+
 def mul(reader: Reader, given: Arguments, _: Shape) -> Value:
     """A value times a number for each channel, or two values multiplied."""
     first, second = given["self"], given["other"]

@@ -7,7 +7,21 @@ from typing import Any
 
 from understudy.network.reading import ENDED, NORMALIZED, Reader, Value
 from understudy.network.reading_curves import ACTIVATIONS, activation
-from understudy.network.reading_layers import add, addmm, batch_norm, cat, conv2d, div, hardtanh, linear, mul, relu, sub
+from understudy.network.reading_layers import (
+    add,
+    addmm,
+    batch_norm,
+    cat,
+    conv2d,
+    div,
+    hardtanh,
+    linear,
+    mul,
+    neg,
+    relu,
+    rsub,
+    sub,
+)
 from understudy.network.reading_values import Arguments, Handler, Shape, added, around_of, both, image_of, unpadded
 
 
@@ -210,6 +224,8 @@ HANDLERS: dict[str, Handler] = {
     "clamp_min": clamp_min,
     "add": add,
     "sub": sub,
+    "rsub": rsub,
+    "neg": neg,
     "mul": mul,
     "div": div,
     "cat": cat,
