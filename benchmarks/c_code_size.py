@@ -44,6 +44,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.log_mel import LogMel, frame_samples
 from understudy.projections.text import FeatureGroup, TextProjection
@@ -193,6 +194,10 @@ def random_places_program(rng: np.random.Generator, source: Node, *, inputs: int
             nodes.append(LocalMaxPool(last, "less", (2, 2), 1, (0, 0, 1, 1)))
         for block in range(int(rng.integers(0, 3))):
             nodes.append(Add((last, nodes[-1].output), f"sum{block}", relu=bool(rng.integers(2))))
+        for block in range(int(rng.integers(0, 3))):
+            nodes.append(Lookup(nodes[-1].output, f"bent{block}", "x hardswish", rng.integers(-128, 128, 256).astype(np.int8)))
+        for block in range(int(rng.integers(0, 3))):
+            nodes.append(Multiply((last, nodes[-1].output), f"product{block}"))
         if rng.integers(2):
             nodes.append(Concat((last, nodes[-1].output), "beside"))
             channels *= 2

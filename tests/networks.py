@@ -103,6 +103,105 @@ class MobileNetV2(nn.Module):
         return self.classifier(torch.flatten(x, 1))
 
 
+class SqueezeExcitation(nn.Module):
+    """A gate for each channel from the mean of all places (Hu et al. 2018)."""
+
+    def __init__(self, channels: int, inner: int, *, activation: nn.Module, gate: nn.Module) -> None:
+        super().__init__()
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc1, self.fc2 = nn.Conv2d(channels, inner, 1), nn.Conv2d(inner, channels, 1)
+        self.activation, self.gate = activation, gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
+
+
+class MobileBlock(nn.Module):
+    """What MobileNetV3 and EfficientNet are made of: a wide depthwise layer, gated, between narrow ones."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        stride: int,
+        expand: int,
+        activation: nn.Module,
+        squeeze: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        inner = inputs * expand
+        spread = nn.Conv2d(inner, inner, kernel, stride, kernel // 2, groups=inner, bias=False)
+        self.block = nn.Sequential(
+            nn.Sequential(nn.Conv2d(inputs, inner, 1, bias=False), _norm(inner), activation),
+            nn.Sequential(spread, _norm(inner), activation),
+            *([] if squeeze is None else [squeeze]),
+            nn.Sequential(nn.Conv2d(inner, outputs, 1, bias=False), _norm(outputs)),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.block(x)
+        if self.residual:
+            y += x
+        return y
+
+
+class MobileNetV3(nn.Module):
+    """Howard et al. 2019: hardswish, gates of hardsigmoid, depthwise kernels of 5."""
+
+    def __init__(self, channels: int = 3, width: int = 8, classes: int = 10) -> None:
+        super().__init__()
+
+        def gate(inner: int) -> nn.Module:
+            return SqueezeExcitation(inner, inner // 4, activation=nn.ReLU(), gate=nn.Hardsigmoid())
+
+        def block(inputs: int, outputs: int, kernel: int, stride: int, activation: nn.Module, *, gated: bool) -> nn.Module:
+            squeeze = gate(3 * inputs) if gated else None
+            sizes = {"kernel": kernel, "stride": stride, "expand": 3}
+            return MobileBlock(inputs, outputs, **sizes, activation=activation, squeeze=squeeze)
+
+        self.features = nn.Sequential(
+            nn.Sequential(nn.Conv2d(channels, width, 3, 2, 1, bias=False), _norm(width), nn.Hardswish(inplace=True)),
+            block(width, width, 3, 1, nn.ReLU(inplace=True), gated=True),
+            block(width, 2 * width, 5, 2, nn.Hardswish(inplace=True), gated=True),
+            block(2 * width, 2 * width, 5, 1, nn.Hardswish(inplace=True), gated=False),
+            nn.Sequential(nn.Conv2d(2 * width, 6 * width, 1, bias=False), _norm(6 * width), nn.Hardswish(inplace=True)),
+        )
+        self.classifier = nn.Sequential(
+            nn.Linear(6 * width, 4 * width), nn.Hardswish(inplace=True), nn.Dropout(0.2), nn.Linear(4 * width, classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(torch.flatten(functional.adaptive_avg_pool2d(self.features(x), 1), 1))
+
+
+class EfficientNet(nn.Module):
+    """Tan & Le 2019: SiLU, gates of sigmoid."""
+
+    def __init__(self, channels: int = 3, width: int = 8, classes: int = 10) -> None:
+        super().__init__()
+
+        def block(inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> nn.Module:
+            inner = expand * inputs
+            squeeze = SqueezeExcitation(inner, max(1, inputs // 4), activation=nn.SiLU(inplace=True), gate=nn.Sigmoid())
+            sizes = {"kernel": kernel, "stride": stride, "expand": expand}
+            return MobileBlock(inputs, outputs, **sizes, activation=nn.SiLU(inplace=True), squeeze=squeeze)
+
+        self.features = nn.Sequential(
+            nn.Sequential(nn.Conv2d(channels, width, 3, 2, 1, bias=False), _norm(width), nn.SiLU(inplace=True)),
+            block(width, width, 3, 1, 1),
+            block(width, 2 * width, 5, 2, 4),
+            block(2 * width, 2 * width, 3, 1, 4),
+            nn.Sequential(nn.Conv2d(2 * width, 6 * width, 1, bias=False), _norm(6 * width), nn.SiLU(inplace=True)),
+        )
+        self.avgpool, self.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(6 * width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
+
+
 class DenseLayer(nn.Module):
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()

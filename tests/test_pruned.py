@@ -14,7 +14,7 @@ from torch import nn
 
 import networks
 from command import understudy
-from networks import DenseNet, MobileNetV2, Perceptron, ResNet
+from networks import DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet
 from understudy.family import Family
 
 JOB = """
@@ -27,7 +27,7 @@ refit = false
 """
 MODEL = """\
 import torch
-from networks import DenseNet, MobileNetV2, Perceptron, ResNet
+from networks import DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet
 
 
 def made(kind, *arguments):
@@ -44,6 +44,14 @@ def mobilenet():
     return made(MobileNetV2, 1, 16)
 
 
+def mobilenet_v3():
+    return made(MobileNetV3, 1, 16)
+
+
+def efficientnet():
+    return made(EfficientNet, 1, 16)
+
+
 def densenet():
     return made(DenseNet, 1)
 
@@ -52,8 +60,8 @@ def perceptron():
     return made(Perceptron, 64)
 
 
-def gated():
-    return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Hardswish(), torch.nn.Flatten(), torch.nn.Linear(144, 10))
+def normed():
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.LayerNorm(6), torch.nn.Flatten(), torch.nn.Linear(144, 10))
 
 
 def function(images):
@@ -131,6 +139,8 @@ def test_a_residual_network_keeps_a_share_of_its_weights(folder: Path) -> None:
     ("name", "network", "budget", "wanted"),
     [
         ("mobilenet", lambda: MobileNetV2(1, 16), "14KB", 0.9),
+        ("mobilenet_v3", lambda: MobileNetV3(1, 16), "24KB", 0.9),
+        ("efficientnet", lambda: EfficientNet(1, 16), "28KB", 0.9),
         ("densenet", lambda: DenseNet(1), "11KB", 0.75),
         ("perceptron", lambda: Perceptron(64), "6KB", 0.9),
     ],
@@ -153,14 +163,14 @@ def test_other_networks_keep_to_bytes_in_every_format(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--teacher", "my_model.py:gated", "--keep", "0.5"), "received op='hardswish' in module '1' of"),
+        (("--teacher", "my_model.py:normed", "--keep", "0.5"), "received op='layer_norm' in module '1' of"),
         (("--teacher", "my_model.py:function", "--keep", "0.5"), "which must be a torch module for images: received teacher="),
         (("--keep", "0.5"), "received teacher.source='auto'"),
         (
-            ("--teacher", "my_model.py:gated", "--student", "separable_cnn", "--keep", "0.5"),
+            ("--teacher", "my_model.py:normed", "--student", "separable_cnn", "--keep", "0.5"),
             "received budget='50%' for student=",
         ),
-        (("--teacher", "my_model.py:gated", "--keep", "1.5"), "is between 0% and 100%: received budget='150%'"),
+        (("--teacher", "my_model.py:normed", "--keep", "1.5"), "is between 0% and 100%: received budget='150%'"),
     ],
 )
 def test_what_cannot_be_pruned_is_said_in_one_line(arguments: tuple[str, ...], message: str, folder: Path) -> None:

@@ -1453,6 +1453,70 @@ US_FUNCTION void us_add(const us_addition *addition) {
     }
 }
 
+/* ---- lookups and products: program 19 and 20 ---- */
+
+typedef struct {
+    const int8_t *input;
+    int8_t *output;
+    const int8_t *table; /* [256]: what -128, -127, ... become */
+    uint32_t count;
+} us_values;
+
+US_FUNCTION void us_lookup(const us_values *values) {
+    for (size_t i = 0; i < values->count; i++) {
+        values->output[i] = values->table[values->input[i] + 128];
+    }
+}
+
+typedef struct {
+    const int8_t *first;
+    const int8_t *second; /* [period] */
+    int8_t *output;
+    uint32_t count;
+    uint32_t period; /* all values, or one for each channel */
+    uint32_t scale;
+    us_range range;
+    int8_t first_zero;
+    int8_t second_zero;
+} us_product;
+
+#if US_VECTOR
+
+US_FUNCTION void us_multiply(const us_product *product) {
+    const us_floats scale = us_broadcast_real(us_scale(product->scale));
+    for (size_t row = 0; row < product->count; row += product->period) {
+        for (size_t at = 0; at < product->period; at += 16) {
+            const size_t left = product->period - at;
+            const int8_t *first = product->first + row + at;
+            const int8_t *second = product->second + at;
+            us_block sums;
+            int8_t values[16];
+            int32_t products[16];
+            for (size_t i = 0; i < 16; i++) {
+                products[i] = (first[i] - product->first_zero) * (second[i] - product->second_zero);
+            }
+            __builtin_memcpy(&sums, products, sizeof sums);
+            for (size_t i = 0; i < US_PARTS; i++) {
+                us_store_sums(values + i * US_VECTOR / 4, (us_sums)sums.part[i], scale, product->range);
+            }
+            __builtin_memcpy(product->output + row + at, values, left < 16 ? left : 16);
+        }
+    }
+}
+
+#else
+
+US_FUNCTION void us_multiply(const us_product *product) {
+    size_t at = 0;
+    for (size_t i = 0; i < product->count; i++) {
+        const int32_t factor = product->second[at] - product->second_zero;
+        product->output[i] = us_requantize((product->first[i] - product->first_zero) * factor, product->scale, product->range);
+        at = at + 1 == product->period ? 0 : at + 1;
+    }
+}
+
+#endif
+
 /* ---- probabilities: program 8 ---- */
 
 typedef struct {

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from networks import DenseNet, LeNet, MobileNetV2, PreactivationNet, ResNet, made
+from networks import DenseNet, EfficientNet, LeNet, MobileNetV2, MobileNetV3, PreactivationNet, ResNet, made
 from understudy.compression.prune import prune, pruned, widths_of
 from understudy.errors import SetupError
 from understudy.network.reading import Taken, read_network
@@ -16,7 +16,7 @@ from understudy.network.steps import Network, dumps, loads
 from understudy.teachers.image_input import UNIT
 
 SHAPE = (16, 16, 3)
-KINDS = (ResNet, PreactivationNet, MobileNetV2, DenseNet, LeNet)
+KINDS = (ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet, LeNet)
 
 
 def network_of(kind: type[nn.Module]) -> Network:

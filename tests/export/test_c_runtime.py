@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,16 +12,18 @@ import numpy as np
 import pytest
 
 from c_programs import code_size, crooked_program, random_program
-from image_programs import branched_program, image_program
+from image_programs import branched_program, gated_program, image_program
 from programs import sequence_program, utterance_program
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.export.c import CExporter
 from understudy.export.c_code import NEEDS, OPERATIONS, measured
 from understudy.export.c_constants import scale_word
 from understudy.export.c_input import c_input
+from understudy.export.c_memory import place_tensors
 from understudy.export.c_source import write_source
 from understudy.program.interpreter import requantize, run
-from understudy.program.ops import Program, Quantization
+from understudy.program.ops import Program, Quantization, inputs_of
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.text import encode
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
@@ -64,6 +67,7 @@ def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -
         wide,
         image_program(),
         branched_program(flat=True),
+        gated_program(),
         sound_program(),
     ):
         write(tmp_path, program)
@@ -102,6 +106,7 @@ def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
         crooked_program(bits=4),
         image_program(),
         branched_program(),
+        gated_program(),
         sound_program(),
         sound_program(sample_rate=16_000, samples=4096, channels=4),
     ],
@@ -121,6 +126,23 @@ def test_ram_is_as_stated(tmp_path: Path, program: Program) -> None:
         relocated = 0 if compiler == ARM else int(fields[1])  # position-independent code relocates its tables in .data
         assert int(fields[1]) + int(fields[2]) - relocated == stated
     assert f"_RAM_BYTES US_EITHER({vector}, {plain})\n" in (tmp_path / "model.h").read_text()
+
+
+def test_what_is_changed_value_by_value_stays_in_its_place() -> None:
+    program = gated_program()
+    place = place_tensors(program)
+    shapes = program.shapes()
+    assert place.offsets["stem"] == place.offsets["swish"]
+    assert place.offsets["smooth"] == place.offsets["excited"]  # the pool has read it before
+    assert place.offsets["excited"] != place.offsets["bounded"]  # a product reads both
+    last_read = {name: i for i, node in enumerate(program.nodes) for name in inputs_of(node)}
+    for at, node in enumerate(program.nodes[:-1]):
+        for name, offset in place.offsets.items():
+            written = next(i for i, other in enumerate(program.nodes) if other.output == name)
+            over = isinstance(node, Lookup | Multiply) and name == inputs_of(node)[0] and at == last_read[name]
+            if written < at <= last_read[name] and not over:
+                begin, end = place.offsets[node.output], place.offsets[node.output] + math.prod(shapes[node.output])
+                assert offset + math.prod(shapes[name]) <= begin or offset >= end, (name, node.output)
 
 
 @needs_arm
@@ -143,7 +165,8 @@ def test_stack_is_as_stated(tmp_path: Path, program: Program) -> None:
 @needs_arm
 @pytest.mark.parametrize("case", range(11))
 def test_byte_table_is_what_the_linker_finds(tmp_path: Path, case: int) -> None:
-    programs = (sequence_program, utterance_program, lambda: crooked_program(bits=4), image_program, branched_program)
+    texts = (sequence_program, utterance_program, lambda: crooked_program(bits=4))
+    programs = (*texts, image_program, branched_program, gated_program)
     kinds = {8: code_size.random_image_program, 9: code_size.random_sound_program, 10: code_size.random_sound_program}
     kind = kinds.get(case, random_program)
     program = programs[case]() if case < len(programs) else kind(9000 + case)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from c_programs import crooked_program, fuzz_c
-from image_programs import branched_program, image_program
+from image_programs import branched_program, gated_program, image_program
 from programs import sequence_program, utterance_program
 from understudy.bundle.vectors import synthetic_images
 from understudy.export.c import CExporter
@@ -35,6 +35,7 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
         shape=(29, 35, 3), kernel=(5, 3), stride=3, padding=(0, 0, 0, 0), channels=70, seed=5
     ),
     "branched": lambda: branched_program(shape=(17, 12, 3), channels=21),
+    "gated": lambda: gated_program(shape=(17, 12, 3), channels=21),
     "kernel_of_one_row": lambda: image_program(shape=(8, 21, 2), channels=17, kernel=(1, 4), stride=1, seed=6),
 }
 NEON_COMPILER, NEON_RUNNER = "aarch64-linux-gnu-gcc", "qemu-aarch64"

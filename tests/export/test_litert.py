@@ -11,12 +11,14 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from image_programs import gated_program, pictures
 from programs import SEQUENCE, TEXTS, UTTERANCE, sequence_program, utterance_program
 from understudy.errors import BundleError
 from understudy.export.litert import LitertExporter
 from understudy.export.litert_flatbuffer import INT32, FlatbufferWriter
 from understudy.export.litert_text import write_text_projection
-from understudy.export.parity import verify_file
+from understudy.export.parity import compare, verify_file
+from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.projections.text import FeatureGroup, TextProjection, encode, project
 
@@ -95,6 +97,16 @@ def test_features_equal_the_hosts_on_both_kernel_sets(
 def test_plain_kernels_agree_as_far_as_they_round_alike(program: Program) -> None:
     result = verify_file(program, PlainSession(exported(program), KERNELS["plain"]), many_texts(64), exact=False)
     assert result.reason is None
+
+
+def test_lookups_and_products_load_in_plain_kernels_too(kernels: OpResolverType) -> None:
+    program = gated_program()
+    images = pictures(program, 200)
+    found = PlainSession(exported(program), kernels).predict(images)
+    result = compare(found, run(program, images), logit_scale=program.quantization[program.logits].scale, exact=False)
+    assert np.abs(found - run(program, images).probabilities).max() < 0.01
+    if kernels == KERNELS["delegate"]:
+        assert (result.agreement, result.reason) == (1.0, None)
 
 
 def test_only_built_in_operators_and_two_names(program: Program) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from networks import DenseNet, LeNet, MobileNetV2, Perceptron, PreactivationNet, ResNet, made
+from networks import DenseNet, EfficientNet, LeNet, MobileNetV2, MobileNetV3, Perceptron, PreactivationNet, ResNet, made
 from understudy.errors import InputError
 from understudy.network.folding import Weights, to_program
 from understudy.network.reading import Taken, read_network
@@ -48,6 +48,9 @@ CASES = (
     Case("resnet-blue-first", lambda: made(ResNet), pixels=CAFFE),
     Case("preactivation", lambda: made(PreactivationNet), pixels=IMAGENET),
     Case("mobilenet_v2", lambda: made(MobileNetV2), pixels=RAW),
+    Case("mobilenet_v3", lambda: made(MobileNetV3), pixels=IMAGENET),
+    Case("mobilenet_v3-grey", lambda: made(MobileNetV3, 1), shape=(11, 14, 1)),
+    Case("efficientnet", lambda: made(EfficientNet), pixels=CAFFE),
     Case("densenet", lambda: made(DenseNet), pixels=IMAGENET),
     Case("densenet-grey", lambda: made(DenseNet, 1), shape=(9, 12, 1)),
     Case("lenet", lambda: made(LeNet)),
@@ -166,13 +169,124 @@ def test_heads_of_other_kinds(module: type[nn.Module], columns: tuple[int, ...])
         assert torch.allclose(Executor(program).train(False)(images.permute(0, 2, 3, 1)), wanted, atol=1e-5)
 
 
-class Gate(nn.Module):
-    def __init__(self) -> None:
+class Written(nn.Module):
+    """An activation that is written out."""
+
+    def __init__(self, formula: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.squeeze, self.fc = nn.Conv2d(4, 4, 1), nn.Linear(4, 10)
+        self.formula = formula
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc((x * torch.sigmoid(self.squeeze(x))).mean((2, 3)))
+        return self.formula(x)
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "hardswish": nn.Hardswish,
+    "hardswish in place": lambda: nn.Hardswish(inplace=True),
+    "hardsigmoid": nn.Hardsigmoid,
+    "silu": lambda: nn.SiLU(inplace=True),
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "gelu by tanh": lambda: nn.GELU(approximate="tanh"),
+    "tanh": nn.Tanh,
+    "leaky relu": lambda: nn.LeakyReLU(0.2),
+    "prelu": nn.PReLU,
+    "elu": lambda: nn.ELU(0.7),
+    "celu": lambda: nn.CELU(1.7),
+    "selu": nn.SELU,
+    "mish": nn.Mish,
+    "softplus": lambda: nn.Softplus(2.0),
+    "softsign": nn.Softsign,
+    "log sigmoid": nn.LogSigmoid,
+    "hardtanh": nn.Hardtanh,
+    "relu6 around 3": lambda: Written(lambda x: x * functional.relu6(x + 3) / 6),
+    "relu6 over 6": lambda: Written(lambda x: x * (functional.relu6(x + 3.0) / 6.0)),
+    "relu6 times a sixth": lambda: Written(lambda x: (functional.relu6(x + 3) * (1 / 6)).mul(x)),
+    "gate of relu6": lambda: Written(lambda x: functional.relu6(x + 3, inplace=True) / 6),
+    "clamp": lambda: Written(lambda x: x.clamp(-2, 0.5)),
+    "swish": lambda: Written(lambda x: x * torch.sigmoid(x)),
+    "swish in place": lambda: Written(lambda x: x.mul_(x.sigmoid())),
+    "mish written out": lambda: Written(lambda x: x * torch.tanh(functional.softplus(x))),
+    "gelu by sigmoid": lambda: Written(lambda x: x * torch.sigmoid(1.702 * x)),
+    "one less": lambda: Written(lambda x: 1 - torch.sigmoid(-x)),
+    "square": lambda: Written(lambda x: x**2),
+    "x times x": lambda: Written(lambda x: x * x),
+}
+
+
+PLACES = [(name, "map") for name in ACTIVATIONS] + [
+    (name, on)
+    for name in ("hardswish", "relu6 around 3", "gate of relu6", "swish in place")
+    for on in ("vector", "single place", "flattened")
+]
+
+
+@pytest.mark.parametrize(("name", "on"), PLACES)
+def test_an_activation_is_one_lookup_however_it_is_written(name: str, on: str) -> None:
+    torch.manual_seed(3)
+    layer = ACTIVATIONS[name]()
+    if on == "map":
+        module = whole(layer)
+    elif on == "flattened":
+        module = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.Flatten(), layer, nn.Linear(64, 10))
+    elif on == "vector":
+        module = nn.Sequential(nn.Flatten(), nn.Linear(768, 6), layer, nn.Linear(6, 10))
+    else:
+        pool = [nn.Conv2d(3, 4, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 6, 1)]
+        module = nn.Sequential(*pool, layer, nn.Flatten(), nn.Linear(6, 10))
+    network = loads(dumps(read(module.train(False), CASES[0]))).train(False)
+    images = torch.rand(4, 3, 16, 16)
+    program = to_program(network, Weights(8, per_channel=True))
+    with torch.no_grad():
+        wanted = module(images.clone())[:, list(COLUMNS)]
+        assert torch.allclose(network(images), wanted, atol=1e-5)
+        assert torch.allclose(Executor(program).train(False)(images.permute(0, 2, 3, 1)), wanted, atol=1e-5)
+    assert [step.kind for step in network.steps].count("lookup") == 1
+    assert len(network.layers) == (4 if on == "single place" else 3)
+
+
+class Gates(nn.Module):
+    """Gates in other words: of linear layers and expanded, and gates that are maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.spread = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 1, 2, dilation=2, groups=8)
+        self.squeeze, self.excite, self.beside = nn.Linear(8, 2, bias=False), nn.Linear(2, 8, bias=False), nn.Conv2d(8, 8, 1)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.silu(self.stem(x))
+        y = self.excite(functional.relu(self.squeeze(functional.adaptive_avg_pool2d(x, 1).view(x.size(0), 8))))
+        x = x * torch.sigmoid(y).view(x.size(0), 8, 1, 1).expand_as(x)
+        x = functional.relu6(x.mean((2, 3), keepdim=True) + 3) / 6 * self.spread(x)
+        x = self.beside(x) * torch.tanh(x)
+        y = x.mean((2, 3))
+        return self.fc(y * functional.hardswish(self.excite(self.squeeze(y))))
+
+
+def test_gates_are_products() -> None:
+    torch.manual_seed(4)
+    module = Gates().train(False)
+    network = read(module, CASES[0])
+    images = torch.rand(4, 3, 16, 16)
+    with torch.no_grad():
+        wanted = module(images)[:, list(COLUMNS)]
+        program = to_program(network, Weights(8, per_channel=True))
+        assert torch.allclose(network(images), wanted, atol=1e-5)
+        assert torch.allclose(Executor(program).train(False)(images.permute(0, 2, 3, 1)), wanted, atol=1e-5)
+    assert [step.kind for step in network.steps].count("multiply") == 4
+
+
+class Places(nn.Module):
+    """A gate for each place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.gate, self.fc = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 1, 1), nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.fc((x * torch.sigmoid(self.gate(x))).mean((2, 3)))
 
 
 class Block(nn.Module):
@@ -202,15 +316,22 @@ def whole(layer: nn.Module) -> nn.Module:
 
 
 REFUSED = {
-    "hardswish": (lambda: whole(nn.Hardswish()), "op='hardswish' in module '1' of 'theirs'", "is not known"),
-    "silu": (lambda: whole(nn.SiLU(inplace=True)), "op='silu_' in module '1' of 'theirs'", "is not known"),
-    "gelu": (lambda: whole(nn.GELU()), "op='gelu' in module '1'", "is not known"),
-    "leaky": (lambda: whole(nn.Sequential(nn.LeakyReLU())), "op='leaky_relu' in module '1.0'", "is not known"),
-    "layer norm": (lambda: whole(nn.LayerNorm(16)), "op='layer_norm' in module '1'", "is not known"),
-    "sigmoid": (lambda: Block(nn.Sigmoid()), "op='sigmoid' in module 'layer'", "is rounded differently by every format"),
-    "gate": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), Gate()), "op='sigmoid' in module '1'", "is rounded differently"),
+    "softshrink": (lambda: whole(nn.Sequential(nn.Softshrink())), "op='softshrink' in module '1.0'", "is not known"),
+    "slopes": (lambda: whole(nn.PReLU(4)), "op='prelu' in module '1' of 'theirs'", "has 4 slopes"),
+    "layer norm": (lambda: whole(nn.LayerNorm(16)), "op='layer_norm' in module '1'", "use a batch norm, nn.BatchNorm2d"),
+    "rows of places": (lambda: Block(nn.Sigmoid()), "op='flatten' in forward()", "makes tokens of an image's places"),
+    "places": (Places, "op='mul' in forward()", "multiplies axes 'nchw' of (4, 16, 16) and 'nchw' of (1, 16, 16)"),
+    "many answers": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 10), nn.Sigmoid()),
+        "op='output' in forward()",
+        "comes from 'lookup'",
+    ),
     "groups": (lambda: whole(nn.Conv2d(4, 4, 3, groups=2)), "op='conv2d' in module '1'", "has groups=2 for 4 outputs"),
-    "dilation": (lambda: whole(nn.Conv2d(4, 4, 3, dilation=2)), "op='conv2d' in module '1'", "has dilation=(2, 2)"),
+    "dilation": (
+        lambda: whole(nn.Conv2d(4, 4, 3, dilation=2)),
+        "op='conv2d' in module '1'",
+        "has dilation=2 over all channels",
+    ),
     "stride": (
         lambda: whole(nn.Conv2d(4, 4, 3, stride=(1, 2))),
         "op='conv2d' in module '1'",
@@ -222,7 +343,16 @@ REFUSED = {
         "does not divide every sum",
     ),
     "transposed": (lambda: whole(nn.ConvTranspose2d(4, 4, 2)), "op='conv_transpose2d' in module '1'", "is not known"),
-    "attention": (Attention, "in forward() of the network itself of 'theirs'", "(test_reading.py, line "),
+    "tokens": (
+        Attention,
+        "in forward() of the network itself of 'theirs' (test_reading.py, line ",
+        "as vision transformers do",
+    ),
+    "attention": (
+        lambda: whole(Written(lambda x: functional.scaled_dot_product_attention(x, x, x))),
+        "op='scaled_dot_product_attention' in module '1'",
+        "multiplies values of the network as matrices",
+    ),
 }
 
 

@@ -33,6 +33,8 @@ Operator = Literal[
     "local_max_pool",
     "sum_pool",
     "add",
+    "lookup",
+    "multiply",
     "flatten",
     "concat",
     "softmax",
@@ -94,30 +96,7 @@ class Formats(_Table):
 class Operators(_Table):
     """What the device's runtime computes."""
 
-    names: Annotated[
-        tuple[
-            Literal[
-                "project_text",
-                "linear",
-                "window",
-                "max_pool",
-                "sum_pool",
-                "concat",
-                "softmax",
-                "image",
-                "sound",
-                "conv",
-                "depthwise_conv",
-                "local_max_pool",
-                "add",
-                "flatten",
-                "standardize",
-                "project_boxes",
-            ],
-            ...,
-        ],
-        Field(),
-    ]
+    names: tuple[Operator, ...]
     """Nodes of a program."""
     weight_bits: tuple[Literal[4, 8], ...]
     """Bits of weights that its kernels read."""

@@ -35,6 +35,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "us_box_sum": ("us_box_side", "us_pick"),
     "us_box_side": ("us_pick",),
     "us_pick": ("us_mix",),
+    "us_multiply": ("us_requantize",),
     "us_convolve": ("us_linear_row",),
     "us_convolve_depthwise": ("us_requantize",),
 }
@@ -68,6 +69,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "max_pool": ("us_max_pool", "us_local_max_pool"),
     "sum_pool": ("us_sum_pool",),
     "add": ("us_add",),
+    "lookup": ("us_lookup",),
+    "multiply": ("us_multiply",),
     "concat": ("us_copy",),
     "softmax": ("us_softmax", "us_exp"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from understudy.program.ops import Concat, Linear, Node, Program, ProjectText, Window, inputs_of
+from understudy.program.pointwise import Lookup, Multiply
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ def _all_linear(nodes: list[Node]) -> bool:
 
 
 def place_tensors(program: Program) -> Placement:
-    """Return a memory plan for an integer ``program``: parts of a concatenation side by side, then first fit by lifetime."""
+    """Return a memory plan for an integer ``program``: by first fit over lifetimes.
+
+    Parts of a concatenation stand side by side, and activations where what they read stood.
+    """
     features = program.nodes[0].output
     direct = isinstance(program.source, ProjectText) and _all_linear(_readers(program, features))
     gathered = frozenset(
@@ -56,6 +60,7 @@ def place_tensors(program: Program) -> Placement:
         if node.output not in gathered and not (direct and node.output == features)
     }
     part_of = _concatenated(program, sizes)
+    part_of |= _overwritten(program, known=part_of)
     lifetimes = _lifetimes(program, gathered, features=features if direct else None)
     roots: dict[str, tuple[int, int]] = {}
     for name in sizes:
@@ -108,8 +113,19 @@ def _concatenated(program: Program, sizes: dict[str, int]) -> dict[str, tuple[st
     return part_of
 
 
+def _overwritten(program: Program, *, known: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """Return tensor to (output, 0) for what a node that works value by value reads last, and may write over."""
+    found: dict[str, tuple[str, int]] = {}
+    for node in program.nodes:
+        if isinstance(node, Lookup | Multiply):
+            first = inputs_of(node)[0]
+            if first not in known and _readers(program, first)[-1] is node:
+                found[first] = (node.output, 0)
+    return found
+
+
 def _root(name: str, part_of: dict[str, tuple[str, int]]) -> tuple[str, int]:
-    """Return the outermost concatenation that holds ``name``, and the offset of ``name`` in it."""
+    """Return the tensor whose place holds that of ``name``, and the offset of ``name`` in it."""
     offset = 0
     while name in part_of:
         name, step = part_of[name]

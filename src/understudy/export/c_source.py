@@ -15,6 +15,7 @@ from understudy.export.c_constants import c_array, pack_nibbles, power_word, sca
 from understudy.export.c_image import unpack_call, write_conv
 from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import Placement, place_tensors
+from understudy.export.c_pointwise import write_lookup, write_multiply
 from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram, unpacked_blocks
 from understudy.export.c_rows import write_add, write_concat, write_flatten, write_local_max_pool, write_rows
 from understudy.program.interpreter import requantize_scale
@@ -40,6 +41,7 @@ from understudy.program.ops import (
     Window,
     inputs_of,
 )
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextProjection
 
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, SCORES_BYTES = 8, 24, 44, 12
@@ -383,6 +385,10 @@ def _write_node(writer: Writer, node: Node) -> None:
             write_local_max_pool(writer, node)
         case Add():
             write_add(writer, node)
+        case Lookup():
+            write_lookup(writer, node)
+        case Multiply():
+            write_multiply(writer, node)
         case Flatten():
             write_flatten(writer, node)
         case Concat():

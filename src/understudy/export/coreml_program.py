@@ -40,6 +40,7 @@ from understudy.program.ops import (
     Window,
     inputs_of,
 )
+from understudy.program.pointwise import Lookup, Multiply
 
 _NIBBLE = np.arange(-8, 8)
 
@@ -101,7 +102,7 @@ class _ProgramWriter:
                 return self._writer.operator("concat", {"values": names}, shape, axis=np.int32(1), interleave=False)
             case Softmax():
                 return self._softmax(node)
-            case Add() | LocalMaxPool() | Flatten():
+            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply():
                 raise TypeError(f"no chain: {node.output}")
 
     def _image(self, node: Image) -> str:

@@ -38,6 +38,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.program.pointwise import Lookup, Multiply
 
 _KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
 """Type of the numbers that a source reads."""
@@ -125,7 +126,7 @@ class _ProgramWriter:
                 return self._call("cat.out", [self._tensors[name] for name in node.inputs], 1, found)
             case Softmax():
                 return self._softmax(node)
-            case Add() | LocalMaxPool() | Flatten():
+            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply():
                 raise TypeError(f"no chain: {node.output}")
 
     def _image(self, node: Image) -> Tensor:

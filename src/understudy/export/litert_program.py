@@ -39,6 +39,7 @@ from understudy.program.ops import (
     inputs_of,
     same_padding,
 )
+from understudy.program.pointwise import Lookup, Multiply
 
 Int8Array = npt.NDArray[np.int8]
 
@@ -73,7 +74,7 @@ class _ProgramWriter:
             source = self._writer.tensor((1, *first.input_shape), kind, name=first.input)
         self._tensors[first.input] = source
         for node in self._program.nodes:
-            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
+            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv | Lookup) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(inputs=[source], outputs=[self._tensors[self._program.nodes[-1].output]])
         return content, self._writer.stored_bytes
@@ -110,6 +111,10 @@ class _ProgramWriter:
                 return self._local_max_pool(node)
             case Add():
                 return self._add(node)
+            case Lookup():
+                return self._lookup(node)
+            case Multiply():
+                return self._multiply(node)
             case Flatten():
                 return self._reshaped(self._tensors[node.input], node.output, (1, *self._shapes[node.output]))
             case Concat():
@@ -225,6 +230,25 @@ class _ProgramWriter:
         output = self._int8(node.output, (1, *self._shapes[node.output]))
         options: Options = ("AddOptions", {"fusedActivationFunction": _RELU if node.relu else 0})
         return self._writer.operator("ADD", tensors, output, options)
+
+    def _lookup(self, node: Lookup) -> int:
+        """GATHER wants places in the table that are int32, and from 0 on."""
+        assert node.table is not None
+        writer, source = self._writer, self._tensors[node.input]
+        shape, quantization = writer.shape(source), self._program.quantization[node.output]
+        offset = writer.tensor((1,), INT32, data=np.asarray([128], np.int32))
+        wide = writer.operator("CAST", [source], writer.tensor(shape, INT32), ("CastOptions", {}))
+        place = writer.operator("ADD", [wide, offset], writer.tensor(shape, INT32), ("AddOptions", {}))
+        scale, zero_point = quantization.scale, quantization.zero_point
+        table = writer.tensor((256,), INT8, scale=scale, zero_point=zero_point, data=node.table)
+        return writer.operator("GATHER", [table, place], self._int8(node.output, shape), ("GatherOptions", {}))
+
+    def _multiply(self, node: Multiply) -> int:
+        shape = self._shapes[node.output]
+        tensors = [self._flat(name) if len(shape) == 1 else self._tensors[name] for name in node.inputs]
+        if len(self._shapes[node.inputs[1]]) < len(shape):
+            tensors[1] = self._reshaped(tensors[1], node.inputs[1], (1, 1, 1, shape[-1]))
+        return self._writer.operator("MUL", tensors, self._int8(node.output, (1, *shape)), ("MulOptions", {}))
 
     def _weights(self, node: Linear, weight: Int8Array) -> int:
         # 4-bit rows of an odd width do not end at a byte; the delegate refuses them, and the plain kernels round otherwise

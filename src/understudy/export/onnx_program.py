@@ -16,6 +16,7 @@ from understudy.export.onnx_boxes import write_box_projection
 from understudy.export.onnx_sound import write_log_mel
 from understudy.export.onnx_text import write_text_projection
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, OnnxWriter
+from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Add,
     Concat,
@@ -41,6 +42,7 @@ from understudy.program.ops import (
     Window,
     inputs_of,
 )
+from understudy.program.pointwise import Lookup, Multiply
 
 _KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
 """Type of the numbers that a source reads."""
@@ -64,7 +66,7 @@ class _ProgramWriter:
     def file(self) -> tuple[bytes, dict[str, int]]:
         program = self._program
         for node in program.nodes:
-            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
+            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv | Lookup) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(
             {program.source.input: (_KINDS[type(program.source)], [1, *program.source.input_shape])},
@@ -103,6 +105,10 @@ class _ProgramWriter:
             case Add():
                 real = self._writer.node("Add", [self._dequantized(name) for name in node.inputs])
                 return self._activated(self._quantized(real, node.output), node)
+            case Lookup():
+                return self._lookup(node)
+            case Multiply():
+                return self._multiply(node)
             case Flatten():
                 last = self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 2, 3, 1])
                 row = self._writer.constant([1, self._shapes[node.output][0], 1], INT64)
@@ -188,6 +194,26 @@ class _ProgramWriter:
         if not node.relu or zero_point == 0:
             return quantized
         return self._writer.node("Clip", [quantized, self._writer.constant(zero_point, UINT8)])
+
+    def _lookup(self, node: Lookup) -> str:
+        """The uint8 form of an int8 value is its place in the table."""
+        assert node.table is not None
+        table = self._writer.constant(node.table.astype(np.int16) + 128, UINT8)
+        return self._writer.node("Gather", [table, self._writer.node("Cast", [self._tensors[node.input]], to=INT32)])
+
+    def _multiply(self, node: Multiply) -> str:
+        """Integers in float, with steps of 1 on both sides: onnxruntime's integer kernel rounds some products otherwise."""
+        writer, scheme, factors = self._writer, self._program.quantization, []
+        for name in node.inputs:
+            factor = self._tensors[name]
+            if len(self._shapes[name]) < len(self._shapes[node.output]):
+                factor = writer.node("Reshape", [factor, writer.constant([1, self._shapes[name][0], 1, 1], INT64)])
+            steps = self._quantization(Quantization(1.0, scheme[name].zero_point))
+            factors.append(writer.node("DequantizeLinear", [factor, *steps]))
+        (one, other), target = (scheme[name].scale for name in node.inputs), scheme[node.output]
+        scale = writer.constant(requantize_scale(one, other, target.scale), FLOAT)
+        product = writer.node("Mul", [writer.node("Mul", factors), scale])
+        return writer.node("QuantizeLinear", [product, *self._quantization(Quantization(1.0, target.zero_point))])
 
     def _window(self, node: Window) -> str:
         """Return what linear nodes read: the window's input, because their convolutions look at neighbours themselves."""

@@ -40,6 +40,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.log_mel import LOG_MEL
 
 _LINE = 120
@@ -170,6 +171,8 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     Window: (python_runtime.window,),
     LocalMaxPool: (python_runtime.places,),
     SumPool: (python_runtime.requantize,),
+    Lookup: (python_runtime.table,),
+    Multiply: (python_runtime.requantize,),
     Softmax: (python_runtime.softmax,),
 }
 """The functions that a node calls, beside those that read an example."""
@@ -224,6 +227,11 @@ def _rows(node: ProjectBoxes, name: str) -> str:
     """Return the constant that holds the numbers of a projection's rows."""
     text = base64.b85encode(np.asarray(node.projection.rows, "<u2").tobytes()).decode()
     return f'{name} = """\n{_folded(text)}\n"""\n'
+
+
+def _table(node: Lookup, name: str) -> str:
+    assert node.table is not None
+    return f'{name} = table("""\n{_folded(base64.b85encode(node.table.tobytes()).decode())}\n""")\n'
 
 
 def _folded(text: str) -> str:
@@ -295,6 +303,13 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             moved = target - scheme[first].zero_point - scheme[second].zero_point
             low = target if node.relu else -128
             return f"np.clip({names[first]} + {names[second]} + {moved:4d}, {low:4d}, 127)"
+        case Lookup():
+            return f"{names[node.output].upper()}[{names[node.input]}.astype(int) + 128]"
+        case Multiply():
+            (one, other), made = (scheme[name] for name in node.inputs), scheme[node.output]
+            scale = float(requantize_scale(one.scale, other.scale, made.scale).item())
+            first, second = (f"({names[name]} - {scheme[name].zero_point:4d})" for name in node.inputs)
+            return f"requantize({first} * {second}, {scale:.8e}, {made.zero_point:4d}, -128)"
         case Flatten():
             return f"{names[node.input]}.reshape(-1)"
         case Concat():
@@ -368,6 +383,9 @@ class PythonExporter:
         for node in program.nodes:
             if isinstance(node, ProjectBoxes):
                 yield CONSTANTS, _rows(node, names[node.output].upper())
+        for node in program.nodes:
+            if isinstance(node, Lookup):
+                yield node.output, _table(node, names[node.output].upper())
         for node in program.layers:
             yield node.output, _layer(program, node, names[node.output].upper())
         yield "code", _probabilities(program, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from understudy.errors import InputError
 from understudy.program.ops import Add, Flatten, LocalMaxPool, Program
+from understudy.program.pointwise import Lookup, Multiply
 
 
 def need_integer_chain(program: Program, *, format_name: str) -> None:
@@ -17,7 +18,7 @@ def need_integer_chain(program: Program, *, format_name: str) -> None:
             f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
         )
     for node in program.nodes:
-        if isinstance(node, Add | LocalMaxPool | Flatten):
+        if isinstance(node, Add | LocalMaxPool | Flatten | Lookup | Multiply):
             raise InputError(
                 f"the {format_name} format holds no {type(node).__name__}: received tensor={node.output!r}; "
                 "ask for onnx, litert, c, python, wasm or arduino"

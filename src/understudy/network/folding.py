@@ -29,6 +29,7 @@ from understudy.program.ops import (
     Softmax,
     SumPool,
 )
+from understudy.program.pointwise import Lookup, Multiply
 
 Float32Array = npt.NDArray[np.float32]
 _NO_PADDING = (0, 0, 0, 0)
@@ -102,6 +103,10 @@ class _Folder:
                 node = MaxPool(tensors[0], step.name)
             case "mean":
                 node = SumPool(tensors[0], step.name, 1 / math.prod(self._sizes[step.inputs[0]][1:]))
+            case "lookup":
+                node = Lookup(tensors[0], step.name, step.curve)
+            case "multiply":
+                node = Multiply((tensors[0], tensors[1]), step.name)
             case "concat":
                 node = Concat(tuple(tensors), step.name)
             case "flatten":
@@ -125,8 +130,11 @@ class _Folder:
     def _check_readers(self, step: Step) -> None:
         """Raise ``InputError`` where something keeps the order of a flattened image, which is another one in a program."""
         channels, *places = self._sizes[step.inputs[0]]
-        for reader in self._network.readers(step.name):
-            if channels > 1 and math.prod(places) > 1 and reader.kind not in ("linear", "norm", "relu"):
+        readers = list(self._network.readers(step.name))
+        for reader in readers:
+            if reader.kind == "lookup":
+                readers += self._network.readers(reader.name)
+            elif channels > 1 and math.prod(places) > 1 and reader.kind not in ("linear", "norm", "relu"):
                 raise InputError(
                     f"a network that is pruned reads a flattened image with a linear layer: received op={reader.kind!r} in "
                     f"module {reader.where!r}; put a linear layer or a pool of all places before it"
@@ -199,9 +207,9 @@ class _Folder:
         return weight.reshape(-1, channels, rows, columns).permute(0, 2, 3, 1).flatten(1)
 
     def _made(self, name: str) -> Step | None:
-        """Return the step that gives ``name``, looking through batch norms that are folded into what reads them."""
+        """Return the step that gives ``name``, looking through lookups and folded batch norms."""
         step = next((each for each in self._network.steps if each.name == name), None)
-        if step is not None and step.kind == "norm" and name in self._waiting:
+        if step is not None and (step.kind == "lookup" or (step.kind == "norm" and name in self._waiting)):
             return self._made(step.inputs[0])
         return step
 

@@ -160,10 +160,14 @@ class Reader:
         self.layers: dict[str, nn.Module] = {}
         height, width, channels = shape
         self._examples = {PIXELS: torch.zeros(_BATCH, channels, height, width)}
+        self.curves: dict[str, str] = {}
+        """Steps whose values each come of one value alone, as curves over what they read."""
         self._word = self._where = self._line = ""
+        self._node: Any = None
 
     def at(self, node: Any, word: str) -> None:
         """Remember the node that is read now."""
+        self._node = node
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         self._where = stack[-1][0] if stack else ""
         lines = re.findall(r'File "(.*?)", line (\d+)', node.meta.get("stack_trace") or "")
@@ -179,6 +183,20 @@ class Reader:
             f"a network that is pruned is made of steps that every format computes: received op={self._word!r} in {place} of "
             f"{self.name!r} ({self._line}), which {why}; {advice or ADVICE}"
         )
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else reads what the node reads that is read now."""
+        return all(len(each.users) == 1 for each in self._node.all_input_nodes)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the node that is read now gives the network's answer."""
+        return all(user.op == "output" for user in self._node.users)
+
+    def made(self, name: str) -> Step:
+        """Return the step that gives the value ``name``."""
+        return next(step for step in self.steps if step.name == name)
 
     def begin(self) -> Value:
         """Return the images, after what is done to their pixels."""
@@ -235,6 +253,16 @@ class Reader:
             self.layers[last.name] = _ordered(self.layers[last.name], columns)
         elif last.kind != "mean" or not torch.equal(columns, torch.arange(len(columns))):
             raise self.refused(f"comes from {last.kind!r}", advice="end the network with a linear layer")
+        self._forget_unread(last.name)
+
+    def _forget_unread(self, last: str) -> None:
+        """Take out the steps that the value ``last`` does not need: parts of what became one curve."""
+        needed = {last}
+        for step in reversed(self.steps):
+            if step.name in needed:
+                needed.update(step.inputs)
+        self.steps = [step for step in self.steps if step.name in needed]
+        self.layers = {name: layer for name, layer in self.layers.items() if name in needed}
 
 
 def _folding_difference(network: Network, images: UInt8Array) -> float:

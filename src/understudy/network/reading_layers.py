@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,57 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from understudy.network.reading import NORMALIZED, Reader, Value, linear_of
+from understudy.network.reading_curves import bent, joined, product, scaled
+from understudy.network.reading_values import Arguments, Shape, added, around_of, both, image_of, plain, unpadded
 from understudy.network.steps import symmetric
 
-Arguments = dict[str, Any]
-Shape = tuple[int, ...]
-Handler = Callable[[Reader, Arguments, Shape], Any]
-_NOTHING = (0, 0, 0, 0)
 _CHANNELS_FIRST = ("nchw", "nf", "nc11")
-
-
-def image_of(reader: Reader, x: Any) -> Value:
-    """Return ``x``, which must be a map with its channels first."""
-    if not isinstance(x, Value) or x.axes != "nchw":
-        raise reader.refused(f"reads axes {getattr(x, 'axes', 'of a constant')!r} where it must read channels first, nchw")
-    return x
-
-
-def unpadded(reader: Reader, given: Any) -> Value:
-    """Return the value where no padding waits to be applied."""
-    if not isinstance(given, Value):
-        raise reader.refused("reads a constant")
-    if given.padding != _NOTHING:
-        raise reader.refused("reads a padded image", advice="pad before convolutions and pools alone")
-    return given
-
-
-def plain(reader: Reader, given: Any) -> Value:
-    """Return the value where neither padding nor another order of numbers waits to be applied."""
-    x = unpadded(reader, given)
-    if x.columns is not None:
-        raise reader.refused("reads an image that was flattened with its channels last", advice="permute it to NCHW first")
-    return x
-
-
-def both(reader: Reader, value: Any, what: str) -> int:
-    """Return the one number that a setting has for rows and columns."""
-    numbers = {int(each) for each in value}
-    if len(numbers) != 1:
-        raise reader.refused(f"has {what}={tuple(value)}, which differs between rows and columns")
-    return numbers.pop()
-
-
-def around_of(padding: Any) -> tuple[int, int, int, int]:
-    """Return the padding of rows and columns as top, left, bottom, right."""
-    rows, columns = (padding[0], padding[-1]) if len(padding) else (0, 0)
-    return (int(rows), int(columns), int(rows), int(columns))
-
-
-def added(first: Sequence[int], second: Sequence[int]) -> tuple[int, int, int, int]:
-    """Return the sum of two paddings."""
-    top, left, bottom, right = (a + b for a, b in zip(first, second, strict=True))
-    return (top, left, bottom, right)
 
 
 def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
@@ -72,11 +25,17 @@ def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
             raise reader.refused(f"has groups={given['groups']} for a vector")
         return replace(reader.add("linear", (x,), "nf", layer=linear_of(weight[:, :, 0, 0], bias)), axes="nc11")
     x = image_of(reader, given["input"])
-    if both(reader, given["dilation"], "dilation") != 1:
-        raise reader.refused(f"has dilation={tuple(given['dilation'])}")
-    groups, (outputs, inputs, rows, columns) = given["groups"], weight.shape
-    if groups > 1 and not (groups == outputs and inputs == 1):
-        raise reader.refused(f"has groups={groups} for {outputs} outputs", advice="use groups=1, or one group for each channel")
+    groups, dilation = given["groups"], both(reader, given["dilation"], "dilation")
+    if groups > 1 and not (groups == len(weight) and weight.shape[1] == 1):
+        raise reader.refused(
+            f"has groups={groups} for {len(weight)} outputs", advice="use groups=1, or one group for each channel"
+        )
+    if dilation > 1 and groups == 1:
+        raise reader.refused(
+            f"has dilation={dilation} over all channels", advice="dilate depthwise convolutions alone, or use a stride"
+        )
+    weight = _dilated(weight, dilation)
+    outputs, inputs, rows, columns = weight.shape
     padding = given["padding"]
     if isinstance(padding, str):
         # "same": the odd zero comes last
@@ -95,6 +54,14 @@ def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
         if bias is not None and layer.bias is not None:
             layer.bias.copy_(bias)
     return reader.add("conv", (x,), "nchw", layer=layer, stride=stride, padding=padding)
+
+
+def _dilated(weight: Tensor, dilation: int) -> Tensor:
+    """Return ``weight`` ``[O, I, rows, columns]`` as the larger kernel with zeros between its numbers that a dilation means."""
+    outputs, inputs, rows, columns = weight.shape
+    found = weight.new_zeros(outputs, inputs, (rows - 1) * dilation + 1, (columns - 1) * dilation + 1)
+    found[:, :, ::dilation, ::dilation] = weight
+    return found
 
 
 def linear(reader: Reader, given: Arguments, _: Shape) -> Value:
@@ -135,18 +102,29 @@ def batch_norm(reader: Reader, given: Arguments, _: Shape) -> Value:
 
 def relu(reader: Reader, given: Arguments, _: Shape) -> Value:
     """Relu."""
-    x = plain(reader, given["self"])
-    return reader.add("relu", (x,), x.axes)
+    return _clamped(reader, plain(reader, given["self"]), None)
+
+
+def _clamped(reader: Reader, x: Value, ceiling: float | None) -> Value:
+    curve = "x relu" if ceiling is None else f"x 0 {ceiling:.9g} clamp"
+    if reader.made(x.name).kind == "lookup":
+        return bent(reader, x, curve)
+    value = reader.add("relu", (x,), x.axes, ceiling=ceiling)
+    reader.curves[value.name] = curve
+    return value
 
 
 def hardtanh(reader: Reader, given: Arguments, _: Shape) -> Value:
-    """Relu6, as a clamp between 0 and a ceiling."""
+    """A clamp: between 0 and a ceiling it is a relu6, between others an activation."""
     x = plain(reader, given["self"])
     low = given.get("min_val", given.get("min", 0.0))
     high = given.get("max_val", given.get("max", 6.0))
+    if any(isinstance(each, Value | Tensor) for each in (low, high)):
+        raise reader.refused("clamps between values of the network", advice="clamp between two numbers")
     if low != 0 or (high is not None and high <= 0):
-        raise reader.refused(f"clamps from {low} to {high}", advice="clamp from 0 on, as relu and relu6 do")
-    return reader.add("relu", (x,), x.axes, ceiling=None if high is None else float(high))
+        ends = (-torch.inf if low is None else low, torch.inf if high is None else high)
+        return bent(reader, x, f"x {ends[0]:.9g} {ends[1]:.9g} clamp")
+    return _clamped(reader, x, None if high is None else float(high))
 
 
 def add(reader: Reader, given: Arguments, shape: Shape) -> Value:
@@ -171,11 +149,21 @@ def sub(reader: Reader, given: Arguments, _: Shape) -> Value:
     return _affine(reader, given["self"], scale=1.0, shift=-given["other"])
 
 
+def rsub(reader: Reader, given: Arguments, _: Shape) -> Value:
+    """A number for each channel less a value."""
+    return _affine(reader, given["self"], scale=-given.get("alpha", 1), shift=given["other"])
+
+
+def neg(reader: Reader, given: Arguments, _: Shape) -> Value:
+    """A value with the other sign."""
+    return _affine(reader, given["self"], scale=-1.0, shift=0.0)
+
+
 def mul(reader: Reader, given: Arguments, _: Shape) -> Value:
-    """A value times a number for each channel."""
+    """A value times a number for each channel, or two values multiplied."""
     first, second = given["self"], given["other"]
     if isinstance(first, Value) and isinstance(second, Value):
-        raise reader.refused("multiplies two values of the network, as gates and attention do")
+        return product(reader, first, second)
     if not isinstance(first, Value):
         first, second = second, first
     return _affine(reader, first, scale=second, shift=0.0)
@@ -183,7 +171,12 @@ def mul(reader: Reader, given: Arguments, _: Shape) -> Value:
 
 def div(reader: Reader, given: Arguments, _: Shape) -> Value:
     """A value divided by a number for each channel."""
-    if not isinstance(given["self"], Value) or isinstance(given["other"], Value) or given.get("rounding_mode"):
+    first, second = given["self"], given["other"]
+    if isinstance(first, Value) and isinstance(second, Value) and not given.get("rounding_mode"):
+        quotient = joined(reader, plain(reader, first), plain(reader, second), "div")
+        if quotient is not None:
+            return quotient
+    if not isinstance(first, Value) or isinstance(second, Value) or given.get("rounding_mode"):
         raise reader.refused("divides by a value of the network")
     return _affine(reader, given["self"], scale=1 / given["other"], shift=0.0)
 
@@ -192,7 +185,7 @@ def _affine(reader: Reader, x: Value, *, scale: Any, shift: Any) -> Value:
     """Return ``x * scale + shift``: of the images part of what is done to pixels, of a linear layer part of its weights."""
     x = plain(reader, x)
     axes = x.axes
-    if axes not in ("nchw", "nhwc", "nhw", "nf"):
+    if axes not in ("nchw", "nhwc", "nhw", "nf", "nc11"):
         raise reader.refused(f"reads axes {axes!r}")
     last = reader.steps[-1]
     begins = x.name == NORMALIZED == last.name
@@ -205,22 +198,39 @@ def _affine(reader: Reader, x: Value, *, scale: Any, shift: Any) -> Value:
                 f"has {tensor.numel()} numbers for {count} channels", advice="use one number, or one for each channel"
             )
         numbers.append(tensor.flatten().expand(count).clone())
+    if bool((numbers[0] == 1).all()) and not bool(numbers[1].any()):
+        return x
     if begins:
         layer: Any = reader.layers[last.name]
         layer.shift, layer.scale = layer.shift * numbers[0] + numbers[1], layer.scale * numbers[0]
         return x
-    if axes == "nf" and last.kind == "linear" and last.name == x.name:
+    if axes in ("nf", "nc11") and last.kind == "linear" and last.name == x.name and reader.alone:
         made: Any = reader.layers[last.name]
         bias = torch.zeros(count) if made.bias is None else made.bias.detach()
         reader.layers[last.name] = linear_of(made.weight.detach() * numbers[0][:, None], bias * numbers[0] + numbers[1])
         return x
+    words = _words(numbers)
+    curve = None if words is None else scaled(reader, x, words)
+    if curve is not None:
+        return curve
     if axes != "nchw":
         raise reader.refused("scales a vector", advice="make it part of a linear layer or of a batch norm")
     alone = nn.Conv2d(count, count, 1, groups=count)
     with torch.no_grad():
         alone.weight.copy_(numbers[0].reshape(-1, 1, 1, 1))
         cast(Tensor, alone.bias).copy_(numbers[1])
-    return reader.add("conv", (x,), axes, layer=alone)
+    value = reader.add("conv", (x,), axes, layer=alone)
+    if words is not None:
+        reader.curves[value.name] = f"x {words}"
+    return value
+
+
+def _words(numbers: list[Tensor]) -> str | None:
+    """Return times and plus one number as the words of a curve, None where they differ between channels."""
+    if any(bool((each != each[0]).any()) for each in numbers):
+        return None
+    scale, shift = (float(each[0]) for each in numbers)
+    return " ".join([*([f"{scale:.9g} mul"] if scale != 1 else []), *([f"{shift:.9g} add"] if shift else [])])
 
 
 def _along_channels(tensor: torch.Tensor, axes: str) -> bool:

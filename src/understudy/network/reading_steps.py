@@ -6,27 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 from understudy.network.reading import ENDED, NORMALIZED, Reader, Value
+from understudy.network.reading_curves import ACTIVATIONS, activation
 from understudy.network.reading_layers import (
-    Arguments,
-    Handler,
-    Shape,
     add,
-    added,
     addmm,
-    around_of,
     batch_norm,
-    both,
     cat,
     conv2d,
     div,
     hardtanh,
-    image_of,
     linear,
     mul,
+    neg,
     relu,
+    rsub,
     sub,
-    unpadded,
 )
+from understudy.network.reading_values import Arguments, Handler, Shape, added, around_of, both, image_of, unpadded
 
 
 def max_pool2d(reader: Reader, given: Arguments, shape: Shape) -> Value:
@@ -78,6 +74,19 @@ def adaptive_max_pool2d(reader: Reader, given: Arguments, shape: Shape) -> Value
     return _adaptive(reader, given, shape, all_places="max", parts="max_pool")
 
 
+def refusing(why: str, *, advice: str | None = None) -> Handler:
+    """Return what refuses an operator that many networks have, and says what to do."""
+
+    def handler(reader: Reader, _: Arguments, __: Shape) -> Any:
+        raise reader.refused(why, advice=advice)
+
+    return handler
+
+
+_OWN_STATISTICS = refusing("norms every image by its own values", advice="use a batch norm, nn.BatchNorm2d, in its place")
+_MATRICES = refusing("multiplies values of the network as matrices, as attention does")
+
+
 def _adaptive(reader: Reader, given: Arguments, shape: Shape, *, all_places: Any, parts: Any) -> Value:
     x = image_of(reader, unpadded(reader, given["self"]))
     if shape[2:] == (1, 1):
@@ -127,6 +136,8 @@ def flatten(reader: Reader, given: Arguments, shape: Shape) -> Value:
             if tuple(shape[1:]) == wanted and (axes == "nhwc" or channels == 1):
                 reader.steps.pop()
                 return Value(NORMALIZED, axes)
+    if x.axes == "nchw" and len(shape) == 3:
+        raise reader.refused("makes tokens of an image's places, as vision transformers do")
     raise reader.refused(f"makes {tuple(shape)} of axes {x.axes!r}", advice="flatten(1) the image, and nothing else of it")
 
 
@@ -187,10 +198,11 @@ def last_softmax(reader: Reader, given: Arguments, _: Shape) -> Value:
     return replace(x, axes=ENDED)
 
 
-def last_sigmoid(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """A sigmoid at the end, of one number that says how likely the second of two classes is."""
-    if shape[1:] != (1,):
-        raise reader.refused("is rounded differently by every format")
+def sigmoid(reader: Reader, given: Arguments, shape: Shape) -> Value:
+    """A sigmoid: at the end, of one number, it says how likely the second of two classes is; elsewhere it is an activation."""
+    if shape[1:] != (1,) or not reader.ends:
+        value: Value = activation("sigmoid")(reader, given, shape)
+        return value
     return last_softmax(reader, given, shape)
 
 
@@ -200,6 +212,7 @@ def clamp_min(reader: Reader, given: Arguments, shape: Shape) -> Value:
 
 
 HANDLERS: dict[str, Handler] = {
+    **ACTIVATIONS,
     "conv2d": conv2d,
     "linear": linear,
     "addmm": addmm,
@@ -211,6 +224,8 @@ HANDLERS: dict[str, Handler] = {
     "clamp_min": clamp_min,
     "add": add,
     "sub": sub,
+    "rsub": rsub,
+    "neg": neg,
     "mul": mul,
     "div": div,
     "cat": cat,
@@ -243,6 +258,13 @@ HANDLERS: dict[str, Handler] = {
     "_softmax": last_softmax,
     "log_softmax": last_softmax,
     "_log_softmax": last_softmax,
-    "sigmoid": last_sigmoid,
+    "sigmoid": sigmoid,
+    "layer_norm": _OWN_STATISTICS,
+    "group_norm": _OWN_STATISTICS,
+    "instance_norm": _OWN_STATISTICS,
+    "matmul": _MATRICES,
+    "bmm": _MATRICES,
+    "einsum": _MATRICES,
+    "scaled_dot_product_attention": _MATRICES,
 }
 """Operator without its trailing underscore to what reads it."""

@@ -16,8 +16,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from understudy.program.curves import VALUE, apply
+
 Kind = Literal[
-    "normalize", "conv", "linear", "norm", "relu", "add", "concat", "max_pool", "average_pool", "mean", "max", "flatten"
+    "normalize",
+    "conv",
+    "linear",
+    "norm",
+    "relu",
+    "lookup",
+    "add",
+    "multiply",
+    "concat",
+    "max_pool",
+    "average_pool",
+    "mean",
+    "max",
+    "flatten",
 ]
 PIXELS = "pixels"
 """The value that a network begins with: images ``[N, C, H, W]`` from 0 to 1."""
@@ -37,6 +52,7 @@ class Step:
         padding: zeros around the input of a convolution, nothing around that of a pool: top, left, bottom, right.
         ceiling: of a relu, 6 for relu6; None for none.
         reversed_channels: ``normalize`` gives blue first.
+        curve: of a lookup, the function of each value; see ``program/curves.py``.
     """
 
     kind: Kind
@@ -48,6 +64,7 @@ class Step:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     ceiling: float | None = None
     reversed_channels: bool = False
+    curve: str = VALUE
 
 
 class Normalize(nn.Module):
@@ -115,6 +132,11 @@ def run_step(step: Step, layer: nn.Module | None, inputs: Sequence[Tensor]) -> T
             return functional.relu(x) if step.ceiling is None else functional.hardtanh(x, 0.0, step.ceiling)
         case "add":
             return inputs[0] + inputs[1]
+        case "multiply":
+            y = inputs[1]
+            return x * (y if y.dim() == x.dim() else y[:, :, None, None])
+        case "lookup":
+            return apply(step.curve, x)
         case "concat":
             return torch.cat(list(inputs), dim=1)
         case "max_pool":

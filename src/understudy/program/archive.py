@@ -32,6 +32,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.dense import DenseProjection
 from understudy.projections.log_mel import LogMel
@@ -54,6 +55,8 @@ _NODES: dict[str, type[Any]] = {
         LocalMaxPool,
         SumPool,
         Add,
+        Lookup,
+        Multiply,
         Flatten,
         Concat,
         Softmax,

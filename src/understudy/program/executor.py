@@ -7,7 +7,7 @@ With a ``Scheme`` it computes as the integer program will (fake quantization wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from understudy.program.curves import apply, falls_below_zero
 from understudy.program.ops import (
     WEIGHT_LIMIT,
     Add,
@@ -29,6 +30,7 @@ from understudy.program.ops import (
     Linear,
     LocalMaxPool,
     MaxPool,
+    Node,
     Program,
     ProjectBoxes,
     ProjectText,
@@ -38,7 +40,9 @@ from understudy.program.ops import (
     Standardize,
     SumPool,
     Window,
+    inputs_of,
 )
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.boxes_torch import BoxLayer
 from understudy.projections.dense_torch import DenseProjectionLayer
 
@@ -72,11 +76,18 @@ def signed_tensors(program: Program) -> frozenset[str]:
     for node in program.nodes:
         if isinstance(node, Linear | Conv | DepthwiseConv | Add) and not node.relu and node.output != program.logits:
             signed.add(groups[node.output])
-    while True:  # a sum over places has the sign of what it sums
-        more = {groups[n.output] for n in program.nodes if isinstance(n, SumPool) and groups[n.input] in signed} - signed
+    while True:  # a sum over places has the sign of what it sums, a product that of its factors
+        more = {groups[n.output] for n in program.nodes if _has_sign(n, groups, signed)} - signed
         if not more:
             return frozenset(name for name, of in groups.items() if of in signed)
         signed |= more
+
+
+def _has_sign(node: Node, groups: Mapping[str, str], signed: Collection[str]) -> bool:
+    found = [groups[name] in signed for name in inputs_of(node) if name in groups]
+    if isinstance(node, Lookup):
+        return falls_below_zero(node.curve, signed=found[0])
+    return isinstance(node, SumPool | Multiply) and any(found)
 
 
 def steps_of(name: str, signed: frozenset[str]) -> tuple[int, int]:
@@ -241,6 +252,12 @@ class Executor(nn.Module):
                 case Add():
                     first, second = (values[name] for name in node.inputs)
                     values[node.output] = self._fake(node.output, _activated(node, first + second))
+                case Lookup():
+                    values[node.output] = self._fake(node.output, apply(node.curve, values[node.input]))
+                case Multiply():
+                    first, second = (values[name] for name in node.inputs)
+                    second = second if first.dim() == second.dim() else second[:, None, None]
+                    values[node.output] = self._fake(node.output, first * second)
                 case Flatten():
                     values[node.output] = values[node.input].flatten(1)
                 case Concat():

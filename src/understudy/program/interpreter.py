@@ -29,6 +29,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections import boxes
 from understudy.projections.log_mel import pictures
 from understudy.projections.text import project
@@ -134,6 +135,19 @@ def _add(node: Add, values: Mapping[str, Int8Array], scheme: Mapping[str, Quanti
     return clipped
 
 
+def _lookup(node: Lookup, x: Int8Array) -> Int8Array:
+    assert node.table is not None
+    return node.table[x.astype(np.int64) + 128]
+
+
+def _multiply(node: Multiply, values: Mapping[str, Int8Array], scheme: Mapping[str, Quantization]) -> Int8Array:
+    first, second = (values[name].astype(np.int64) - scheme[name].zero_point for name in node.inputs)
+    if first.ndim != second.ndim:  # a number for each channel
+        second = second[:, None, None]
+    (one, other), target = (scheme[name].scale for name in node.inputs), scheme[node.output]
+    return requantize(first * second, requantize_scale(one, other, target.scale), target, relu=False)
+
+
 def _window(node: Window, x: Int8Array, zero_point: int) -> Int8Array:
     before = (node.width - 1) // 2
     padded = np.pad(x, ((0, 0), (before, node.width - 1 - before), (0, 0)), constant_values=zero_point)
@@ -207,6 +221,10 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = _local_max_pool(node, values[node.input])
             case Add():
                 values[node.output] = _add(node, values, scheme)
+            case Lookup():
+                values[node.output] = _lookup(node, values[node.input])
+            case Multiply():
+                values[node.output] = _multiply(node, values, scheme)
             case Flatten():
                 values[node.output] = values[node.input].reshape(len(values[node.input]), -1)
             case Concat():

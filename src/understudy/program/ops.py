@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.dense import DenseProjection, coefficients
 from understudy.projections.log_mel import LogMel
@@ -307,7 +308,7 @@ Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
 Copy = Window | MaxPool | LocalMaxPool | Flatten
 """What writes values of its input as they are, so that both share their quantization; a ``Concat`` does too."""
-Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Add | Concat | Softmax
+Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Add | Lookup | Multiply | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,7 +380,7 @@ class Program:
 
 def inputs_of(node: Node) -> tuple[str, ...]:
     """Return the names of the tensors that ``node`` reads."""
-    return node.inputs if isinstance(node, Concat | Add) else (node.input,)
+    return node.inputs if isinstance(node, Concat | Add | Multiply) else (node.input,)
 
 
 def same_padding(size: tuple[int, int], *, kernel: tuple[int, int], stride: int) -> Padding:

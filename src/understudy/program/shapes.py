@@ -26,6 +26,7 @@ from understudy.program.ops import (
     SumPool,
     Window,
 )
+from understudy.program.pointwise import Lookup, Multiply
 
 
 def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
@@ -66,6 +67,13 @@ def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             first, second = (shapes[name] for name in node.inputs)
             if first != second:
                 raise ValueError(f"{node.output}: {first} and {second} cannot be added")
+            return first
+        case Lookup():
+            return shapes[node.input]
+        case Multiply():
+            first, second = (shapes[name] for name in node.inputs)
+            if second not in (first, first[-1:]):
+                raise ValueError(f"{node.output}: {first} and {second} cannot be multiplied")
             return first
         case Flatten():
             return (math.prod(shapes[node.input]),)

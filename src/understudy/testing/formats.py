@@ -29,7 +29,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
-from understudy.testing.image_programs import box_program, branched_program, image_program, pictures
+from understudy.testing.image_programs import box_program, branched_program, gated_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
 from understudy.testing.sound_programs import seen_sound_program, sound_program, sounds
 from understudy.testing.vector_programs import measurements, seen_program, vector_program, window_program
@@ -104,6 +104,9 @@ IMAGE_CASES = (
     Case("branched-channel", branched_program()),
     Case("branched-4-tensor-flat", branched_program(bits=4, per_channel=False, flat=True, shape=(8, 8, 1))),
     Case("branched-uneven-pool", branched_program(pool=(3, 2), padding=(2, 0, 0, 1), shape=(9, 11, 2), channels=5)),
+    Case("gated-channel", gated_program()),
+    Case("gated-tensor", gated_program(per_channel=False, shape=(8, 8, 1), channels=5, seed=3)),
+    Case("gated-uneven-kernel", gated_program(kernel=(7, 3), shape=(21, 18, 2), channels=17, seed=2)),
     Case("boxes", box_program()),
     Case("boxes-digits", box_program(shape=(28, 28, 1), rows=(65535, 3, 7, 0, 12345) * 9, bits=4)),
     Case("boxes-large", box_program(shape=(40, 37, 2), rows=tuple(range(300)))),

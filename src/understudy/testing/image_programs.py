@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from understudy.program.curves import table_of
 from understudy.program.ops import (
     Add,
     Concat,
@@ -26,6 +28,7 @@ from understudy.program.ops import (
     SumPool,
     same_padding,
 )
+from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.boxes import BoxProjection
 
 
@@ -150,6 +153,70 @@ def branched_program(
         scheme["row"] = Quantization(float(np.float32(0.003)), 0)
     logits = Quantization(float(np.float32(0.02)), 5)
     return Program(nodes, {**scheme, "image": Image.quantization, "logits": logits})
+
+
+def gated_program(
+    *,
+    shape: tuple[int, int, int] = (13, 10, 3),
+    per_channel: bool = True,
+    channels: int = 8,
+    kernel: tuple[int, int] = (5, 5),
+    seed: int = 0,
+) -> Program:
+    """What MobileNetV3 and EfficientNet have: activations as tables, a gate for each channel, products of maps and vectors."""
+    rng = np.random.default_rng(seed)
+
+    def numbers(*weight_shape: int, gain: float = 2.0) -> dict[str, Any]:
+        outputs, inputs = weight_shape[0], int(np.prod(weight_shape[1:]))
+        spread = rng.uniform(0.7, 1.3, outputs if per_channel else 1)
+        return {
+            "weight": rng.integers(-127, 128, weight_shape).astype(np.int8),
+            "bias": rng.integers(-1500, 1500, outputs).astype(np.int32),
+            "per_channel": per_channel,
+            "weight_scale": (spread * gain / 127 / inputs**0.5).astype(np.float32),
+            "relu": False,
+        }
+
+    size = (-(-shape[0] // 2), -(-shape[1] // 2))
+    around = same_padding(size, kernel=kernel, stride=2)
+    stem = same_padding(shape[:2], kernel=(3, 3), stride=2)
+    plain: tuple[Node, ...] = (
+        Image("pixels", "image", shape),
+        Conv("image", "stem", stride=2, padding=stem, **numbers(channels, 3, 3, shape[2])),
+        Lookup("stem", "swish", "x hardswish"),
+        DepthwiseConv("swish", "spread", stride=2, padding=around, **numbers(channels, *kernel)),
+        Lookup("spread", "smooth", "x silu"),
+        SumPool("smooth", "squeezed", 0.05),
+        Linear("squeezed", "narrow", **(numbers(3, channels) | {"relu": True})),
+        Linear("narrow", "wide", **numbers(channels, 3, gain=6.0)),
+        Lookup("wide", "gate", "x 3 add 0 6 clamp 6 div"),
+        Multiply(("smooth", "gate"), "excited"),
+        Lookup("excited", "bounded", "x tanh"),
+        Multiply(("excited", "bounded"), "squared"),
+        Linear("squared", "mixed", **numbers(2 * channels, channels, gain=20.0)),
+        Lookup("mixed", "last", "x 0.1 leaky_relu"),
+        MaxPool("last", "largest"),
+        SumPool("last", "total", 0.1),
+        Multiply(("largest", "total"), "pooled"),
+        Lookup("pooled", "bent", "x x sigmoid mul"),
+        Linear("bent", "logits", **numbers(7, 2 * channels)),
+        Softmax("logits", "probabilities"),
+    )
+    zeros = {"gate": -128, "narrow": -128, "swish": -96, "bounded": 3}
+    sizes = {"gate": 1 / 255, "squeezed": 0.004, "narrow": 0.003, "excited": 0.008, "bounded": 1 / 180, "squared": 0.003}
+    sizes |= {"mixed": 0.02, "last": 0.01, "total": 0.004, "pooled": 0.0005, "bent": 0.00025}
+    scheme = {
+        node.output: Quantization(
+            float(np.float32(sizes.get(node.output, rng.uniform(0.012, 0.02)))), zeros.get(node.output, 0)
+        )
+        for node in plain[1:-1]
+    }
+    scheme |= {"image": Image.quantization, "largest": scheme["last"], "logits": Quantization(float(np.float32(0.001)), 5)}
+    nodes = tuple(
+        replace(node, table=table_of(node.curve, scheme[node.input], scheme[node.output])) if isinstance(node, Lookup) else node
+        for node in plain
+    )
+    return Program(nodes, scheme)
 
 
 def box_program(

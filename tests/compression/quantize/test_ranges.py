@@ -47,6 +47,14 @@ def test_an_outlier_rules_min_max_alone() -> None:
     assert scale["mse"] * 7 < 10
 
 
+def test_a_layer_that_died_keeps_steps_that_kernels_take() -> None:
+    program: Program = build_student(Recipe(features=32, width=8, hidden=8, weight_bits=4), classes=3, seed=0)
+    first = next(layer for layer in program.layers if layer.output == "tokens")
+    dead = replace(first, weight=first.weight * 0)
+    program = replace(program, nodes=tuple(dead if node is first else node for node in program.nodes))
+    assert calibrate(program, [torch.ones(4, 32, 32)]).activations["tokens"] == pytest.approx(1 / 255)
+
+
 def test_calibration_takes_the_estimators_that_it_is_given() -> None:
     program: Program = build_student(Recipe(features=32, width=8, hidden=8, weight_bits=4), classes=3, seed=0)
     features = torch.sign(torch.randn(50, 32, 32, generator=torch.Generator().manual_seed(0)))

@@ -15,6 +15,8 @@ from understudy.program.ops import WEIGHT_LIMIT, Program, ProjectBoxes, ProjectV
 
 Float32Array = npt.NDArray[np.float32]
 _STEPS = 255
+DEAD = 1e-6
+"""Largest value of a tensor that counts as always 0."""
 _SAMPLE = 2**15
 """Values of one tensor in one batch that an estimator looks at; ``min-max`` looks at all of them."""
 
@@ -34,18 +36,21 @@ def calibrate(program: Program, batches: Iterable[Tensor], *, ranges: Ranges | N
     ranges = ranges or Ranges()
     seen = _seen(program, batches, whole=ranges.activations == "min-max")
     limits = scale_limits(program)
-    activations = {
-        group: min(
-            max(1e-6 / _STEPS, float(estimate_scales(values, low=0, high=_STEPS, estimator=ranges.activations)[0])),
-            limits.get(group, np.inf),
-        )
-        for group, values in seen.items()
-    }
+    activations = {group: min(_scale(values, ranges.activations), limits.get(group, np.inf)) for group, values in seen.items()}
     weights = {
         n.output: weight_scale(n.weight.astype(np.float32), bits=n.bits, per_channel=n.per_channel, estimator=ranges.weights)
         for n in program.layers
     }
     return Scheme(weights, activations)
+
+
+def _scale(values: Float32Array, estimator: RangeEstimator) -> float:
+    """Return the scale of a tensor's ``values`` ``[1, values]``; of one that is always 0, whose layer died, that of 0 to 1.
+
+    With a scale near 0 one step of a sum would be many steps of the output, which LiteRT refuses from 256 on.
+    """
+    scale = float(estimate_scales(values, low=0, high=_STEPS, estimator=estimator)[0])
+    return scale if scale > DEAD / _STEPS else 1 / _STEPS
 
 
 def _seen(program: Program, batches: Iterable[Tensor], *, whole: bool) -> dict[str, Float32Array]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from understudy.program.curves import table_of
 from understudy.program.executor import Scheme, quantization_groups, signed_tensors
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
@@ -24,6 +25,7 @@ from understudy.program.ops import (
     Quantization,
     Softmax,
 )
+from understudy.program.pointwise import Lookup
 
 Float32Array = npt.NDArray[np.float32]
 LOGIT_CUT = 0.001
@@ -72,6 +74,9 @@ def _integer_node(node: Node, scheme: Scheme, quantization: Mapping[str, Quantiz
         return node.as_linear(quantization[node.input])
     if isinstance(node, Linear | Conv | DepthwiseConv):
         return _integer_layer(node, scheme.weights[node.output], quantization[node.input])
+    if isinstance(node, Lookup):
+        table = table_of(node.curve, quantization[node.input], quantization[node.output])
+        return replace(node, table=table)
     return replace(node, ceiling=None) if isinstance(node, Add) else node
 
 

@@ -21,6 +21,7 @@ from understudy.program.ops import (
     Softmax,
     Standardize,
 )
+from understudy.program.pointwise import Lookup
 
 
 def quantized_shape(program: Program) -> Program:
@@ -51,6 +52,8 @@ def _random(node: Node, rng: np.random.Generator) -> Node:
     if isinstance(node, Standardize):
         offset, multiplier = rng.uniform(1, 2, (2, len(node.offset))).astype(np.float32)
         return replace(node, offset=offset, multiplier=multiplier)
+    if isinstance(node, Lookup):
+        return replace(node, table=rng.integers(-128, 128, 256).astype(np.int8))
     return _random_layer(node, rng) if isinstance(node, Linear | Conv | DepthwiseConv) else node
 
 
