@@ -68,6 +68,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "max_pool": ("us_max_pool", "us_local_max_pool"),
     "sum_pool": ("us_sum_pool",),
     "add": ("us_add",),
+    "scan": ("us_scan",),
     "concat": ("us_copy",),
     "softmax": ("us_softmax", "us_exp"),
 }

@@ -31,14 +31,15 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Standardize,
     SumPool,
     Window,
     inputs_of,
-    same_padding,
 )
+from understudy.program.shapes import same_padding
 
 Int8Array = npt.NDArray[np.int8]
 
@@ -110,6 +111,8 @@ class _ProgramWriter:
                 return self._local_max_pool(node)
             case Add():
                 return self._add(node)
+            case Scan():
+                raise TypeError(f"a recurrence: {node.output}")
             case Flatten():
                 return self._reshaped(self._tensors[node.input], node.output, (1, *self._shapes[node.output]))
             case Concat():

@@ -33,6 +33,7 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Source,
@@ -169,6 +170,7 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     ProjectBoxes: (python_runtime.mix, python_runtime.boxes),
     Window: (python_runtime.window,),
     LocalMaxPool: (python_runtime.places,),
+    Scan: (python_runtime.scan,),
     SumPool: (python_runtime.requantize,),
     Softmax: (python_runtime.softmax,),
 }
@@ -295,6 +297,8 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             moved = target - scheme[first].zero_point - scheme[second].zero_point
             low = target if node.relu else -128
             return f"np.clip({names[first]} + {names[second]} + {moved:4d}, {low:4d}, 127)"
+        case Scan():
+            return f"scan({names[node.input]})"
         case Flatten():
             return f"{names[node.input]}.reshape(-1)"
         case Concat():

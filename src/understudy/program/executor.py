@@ -33,12 +33,14 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Standardize,
     SumPool,
     Window,
 )
+from understudy.program.scan_torch import scan
 from understudy.projections.boxes_torch import BoxLayer
 from understudy.projections.dense_torch import DenseProjectionLayer
 
@@ -59,7 +61,8 @@ class Scheme:
 def quantization_groups(program: Program) -> dict[str, str]:
     """Return tensor name to the name of the group that must share one scale.
 
-    Windows, max pools, flattenings and concatenations copy values, so their inputs and outputs share their quantization.
+    Windows, max pools, flattenings and concatenations copy values, so their inputs and outputs share their quantization;
+    recurrences mix values of one range, and share theirs.
     What is added shares the scale with the sum, but not the zero point.
     """
     return _groups(program, added=True)
@@ -92,7 +95,13 @@ def scale_limits(program: Program) -> dict[str, float]:
         if isinstance(node, Linear | Conv | DepthwiseConv | Add) and node.ceiling is not None:
             group = groups[node.output]
             limits[group] = min(limits.get(group, np.inf), node.ceiling / steps_of(node.output, signed)[1])
-    return limits
+    return limits | fixed_scales(program)
+
+
+def fixed_scales(program: Program) -> dict[str, float]:
+    """Return group to the scale that its tensors have by definition: what a recurrence reads and writes."""
+    groups = quantization_groups(program)
+    return {groups[node.output]: node.quantization.scale for node in program.nodes if isinstance(node, Scan)}
 
 
 def _groups(program: Program, *, added: bool) -> dict[str, str]:
@@ -106,7 +115,7 @@ def _groups(program: Program, *, added: bool) -> dict[str, str]:
 
     for node in program.nodes:
         match node:
-            case Window() | MaxPool() | LocalMaxPool() | Flatten():
+            case Window() | MaxPool() | LocalMaxPool() | Flatten() | Scan():
                 group[node.output] = group[node.input]
             case Concat():
                 group[node.output] = merge(node.inputs)
@@ -183,7 +192,9 @@ class Executor(nn.Module):
             if node.bias is not None:
                 self.bias[node.output] = nn.Parameter(torch.tensor(node.bias, dtype=torch.float32))
         shapes = program.shapes()
-        over_places = [n for n in program.layers if n.relu and len(shapes[n.output]) == 3] if normalized else []
+        scanned = {node.input for node in program.nodes if isinstance(node, Scan)}
+        bounded = [n for n in program.layers if n.relu or n.output in scanned] if normalized else []
+        over_places = [n for n in bounded if len(shapes[n.output]) == 3]
         self.norm = nn.ModuleDict({node.output: nn.BatchNorm2d(len(node.weight)) for node in over_places})
         self.boxes = nn.ModuleDict(
             {node.output: BoxLayer(node.projection) for node in program.nodes if isinstance(node, ProjectBoxes)}
@@ -206,8 +217,10 @@ class Executor(nn.Module):
             del self.norm[name]
         for name, scale in scheme.weights.items():
             self.weight_scale[name] = nn.Parameter(torch.tensor(np.atleast_1d(scale), dtype=torch.float32))
+        fixed = fixed_scales(self.graph)
         for name, value in scheme.activations.items():
-            self.activation_scale[name] = nn.Parameter(torch.tensor([value], dtype=torch.float32))
+            step = torch.tensor([value], dtype=torch.float32)
+            self.activation_scale[name] = nn.Parameter(step, requires_grad=name not in fixed)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits ``[batch, classes]`` for what the source node gives, in real values.
@@ -241,6 +254,8 @@ class Executor(nn.Module):
                 case Add():
                     first, second = (values[name] for name in node.inputs)
                     values[node.output] = self._fake(node.output, _activated(node, first + second))
+                case Scan():
+                    values[node.output] = self._fake(node.output, scan(values[node.input]))
                 case Flatten():
                     values[node.output] = values[node.input].flatten(1)
                 case Concat():
@@ -336,7 +351,7 @@ def _local_max_pool(node: LocalMaxPool, x: Tensor) -> Tensor:
 
 
 def _bits(node: ProjectVector, x: Tensor) -> Tensor:
-    """Return the bits of ``x`` ``[batch, n]`` as 0 and 1; nothing before them learns."""
+    """Return the bits of ``x`` ``[batch, ..., n]`` as 0 and 1; nothing before them learns."""
     return DenseProjectionLayer(node.projection)(x)  # type: ignore[no-any-return]
 
 

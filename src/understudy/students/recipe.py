@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal["projection_net", "sgnn", "projection_sequence", "projection_cnn", "separable_cnn", "mlp", "pruned"]
+StudentName = Literal[
+    "projection_net", "sgnn", "projection_sequence", "projection_cnn", "projection_rnn", "separable_cnn", "mlp", "pruned"
+]
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Recipe:
 
     Attributes:
         student: architecture; see ``students/registry.py``.
-        features: P, columns of the text projection. They cost no learned byte, their readers do.
+        features: P, columns of the projection; 0 without one. They cost no learned byte, their readers do.
         width: outputs of the first learned layer.
         hidden: outputs of the layer before the classes; 0 leaves that layer out where the student allows it.
         weight_bits: 8 or 4.
@@ -48,8 +50,8 @@ class Recipe:
 
     @property
     def learns_as_images(self) -> bool:
-        """Whether the student's training is long and decays as those of images: it reads them, or has convolutions."""
-        return self.image_shape is not None or self.student == "separable_cnn"
+        """Whether the student's training is long and decays as those of images: it reads them, or windows of frames."""
+        return self.image_shape is not None or self.student in ("separable_cnn", "projection_rnn")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what another kind of data has is missing."""

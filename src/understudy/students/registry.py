@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from understudy.errors import InputError
 from understudy.program.ops import Program
-from understudy.students import mlp, projection_cnn, projection_net, projection_sequence, separable_cnn, sgnn
+from understudy.students import mlp, projection_cnn, projection_net, projection_rnn, projection_sequence, separable_cnn, sgnn
 from understudy.students.recipe import Recipe
 
 _TABLE: dict[str, Callable[..., Program]] = {
@@ -15,6 +15,7 @@ _TABLE: dict[str, Callable[..., Program]] = {
     "projection_sequence": projection_sequence.build,
     "separable_cnn": separable_cnn.build,
     "projection_cnn": projection_cnn.build,
+    "projection_rnn": projection_rnn.build,
     "mlp": mlp.build,
 }
 STUDENTS = tuple(_TABLE)

@@ -24,8 +24,8 @@ from understudy.program.ops import (
     Quantization,
     Softmax,
     SumPool,
-    same_padding,
 )
+from understudy.program.shapes import same_padding
 from understudy.projections.boxes import BoxProjection
 
 
