@@ -62,10 +62,10 @@ def test_closed_gates_keep_a_state_for_ever_and_extremes_stay_inside() -> None:
 
 def test_torch_computes_the_formula_and_its_gradient() -> None:
     torch.manual_seed(0)
-    x = torch.randn(3, 7, 1, 8, dtype=torch.float64, requires_grad=True)
+    x = (2 * torch.rand(3, 7, 1, 8, dtype=torch.float64) - 1).requires_grad_()
 
     def composed(x: torch.Tensor) -> torch.Tensor:
-        gates, candidates = x.clamp(-1, 1).chunk(2, dim=-1)
+        gates, candidates = x.chunk(2, dim=-1)
         state, states = torch.zeros_like(gates[:, 0]), []
         for step in range(x.shape[1]):
             state = state + (1 + gates[:, step]) / 2 * (candidates[:, step] - state)
@@ -120,6 +120,13 @@ def test_archives_hold_it_and_costs_count_it() -> None:
     assert archive.dumps(again) == archive.dumps(program)
     layers = 10 * (8 * 3 + 4 * 4) + 7 * 4
     assert macs(program) == layers + 2 * 10 * (4 + 2)
+
+
+def test_what_a_recurrence_reads_ends_at_one_in_float_too() -> None:
+    floats = Program(tuple(_in_float(node) for node in scan_program().nodes))
+    values = Executor(floats).trace(9 * torch.randn(4, 29, 1, 3))
+    assert values["gates1"].abs().max() == 1
+    assert values["states1"].abs().max() <= 1
 
 
 @pytest.mark.parametrize("shape", [(5, 2, 6), (5, 1, 3)])

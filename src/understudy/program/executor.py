@@ -192,8 +192,8 @@ class Executor(nn.Module):
             if node.bias is not None:
                 self.bias[node.output] = nn.Parameter(torch.tensor(node.bias, dtype=torch.float32))
         shapes = program.shapes()
-        scanned = {node.input for node in program.nodes if isinstance(node, Scan)}
-        bounded = [n for n in program.layers if n.relu or n.output in scanned] if normalized else []
+        self.scanned = frozenset(node.input for node in program.nodes if isinstance(node, Scan))
+        bounded = [n for n in program.layers if n.relu or n.output in self.scanned] if normalized else []
         over_places = [n for n in bounded if len(shapes[n.output]) == 3]
         self.norm = nn.ModuleDict({node.output: nn.BatchNorm2d(len(node.weight)) for node in over_places})
         self.boxes = nn.ModuleDict(
@@ -277,6 +277,8 @@ class Executor(nn.Module):
             y = self.norm[node.output](y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         if node.output == self.graph.logits:
             return y
+        if node.output in self.scanned:
+            y = y.clamp(-1, 1)
         if not node.relu or node.output in self.signed or self.groups[node.output] not in self.activation_scale:
             return self._fake(node.output, functional.dropout(_activated(node, y), self.dropout, self.training))
         # fake quantization begins at 0 and ends at the ceiling: it is a relu itself
