@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, Wi
 from pydantic_core import PydanticCustomError
 
 from understudy.errors import InputError, SetupError
-from understudy.formats import DEFAULT_FORMATS, FORMATS, NOT_RECURRENT, default_formats, known_formats
+from understudy.formats import DEFAULT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats, known_formats
 from understudy.job_errors import explain
 from understudy.settings import DataSettings, LossWeights, QuantizationSettings, Settings, TeacherSettings, TrainingSettings
 from understudy.units import Latency, parse_bytes, parse_latency, parse_macs, parse_seconds, parse_share
@@ -250,11 +250,11 @@ class Job(Settings):
                 f"training.mode={self.training.mode!r}; give --teacher file.py:name of what returns the torch module, and mode "
                 "'distill'"
             )
-        refused = [name for name in self.formats if name in NOT_RECURRENT]
+        refused = [name for name in self.formats if name in FORMATS and name not in RECURRENT_FORMATS]
         if refused and self.student == "projection_rnn":
             raise InputError(
                 f"the {refused[0]} format holds no recurrence over time: received format={refused[0]!r} for "
-                "student='projection_rnn'; ask for onnx, c, python, wasm or arduino, or for another student"
+                f"student='projection_rnn'; ask for {', '.join(RECURRENT_FORMATS)}, or for another student"
             )
         if isinstance(self.max_bytes, int) and isinstance(self.max_words, int) and self.max_words > self.max_bytes:
             raise InputError(

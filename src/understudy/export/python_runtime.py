@@ -208,8 +208,8 @@ def scan(x: Array) -> Array:
     """Return the states of gates and candidates [steps, 1, 2 * columns], after each step (program 19)."""
     gates, candidates = np.split(x.astype(float), 2, -1)
     state, states = np.zeros(gates.shape[1:]), []
-    for inflow, candidate in zip(gates + 128, candidates):  # noqa: B905 - Python 3.9 knows no strict
-        state = np.floor(inflow * candidate + (256 - inflow) / 256 * state + 0.5)
+    for step, inflow in enumerate(gates + 128):
+        state = np.floor(inflow * candidates[step] + (256 - inflow) / 256 * state + 0.5)
         states.append(np.floor(state / 256 + 0.5))
     return np.array(states)
 

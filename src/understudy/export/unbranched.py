@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from understudy.errors import InputError
+from understudy.formats import RECURRENT_FORMATS
 from understudy.program.ops import Add, Flatten, LocalMaxPool, Node, Program, Scan
 
 _HELD_BY: dict[type[Node], str] = {
     **dict.fromkeys((Add, LocalMaxPool, Flatten), "onnx, litert, c, python, wasm or arduino"),
-    Scan: "onnx, c, python, wasm or arduino",
+    Scan: f"{', '.join(RECURRENT_FORMATS[:-1])} or {RECURRENT_FORMATS[-1]}",
 }
 """Operators that some formats lack, and the formats that hold them."""
 
