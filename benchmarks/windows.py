@@ -51,7 +51,7 @@ def run(name: str, *, student: str, budget: str, seed: int) -> dict[str, object]
         with np.load(DATA / "fsdd" / "fsdd_logmel.npz") as stored:
             arrays = SETS[name]({key: stored[key] for key in stored})
         source = Path(temporary) / "windows.npz"
-        # decibels, so that nothing takes them for pixels
+        # as they were before they were stored in tenths: with fractions, nothing takes them for pixels
         np.savez(source, **{key: value / np.float32(10) if key[0] == "x" else value for key, value in arrays.items()})
         family = understudy.compress(
             data=source,
