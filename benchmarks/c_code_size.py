@@ -48,6 +48,7 @@ from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.log_mel import LogMel, frame_samples
 from understudy.projections.text import FeatureGroup, TextProjection
+from understudy.testing.scan_programs import scan_program
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
@@ -162,6 +163,14 @@ def random_window_program(seed: int) -> Program:
     return random_places_program(rng, Standardize("values", "image", shape, offset, multiplier), inputs=shape[1])
 
 
+def random_recurrent_program(seed: int) -> Program:
+    """Return one of many programs with recurrences over a window of numbers."""
+    rng = np.random.default_rng(seed)
+    units = tuple(int(count) for count in rng.integers(2, 10, rng.integers(1, 4)))
+    shape = (int(rng.integers(5, 20)), int(rng.integers(1, 4)))
+    return scan_program(shape=shape, bits=int(rng.choice([4, 8])), per_channel=bool(rng.integers(2)), units=units, seed=seed)
+
+
 def random_sound_program(seed: int) -> Program:
     """Return one of many programs that read a sound."""
     sample_rate = (4000, 8000, 16_000)[seed % 3]
@@ -241,6 +250,7 @@ def measure(probes: int) -> dict[str, object]:
     branched = [_probe(random_image_program(seed, branched=True), functions) for seed in range(probes // IMAGE_SHARE)]
     sounds = [_probe(random_sound_program(seed), functions) for seed in range(probes // SOUND_SHARE)]
     windows = [_probe(random_window_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
+    recurrent = [_probe(random_recurrent_program(seed), functions) for seed in range(probes // SOUND_SHARE)]
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
         raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
@@ -251,12 +261,13 @@ def measure(probes: int) -> dict[str, object]:
     _, added = _fit(branched, calls | more)
     more["us_log_mel"] = max(0, _fit(sounds, calls | more)[0] - fixed)
     more["us_standardize"] = max(0, _fit(windows, calls | more)[0] - fixed)
+    _, scanned = _fit(recurrent, calls | more)
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
         "flags": list(FLAGS),
         "functions": dict(sorted(functions.items())),
         "predict": fixed,
-        "calls": dict(sorted((calls | more | added).items())),
+        "calls": dict(sorted((calls | more | added | scanned).items())),
     }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from records import REPOSITORY, RESULTS
-from tables import devices, images, provenance, robustness, speed, texts
+from tables import devices, images, provenance, robustness, speed, texts, windows
 from tables.results import Results
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
@@ -35,6 +35,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "raw_text": texts.raw_text,
     "images": images.images,
     "projections": images.projections,
+    "windows": windows.windows,
     "import_time": speed.import_time,
     "fuzz_bundle": robustness.fuzz_bundle,
     "provenance": provenance.provenance,

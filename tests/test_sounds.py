@@ -159,7 +159,7 @@ def test_what_cannot_be_done_is_said_in_one_line(finished: Path, arguments: tupl
         ({"budgets": ["1KB"]}, "the smallest reachable size is"),
         ({"teacher": "numpy:abs"}, "sounds are learned from their labels so far: received teacher='numpy:abs'"),
         ({"training.mode": "joint"}, "received training.mode='joint' for sounds"),
-        ({"student": "sgnn"}, "a student for sounds is one of separable_cnn: received student='sgnn'"),
+        ({"student": "sgnn"}, "a student for sounds is one of separable_cnn, projection_rnn: received student='sgnn'"),
         ({"text": "x"}, "data.text is for texts"),
     ],
 )

@@ -24,6 +24,7 @@ def provenance(results: Results) -> str:
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
         "images.jsonl": (results.images, [row["command"] for row in results.images]),
         "projections.jsonl": (results.projections, [row["command"] for row in results.projections]),
+        "windows.jsonl": (results.windows, [row["command"] for row in results.windows]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
         "fuzz_bundle.jsonl": (results.fuzz_bundle, [row["command"] for row in results.fuzz_bundle]),
     }

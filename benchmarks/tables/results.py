@@ -37,6 +37,7 @@ class Results:
         self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.projections = latest(read(folder, "projections.jsonl"), lambda row: (projection_configuration(row), row["seed"]))
         self.images = latest(read(folder, "images.jsonl"), lambda row: (image_configuration(row), row["seed"]))
+        self.windows = latest(read(folder, "windows.jsonl"), lambda row: (window_configuration(row), row["seed"]))
         self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}
@@ -85,6 +86,10 @@ def described(row: Row) -> str:
 def image_configuration(row: Row) -> tuple[Any, ...]:
     taught = row["teacher"] is not None
     return (row["set"], parse_bytes(row["budget"]), row["student"], row["trials"], row["epochs"] or 0, taught)
+
+
+def window_configuration(row: Row) -> tuple[Any, ...]:
+    return (row["set"], parse_bytes(row["budget"]), row["student"], row["trials"])
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:

@@ -1517,6 +1517,26 @@ US_FUNCTION void us_multiply(const us_product *product) {
 
 #endif
 
+/* ---- recurrences: program 21 ---- */
+
+/* A row has a gate for each column, then a candidate for each. Between two rows a state keeps 16 bits, in a register. */
+US_FUNCTION void us_scan(const us_rows *rows) {
+    const int32_t lift = (int32_t)1 << 24; /* keeps what is shifted positive; 128 more rounds to the nearest */
+    for (size_t column = 0; column < rows->columns; column++) {
+        const int8_t *gate = rows->input + column;
+        int8_t *output = rows->output + column;
+        int32_t state = 0;
+        for (size_t row = 0; row < rows->rows; row++) {
+            const int32_t inflow = *gate + 128;
+            const int32_t sum = inflow * gate[rows->columns] * 256 + (256 - inflow) * state;
+            state = ((sum + lift + 128) >> 8) - (lift >> 8);
+            *output = (int8_t)(((state + lift + 128) >> 8) - (lift >> 8));
+            gate += 2 * (size_t)rows->columns;
+            output += rows->columns;
+        }
+    }
+}
+
 /* ---- probabilities: program 8 ---- */
 
 typedef struct {

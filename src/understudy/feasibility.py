@@ -36,8 +36,8 @@ STUDENTS: dict[str, tuple[StudentName, ...]] = {
     "texts": (DEFAULT_STUDENT, "sgnn", "projection_net"),
     "images": ("separable_cnn", "plain_cnn", "projection_net", "projection_cnn", "pruned"),
     "vectors": ("mlp", "projection_net"),
-    "windows": ("separable_cnn",),
-    "sounds": ("separable_cnn",),
+    "windows": ("separable_cnn", "projection_rnn"),
+    "sounds": ("separable_cnn", "projection_rnn"),
 }
 """Kind of data to the students that read it, the one without a name first."""
 BITS: tuple[Literal[4, 8], ...] = (4, 8)

@@ -8,8 +8,15 @@ FORMATS = ("onnx", "litert", "c", "python", "wasm", "arduino", "coreml", "execut
 """The formats that come with understudy."""
 DEFAULT_FORMATS = ("onnx", "litert", "c")
 """What a job writes unless it says otherwise."""
+RECURRENT_FORMATS = ("onnx", "c", "python", "wasm", "arduino")
+"""Those of ours that hold a loop over time; the others refuse the student projection_rnn."""
 ENTRY_POINTS = "understudy.formats"
 """Entry-point group: name of the format to a class that follows ``export.protocol.Exporter``, made without arguments."""
+
+
+def default_formats(student: str) -> tuple[str, ...]:
+    """Return what a job for ``student`` writes unless it says otherwise."""
+    return tuple(name for name in DEFAULT_FORMATS if student != "projection_rnn" or name in RECURRENT_FORMATS)
 
 
 def added_formats() -> dict[str, EntryPoint]:

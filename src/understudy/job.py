@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, Wi
 from pydantic_core import PydanticCustomError
 
 from understudy.errors import InputError, SetupError
-from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
+from understudy.formats import DEFAULT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats, known_formats
 from understudy.job_errors import explain
 from understudy.settings import DataSettings, LossWeights, QuantizationSettings, Settings, TeacherSettings, TrainingSettings
 from understudy.units import Latency, parse_bytes, parse_latency, parse_macs, parse_seconds, parse_share
@@ -33,7 +33,16 @@ __all__ = [
 ]
 
 StudentName = Literal[
-    "auto", "projection_net", "sgnn", "projection_sequence", "projection_cnn", "plain_cnn", "separable_cnn", "mlp", "pruned"
+    "auto",
+    "projection_net",
+    "sgnn",
+    "projection_sequence",
+    "projection_cnn",
+    "projection_rnn",
+    "plain_cnn",
+    "separable_cnn",
+    "mlp",
+    "pruned",
 ]
 TrainingMode = Literal["self", "distill", "joint"]
 
@@ -109,13 +118,14 @@ class Job(Settings):
     formats: Formats = Field(
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
-        "'coreml' (.mlpackage), 'executorch' (.pte).",
+        "'coreml' (.mlpackage), 'executorch' (.pte). The default for the student 'projection_rnn' is 'onnx' and 'c'.",
     )
     student: StudentName = Field(
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'plain_cnn', 'separable_cnn', "
         "'projection_net' or 'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; "
-        "'separable_cnn' for windows and sounds; 'mlp' or 'projection_net' for vectors; 'auto' lets the search choose.",
+        "'separable_cnn' or 'projection_rnn' (onnx, c, python, wasm, arduino) for windows and sounds; 'mlp' or "
+        "'projection_net' for vectors; 'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
     time: Typed | None = Field(
@@ -161,6 +171,13 @@ class Job(Settings):
     quantization: QuantizationSettings = Field(
         default_factory=QuantizationSettings, description="How students become integers, and what that may cost."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_formats_hold_the_student(cls, settings: object) -> object:
+        if isinstance(settings, dict) and "formats" not in settings and settings.get("student") == "projection_rnn":
+            return {**settings, "formats": default_formats("projection_rnn")}
+        return settings
 
     @field_validator("budgets")
     @classmethod
@@ -233,6 +250,12 @@ class Job(Settings):
                 f"the student 'pruned' is the teacher itself made smaller: received teacher.source={self.teacher.source!r} and "
                 f"training.mode={self.training.mode!r}; give --teacher file.py:name of what returns the torch module, and mode "
                 "'distill'"
+            )
+        refused = [name for name in self.formats if name in FORMATS and name not in RECURRENT_FORMATS]
+        if refused and self.student == "projection_rnn":
+            raise InputError(
+                f"the {refused[0]} format holds no recurrence over time: received format={refused[0]!r} for "
+                f"student='projection_rnn'; ask for {', '.join(RECURRENT_FORMATS)}, or for another student"
             )
         if isinstance(self.max_bytes, int) and isinstance(self.max_words, int) and self.max_words > self.max_bytes:
             raise InputError(

@@ -27,6 +27,7 @@ from understudy.program.pointwise import Lookup, Multiply
 from understudy.projections.text import encode
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
+from understudy.testing.scan_programs import scan_program
 from understudy.testing.sound_programs import sound_program
 
 ARM = "arm-none-eabi-gcc"
@@ -69,6 +70,7 @@ def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -
         branched_program(flat=True),
         gated_program(),
         sound_program(),
+        scan_program(),
     ):
         write(tmp_path, program)
         compiled(tmp_path, compiler, *STRICT, level, "-c", "example.c")
@@ -89,6 +91,7 @@ def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
         crooked_program(bits=4),
         image_program(bits=4),
         sound_program(),
+        scan_program(),
     ):
         write(tmp_path, program)
         compiled(tmp_path, ARM, "-std=c99", "-Os", "-mcpu=cortex-m4", "-c", "user.c")
@@ -108,6 +111,7 @@ def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
         branched_program(),
         gated_program(),
         sound_program(),
+        scan_program(),
         sound_program(sample_rate=16_000, samples=4096, channels=4),
     ],
 )
@@ -163,11 +167,12 @@ def test_stack_is_as_stated(tmp_path: Path, program: Program) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("case", range(11))
+@pytest.mark.parametrize("case", range(12))
 def test_byte_table_is_what_the_linker_finds(tmp_path: Path, case: int) -> None:
     texts = (sequence_program, utterance_program, lambda: crooked_program(bits=4))
     programs = (*texts, image_program, branched_program, gated_program)
     kinds = {8: code_size.random_image_program, 9: code_size.random_sound_program, 10: code_size.random_sound_program}
+    kinds[11] = code_size.random_recurrent_program
     kind = kinds.get(case, random_program)
     program = programs[case]() if case < len(programs) else kind(9000 + case)
     real, symbols = code_size.link(CExporter().export(program, name="probe"), tmp_path)

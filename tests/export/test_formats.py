@@ -22,7 +22,7 @@ from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
 from understudy.program.ops import Image, Linear, MaxPool, Program, ProjectText, Quantization, Softmax
 from understudy.projections.text import FeatureGroup, TextProjection
-from understudy.testing import CASES, FEATURES, Case, FormatSuite
+from understudy.testing import CASES, FEATURES, SCAN_CASES, Case, FormatSuite
 from wasm_tools import needs_wasm
 
 GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch")
@@ -40,7 +40,7 @@ RANDOM = tuple(Case(f"random-{seed}", random_program(seed)) for seed in range(12
 
 class TestOnnx(FormatSuite):
     exporter = exporter("onnx")
-    cases = (*CASES, *RANDOM)
+    cases = (*CASES, *SCAN_CASES, *RANDOM)
 
 
 class TestLitert(FormatSuite):
@@ -52,20 +52,20 @@ class TestC(FormatSuite):
     """tests/export/test_c_runtime.py has the random programs, many in one compilation; test_images.py has every image case."""
 
     exporter = exporter("c")
-    cases = FEW
+    cases = (*FEW, SCAN_CASES[1])
     features = FEATURES[-1:]
     counts_files = False
 
 
 class TestPython(FormatSuite):
     exporter = exporter("python")
-    cases = (*CASES, *RANDOM)
+    cases = (*CASES, *SCAN_CASES, *RANDOM)
 
 
 @needs_wasm
 class TestWasm(FormatSuite):
     exporter = exporter("wasm")
-    cases = FEW
+    cases = (*FEW, SCAN_CASES[1])
     features = FEATURES[-1:]
 
 
@@ -73,12 +73,12 @@ class TestWasm(FormatSuite):
 @pytest.mark.slow
 class TestEveryWasm(FormatSuite):
     exporter = exporter("wasm")
-    cases = (*CASES, *RANDOM)
+    cases = (*CASES, *SCAN_CASES, *RANDOM)
 
 
 class TestArduino(FormatSuite):
     exporter = exporter("arduino")
-    cases = FEW
+    cases = (*FEW, SCAN_CASES[1])
     features = FEATURES[-1:]
     counts_files = False
 

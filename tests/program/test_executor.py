@@ -12,7 +12,8 @@ from tests.programs import TEXTS
 from understudy.compression.quantize.calibrate import calibrate, weight_scale
 from understudy.compression.quantize.integer import to_integer
 from understudy.program import archive
-from understudy.program.executor import Executor, evaluate, learned_step, quantization_groups
+from understudy.program.executor import Executor, evaluate, learned_step
+from understudy.program.groups import quantization_groups
 from understudy.program.interpreter import run
 from understudy.program.ops import Linear, Program
 from understudy.projections.text import encode, project

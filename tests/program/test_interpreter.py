@@ -8,7 +8,8 @@ import pytest
 from image_programs import image_program, pictures
 from understudy.program import archive
 from understudy.program.interpreter import run, tensors
-from understudy.program.ops import Conv, DepthwiseConv, Image, Program, Quantization, Softmax, same_padding
+from understudy.program.ops import Conv, DepthwiseConv, Image, Program, Quantization, Softmax
+from understudy.program.shapes import same_padding
 
 
 def _one_by_one(node: Conv | DepthwiseConv, x: np.ndarray, source: Quantization, target: Quantization) -> np.ndarray:

@@ -19,7 +19,8 @@ from understudy.export.registry import exporter
 from understudy.network.reading import Taken, read_network
 from understudy.network.steps import Network
 from understudy.program import archive
-from understudy.program.executor import Executor, evaluate, scale_limits
+from understudy.program.executor import Executor, evaluate
+from understudy.program.groups import scale_limits
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.students import pruned

@@ -72,13 +72,17 @@ def compress(
         typer.Option(
             metavar="NAME",
             help="auto; for texts projection_sequence, projection_net, sgnn; for images plain_cnn, separable_cnn, "
-            "projection_net, projection_cnn, pruned; for windows and sounds separable_cnn; for vectors mlp, projection_net.",
+            "projection_net, projection_cnn, pruned; for windows and sounds separable_cnn, projection_rnn; "
+            "for vectors mlp, projection_net.",
         ),
     ] = None,
     format_names: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="NAME", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}; repeat it. Default: the first three."
+            "--format",
+            metavar="NAME",
+            help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}; repeat it. Default: the first three, "
+            "for projection_rnn onnx and c.",
         ),
     ] = None,
     time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,

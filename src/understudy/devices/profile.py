@@ -35,6 +35,7 @@ Operator = Literal[
     "add",
     "lookup",
     "multiply",
+    "scan",
     "flatten",
     "concat",
     "softmax",

@@ -71,6 +71,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "add": ("us_add",),
     "lookup": ("us_lookup",),
     "multiply": ("us_multiply",),
+    "scan": ("us_scan",),
     "concat": ("us_copy",),
     "softmax": ("us_softmax", "us_exp"),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from understudy.export.c_constants import scale_word
 from understudy.program.interpreter import requantize_scale
-from understudy.program.ops import Add, Concat, Flatten, LocalMaxPool, MaxPool, SumPool, Window
+from understudy.program.ops import Add, Concat, Flatten, LocalMaxPool, MaxPool, Scan, SumPool, Window
 
 if TYPE_CHECKING:
     from understudy.export.c_source import Writer
@@ -31,6 +31,15 @@ def write_rows(writer: Writer, node: MaxPool | SumPool | Window) -> None:
     where = f"{function.removeprefix('us_')} {node.output}"
     writer.constant(where, ROWS_BYTES, f"static const us_rows {name} = {{{fields}, {ends}}};")
     writer.call(function, f"&{name}" if function == "us_window" else f"&{name}, {writer.present(node.input)}")
+
+
+def write_scan(writer: Writer, node: Scan) -> None:
+    """Write a recurrence over rows."""
+    steps, _, columns = writer.program.shapes()[node.output]
+    name = writer.names[node.output]
+    fields = f"{writer.pointer(node.input)}, {writer.pointer(node.output)}, 0, {steps}, {columns}, {{0, 0}}, 0, 1"
+    writer.constant(f"scan {node.output}", ROWS_BYTES, f"static const us_rows {name} = {{{fields}}};")
+    writer.call("us_scan", f"&{name}")
 
 
 def write_concat(writer: Writer, node: Concat) -> None:

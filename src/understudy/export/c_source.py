@@ -17,7 +17,7 @@ from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import Placement, place_tensors
 from understudy.export.c_pointwise import write_lookup, write_multiply
 from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, static_ram, unpacked_blocks
-from understudy.export.c_rows import write_add, write_concat, write_flatten, write_local_max_pool, write_rows
+from understudy.export.c_rows import write_add, write_concat, write_flatten, write_local_max_pool, write_rows, write_scan
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Add,
@@ -34,6 +34,7 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     Quantization,
+    Scan,
     Softmax,
     Sound,
     Standardize,
@@ -389,6 +390,8 @@ def _write_node(writer: Writer, node: Node) -> None:
             write_lookup(writer, node)
         case Multiply():
             write_multiply(writer, node)
+        case Scan():
+            write_scan(writer, node)
         case Flatten():
             write_flatten(writer, node)
         case Concat():

@@ -33,6 +33,7 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Standardize,
@@ -102,7 +103,7 @@ class _ProgramWriter:
                 return self._writer.operator("concat", {"values": names}, shape, axis=np.int32(1), interleave=False)
             case Softmax():
                 return self._softmax(node)
-            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply():
+            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply() | Scan():
                 raise TypeError(f"no chain: {node.output}")
 
     def _image(self, node: Image) -> str:

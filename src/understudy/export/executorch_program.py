@@ -32,6 +32,7 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Standardize,
@@ -126,7 +127,7 @@ class _ProgramWriter:
                 return self._call("cat.out", [self._tensors[name] for name in node.inputs], 1, found)
             case Softmax():
                 return self._softmax(node)
-            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply():
+            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply() | Scan():
                 raise TypeError(f"no chain: {node.output}")
 
     def _image(self, node: Image) -> Tensor:

@@ -16,6 +16,7 @@ from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.native_stderr import dropped_lines
 from understudy.export.protocol import Float32Array, Inputs
+from understudy.export.unbranched import need_no_recurrence
 from understudy.program.ops import Program
 
 try:
@@ -58,7 +59,8 @@ class LitertExporter(ModelFileExporter):
     filename = "model.tflite"
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
-        """Return the file and what it stores."""
+        """Return the file and what it stores; a program with a recurrence is refused."""
+        need_no_recurrence(program, format_name=self.format)
         return write_program(program)
 
     def open(self, folder: Path, *, name: str, threads: int = 1) -> LitertSession:  # noqa: ARG002 - files do not hold the name

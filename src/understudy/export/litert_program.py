@@ -31,15 +31,16 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Standardize,
     SumPool,
     Window,
     inputs_of,
-    same_padding,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.shapes import same_padding
 
 Int8Array = npt.NDArray[np.int8]
 
@@ -115,6 +116,8 @@ class _ProgramWriter:
                 return self._lookup(node)
             case Multiply():
                 return self._multiply(node)
+            case Scan():
+                raise TypeError(f"a recurrence: {node.output}")
             case Flatten():
                 return self._reshaped(self._tensors[node.input], node.output, (1, *self._shapes[node.output]))
             case Concat():

@@ -107,5 +107,10 @@ def _check(content: bytes) -> None:
         raise ValueError("external data")
     if model.functions or any(node.domain for node in graph.node) or any(entry.domain for entry in model.opset_import):
         raise ValueError("operators of another domain")
-    if any(a.HasField("g") or a.graphs or a.HasField("t") or a.tensors for node in graph.node for a in node.attribute):
+    steps = [a.g for node in graph.node if node.op_type == "Scan" for a in node.attribute if a.HasField("g")]
+    if any(inner.initializer or inner.sparse_initializer or any(node.domain for node in inner.node) for inner in steps):
+        raise ValueError("tensors or operators of another domain inside of a recurrence")
+    within = [a for inner in steps for node in inner.node for a in node.attribute]
+    attributes = [a for node in graph.node for a in node.attribute if not (node.op_type == "Scan" and a.HasField("g"))]
+    if any(a.HasField("g") or a.graphs or a.HasField("t") or a.tensors for a in (*attributes, *within)):
         raise ValueError("graphs or tensors inside of operators")

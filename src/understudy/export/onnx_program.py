@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from understudy.export.onnx_boxes import write_box_projection
+from understudy.export.onnx_scan import write_scan
 from understudy.export.onnx_sound import write_log_mel
 from understudy.export.onnx_text import write_text_projection
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, OnnxWriter
@@ -35,6 +36,7 @@ from understudy.program.ops import (
     ProjectText,
     ProjectVector,
     Quantization,
+    Scan,
     Softmax,
     Sound,
     Standardize,
@@ -109,6 +111,8 @@ class _ProgramWriter:
                 return self._lookup(node)
             case Multiply():
                 return self._multiply(node)
+            case Scan():
+                return write_scan(self._writer, self._tensors[node.input], columns=self._shapes[node.output][-1])
             case Flatten():
                 last = self._writer.node("Transpose", [self._tensors[node.input]], perm=[0, 2, 3, 1])
                 row = self._writer.constant([1, self._shapes[node.output][0], 1], INT64)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper
 
 FLOAT: int = TensorProto.FLOAT
 INT16: int = TensorProto.INT16
@@ -74,6 +74,28 @@ class OnnxWriter:
         node = self._model.graph.node.add(op_type=operator, input=inputs, output=[output])
         node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
         return output
+
+    def name(self) -> str:
+        """Return a name that nothing has yet, for tensors of a graph inside of an operator."""
+        return next(self._names)
+
+    def split(self, x: str, *, axis: int) -> tuple[str, str]:
+        """Append a node that halves ``x``, and return the names of both halves."""
+        first, second = next(self._names), next(self._names)
+        node = self._model.graph.node.add(op_type="Split", input=[x], output=[first, second])
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in {"axis": axis, "num_outputs": 2}.items())
+        return first, second
+
+    def scan(self, body: GraphProto, inputs: Sequence[str], *, axis: int) -> tuple[str, str]:
+        """Append a loop with one state over ``axis`` of all inputs but the first; return the names of last state and states."""
+        last, states = next(self._names), next(self._names)
+        node = self._model.graph.node.add(op_type="Scan", input=inputs, output=[last, states])
+        scanned = len(inputs) - 1
+        attributes = {"scan_input_axes": [axis] * scanned, "scan_output_axes": [axis]}
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        node.attribute.add(name="body", type=AttributeProto.GRAPH).g.CopyFrom(body)
+        node.attribute.append(helper.make_attribute("num_scan_inputs", scanned))
+        return last, states
 
     def finish(self, inputs: dict[str, tuple[int, Sequence[int]]], outputs: dict[str, tuple[int, Sequence[int]]]) -> bytes:
         """Return the file; inputs and outputs are name to (kind, shape)."""

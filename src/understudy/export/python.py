@@ -33,6 +33,7 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Source,
@@ -170,6 +171,7 @@ _CALLS: dict[type[Node], tuple[Callable[..., object], ...]] = {
     ProjectBoxes: (python_runtime.mix, python_runtime.boxes),
     Window: (python_runtime.window,),
     LocalMaxPool: (python_runtime.places,),
+    Scan: (python_runtime.scan,),
     SumPool: (python_runtime.requantize,),
     Lookup: (python_runtime.table,),
     Multiply: (python_runtime.requantize,),
@@ -310,6 +312,8 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             scale = float(requantize_scale(one.scale, other.scale, made.scale).item())
             first, second = (f"({names[name]} - {scheme[name].zero_point:4d})" for name in node.inputs)
             return f"requantize({first} * {second}, {scale:.8e}, {made.zero_point:4d}, -128)"
+        case Scan():
+            return f"scan({names[node.input]})"
         case Flatten():
             return f"{names[node.input]}.reshape(-1)"
         case Concat():

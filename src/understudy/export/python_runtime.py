@@ -209,6 +209,16 @@ def table(text: str) -> Array:
     return np.frombuffer(base64.b85decode("".join(text.split())), np.int8).astype(int)
 
 
+def scan(x: Array) -> Array:
+    """Return the states of gates and candidates [steps, 1, 2 * columns], after each step (program 21)."""
+    gates, candidates = np.split(x.astype(float), 2, -1)
+    state, states = np.zeros(gates.shape[1:]), []
+    for step, inflow in enumerate(gates + 128):
+        state = np.floor(inflow * candidates[step] + (256 - inflow) / 256 * state + 0.5)
+        states.append(np.floor(state / 256 + 0.5))
+    return np.array(states)
+
+
 def window(x: Array, width: int, zero: int) -> Array:
     """Return each row beside its neighbours (program 4)."""
     before = (width - 1) // 2

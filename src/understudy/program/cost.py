@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from understudy.program.ops import Layer, Program, ProjectBoxes, ProjectText, Sound, Standardize
+from understudy.program.ops import Layer, Program, ProjectBoxes, ProjectText, Scan, Sound, Standardize
 from understudy.program.pointwise import Lookup, Multiply
 
 WORK_OF_A_VALUE, WORK_OF_AN_EXAMPLE = 43, 550_000
@@ -21,12 +21,13 @@ def input_bytes(program: Program) -> int:
 def macs(program: Program) -> int:
     """Return the multiply-accumulates of one prediction: those of all layers with weights, at every place.
 
-    Pools, lookups, products of two tensors and projections of texts have none.
+    Pools, lookups, products of two tensors and projections of texts have none; each state of a recurrence has two.
     The transforms of a log-mel picture count, as the C runtime computes them.
     """
     shapes = program.shapes()
     layers = sum(math.prod(shapes[layer.output][:-1]) * layer.weight.size for layer in program.layers)
-    return layers + (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
+    states = 2 * sum(math.prod(shapes[node.output]) for node in program.nodes if isinstance(node, Scan))
+    return layers + states + (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
 
 
 def latency_work(program: Program) -> tuple[float, ...]:
@@ -47,7 +48,7 @@ def latency_work(program: Program) -> tuple[float, ...]:
 def training_work(program: Program) -> int:
     """Return what one example costs in training, in multiply-accumulates of the forward pass that take as long."""
     shapes = program.shapes()
-    computed = [node for node in program.nodes if isinstance(node, Layer | Lookup | Multiply)]
+    computed = [node for node in program.nodes if isinstance(node, Layer | Lookup | Multiply | Scan)]
     values = sum(math.prod(shapes[node.output]) for node in computed)
     layers = macs(program) - (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
     return layers + _signs(program) + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE

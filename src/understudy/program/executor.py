@@ -7,7 +7,7 @@ With a ``Scheme`` it computes as the integer program will (fake quantization wit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.program.curves import apply, falls_below_zero
+from understudy.program.curves import apply
+from understudy.program.groups import fixed_scales, quantization_groups, scale_limits, signed_tensors, steps_of
 from understudy.program.ops import (
     WEIGHT_LIMIT,
     Add,
@@ -30,19 +31,19 @@ from understudy.program.ops import (
     Linear,
     LocalMaxPool,
     MaxPool,
-    Node,
     Program,
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Softmax,
     Sound,
     Standardize,
     SumPool,
     Window,
-    inputs_of,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.scan_torch import scan
 from understudy.projections.boxes_torch import BoxLayer
 from understudy.projections.dense_torch import DenseProjectionLayer
 
@@ -58,74 +59,6 @@ class Scheme:
 
     weights: Mapping[str, npt.NDArray[np.float32]]
     activations: Mapping[str, float]
-
-
-def quantization_groups(program: Program) -> dict[str, str]:
-    """Return tensor name to the name of the group that must share one scale.
-
-    Windows, max pools, flattenings and concatenations copy values, so their inputs and outputs share their quantization.
-    What is added shares the scale with the sum, but not the zero point.
-    """
-    return _groups(program, added=True)
-
-
-def signed_tensors(program: Program) -> frozenset[str]:
-    """Return the hidden tensors that hold negative values: of layers and sums without relu, and all copied from or to one."""
-    groups = _groups(program, added=False)
-    signed: set[str] = set()
-    for node in program.nodes:
-        if isinstance(node, Linear | Conv | DepthwiseConv | Add) and not node.relu and node.output != program.logits:
-            signed.add(groups[node.output])
-    while True:  # a sum over places has the sign of what it sums, a product that of its factors
-        more = {groups[n.output] for n in program.nodes if _has_sign(n, groups, signed)} - signed
-        if not more:
-            return frozenset(name for name, of in groups.items() if of in signed)
-        signed |= more
-
-
-def _has_sign(node: Node, groups: Mapping[str, str], signed: Collection[str]) -> bool:
-    found = [groups[name] in signed for name in inputs_of(node) if name in groups]
-    if isinstance(node, Lookup):
-        return falls_below_zero(node.curve, signed=found[0])
-    return isinstance(node, SumPool | Multiply) and any(found)
-
-
-def steps_of(name: str, signed: frozenset[str]) -> tuple[int, int]:
-    """Return the least and the largest step of the hidden tensor ``name``: 256 steps, from 0 on where it is not signed."""
-    return (-128, 127) if name in signed else (0, 255)
-
-
-def scale_limits(program: Program) -> dict[str, float]:
-    """Return group to the largest scale at which the range of its tensors ends at their ceilings (relu6)."""
-    groups, signed = quantization_groups(program), signed_tensors(program)
-    limits: dict[str, float] = {}
-    for node in program.nodes:
-        if isinstance(node, Linear | Conv | DepthwiseConv | Add) and node.ceiling is not None:
-            group = groups[node.output]
-            limits[group] = min(limits.get(group, np.inf), node.ceiling / steps_of(node.output, signed)[1])
-    return limits
-
-
-def _groups(program: Program, *, added: bool) -> dict[str, str]:
-    group: dict[str, str] = {}
-
-    def merge(names: Iterable[str]) -> str:
-        merged = [group[name] for name in names]
-        for name, of in group.items():
-            group[name] = merged[0] if of in merged else of
-        return merged[0]
-
-    for node in program.nodes:
-        match node:
-            case Window() | MaxPool() | LocalMaxPool() | Flatten():
-                group[node.output] = group[node.input]
-            case Concat():
-                group[node.output] = merge(node.inputs)
-            case Add() if added:
-                group[node.output] = merge(node.inputs)
-            case _:
-                group[node.output] = node.output
-    return group
 
 
 def learned_step(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
@@ -194,7 +127,9 @@ class Executor(nn.Module):
             if node.bias is not None:
                 self.bias[node.output] = nn.Parameter(torch.tensor(node.bias, dtype=torch.float32))
         shapes = program.shapes()
-        over_places = [n for n in program.layers if n.relu and len(shapes[n.output]) == 3] if normalized else []
+        self.scanned = frozenset(node.input for node in program.nodes if isinstance(node, Scan))
+        bounded = [n for n in program.layers if n.relu or n.output in self.scanned] if normalized else []
+        over_places = [n for n in bounded if len(shapes[n.output]) == 3]
         self.norm = nn.ModuleDict({node.output: nn.BatchNorm2d(len(node.weight)) for node in over_places})
         self.boxes = nn.ModuleDict(
             {node.output: BoxLayer(node.projection) for node in program.nodes if isinstance(node, ProjectBoxes)}
@@ -217,8 +152,10 @@ class Executor(nn.Module):
             del self.norm[name]
         for name, scale in scheme.weights.items():
             self.weight_scale[name] = nn.Parameter(torch.tensor(np.atleast_1d(scale), dtype=torch.float32))
+        fixed = fixed_scales(self.graph)
         for name, value in scheme.activations.items():
-            self.activation_scale[name] = nn.Parameter(torch.tensor([value], dtype=torch.float32))
+            step = torch.tensor([value], dtype=torch.float32)
+            self.activation_scale[name] = nn.Parameter(step, requires_grad=name not in fixed)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits ``[batch, classes]`` for what the source node gives, in real values.
@@ -258,6 +195,8 @@ class Executor(nn.Module):
                     first, second = (values[name] for name in node.inputs)
                     second = second if first.dim() == second.dim() else second[:, None, None]
                     values[node.output] = self._fake(node.output, first * second)
+                case Scan():
+                    values[node.output] = self._fake(node.output, scan(values[node.input]))
                 case Flatten():
                     values[node.output] = values[node.input].flatten(1)
                 case Concat():
@@ -279,6 +218,8 @@ class Executor(nn.Module):
             y = self.norm[node.output](y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         if node.output == self.graph.logits:
             return y
+        if node.output in self.scanned:
+            y = y.clamp(-1, 1)
         if not node.relu or node.output in self.signed or self.groups[node.output] not in self.activation_scale:
             return self._fake(node.output, functional.dropout(_activated(node, y), self.dropout, self.training))
         # fake quantization begins at 0 and ends at the ceiling: it is a relu itself
@@ -353,7 +294,7 @@ def _local_max_pool(node: LocalMaxPool, x: Tensor) -> Tensor:
 
 
 def _bits(node: ProjectVector, x: Tensor) -> Tensor:
-    """Return the bits of ``x`` ``[batch, n]`` as 0 and 1; nothing before them learns."""
+    """Return the bits of ``x`` ``[batch, ..., n]`` as 0 and 1; nothing before them learns."""
     return DenseProjectionLayer(node.projection)(x)  # type: ignore[no-any-return]
 
 

@@ -23,6 +23,7 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     Quantization,
+    Scan,
     Softmax,
     Sound,
     Standardize,
@@ -148,6 +149,19 @@ def _multiply(node: Multiply, values: Mapping[str, Int8Array], scheme: Mapping[s
     return requantize(first * second, requantize_scale(one, other, target.scale), target, relu=False)
 
 
+def _scan(x: Int8Array) -> Int8Array:
+    steps = x[:, :, 0].astype(np.int64)
+    gates, candidates = np.split(steps, 2, axis=-1)
+    inflow = gates + 128
+    state = np.zeros_like(inflow[:, 0])
+    out = np.empty(inflow.shape, np.int64)
+    for step in range(inflow.shape[1]):
+        # >> 8 rounds down, so that half of 256 rounds to the nearest
+        state = (256 * inflow[:, step] * candidates[:, step] + (256 - inflow[:, step]) * state + 128) >> 8
+        out[:, step] = (state + 128) >> 8
+    return out.astype(np.int8)[:, :, None]
+
+
 def _window(node: Window, x: Int8Array, zero_point: int) -> Int8Array:
     before = (node.width - 1) // 2
     padded = np.pad(x, ((0, 0), (before, node.width - 1 - before), (0, 0)), constant_values=zero_point)
@@ -225,6 +239,8 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = _lookup(node, values[node.input])
             case Multiply():
                 values[node.output] = _multiply(node, values, scheme)
+            case Scan():
+                values[node.output] = _scan(values[node.input])
             case Flatten():
                 values[node.output] = values[node.input].reshape(len(values[node.input]), -1)
             case Concat():

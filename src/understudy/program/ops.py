@@ -122,7 +122,7 @@ class Standardize:
 
 @dataclass(frozen=True)
 class ProjectVector:
-    """``[n] -> [T * d]`` bits 0 and 1 by fixed hyperplanes; spec/projection.md 3. In float programs only.
+    """``[..., n] -> [..., T * d]`` bits 0 and 1 by fixed hyperplanes; spec/projection.md 3. In float programs only.
 
     An integer program has the ``Linear`` in its place that ``as_linear`` gives, so that nothing behind it knows projections.
     """
@@ -287,6 +287,19 @@ class Flatten:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """``[T, 1, 2 * E] -> [T, 1, E]``: a gated recurrence over time; input and output share their quantization; spec 21.
+
+    Of the last axis the first half are gates y, the second candidates c: ``h_t = h_{t-1} + (1 + y_t) / 2 * (c_t - h_{t-1})``
+    with y and c in -1..1, beginning with 0. It learns nothing: what learns are the layers that it reads.
+    """
+
+    quantization: ClassVar[Quantization] = Quantization(2.0**-7, 0)
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
 class Concat:
     """``[..., A], [..., B], … -> [..., A + B + …]``; all inputs and the output share one quantization; spec 7."""
 
@@ -308,7 +321,7 @@ Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
 Copy = Window | MaxPool | LocalMaxPool | Flatten
 """What writes values of its input as they are, so that both share their quantization; a ``Concat`` does too."""
-Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Add | Lookup | Multiply | Concat | Softmax
+Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Add | Lookup | Multiply | Scan | Concat | Softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,10 +394,3 @@ class Program:
 def inputs_of(node: Node) -> tuple[str, ...]:
     """Return the names of the tensors that ``node`` reads."""
     return node.inputs if isinstance(node, Concat | Add | Multiply) else (node.input,)
-
-
-def same_padding(size: tuple[int, int], *, kernel: tuple[int, int], stride: int) -> Padding:
-    """Return the padding with which ``[H, W]`` gives ``[ceil(H / stride), ceil(W / stride)]``; the odd zero comes last."""
-    pairs = zip(size, kernel, strict=True)
-    rows, columns = (max((-(-length // stride) - 1) * stride + reach - length, 0) for length, reach in pairs)
-    return (rows // 2, columns // 2, rows - rows // 2, columns - columns // 2)

@@ -16,9 +16,11 @@ from understudy.program.ops import (
     LocalMaxPool,
     MaxPool,
     Node,
+    Padding,
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Scan,
     Shape,
     Softmax,
     Sound,
@@ -41,7 +43,7 @@ def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
         case Standardize():
             return node.output_shape
         case ProjectVector():
-            return (node.projection.features,)
+            return (*shapes[node.input][:-1], node.projection.features)
         case Linear():
             *lead, width = shapes[node.input]
             if width != node.weight.shape[1]:
@@ -75,6 +77,11 @@ def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             if second not in (first, first[-1:]):
                 raise ValueError(f"{node.output}: {first} and {second} cannot be multiplied")
             return first
+        case Scan():
+            steps, across, width = shapes[node.input]
+            if across != 1 or width % 2:
+                raise ValueError(f"{node.output}: a recurrence cannot read {shapes[node.input]}")
+            return (steps, 1, width // 2)
         case Flatten():
             return (math.prod(shapes[node.input]),)
         case Concat():
@@ -96,3 +103,10 @@ def _places(node: Conv | DepthwiseConv | LocalMaxPool, shape: Shape, kernel: tup
     if min(rows, columns) < 1:
         raise ValueError(f"{node.output}: kernel {tuple(kernel)} is larger than {shape}")
     return rows, columns
+
+
+def same_padding(size: tuple[int, int], *, kernel: tuple[int, int], stride: int) -> Padding:
+    """Return the padding with which ``[H, W]`` gives ``[ceil(H / stride), ceil(W / stride)]``; the odd zero comes last."""
+    pairs = zip(size, kernel, strict=True)
+    rows, columns = (max((-(-length // stride) - 1) * stride + reach - length, 0) for length, reach in pairs)
+    return (rows // 2, columns // 2, rows - rows // 2, columns - columns // 2)

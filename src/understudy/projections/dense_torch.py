@@ -8,7 +8,7 @@ from understudy.projections.dense import DenseProjection, coefficients
 
 
 class DenseProjectionLayer(torch.nn.Module):
-    """``x [batch, n] -> bits [batch, T * d]``, 0 or 1 in float32: ``b = [<x, p> > 0]``; nothing in it is learned or saved.
+    """``x [batch, ..., n] -> bits [batch, ..., T * d]``, 0 or 1 in float32: ``b = [<x, p> > 0]``; nothing is learned or saved.
 
     A step function has no useful gradient: what comes before this layer is not trained through it.
     """
@@ -22,5 +22,5 @@ class DenseProjectionLayer(torch.nn.Module):
         self.register_buffer("vectors", torch.from_numpy(coefficients(projection)).double(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the bits of float32 or integer ``x`` ``[batch, n]``; summed in float64, as the reference does."""
+        """Return the bits of float32 or integer ``x`` ``[batch, ..., n]``; summed in float64, as the reference does."""
         return (torch.nn.functional.linear(x.double(), self.vectors) > 0).float()

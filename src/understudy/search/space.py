@@ -35,10 +35,13 @@ LEARNING_RATE = 3e-3
 PRUNED_RATE_FACTOR = 0.5
 """Times the learning rate for a network that has learned before."""
 IMAGE_RATE_FACTOR = 3.0
-"""Times the learning rate for convolutions: batch norms allow more."""
+"""Times the learning rate for convolutions and recurrences: batch norms allow more."""
 NO_FEATURES = 0
-"""CNNs on pixels and perceptrons have no projection."""
+"""CNNs on pixels and perceptrons have no projection, and a recurrence need not have one."""
 _CONVOLUTIONAL: tuple[StudentName, ...] = ("plain_cnn", "separable_cnn", "projection_cnn")
+_NORMALIZED: tuple[StudentName, ...] = (*_CONVOLUTIONAL, "projection_rnn")
+FRAME_SIGNS = 96
+"""Signs of each frame of a window that a search tries in place of the frame itself."""
 IMAGE_HIDDEN_FACTOR = 3
 """Channels behind the last block, or values behind the projection, for one of the first convolution, times the hidden ratio."""
 PLAIN_FROM_BYTES = 16 * 1024
@@ -143,7 +146,7 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
     if student == "plain_cnn":
         # its convolutions have 8-bit weights whatever is asked for: only the layer of classes has a choice
         return Choice(NO_FEATURES, 1.0, bits or 8, per_channel=False, dropout=0.0, learning_rate=LEARNING_RATE)
-    if student == "separable_cnn":
+    if student in ("separable_cnn", "projection_rnn"):
         return Choice(NO_FEATURES, 1.0, weight_bits, per_channel=False, dropout=0.0, learning_rate=LEARNING_RATE)
     if student == "mlp":
         return Choice(NO_FEATURES, 1.0, weight_bits, per_channel=False, dropout=0.1, learning_rate=LEARNING_RATE)
@@ -192,12 +195,12 @@ def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
     return replace(SMALLEST, weight_bits=budget.bits or 4)
 
 
-def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
-    """Yield good recipes near ``first``, the likeliest to be better first."""
+def variations(first: Choice, *, student: StudentName, frames: bool = False) -> Iterator[Choice]:
+    """Yield good recipes near ``first``, the likeliest to be better first; of ``frames`` a projection may be read."""
     for change in _VARIATIONS:
         if student == "pruned" and not change.keys() & {"steps_factor", "word_dropout_factor"}:
             continue  # its layers are given
-        if "word_dropout_factor" in change and student not in ("projection_sequence", "mlp", "pruned", *_CONVOLUTIONAL):
+        if "word_dropout_factor" in change and student not in ("projection_sequence", "mlp", "pruned", *_NORMALIZED):
             continue  # the others see the whole text at once, so there are no words to drop
         if first.features == NO_FEATURES:
             if "larger" not in change:
@@ -207,19 +210,21 @@ def variations(first: Choice, *, student: StudentName) -> Iterator[Choice]:
         if 0 <= at < len(FEATURES):
             changed = {name: value for name, value in change.items() if name != "larger"}
             yield replace(first, features=FEATURES[at], **changed)
+    if frames:
+        yield replace(first, features=FRAME_SIGNS)
 
 
-def near_features(first: Choice) -> tuple[int, ...]:
+def near_features(first: Choice, *, frames: bool = False) -> tuple[int, ...]:
     """Return the feature counts that a search beginning with ``first`` may choose; images have none to choose."""
     if first.features == NO_FEATURES:
-        return (NO_FEATURES,)
+        return (NO_FEATURES, FRAME_SIGNS) if frames else (NO_FEATURES,)
     at = FEATURES.index(first.features)
     return FEATURES[max(0, at - 2) : at + 3]
 
 
-def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | None) -> Choice:
+def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | None, frames: bool = False) -> Choice:
     """Return the choice that ``trial`` suggests in a search that began with ``first``."""
-    near = near_features(first)
+    near = near_features(first, frames=frames)
     return Choice(
         features=near[trial.suggest_int("features", 0, len(near) - 1)],
         hidden_ratio=HIDDEN_RATIOS[trial.suggest_int("hidden_ratio", 0, len(HIDDEN_RATIOS) - 1)],
@@ -232,10 +237,10 @@ def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | N
     )
 
 
-def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None) -> dict[str, object]:
+def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None, frames: bool = False) -> dict[str, object]:
     """Return ``choice`` as the parameters that ``sample_choice`` reads back in a search that began with ``first``."""
     parameters: dict[str, object] = {
-        "features": near_features(first).index(choice.features),
+        "features": near_features(first, frames=frames).index(choice.features),
         "hidden_ratio": HIDDEN_RATIOS.index(choice.hidden_ratio),
         "per_channel": choice.per_channel,
         "dropout": choice.dropout,
@@ -282,7 +287,7 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    factors = {"pruned": PRUNED_RATE_FACTOR, **dict.fromkeys(_CONVOLUTIONAL, IMAGE_RATE_FACTOR)}
+    factors = {"pruned": PRUNED_RATE_FACTOR, **dict.fromkeys(_NORMALIZED, IMAGE_RATE_FACTOR)}
     rate = choice.learning_rate * factors.get(base.student, 1.0)
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
@@ -291,7 +296,8 @@ def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:
     """Return the recipe of ``base``'s student that takes the fewest bytes."""
     if base.student == "pruned":
         return recipe_of(seeded_choice(1, student=base.student, bits=bits), base, WIDTH_STEP)
-    recipe = recipe_of(replace(SMALLEST, weight_bits=bits or 4), base, WIDTH_STEP)
+    features = NO_FEATURES if base.student == "projection_rnn" else SMALLEST.features
+    recipe = recipe_of(replace(SMALLEST, weight_bits=bits or 4, features=features), base, WIDTH_STEP)
     return replace(recipe, hidden=0) if base.student in ("projection_net", "sgnn", "mlp") else recipe
 
 

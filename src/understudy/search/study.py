@@ -41,14 +41,15 @@ class Study:
         self._budget, self._base, self._size_of = budget, base, size_of
         self._trials: dict[int, optuna.Trial] = {}
         self._first = first_choice(base, budget=budget, size_of=size_of)
-        for choice in (self._first, *variations(self._first, student=base.student)):
-            self._study.enqueue_trial(parameters_of(choice, self._first, bits=budget.bits))
+        self._frames = base.student == "projection_rnn" and base.input_shape is not None
+        for choice in (self._first, *variations(self._first, student=base.student, frames=self._frames)):
+            self._study.enqueue_trial(parameters_of(choice, self._first, bits=budget.bits, frames=self._frames))
 
     def ask(self) -> Asked | None:
         """Return the next candidate that fits the budget, or None when none is found."""
         for _ in range(ATTEMPTS):
             trial = self._study.ask()
-            choice = sample_choice(trial, self._first, bits=self._budget.bits)
+            choice = sample_choice(trial, self._first, bits=self._budget.bits, frames=self._frames)
             candidate = fit(choice, self._base, limits=self._budget.limits, size_of=self._size_of)
             if candidate is not None:
                 self._trials[trial.number] = trial

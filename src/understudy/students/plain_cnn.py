@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from understudy.program.ops import Conv, Image, Node, Program, same_padding
+from understudy.program.ops import Conv, Image, Node, Program
+from understudy.program.shapes import same_padding
 from understudy.students.recipe import Recipe
 from understudy.students.separable_cnn import KERNEL, classes_of_places, halvings
 from understudy.students.weights import uniform

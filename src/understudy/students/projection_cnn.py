@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from understudy.program.ops import Conv, Image, Node, Program, ProjectBoxes, Softmax, same_padding
+from understudy.program.ops import Conv, Image, Node, Program, ProjectBoxes, Softmax
+from understudy.program.shapes import same_padding
 from understudy.projections.boxes import BoxProjection
 from understudy.students.recipe import Recipe
 from understudy.students.separable_cnn import KERNEL, halvings

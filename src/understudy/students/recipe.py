@@ -6,7 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 StudentName = Literal[
-    "projection_net", "sgnn", "projection_sequence", "projection_cnn", "plain_cnn", "separable_cnn", "mlp", "pruned"
+    "projection_net",
+    "sgnn",
+    "projection_sequence",
+    "projection_cnn",
+    "projection_rnn",
+    "plain_cnn",
+    "separable_cnn",
+    "mlp",
+    "pruned",
 ]
 
 
@@ -16,7 +24,7 @@ class Recipe:
 
     Attributes:
         student: architecture; see ``students/registry.py``.
-        features: P, columns of the text projection. They cost no learned byte, their readers do.
+        features: P, columns of the projection; 0 without one. They cost no learned byte, their readers do.
         width: outputs of the first learned layer; of a plain CNN four times as many.
         hidden: outputs of the layer before the classes; 0 leaves that layer out where the student allows it.
         weight_bits: 8 or 4.
@@ -50,8 +58,8 @@ class Recipe:
 
     @property
     def learns_as_images(self) -> bool:
-        """Whether the student's training is long and decays as those of images: it reads them, or has convolutions."""
-        return self.image_shape is not None or self.student == "separable_cnn"
+        """Whether the student's training is long and decays as those of images: it reads them, or windows of frames."""
+        return self.image_shape is not None or self.student in ("separable_cnn", "projection_rnn")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what another kind of data has is missing."""

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 from understudy.errors import InputError
 from understudy.program.ops import Program
-from understudy.students import mlp, plain_cnn, projection_cnn, projection_net, projection_sequence, separable_cnn, sgnn
+from understudy.students import (
+    mlp,
+    plain_cnn,
+    projection_cnn,
+    projection_net,
+    projection_rnn,
+    projection_sequence,
+    separable_cnn,
+    sgnn,
+)
 from understudy.students.recipe import Recipe
 
 _TABLE: dict[str, Callable[..., Program]] = {
@@ -16,6 +25,7 @@ _TABLE: dict[str, Callable[..., Program]] = {
     "plain_cnn": plain_cnn.build,
     "separable_cnn": separable_cnn.build,
     "projection_cnn": projection_cnn.build,
+    "projection_rnn": projection_rnn.build,
     "mlp": mlp.build,
 }
 STUDENTS = tuple(_TABLE)

@@ -23,8 +23,8 @@ from understudy.program.ops import (
     Sound,
     Standardize,
     SumPool,
-    same_padding,
 )
+from understudy.program.shapes import same_padding
 from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
 from understudy.students.weights import linear, unfitted, uniform

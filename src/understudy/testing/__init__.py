@@ -13,6 +13,7 @@ from understudy.testing.formats import (
     CASES,
     FEATURES,
     IMAGE_CASES,
+    SCAN_CASES,
     SOUND_CASES,
     TEXT_CASES,
     VECTOR_CASES,
@@ -21,4 +22,15 @@ from understudy.testing.formats import (
     FormatSuite,
 )
 
-__all__ = ["CASES", "FEATURES", "IMAGE_CASES", "SOUND_CASES", "TEXT_CASES", "VECTOR_CASES", "Case", "Features", "FormatSuite"]
+__all__ = [
+    "CASES",
+    "FEATURES",
+    "IMAGE_CASES",
+    "SCAN_CASES",
+    "SOUND_CASES",
+    "TEXT_CASES",
+    "VECTOR_CASES",
+    "Case",
+    "Features",
+    "FormatSuite",
+]

@@ -31,6 +31,7 @@ from understudy.program.ops import (
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
 from understudy.testing.image_programs import box_program, branched_program, gated_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
+from understudy.testing.scan_programs import scan_program
 from understudy.testing.sound_programs import seen_sound_program, sound_program, sounds
 from understudy.testing.vector_programs import measurements, seen_program, vector_program, window_program
 
@@ -134,7 +135,13 @@ VECTOR_CASES = (
     Case("window-one-channel", window_program(shape=(64, 1), kernel=3, classes=3)),
 )
 CASES = (*TEXT_CASES, *IMAGE_CASES, *VECTOR_CASES, *SOUND_CASES)
-"""Programs that together have every node, both widths of weights and both kinds of scales."""
+"""Programs that together have every node but recurrences, both widths of weights and both kinds of scales."""
+SCAN_CASES = (
+    Case("scan-channel", scan_program()),
+    Case("scan-4-tensor-signs", scan_program(bits=4, per_channel=False, signs=24)),
+    Case("scan-long", scan_program(shape=(300, 1), units=(6, 4, 4), classes=3, seed=1)),
+)
+"""Recurrences, for formats that hold them."""
 
 
 @dataclass(frozen=True)

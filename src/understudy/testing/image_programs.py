@@ -26,9 +26,9 @@ from understudy.program.ops import (
     Quantization,
     Softmax,
     SumPool,
-    same_padding,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.shapes import same_padding
 from understudy.projections.boxes import BoxProjection
 
 

@@ -50,7 +50,7 @@ def vector_program(
         )
 
     nodes: tuple[Node, ...] = (
-        _source(rng, (inputs,)),
+        source(rng, (inputs,)),
         layer("standardized", "hidden", inputs, width, relu=True),
         layer("hidden", "logits", width, classes, relu=False),
         Softmax("logits", "probabilities"),
@@ -64,7 +64,7 @@ def seen_program(*, inputs: int = 20, seed: int = 0) -> Program:
     """Return a program whose logits are the standardized numbers themselves: unit weights, equal scales."""
     identity = np.eye(inputs, dtype=np.int8)
     layer = Linear("standardized", "logits", identity, None, False, 8, False, np.ones(1, np.float32))
-    nodes = (_source(np.random.default_rng(seed), (inputs,)), layer, Softmax("logits", "probabilities"))
+    nodes = (source(np.random.default_rng(seed), (inputs,)), layer, Softmax("logits", "probabilities"))
     return Program(nodes, dict.fromkeys(("standardized", "logits"), Standardize.quantization))
 
 
@@ -100,11 +100,11 @@ def window_program(
         for node in made.nodes[1:]
     )
     assert all(isinstance(n, Conv | DepthwiseConv | Linear | MaxPool | SumPool | Concat | Softmax) for n in nodes)
-    source = _source(np.random.default_rng(seed), shape)
-    return Program((source, *nodes), {**scheme, "standardized": Standardize.quantization})
+    return Program((source(np.random.default_rng(seed), shape), *nodes), {**scheme, "standardized": Standardize.quantization})
 
 
-def _source(rng: np.random.Generator, shape: tuple[int, ...]) -> Standardize:
+def source(rng: np.random.Generator, shape: tuple[int, ...]) -> Standardize:
+    """Return a source of ``shape`` with very different means and deviations; the last of several channels has none."""
     count = shape[-1]
     offset = rng.normal(0, 10.0 ** rng.integers(-3, 4, count)).astype(np.float32)
     multiplier = (10.0 ** rng.uniform(-4, 4, count)).astype(np.float32)
@@ -115,15 +115,15 @@ def _source(rng: np.random.Generator, shape: tuple[int, ...]) -> Standardize:
 
 def measurements(program: Program, count: int, seed: int = 0) -> npt.NDArray[np.float32]:
     """Return float32 examples: most near the means, others far away, between two steps, huge, tiny, infinite or NaN."""
-    source = program.source
-    assert isinstance(source, Standardize)
+    numbers = program.source
+    assert isinstance(numbers, Standardize)
     rng = np.random.default_rng(seed)
-    deviation = 1 / np.where(source.multiplier == 0, 1, source.multiplier).astype(np.float64)
-    values = source.offset + deviation * rng.normal(0, 1.5, (count, *source.shape))
-    ties = source.offset + deviation * (rng.integers(-130, 130, values.shape) + 0.5) * source.quantization.scale
+    deviation = 1 / np.where(numbers.multiplier == 0, 1, numbers.multiplier).astype(np.float64)
+    values = numbers.offset + deviation * rng.normal(0, 1.5, (count, *numbers.shape))
+    ties = numbers.offset + deviation * (rng.integers(-130, 130, values.shape) + 0.5) * numbers.quantization.scale
     values[::4] = ties[::4]
     odd = [np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40, -1e-45, 0.0, -0.0, 1e30]
     values[1::4] = np.where(rng.random(values[1::4].shape) < 0.2, rng.choice(odd, values[1::4].shape), values[1::4])
     if count > 1:
-        values[0], values[1] = np.nan, source.offset
+        values[0], values[1] = np.nan, numbers.offset
     return values.astype(np.float32)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from understudy.compression.quantize.ranges import RangeEstimator, Ranges, estimate_scales
-from understudy.program.executor import Executor, Scheme, quantization_groups, scale_limits, signed_tensors, steps_of
+from understudy.program.executor import Executor, Scheme
+from understudy.program.groups import fixed_scales, quantization_groups, scale_limits, signed_tensors, steps_of
 from understudy.program.ops import WEIGHT_LIMIT, Program, ProjectBoxes, ProjectVector
 
 Float32Array = npt.NDArray[np.float32]
@@ -41,7 +42,7 @@ def calibrate(program: Program, batches: Iterable[Tensor], *, ranges: Ranges | N
         n.output: weight_scale(n.weight.astype(np.float32), bits=n.bits, per_channel=n.per_channel, estimator=ranges.weights)
         for n in program.layers
     }
-    return Scheme(weights, activations)
+    return Scheme(weights, activations | fixed_scales(program))
 
 
 def _scale(values: Float32Array, estimator: RangeEstimator) -> float:

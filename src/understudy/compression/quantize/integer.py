@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.program.curves import table_of
-from understudy.program.executor import Scheme, quantization_groups, signed_tensors
+from understudy.program.executor import Scheme
+from understudy.program.groups import quantization_groups, signed_tensors
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
     WEIGHT_LIMIT,

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from understudy.program.executor import Executor, Scheme, quantization_groups
+from understudy.program.executor import Executor, Scheme
+from understudy.program.groups import quantization_groups
 from understudy.program.interpreter import Inputs, tensors
 from understudy.program.ops import Program
 

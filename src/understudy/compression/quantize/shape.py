@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from understudy.program.executor import quantization_groups, signed_tensors
+from understudy.program.groups import fixed_scales, quantization_groups, signed_tensors
 from understudy.program.ops import (
     WEIGHT_LIMIT,
     Conv,
@@ -34,7 +34,7 @@ def quantized_shape(program: Program) -> Program:
     scale = iter(rng.uniform(0.01, 0.1, 1000).astype(np.float32).tolist())
     signed = signed_tensors(program)
     source = groups[program.source.output]
-    scales = {groups[program.logits]: next(scale)}
+    scales = {groups[program.logits]: next(scale), **fixed_scales(program)}
     quantization = {}
     for node in program.nodes:
         if not isinstance(node, Softmax):
