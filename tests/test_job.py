@@ -116,7 +116,7 @@ BAD = [
     ),
     Bad(
         "zzz = 1\n" + BASE,
-        r"received zzz=1 in file=.*; known keys at the top are name, budgets, devices, formats, student, seed, time",
+        r"received zzz=1 in file=.*; known keys at the top are name, budgets, devices, formats, encrypt, student, seed, time",
     ),
     Bad(BASE + "[training]\ntempratur = 2\n", r"received training\.tempratur=2 in file=.*; did you mean 'temperature'\?$"),
     Bad(
@@ -269,6 +269,7 @@ LEFT_OUT: dict[str, object] = {
     "trials": 3,
     "max_drop": 0.1,
     "threads": 1,
+    "encrypt": ("phone.pub",),
     "train": "x.csv",
     "validation": "x.csv",
     "test": "x.csv",

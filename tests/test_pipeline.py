@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,14 +12,18 @@ import pytest
 import torch
 
 import understudy
+from command import contents
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
+from understudy.cli.compress import _print_family
 from understudy.errors import BudgetError, InputError
 from understudy.family import Family
 from understudy.formats import FORMATS
 from understudy.job import job_from_arguments
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
+from understudy.protection.envelope import public_device_key
+from understudy.protection.keys import to_pem
 from understudy.teaching import required_gain
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers
@@ -349,3 +354,43 @@ def test_every_device_has_its_right_member(tiny_csv: Path, tmp_path: Path) -> No
     assert 0.85 * 4096 < ram_bytes + 512 <= 4096
     assert members["cortex-m3"].files[0].size_bytes < 16 * 1024
     assert "The right model for each device" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_bundles_are_written_for_the_owners_of_keys(
+    finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the folder of a finished job, so that nothing is trained again: encrypted files for plain ones, and back."""
+    plain, folder = finished
+    out = Path(shutil.copytree(folder, tmp_path / "out"))
+    before = _files(out)
+    results = contents(out / ".understudy" / "results")
+    secret = bytes([1] * 32)
+    for name, kind, content in (
+        ("phone.key", "private device key", secret),
+        ("phone.pub", "public device key", public_device_key(secret)),
+    ):
+        (tmp_path / name).write_bytes(to_pem(kind, content))  # type: ignore[arg-type]
+    asked = {"data": tiny_csv, "budgets": ["16KB", "32KB", "1KB"], "out": out, **SETTINGS}
+    family = understudy.compress(**asked, encrypt=[tmp_path / "phone.pub"])  # type: ignore[arg-type]
+    assert contents(out / ".understudy" / "results") == results
+    assert {name: (out / ".understudy" / "plain" / name).read_bytes() for name in before} == before
+    for member, known in zip(family.members, plain.members, strict=True):
+        assert {path.name for path in (out / member.path).iterdir()} >= {"model.onnx.enc", "model.bin.enc", "model.tflite.enc"}
+        assert not {"model.onnx", "model.tflite", "program.npz"} & {path.name for path in (out / member.path).iterdir()}
+        bundle = Bundle.open(out / member.path, key=tmp_path / "phone.key")
+        assert bundle.manifest.encryption is not None
+        assert member.encrypted_for == bundle.manifest.encryption.recipients
+        for file, measured in zip(member.files, known.files, strict=True):
+            assert file.sha256 == hashlib.sha256((out / file.path).read_bytes()).hexdigest()
+            assert (file.accuracy, file.size_bytes, file.verified) == (measured.accuracy, measured.size_bytes, True)
+        assert bundle.predict(["stop the egg timer"]) == known.predict(["stop the egg timer"])
+        card = (out / member.path / "card.md").read_text()
+        assert f"encrypted for the device key {member.encrypted_for[0]}" in card
+        assert "--key DEVICE.key" in card
+        assert "model.onnx.enc" in card
+        with pytest.raises(InputError, match="an encrypted bundle is read with a private key"):
+            member.predict(["stop the egg timer"])
+    _print_family(family, out)
+    assert f"encrypted; opens with: {family.members[0].encrypted_for[0]}" in capsys.readouterr().out
+    understudy.compress(**asked)  # type: ignore[arg-type]
+    assert _files(out) == before

@@ -17,7 +17,15 @@ from pydantic_core import PydanticCustomError
 from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FORMATS, known_formats
 from understudy.job_errors import explain
-from understudy.settings import DataSettings, LossWeights, QuantizationSettings, Settings, TeacherSettings, TrainingSettings
+from understudy.settings import (
+    DataFile,
+    DataSettings,
+    LossWeights,
+    QuantizationSettings,
+    Settings,
+    TeacherSettings,
+    TrainingSettings,
+)
 from understudy.units import Latency, parse_bytes, parse_latency, parse_macs, parse_seconds, parse_share
 
 __all__ = [
@@ -86,6 +94,7 @@ Typed = Annotated[str, BeforeValidator(_as_typed)]
 Budgets = Annotated[tuple[Typed, ...], Field(strict=False, min_length=1)]
 Devices = Annotated[tuple[str, ...], Field(strict=False)]
 Formats = Annotated[tuple[FormatName, ...], Field(strict=False, min_length=1)]
+KeyFiles = Annotated[tuple[DataFile, ...], Field(strict=False)]
 
 
 class Job(Settings):
@@ -110,6 +119,11 @@ class Job(Settings):
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
         "'coreml' (.mlpackage), 'executorch' (.pte).",
+    )
+    encrypt: KeyFiles = Field(
+        (),
+        description="Public device keys (.pub, of 'understudy keys DEVICE'): bundles are written encrypted for their owners "
+        "alone; needs understudy[encrypt].",
     )
     student: StudentName = Field(
         "auto",
@@ -272,12 +286,12 @@ class Job(Settings):
         """Return the sha256 of the settings that decide what one trial of the search gives.
 
         Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
-        how long to search, on how many threads, and what quantization may cost: its cures have trainings of their own. A
-        teacher's file counts by its name, so that a job may move to another folder. Equal digests and equal data mean that
-        finished trials can be taken over.
+        how long to search, on how many threads, for whom the result is encrypted, and what quantization may cost: its cures
+        have trainings of their own. A teacher's file counts by its name, so that a job may move to another folder. Equal
+        digests and equal data mean that finished trials can be taken over.
         """
         settings = self.model_dump(mode="json")
-        for key in ("data", "time", "trials", "max_drop", "threads"):
+        for key in ("data", "time", "trials", "max_drop", "threads", "encrypt"):
             del settings[key]
         del settings["quantization"]["max_drop"]
         if self.teacher.kind == "file":
@@ -369,6 +383,9 @@ def _start_paths_from(folder: Path, document: dict[str, Any]) -> None:
     devices = document.get("devices")
     if isinstance(devices, list):
         document["devices"] = [str(folder / d) if isinstance(d, str) and d.endswith(".toml") else d for d in devices]
+    recipients = document.get("encrypt")
+    if isinstance(recipients, list):
+        document["encrypt"] = [str(folder / key) if isinstance(key, str) else key for key in recipients]
     teacher = document.get("teacher")
     source = teacher.get("source") if isinstance(teacher, dict) else None
     if isinstance(source, str) and source and TeacherSettings(source=source).kind == "file":

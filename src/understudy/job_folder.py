@@ -9,6 +9,7 @@
         lesson/        texts, labels and teacher answers as the workers read them
         results/       one file for each finished training, one checkpoint for each unfinished one
         teacher/       answers of the teacher, by content
+        plain/         with --encrypt: the bundles as they were before that
         latency.json   how long students take on the target of --max-latency, as the first run found it
       search.json    seconds and trials that the search has used
         lock           held by the run that is at work
@@ -69,6 +70,11 @@ class JobFolder:
     def teacher(self) -> Path:
         """Folder of cached teacher answers."""
         return self.state / "teacher"
+
+    @property
+    def plain(self) -> Path:
+        """Folder of the bundles that the encrypted ones are copies of."""
+        return self.state / "plain"
 
     @property
     def latency(self) -> Path:

@@ -18,6 +18,7 @@ from understudy.baselines import (
     pixel_logistic_regression,
     tfidf_logistic_regression,
 )
+from understudy.bundle.encrypted import read_recipients
 from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.compression.quantize.ranges import Ranges
 from understudy.cures import cured
@@ -25,7 +26,7 @@ from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
 from understudy.data.text import TextDataset
 from understudy.data.vector import VectorDataset
-from understudy.delivery import Order, deliver
+from understudy.delivery import Order, deliver, encrypt
 from understudy.devices.choice import choose
 from understudy.errors import InputError
 from understudy.family import Family, Member
@@ -103,6 +104,8 @@ def run_job(
         SetupError: the machine lacks something.
     """
     progress = progress or SilentProgress()
+    if job.encrypt:
+        read_recipients(job.encrypt)
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
     dataset = load_dataset(job)
@@ -178,7 +181,8 @@ def _run(
             finished = False
             progress.note("stopped early: delivering the best so far; run the same command again to go on")
 
-    out = folder.path
+    out = folder.plain if job.encrypt else folder.path
+    out.mkdir(exist_ok=True)
     selections = [treated.get(selection.budget, selection) for selection in searches.selections()]
     for line in _drops(job, teaching, selections):
         progress.note(line)
@@ -188,7 +192,8 @@ def _run(
     members = []
     for selection in selections:
         member = deliver(selection, replace(order, formats=formats[selection.budget]), dataset)
-        members.append(_timed(member, job, budgets, dataset, folder=out))
+        member = _timed(member, job, budgets, dataset, folder=out)
+        members.append(encrypt(member, folder.path, plain=out, recipients=job.encrypt) if job.encrypt else member)
         progress.advance()
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")

@@ -81,6 +81,10 @@ def compress(
             "--format", metavar="NAME", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}; repeat it. Default: the first three."
         ),
     ] = None,
+    encrypt: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DEVICE.pub", help="Write bundles that only this device can read; repeat it for more devices."),
+    ] = None,
     time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the search for each budget.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
@@ -119,6 +123,7 @@ def compress(
         budgets=(*(budget or ()), *(f"{100 * share:.10g}%" for share in keep or ())) or None,
         devices=tuple(device) if device else None,
         formats=tuple(format_names) if format_names else None,
+        encrypt=tuple(encrypt) if encrypt else None,
         name=name,
         text=text,
         label=label,
@@ -170,6 +175,8 @@ def _job(path: Path, **options: Any) -> Job:
 
 
 def _print_family(family: Family, folder: Path) -> None:
+    from understudy.job_folder import JobFolder
+
     print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], words=_COLUMNS[:3])
     if any(member.twin for member in family.members):
         typer.echo("twin: accuracy of the same student, without the teacher; gain: points that the teacher bought")
@@ -198,6 +205,10 @@ def _print_family(family: Family, folder: Path) -> None:
             f"{as_microseconds(check.estimated_us)})",
             err=True,
         )
+    recipients = next((member.encrypted_for for member in family.members if member.encrypted_for), ())
+    if recipients:
+        typer.echo(f"encrypted; opens with: {', '.join(recipients)}")
+        typer.echo(f"plain, for bench, demo and export: {JobFolder(folder).plain}")
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
@@ -267,10 +278,13 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
+    from understudy.bundle.encrypted import read_recipients
     from understudy.cli.progress import open_progress
     from understudy.data.dataset import load_dataset
     from understudy.feasibility import check_budgets
 
+    if job.encrypt:
+        read_recipients(job.encrypt)
     data = load_dataset(job)
     network = None
     if job.student == "pruned":
