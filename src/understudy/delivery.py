@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from understudy.bundle import Bundle, encrypt_bundle, write_bundle
 from understudy.cures import quantization_record
+from understudy.data.vector import VectorDataset
 from understudy.errors import VerificationError
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.protocol import why_not_run
@@ -111,6 +112,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         threshold=threshold,
         recipe=recipe,
         data_digest=order.data_digest,
+        columns=dataset.columns if isinstance(dataset, VectorDataset) else None,
     )
     answers = reference.logits.argmax(axis=1)
     score = accuracy(dataset.test.labels, answers)

@@ -58,6 +58,7 @@ _ARGUMENTS = {
             "text",
             "label",
             "kind",
+            "columns",
             "skip_bad",
             "sample_rate",
             "seconds",

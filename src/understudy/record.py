@@ -64,6 +64,7 @@ def data_record(dataset: Dataset) -> records.Data:
             )
             for name, split in statistics.splits.items()
         },
+        columns=(dataset.columns or ()) if isinstance(dataset, VectorDataset) else (),
         warnings={name: count for name, count in statistics.warnings.items() if count},
         variations=() if isinstance(statistics, DataStatistics) else statistics.variations,
         digest=dataset.digest,

@@ -33,7 +33,8 @@ class DataSettings(Settings):
 
     train: DataFile = Field(
         description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet; "
-        "for images an .npz, IDX files or a folder of class folders, for vectors and windows an .npz, for sounds "
+        "for images an .npz, IDX files or a folder of class folders, for vectors a table of numbers, for them and windows an "
+        ".npz, for sounds "
         "a folder of class folders with .wav files."
     )
     validation: DataFile | None = Field(
@@ -49,7 +50,7 @@ class DataSettings(Settings):
     kind: Literal["auto", "text", "image", "vector"] = Field(
         "auto",
         description="What train holds; 'auto' takes an .npz of two axes, or of three that do not hold pixels, as vectors or "
-        "windows, any other as images.",
+        "windows, any other as images, and a table of numbers without a column of texts as vectors.",
     )
     unlabelled: DataFile | None = Field(
         None,
@@ -66,6 +67,11 @@ class DataSettings(Settings):
     )
     label: str | None = Field(
         None, description="Column with the labels; guessed when exactly one column has a usual name.", examples=["label"]
+    )
+    columns: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = Field(
+        None,
+        description="Columns of numbers of a table, in the order of a vector; a table without texts takes all but the label.",
+        examples=[["width", "height"]],
     )
     skip_bad: bool = Field(
         default=False,

@@ -15,8 +15,7 @@ from understudy.data.image import ImageDataset, is_picture_folder, read_images
 from understudy.data.read import read_table
 from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import Examples, TextDataset
-from understudy.data.vector import VectorDataset
-from understudy.data.vector_arrays import read_vectors
+from understudy.data.vector import VectorDataset, read_training
 from understudy.errors import InputError
 from understudy.metrics import accuracy
 from understudy.network.reading import Taken, read_network
@@ -174,7 +173,7 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             class_names=dataset.class_names,
             vectors=dataset.train.content,
             numbered=all(name.lstrip("-").isdecimal() for name in dataset.class_names),
-            training_vectors=lambda: read_vectors(job.data.train, part="train").values,
+            training_vectors=lambda: read_training(job.data).values,
         )
     else:
         table = read_table(job.data.train)

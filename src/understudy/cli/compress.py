@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from understudy.cli.columns import ColumnsOption, parse_columns
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_points, on_one_line, print_json, print_table
 from understudy.formats import FORMATS
 from understudy.units import format_bytes, format_macs
@@ -31,8 +32,8 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (NPZ), WAV files "
-            "in class folders, or a job file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (table, NPZ), "
+            "WAV files in class folders, or a job file.",
         ),
     ],
     budget: Annotated[
@@ -53,6 +54,7 @@ def compress(
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    columns: ColumnsOption = None,
     test: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Labelled texts for the final figures; influence nothing.")
     ] = None,
@@ -96,7 +98,7 @@ def compress(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="image or vector, what an NPZ holds; told by type and axes of its array."),
+        typer.Option(metavar="KIND", help="image, vector or text: what an NPZ or a table holds; told by what is in it."),
     ] = None,
     max_latency: Annotated[
         str | None,
@@ -127,6 +129,7 @@ def compress(
         name=name,
         text=text,
         label=label,
+        columns=parse_columns(columns),
         test=test,
         validation=validation,
         unlabelled=unlabelled,
