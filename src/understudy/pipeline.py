@@ -70,7 +70,7 @@ def compress(
     Args:
         data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
         budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes.
-        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for texts or images; see ``load_teacher``.
+        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for examples; see ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
         settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).
@@ -321,9 +321,6 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
             f"joint training loads the teacher in processes of its own: received teacher={type(brought).__name__!r}, an "
             "object; give the name of what makes it, as 'module:name' or 'file.py:name', or a .pt2 file"
         )
-    if sounds:
-        name = job.teacher.source if brought is None else type(brought).__name__
-        raise InputError(f"sounds are learned from their labels so far: received teacher={name!r}; remove it")
     progress.stage("loading the teacher")
     teacher = bring_teacher(job, dataset, job.teacher.source if brought is None else brought)
     progress.note(f"teacher: {teacher.describe()}")

@@ -90,8 +90,8 @@ def teacher_record(teaching: Teaching, dataset: Dataset) -> records.Teacher | No
         return None
     teacher = teaching.teacher
     reached = None
-    if teacher.covers(dataset.test.content).all():
-        logits = checked_logits(teacher, dataset.test.content, len(dataset.class_names))
+    if teacher.covers(dataset.test.original).all():
+        logits = checked_logits(teacher, dataset.test.original, len(dataset.class_names))
         reached = accuracy(dataset.test.labels, logits.argmax(axis=1))
     return records.Teacher(
         name=teacher.name,

@@ -36,6 +36,11 @@ class ArrayExamples:
         return len(self.content)
 
     @property
+    def original(self) -> npt.NDArray[Any]:
+        """The examples as teachers and files read them."""
+        return self.content
+
+    @property
     def nothing(self) -> Self:
         """No examples of the same shape."""
         return self.rows(np.arange(0))
