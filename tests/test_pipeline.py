@@ -252,6 +252,37 @@ def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
     assert family.members[0].twin is not None
 
 
+def test_a_budget_is_added_to_a_finished_folder(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
+    before, folder = finished
+    out = Path(shutil.copytree(folder, tmp_path / "out"))
+    known, trained = _files(out), contents(out / ".understudy" / "results")
+    with pytest.raises(InputError, match="budgets may be added to an output folder, and stay: .* has 32KB, 1KB too"):
+        understudy.compress(data=tiny_csv, budgets=["16KB", "12KB"], out=out, **SETTINGS)
+    family = understudy.compress(data=tiny_csv, budgets=["1KB", "12KB", "16KB", "32KB"], out=out, **SETTINGS)
+    assert [member.budget for member in family.members] == ["12KB", "16KB", "32KB"]
+    assert [missed.budget for missed in family.infeasible] == ["1KB"]
+    assert family == Family.load(out)
+    after = contents(out / ".understudy" / "results")
+    assert {name: after[name] for name in trained} == trained
+    assert len(after) > len(trained)
+    assert {name: content for name, content in _files(out).items() if not name.startswith("12KB")} == known
+    for member, earlier in zip(family.members[1:], before.members, strict=True):
+        assert (member.accuracy, member.learning_curve, member.trials) == (
+            earlier.accuracy,
+            earlier.learning_curve,
+            earlier.trials,
+        )
+    assert "12KB" in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_budget_that_is_added_gives_what_one_run_of_all_gives(tiny_csv: Path, tmp_path: Path) -> None:
+    for budgets in (["12KB"], ["12KB", "32KB"]):
+        understudy.compress(data=tiny_csv, budgets=budgets, out=tmp_path / "added", **SETTINGS)
+    understudy.compress(data=tiny_csv, budgets=["12KB", "32KB"], out=tmp_path / "at once", **SETTINGS)
+    assert _files(tmp_path / "added") == _files(tmp_path / "at once")
+
+
 def test_a_folder_of_another_job_is_left_alone(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
     _, out = finished
     with pytest.raises(InputError, match="holds another one"):

@@ -93,7 +93,7 @@ def run_job(
 
     Args:
         job: what is asked for.
-        out: new, empty, or of an earlier run of the same job.
+        out: new, empty, or of an earlier run of the same job, which may have had fewer budgets.
         progress: listens to the job.
         teacher: an object that stands in for ``job.teacher.source``.
         command: the words that asked for it, for the record.
@@ -127,7 +127,7 @@ def run_job(
         "data": dataset.digest,
         "teacher": "" if brought is None else brought.digest,
     }
-    with claim(out, identity) as folder:
+    with claim(out, identity, budgets=job.budgets) as folder:
         if budgets.latency is not None:
             write_text(folder.latency, budgets.latency.to_json())
         family = _run(job, dataset, budgets, brought, network, folder=folder, progress=progress)
