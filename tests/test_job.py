@@ -308,6 +308,7 @@ COVERED: dict[str, object] = {
     "training.class_weights": "balanced",
     "training.distortion": 0.0,
     "training.augmented_views": 1,
+    "training.variations": ("cutout",),
     "training.epochs": 1,
     "training.refit": False,
     "training.weights.teacher_on_labels": 0.5,

@@ -425,3 +425,10 @@ def test_bundles_are_written_for_the_owners_of_keys(
     assert f"encrypted; opens with: {family.members[0].encrypted_for[0]}" in capsys.readouterr().out
     understudy.compress(**asked)  # type: ignore[arg-type]
     assert _files(out) == before
+
+
+def test_stronger_variations_are_for_images(tiny_csv: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "training.variations": ["cutout"]}
+    with pytest.raises(InputError, match=r"stronger variations are for images: received training.variations=\['cutout'\]"):
+        understudy.compress(data=tiny_csv, budgets=["16KB"], teacher="none", out=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()

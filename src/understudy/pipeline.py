@@ -204,7 +204,7 @@ def _run(
         seed=job.seed,
         finished=finished,
         job=job.model_dump(mode="json"),
-        data=data_record(dataset),
+        data=data_record(dataset, variations=job.training.variations),
         teacher=teacher or trainer_record(dataset, selections, brought),
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
         members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
@@ -303,6 +303,11 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
         InputError: it cannot be loaded, or its answers break a rule.
     """
     texts = isinstance(dataset, TextDataset)
+    pictures = isinstance(dataset, ImageDataset) and dataset.log_mel is None
+    if job.training.variations and not pictures:
+        raise InputError(
+            f"stronger variations are for images: received training.variations={list(job.training.variations)}; remove them"
+        )
     if isinstance(dataset, VectorDataset) and job.training_mode == "joint":
         raise InputError("joint training is for texts and images: received training.mode='joint' for vectors; remove it")
     sounds = isinstance(dataset, ImageDataset) and dataset.log_mel is not None

@@ -49,8 +49,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def data_record(dataset: Dataset) -> records.Data:
-    """Return the counts of ``dataset``."""
+def data_record(dataset: Dataset, *, variations: Sequence[str] = ()) -> records.Data:
+    """Return the counts of ``dataset``, which the job varies by further ``variations``."""
     statistics = dataset.statistics
     return records.Data(
         class_names=dataset.class_names,
@@ -66,7 +66,7 @@ def data_record(dataset: Dataset) -> records.Data:
         },
         columns=(dataset.columns or ()) if isinstance(dataset, VectorDataset) else (),
         warnings={name: count for name, count in statistics.warnings.items() if count},
-        variations=() if isinstance(statistics, DataStatistics) else statistics.variations,
+        variations=() if isinstance(statistics, DataStatistics) else (*statistics.variations, *variations),
         digest=dataset.digest,
         test_digest=dataset.test_digest,
     )

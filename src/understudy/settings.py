@@ -155,6 +155,9 @@ class LossWeights(Settings):
         return self
 
 
+Variation = Literal["rand_augment", "cutout"]
+
+
 class TrainingSettings(Settings):
     """How teacher and student are trained."""
 
@@ -176,6 +179,11 @@ class TrainingSettings(Settings):
     distortion: float = Field(0.1, ge=0, lt=1, description="Share of words that get a random character error in training.")
     augmented_views: int = Field(
         4, ge=1, le=64, description="Distorted copies of each text on which a frozen teacher is asked once."
+    )
+    variations: Annotated[tuple[Variation, ...], Field(strict=False)] = Field(
+        (),
+        description="Stronger variations of images than moving and mirroring: 'rand_augment' (the operations that suit their "
+        "kind), 'cutout'; for large students and long trainings.",
     )
     epochs: int | None = Field(
         None, ge=1, description="Passes over the training texts; chosen from the data when not given.", examples=[30]

@@ -334,6 +334,7 @@ def _write_arrays(
         teacher_logits=answers,
         held_out=len(kept),
         mirrored=isinstance(dataset, ImageDataset) and dataset.statistics.mirror is not None and dataset.statistics.mirror.safe,
+        variations=job.training.variations,
         validation_samples=dataset.validation.samples if isinstance(dataset, ImageDataset) else None,
         standardization=(dataset.offset, dataset.multiplier) if isinstance(dataset, VectorDataset) else None,
     )
