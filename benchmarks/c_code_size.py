@@ -23,7 +23,8 @@ import numpy as np
 
 from understudy.export.c import CExporter
 from understudy.export.c_code import OPERATIONS, reachable
-from understudy.export.c_source import c_identifier, write_source
+from understudy.export.c_source import write_source
+from understudy.export.c_writer import c_identifier
 from understudy.program.ops import (
     Add,
     Concat,

@@ -44,7 +44,7 @@ import understudy
 from understudy.bundle import Bundle
 from understudy.data.text import TextDataset
 from understudy.export.c_session import COMPILE_FLAGS, c_compiler
-from understudy.export.c_source import c_identifier
+from understudy.export.c_writer import c_identifier
 from understudy.export.parity import TimesItself
 from understudy.export.protocol import Inputs, Session
 from understudy.projections.text import encode

@@ -116,7 +116,7 @@ BAD = [
     ),
     Bad(
         "zzz = 1\n" + BASE,
-        r"received zzz=1 in file=.*; known keys at the top are name, budgets, devices, formats, student, seed, time",
+        r"received zzz=1 in file=.*; known keys at the top are name, budgets, devices, formats, encrypt, student, seed, time",
     ),
     Bad(BASE + "[training]\ntempratur = 2\n", r"received training\.tempratur=2 in file=.*; did you mean 'temperature'\?$"),
     Bad(
@@ -265,10 +265,12 @@ def test_a_job_does_not_change() -> None:
 
 
 LEFT_OUT: dict[str, object] = {
+    "budgets": ["17KB"],
     "time": "1m",
     "trials": 3,
     "max_drop": 0.1,
     "threads": 1,
+    "encrypt": ("phone.pub",),
     "train": "x.csv",
     "validation": "x.csv",
     "test": "x.csv",
@@ -277,6 +279,7 @@ LEFT_OUT: dict[str, object] = {
     "text": "t",
     "label": "l",
     "kind": "image",
+    "columns": ("a",),
     "skip_bad": True,
     "sample_rate": 8000,
     "seconds": 1.0,
@@ -287,7 +290,6 @@ LEFT_OUT: dict[str, object] = {
 """Settings that do not decide what a training gives, or whose effect the digest of the data covers."""
 COVERED: dict[str, object] = {
     "name": "other",
-    "budgets": ["17KB"],
     "devices": ["cortex-m4"],
     "formats": ["c"],
     "student": "sgnn",
@@ -306,6 +308,7 @@ COVERED: dict[str, object] = {
     "training.class_weights": "balanced",
     "training.distortion": 0.0,
     "training.augmented_views": 1,
+    "training.variations": ("cutout",),
     "training.epochs": 1,
     "training.refit": False,
     "training.weights.teacher_on_labels": 0.5,
@@ -334,6 +337,7 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
                 "text",
                 "label",
                 "kind",
+                "columns",
                 "skip_bad",
                 "sample_rate",
                 "seconds",

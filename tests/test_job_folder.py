@@ -24,7 +24,21 @@ def test_the_same_job_comes_back_and_finds_what_it_left(tmp_path: Path) -> None:
         folder.record_search(Searched(1.5, 5))
     with claim(out, MINE) as folder:
         assert folder.searched() == Searched(1.5, 5)
-    assert json.loads(folder.mark.read_text()) == MINE
+    assert json.loads(folder.mark.read_text()) == {**MINE, "budgets": []}
+
+
+def test_budgets_may_be_added_and_stay(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for budgets in (("16KB", "8KB"), ("8KB", "32KB", "16KB"), ("32KB", "16KB", "8KB")):
+        with claim(out, MINE, budgets=budgets):
+            pass
+    before = entries(tmp_path)
+    with (
+        pytest.raises(InputError, match=r"may be added .*, and stay: received budgets=\['64KB'\] .* has 32KB, 16KB, 8KB too"),
+        claim(out, MINE, budgets=("64KB",)),
+    ):
+        pass
+    assert entries(tmp_path) == before
 
 
 @pytest.mark.parametrize("key", MINE)

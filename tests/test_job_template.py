@@ -134,5 +134,5 @@ def test_images_have_their_own_suggestions(tmp_path: Path) -> None:
     assert "# height, width, channels: 8, 8, 1" in (tmp_path / "grey.toml").read_text()
     job = load_job(write_job_template(tmp_path / "colour.npz", tmp_path / "colour.toml"))
     assert job.budgets == ("32KB", "64KB", "256KB")
-    with pytest.raises(InputError, match=r"data\.label is for texts"):
+    with pytest.raises(InputError, match=r"data\.label is for tables"):
         render_job_template(tmp_path / "grey.npz", folder=tmp_path, label="y")

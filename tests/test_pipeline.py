@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,14 +12,18 @@ import pytest
 import torch
 
 import understudy
+from command import contents
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
+from understudy.cli.compress import _print_family
 from understudy.errors import BudgetError, InputError
 from understudy.family import Family
 from understudy.formats import FORMATS
 from understudy.job import job_from_arguments
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
+from understudy.protection.envelope import public_device_key
+from understudy.protection.keys import to_pem
 from understudy.teaching import required_gain
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers
@@ -247,6 +252,37 @@ def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
     assert family.members[0].twin is not None
 
 
+def test_a_budget_is_added_to_a_finished_folder(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
+    before, folder = finished
+    out = Path(shutil.copytree(folder, tmp_path / "out"))
+    known, trained = _files(out), contents(out / ".understudy" / "results")
+    with pytest.raises(InputError, match="budgets may be added to an output folder, and stay: .* has 32KB, 1KB too"):
+        understudy.compress(data=tiny_csv, budgets=["16KB", "12KB"], out=out, **SETTINGS)
+    family = understudy.compress(data=tiny_csv, budgets=["1KB", "12KB", "16KB", "32KB"], out=out, **SETTINGS)
+    assert [member.budget for member in family.members] == ["12KB", "16KB", "32KB"]
+    assert [missed.budget for missed in family.infeasible] == ["1KB"]
+    assert family == Family.load(out)
+    after = contents(out / ".understudy" / "results")
+    assert {name: after[name] for name in trained} == trained
+    assert len(after) > len(trained)
+    assert {name: content for name, content in _files(out).items() if not name.startswith("12KB")} == known
+    for member, earlier in zip(family.members[1:], before.members, strict=True):
+        assert (member.accuracy, member.learning_curve, member.trials) == (
+            earlier.accuracy,
+            earlier.learning_curve,
+            earlier.trials,
+        )
+    assert "12KB" in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_budget_that_is_added_gives_what_one_run_of_all_gives(tiny_csv: Path, tmp_path: Path) -> None:
+    for budgets in (["12KB"], ["12KB", "32KB"]):
+        understudy.compress(data=tiny_csv, budgets=budgets, out=tmp_path / "added", **SETTINGS)
+    understudy.compress(data=tiny_csv, budgets=["12KB", "32KB"], out=tmp_path / "at once", **SETTINGS)
+    assert _files(tmp_path / "added") == _files(tmp_path / "at once")
+
+
 def test_a_folder_of_another_job_is_left_alone(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
     _, out = finished
     with pytest.raises(InputError, match="holds another one"):
@@ -349,3 +385,50 @@ def test_every_device_has_its_right_member(tiny_csv: Path, tmp_path: Path) -> No
     assert 0.85 * 4096 < ram_bytes + 512 <= 4096
     assert members["cortex-m3"].files[0].size_bytes < 16 * 1024
     assert "The right model for each device" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_bundles_are_written_for_the_owners_of_keys(
+    finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the folder of a finished job, so that nothing is trained again: encrypted files for plain ones, and back."""
+    plain, folder = finished
+    out = Path(shutil.copytree(folder, tmp_path / "out"))
+    before = _files(out)
+    results = contents(out / ".understudy" / "results")
+    secret = bytes([1] * 32)
+    for name, kind, content in (
+        ("phone.key", "private device key", secret),
+        ("phone.pub", "public device key", public_device_key(secret)),
+    ):
+        (tmp_path / name).write_bytes(to_pem(kind, content))  # type: ignore[arg-type]
+    asked = {"data": tiny_csv, "budgets": ["16KB", "32KB", "1KB"], "out": out, **SETTINGS}
+    family = understudy.compress(**asked, encrypt=[tmp_path / "phone.pub"])  # type: ignore[arg-type]
+    assert contents(out / ".understudy" / "results") == results
+    assert {name: (out / ".understudy" / "plain" / name).read_bytes() for name in before} == before
+    for member, known in zip(family.members, plain.members, strict=True):
+        assert {path.name for path in (out / member.path).iterdir()} >= {"model.onnx.enc", "model.bin.enc", "model.tflite.enc"}
+        assert not {"model.onnx", "model.tflite", "program.npz"} & {path.name for path in (out / member.path).iterdir()}
+        bundle = Bundle.open(out / member.path, key=tmp_path / "phone.key")
+        assert bundle.manifest.encryption is not None
+        assert member.encrypted_for == bundle.manifest.encryption.recipients
+        for file, measured in zip(member.files, known.files, strict=True):
+            assert file.sha256 == hashlib.sha256((out / file.path).read_bytes()).hexdigest()
+            assert (file.accuracy, file.size_bytes, file.verified) == (measured.accuracy, measured.size_bytes, True)
+        assert bundle.predict(["stop the egg timer"]) == known.predict(["stop the egg timer"])
+        card = (out / member.path / "card.md").read_text()
+        assert f"encrypted for the device key {member.encrypted_for[0]}" in card
+        assert "--key DEVICE.key" in card
+        assert "model.onnx.enc" in card
+        with pytest.raises(InputError, match="an encrypted bundle is read with a private key"):
+            member.predict(["stop the egg timer"])
+    _print_family(family, out)
+    assert f"encrypted; opens with: {family.members[0].encrypted_for[0]}" in capsys.readouterr().out
+    understudy.compress(**asked)  # type: ignore[arg-type]
+    assert _files(out) == before
+
+
+def test_stronger_variations_are_for_images(tiny_csv: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "training.variations": ["cutout"]}
+    with pytest.raises(InputError, match=r"stronger variations are for images: received training.variations=\['cutout'\]"):
+        understudy.compress(data=tiny_csv, budgets=["16KB"], teacher="none", out=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()

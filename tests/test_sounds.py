@@ -20,6 +20,7 @@ from understudy.export.registry import exporter
 from understudy.family import Family
 from understudy.job import job_from_arguments
 from understudy.pipeline import run_job
+from understudy.progress import SilentProgress
 from understudy.testing.formats import opened
 
 JOB = """
@@ -157,7 +158,11 @@ def test_what_cannot_be_done_is_said_in_one_line(finished: Path, arguments: tupl
     ("settings", "said"),
     [
         ({"budgets": ["1KB"]}, "the smallest reachable size is"),
-        ({"teacher": "numpy:abs"}, "sounds are learned from their labels so far: received teacher='numpy:abs'"),
+        ({"teacher": "numpy:abs"}, "a teacher has one column of logits for each class of the data: received columns="),
+        (
+            {"teacher": "numpy:abs", "student": "pruned"},
+            "a student for sounds is one of separable_cnn: received student='pruned'",
+        ),
         ({"training.mode": "joint"}, "received training.mode='joint' for sounds"),
         ({"student": "sgnn"}, "a student for sounds is one of separable_cnn, projection_rnn: received student='sgnn'"),
         ({"text": "x"}, "data.text is for texts"),
@@ -168,6 +173,50 @@ def test_a_job_that_cannot_be_done_ends_before_anything_is_made(finished: Path, 
     with pytest.raises(UnderstudyError, match=re.escape(said)):
         run_job(job_from_arguments(finished / "later", **arguments), out=finished / "never")
     assert not (finished / "never").exists()
+
+
+TEACHER = '''
+import numpy as np
+
+class_names = ["hiss", "rising", "steady"]
+
+def answer(sounds):
+    """Noise changes its sign anywhere, a tone after as many samples, a rising one after fewer and fewer."""
+    assert sounds.dtype == np.int16
+    rows = []
+    for sound in sounds:
+        turns = np.diff(np.flatnonzero(np.diff(sound > 0))) if sound.any() else np.zeros(0)
+        turns = turns if len(turns) > 3 else np.ones(4)
+        drift = -np.polyfit(np.linspace(0, 1, len(turns)), turns, 1)[0] / turns.mean()
+        rows.append([4 * turns.std() / turns.mean() - 2, 2 * drift, 1 - drift])
+    return rows
+
+answer.class_names = class_names
+'''
+
+
+def test_a_function_of_samples_teaches(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "big.py").write_text(TEACHER)
+    settings = {"budgets": ["10KB"], "formats": ["c"], "teacher": str(tmp_path / "big.py:answer"), "training.epochs": 6}
+    notes = Notes()
+    family = run_job(job_from_arguments(finished / "sounds", **settings), out=tmp_path / "out", progress=notes)
+    assert family.teacher is not None
+    assert family.teacher.used
+    assert family.teacher.accuracy is not None
+    assert family.teacher.accuracy > 0.5
+    assert family.members[0].twin is not None
+    [line] = [line for line in notes.lines if line.startswith("teacher: ")]
+    assert "given samples int16 [N, " in line
+
+
+class Notes(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
 
 
 def test_other_content_is_refused(finished: Path) -> None:

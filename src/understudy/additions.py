@@ -15,7 +15,6 @@ from understudy.bundle import Bundle
 from understudy.bundle.opened import Content, model_inputs
 from understudy.bundle.write import extend_bundle
 from understudy.data.dataset import load_dataset
-from understudy.data.image import ImageExamples
 from understudy.errors import InputError, UnderstudyError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.parity import LatencyUs, compare, measure_latency
@@ -260,9 +259,7 @@ def _test_of(family: Family) -> tuple[Content, list[str | None]]:
     data = load_dataset(job)
     if (data.digest, data.test_digest) != (family.data.digest, family.data.test_digest):
         raise InputError(f"a test split stays as it was: received other rows in file={str(job.data.train)!r}; add --test FILE")
-    test = data.test
-    content = test.samples if isinstance(test, ImageExamples) and test.samples is not None else test.content
-    return content, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
+    return data.test.original, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
 
 
 def _other_examples(home: Home, test: TestSplit | None) -> str | None:

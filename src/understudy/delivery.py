@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from understudy.bundle import write_bundle
+from understudy.bundle import Bundle, encrypt_bundle, write_bundle
 from understudy.cures import quantization_record
+from understudy.data.vector import VectorDataset
 from understudy.errors import VerificationError
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.protocol import why_not_run
@@ -111,6 +112,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         threshold=threshold,
         recipe=recipe,
         data_digest=order.data_digest,
+        columns=dataset.columns if isinstance(dataset, VectorDataset) else None,
     )
     answers = reference.logits.argmax(axis=1)
     score = accuracy(dataset.test.labels, answers)
@@ -143,6 +145,29 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         out_of_scope=_out_of_scope(program, reference, dataset, threshold=threshold),
         quantization=quantization_record(selection, dataset, max_drop=order.max_quantization_drop),
     )
+
+
+def encrypt(member: Member, out: Path, *, plain: Path, recipients: Sequence[Path]) -> Member:
+    """Write a copy of a delivered member that only ``recipients`` open, and return its record.
+
+    Args:
+        member: of the family folder ``plain``, where its files stay.
+        out: the family folder of the copy.
+        plain: the family folder that ``member`` was delivered to.
+        recipients: public device keys (files).
+
+    Raises:
+        VerificationError: a decrypted file does not reproduce the reference; nothing is written.
+        SetupError: the folder cannot be written.
+    """
+    manifest = encrypt_bundle(Bundle.open(plain / member.path), out / member.path, recipients).manifest
+    assert manifest.encryption is not None
+    written = {entry.format: (name, entry) for name, entry in manifest.files.items()}
+    files = []
+    for file in member.files:
+        name, entry = written[file.format]
+        files.append(file.model_copy(update={"path": f"{member.path}/{name}", "sha256": entry.sha256}))
+    return member.model_copy(update={"files": tuple(files), "encrypted_for": manifest.encryption.recipients})
 
 
 def _cured_choices(selection: Selection) -> dict[str, Any]:

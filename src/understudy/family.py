@@ -110,6 +110,8 @@ class Member(Record):
     """The files come from one more training, in which the validation texts were learned from too."""
     files: tuple[FileRecord, ...]
     """The exported files."""
+    encrypted_for: tuple[str, ...] = ()
+    """Ids of the device keys that open the files, which were measured before that; empty where they are not encrypted."""
     twin: Sibling | None = None
     """The no-teacher twin (same steps, trials and seeds); null where no teacher was used: the student is its own twin."""
     passed_over: Sibling | None = None

@@ -11,13 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from understudy.errors import InputError, SetupError
-from understudy.formats import DEFAULT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats, known_formats
+from understudy.formats import DEFAULT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats
 from understudy.job_errors import explain
-from understudy.settings import DataSettings, LossWeights, QuantizationSettings, Settings, TeacherSettings, TrainingSettings
+from understudy.job_values import Budgets, Devices, FormatName, Formats, KeyFiles, StudentName, TrainingMode, Typed
+from understudy.settings import (
+    DataSettings,
+    LossWeights,
+    QuantizationSettings,
+    Settings,
+    TeacherSettings,
+    TrainingSettings,
+)
 from understudy.units import Latency, parse_bytes, parse_latency, parse_macs, parse_seconds, parse_share
 
 __all__ = [
@@ -32,20 +39,6 @@ __all__ = [
     "name_from",
 ]
 
-StudentName = Literal[
-    "auto",
-    "projection_net",
-    "sgnn",
-    "projection_sequence",
-    "projection_cnn",
-    "projection_rnn",
-    "plain_cnn",
-    "separable_cnn",
-    "mlp",
-    "pruned",
-]
-TrainingMode = Literal["self", "distill", "joint"]
-
 # arguments whose key is not at the top of the job file
 _ARGUMENTS = {
     **{
@@ -59,6 +52,7 @@ _ARGUMENTS = {
             "text",
             "label",
             "kind",
+            "columns",
             "skip_bad",
             "sample_rate",
             "seconds",
@@ -69,32 +63,6 @@ _ARGUMENTS = {
     "max_quantization_drop": "quantization.max_drop",
 }
 _FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")
-
-
-def _as_typed(value: object) -> object:
-    """Return a budget or time as typed; TOML and Python may write plain bytes or seconds as an integer."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() if isinstance(value, str) else value
-
-
-def _known_format(word: str) -> str:
-    known = known_formats()
-    if word not in known:
-        *words, last = [repr(name) for name in known]
-        raise PydanticCustomError("format", "Input should be {expected}", {"expected": f"{', '.join(words)} or {last}"})
-    return word
-
-
-# other packages may add formats, so that an editor can only suggest ours
-FormatName = Annotated[
-    str, AfterValidator(_known_format), WithJsonSchema({"anyOf": [{"enum": list(FORMATS)}, {"type": "string"}]})
-]
-Typed = Annotated[str, BeforeValidator(_as_typed)]
-# TOML knows no tuples: strict=False takes its arrays
-Budgets = Annotated[tuple[Typed, ...], Field(strict=False, min_length=1)]
-Devices = Annotated[tuple[str, ...], Field(strict=False)]
-Formats = Annotated[tuple[FormatName, ...], Field(strict=False, min_length=1)]
 
 
 class Job(Settings):
@@ -119,6 +87,11 @@ class Job(Settings):
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
         "'coreml' (.mlpackage), 'executorch' (.pte). The default for the student 'projection_rnn' is 'onnx' and 'c'.",
+    )
+    encrypt: KeyFiles = Field(
+        (),
+        description="Public device keys (.pub, of 'understudy keys DEVICE'): bundles are written encrypted for their owners "
+        "alone; needs understudy[encrypt].",
     )
     student: StudentName = Field(
         "auto",
@@ -295,12 +268,12 @@ class Job(Settings):
         """Return the sha256 of the settings that decide what one trial of the search gives.
 
         Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
-        how long to search, on how many threads, and what quantization may cost: its cures have trainings of their own. A
-        teacher's file counts by its name, so that a job may move to another folder. Equal digests and equal data mean that
-        finished trials can be taken over.
+        the budgets, each of which has a search of its own, how long to search, on how many threads, for whom the result is
+        encrypted, and what quantization may cost: its cures have trainings of their own. A teacher's file counts by its name,
+        so that a job may move to another folder. Equal digests and equal data mean that finished trials can be taken over.
         """
         settings = self.model_dump(mode="json")
-        for key in ("data", "time", "trials", "max_drop", "threads"):
+        for key in ("data", "budgets", "time", "trials", "max_drop", "threads", "encrypt"):
             del settings[key]
         del settings["quantization"]["max_drop"]
         if self.teacher.kind == "file":
@@ -392,6 +365,9 @@ def _start_paths_from(folder: Path, document: dict[str, Any]) -> None:
     devices = document.get("devices")
     if isinstance(devices, list):
         document["devices"] = [str(folder / d) if isinstance(d, str) and d.endswith(".toml") else d for d in devices]
+    recipients = document.get("encrypt")
+    if isinstance(recipients, list):
+        document["encrypt"] = [str(folder / key) if isinstance(key, str) else key for key in recipients]
     teacher = document.get("teacher")
     source = teacher.get("source") if isinstance(teacher, dict) else None
     if isinstance(source, str) and source and TeacherSettings(source=source).kind == "file":

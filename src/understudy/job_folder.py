@@ -5,10 +5,11 @@
     <out>/
       family.json, report.html, <budget>/…     what the user gets
       .understudy/
-        job.json       whose folder this is
+        job.json       whose folder this is, and its budgets
         lesson/        texts, labels and teacher answers as the workers read them
         results/       one file for each finished training, one checkpoint for each unfinished one
         teacher/       answers of the teacher, by content
+        plain/         with --encrypt: the bundles as they were before that
         latency.json   how long students take on the target of --max-latency, as the first run found it
       search.json    seconds and trials that the search has used
         lock           held by the run that is at work
@@ -19,7 +20,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,6 +72,11 @@ class JobFolder:
         return self.state / "teacher"
 
     @property
+    def plain(self) -> Path:
+        """Folder of the bundles that the encrypted ones are copies of."""
+        return self.state / "plain"
+
+    @property
     def latency(self) -> Path:
         """File of the ``LatencyModel``."""
         return self.state / "latency.json"
@@ -86,16 +92,17 @@ class JobFolder:
 
 
 @contextmanager
-def claim(path: Path, identity: Mapping[str, str]) -> Iterator[JobFolder]:
+def claim(path: Path, identity: Mapping[str, str], *, budgets: Sequence[str] = ()) -> Iterator[JobFolder]:
     """Yield ``path`` as the folder of the job that ``identity`` names, made when it is missing; no other run may use it.
 
+    A job that comes back may have more ``budgets`` than before, and none less: what was delivered stays part of the family.
     An error before anything was trained leaves no trace of a folder that was made here.
 
     Raises:
-        InputError: the folder holds another job, or something else.
+        InputError: the folder holds another job, a budget that is not named any more, or something else.
         SetupError: the folder cannot be made or written, or another run is using it.
     """
-    _check(path, identity)
+    _check(path, identity, budgets)
     folder = JobFolder(path)
     known = folder.mark.exists()
     made = [each for each in (folder.state, path, *path.parents) if not each.exists()]
@@ -111,8 +118,7 @@ def claim(path: Path, identity: Mapping[str, str]) -> Iterator[JobFolder]:
         _lock(lock, path)
         try:
             _sweep(folder)
-            if not known:
-                write_text(folder.mark, json.dumps(dict(identity), indent=1))
+            write_text(folder.mark, json.dumps({**identity, "budgets": list(budgets)}, indent=1))
             yield folder
         except (UnderstudyError, OSError):
             if not known and not _has_trained(folder):
@@ -121,8 +127,8 @@ def claim(path: Path, identity: Mapping[str, str]) -> Iterator[JobFolder]:
             raise
 
 
-def _check(path: Path, identity: Mapping[str, str]) -> None:
-    """Raise ``InputError`` unless ``path`` is missing, empty or of the job that ``identity`` names."""
+def _check(path: Path, identity: Mapping[str, str], budgets: Sequence[str]) -> None:
+    """Raise ``InputError`` unless ``path`` is missing, empty or of the job that ``identity`` names, with these ``budgets``."""
     mark = JobFolder(path).mark
     if mark.exists():
         try:
@@ -134,6 +140,12 @@ def _check(path: Path, identity: Mapping[str, str]) -> None:
             raise InputError(
                 f"an output folder belongs to one job: received out={str(path)!r}, which holds another one "
                 f"(different: {', '.join(different)}); choose another --out or delete the folder"
+            )
+        gone = [budget for budget in known.get("budgets", ()) if budget not in budgets]
+        if gone:
+            raise InputError(
+                f"budgets may be added to an output folder, and stay: received budgets={list(budgets)} for out={str(path)!r}, "
+                f"which has {', '.join(gone)} too; name all of them, or choose another --out"
             )
     # a run that was killed before it wrote the mark leaves nothing but the state's folder
     elif path.exists() and (not path.is_dir() or any(entry.name != STATE for entry in path.iterdir())):

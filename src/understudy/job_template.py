@@ -33,6 +33,7 @@ def write_job_template(
     *,
     text: str | None = None,
     label: str | None = None,
+    columns: tuple[str, ...] | None = None,
 ) -> Path:
     """Write a job file for ``data_path`` to ``out_path`` and return its path; an existing file is never overwritten.
 
@@ -45,7 +46,7 @@ def write_job_template(
         raise InputError(
             f"a job file is never overwritten: received out={str(out_path)!r}, which exists; choose another name or remove it"
         )
-    content = render_job_template(data_path, folder=out_path.parent, text=text, label=label)
+    content = render_job_template(data_path, folder=out_path.parent, text=text, label=label, columns=columns)
     if not is_unicode(content):
         raise InputError(
             f"a job file is UTF-8: received file={str(data_path)!r} or a column of it with a name that is not; rename it"
@@ -55,7 +56,12 @@ def write_job_template(
 
 
 def render_job_template(
-    data_path: str | os.PathLike[str], *, folder: Path, text: str | None = None, label: str | None = None
+    data_path: str | os.PathLike[str],
+    *,
+    folder: Path,
+    text: str | None = None,
+    label: str | None = None,
+    columns: tuple[str, ...] | None = None,
 ) -> str:
     """Return a job file in ``folder`` for ``data_path`` as TOML; loading it gives a valid job.
 
@@ -64,20 +70,19 @@ def render_job_template(
         folder: where the job file will stand; data below it is named relative to it.
         text: column with the texts, guessed when None.
         label: column with the labels, guessed when None.
+        columns: columns of numbers; None takes all but the label of a table without texts.
 
     Raises:
         InputError: the data cannot be used; see ``load_text_dataset``, ``load_image_dataset`` and
             ``load_vector_dataset``.
     """
     values: dict[str, object] = {"name": name_from(data_path), "data.train": _relative(Path(data_path), folder)}
-    settings = DataSettings(train=Path(data_path), text=text, label=label)
+    settings = DataSettings(train=Path(data_path), text=text, label=label, columns=columns)
     kind = kind_of(settings)
     if kind == "image":
         found = _look_at_images(settings, values)
     elif kind == "vector":
-        dataset = load_vector_dataset(settings, seed=1)
-        values["budgets"] = suggest_budgets(len(dataset.class_names), room_kb=_VECTOR_KB)
-        found = dataset.statistics.lines()
+        found = _look_at_vectors(settings, values)
     else:
         found = _look_at_texts(data_path, values, text=text, label=label)
     lines = [
@@ -116,6 +121,16 @@ def _look_at_images(settings: DataSettings, values: dict[str, object]) -> list[s
     dataset = load_image_dataset(settings, seed=1)
     room_kb = _SOUND_KB if dataset.log_mel else _GREY_KB if dataset.shape[2] == 1 else _COLOUR_KB
     values["budgets"] = suggest_budgets(len(dataset.class_names), room_kb=room_kb)
+    return dataset.statistics.lines()
+
+
+def _look_at_vectors(settings: DataSettings, values: dict[str, object]) -> list[str]:
+    """Put what the vectors or windows suggest into ``values`` and return what was found."""
+    dataset = load_vector_dataset(settings, seed=1)
+    values["budgets"] = suggest_budgets(len(dataset.class_names), room_kb=_VECTOR_KB)
+    if dataset.columns is not None:
+        label = find_label_column(read_table(settings.train), settings.label)
+        values.update({"data.kind": "vector", "data.label": label, "data.columns": dataset.columns})
     return dataset.statistics.lines()
 
 

@@ -97,6 +97,8 @@ class Data(Record):
     """Labels, in the order of every file's scores."""
     splits: dict[str, Split]
     """``train``, ``validation``, ``test`` and, where given, ``unlabelled`` and ``out_of_scope``."""
+    columns: tuple[Text, ...] = ()
+    """Columns of a table of numbers, in the order of a vector; empty for other data."""
     warnings: dict[str, Count] = Field(default_factory=dict)
     """What was odd in the data to how often it occurred; only what did occur."""
     variations: tuple[str, ...] = ()

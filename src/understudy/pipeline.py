@@ -18,6 +18,7 @@ from understudy.baselines import (
     pixel_logistic_regression,
     tfidf_logistic_regression,
 )
+from understudy.bundle.encrypted import read_recipients
 from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.compression.quantize.ranges import Ranges
 from understudy.cures import cured
@@ -25,7 +26,7 @@ from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
 from understudy.data.text import TextDataset
 from understudy.data.vector import VectorDataset
-from understudy.delivery import Order, deliver
+from understudy.delivery import Order, deliver, encrypt
 from understudy.devices.choice import choose
 from understudy.errors import InputError
 from understudy.family import Family, Member
@@ -69,7 +70,7 @@ def compress(
     Args:
         data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
         budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes.
-        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for texts or images; see ``load_teacher``.
+        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for examples; see ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
         settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).
@@ -92,7 +93,7 @@ def run_job(
 
     Args:
         job: what is asked for.
-        out: new, empty, or of an earlier run of the same job.
+        out: new, empty, or of an earlier run of the same job, which may have had fewer budgets.
         progress: listens to the job.
         teacher: an object that stands in for ``job.teacher.source``.
         command: the words that asked for it, for the record.
@@ -103,6 +104,8 @@ def run_job(
         SetupError: the machine lacks something.
     """
     progress = progress or SilentProgress()
+    if job.encrypt:
+        read_recipients(job.encrypt)
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
     dataset = load_dataset(job)
@@ -124,7 +127,7 @@ def run_job(
         "data": dataset.digest,
         "teacher": "" if brought is None else brought.digest,
     }
-    with claim(out, identity) as folder:
+    with claim(out, identity, budgets=job.budgets) as folder:
         if budgets.latency is not None:
             write_text(folder.latency, budgets.latency.to_json())
         family = _run(job, dataset, budgets, brought, network, folder=folder, progress=progress)
@@ -178,7 +181,8 @@ def _run(
             finished = False
             progress.note("stopped early: delivering the best so far; run the same command again to go on")
 
-    out = folder.path
+    out = folder.plain if job.encrypt else folder.path
+    out.mkdir(exist_ok=True)
     selections = [treated.get(selection.budget, selection) for selection in searches.selections()]
     for line in _drops(job, teaching, selections):
         progress.note(line)
@@ -188,7 +192,8 @@ def _run(
     members = []
     for selection in selections:
         member = deliver(selection, replace(order, formats=formats[selection.budget]), dataset)
-        members.append(_timed(member, job, budgets, dataset, folder=out))
+        member = _timed(member, job, budgets, dataset, folder=out)
+        members.append(encrypt(member, folder.path, plain=out, recipients=job.encrypt) if job.encrypt else member)
         progress.advance()
     if any(member.refit for member in members):
         progress.stage("measuring baselines on all texts")
@@ -199,7 +204,7 @@ def _run(
         seed=job.seed,
         finished=finished,
         job=job.model_dump(mode="json"),
-        data=data_record(dataset),
+        data=data_record(dataset, variations=job.training.variations),
         teacher=teacher or trainer_record(dataset, selections, brought),
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
         members=tuple(sorted(members, key=lambda member: member.budget_bytes)),
@@ -299,6 +304,11 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
         InputError: it cannot be loaded, or its answers break a rule.
     """
     texts = isinstance(dataset, TextDataset)
+    pictures = isinstance(dataset, ImageDataset) and dataset.log_mel is None
+    if job.training.variations and not pictures:
+        raise InputError(
+            f"stronger variations are for images: received training.variations={list(job.training.variations)}; remove them"
+        )
     if isinstance(dataset, VectorDataset) and job.training_mode == "joint":
         raise InputError("joint training is for texts and images: received training.mode='joint' for vectors; remove it")
     sounds = isinstance(dataset, ImageDataset) and dataset.log_mel is not None
@@ -317,9 +327,6 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
             f"joint training loads the teacher in processes of its own: received teacher={type(brought).__name__!r}, an "
             "object; give the name of what makes it, as 'module:name' or 'file.py:name', or a .pt2 file"
         )
-    if sounds:
-        name = job.teacher.source if brought is None else type(brought).__name__
-        raise InputError(f"sounds are learned from their labels so far: received teacher={name!r}; remove it")
     progress.stage("loading the teacher")
     teacher = bring_teacher(job, dataset, job.teacher.source if brought is None else brought)
     progress.note(f"teacher: {teacher.describe()}")

@@ -49,8 +49,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def data_record(dataset: Dataset) -> records.Data:
-    """Return the counts of ``dataset``."""
+def data_record(dataset: Dataset, *, variations: Sequence[str] = ()) -> records.Data:
+    """Return the counts of ``dataset``, which the job varies by further ``variations``."""
     statistics = dataset.statistics
     return records.Data(
         class_names=dataset.class_names,
@@ -64,8 +64,9 @@ def data_record(dataset: Dataset) -> records.Data:
             )
             for name, split in statistics.splits.items()
         },
+        columns=(dataset.columns or ()) if isinstance(dataset, VectorDataset) else (),
         warnings={name: count for name, count in statistics.warnings.items() if count},
-        variations=() if isinstance(statistics, DataStatistics) else statistics.variations,
+        variations=() if isinstance(statistics, DataStatistics) else (*statistics.variations, *variations),
         digest=dataset.digest,
         test_digest=dataset.test_digest,
     )
@@ -89,8 +90,8 @@ def teacher_record(teaching: Teaching, dataset: Dataset) -> records.Teacher | No
         return None
     teacher = teaching.teacher
     reached = None
-    if teacher.covers(dataset.test.content).all():
-        logits = checked_logits(teacher, dataset.test.content, len(dataset.class_names))
+    if teacher.covers(dataset.test.original).all():
+        logits = checked_logits(teacher, dataset.test.original, len(dataset.class_names))
         reached = accuracy(dataset.test.labels, logits.argmax(axis=1))
     return records.Teacher(
         name=teacher.name,

@@ -33,7 +33,8 @@ class DataSettings(Settings):
 
     train: DataFile = Field(
         description="Labelled examples: .csv, .tsv, .jsonl (each also .gz) or .parquet; "
-        "for images an .npz, IDX files or a folder of class folders, for vectors and windows an .npz, for sounds "
+        "for images an .npz, IDX files or a folder of class folders, for vectors a table of numbers, for them and windows an "
+        ".npz, for sounds "
         "a folder of class folders with .wav files."
     )
     validation: DataFile | None = Field(
@@ -49,7 +50,7 @@ class DataSettings(Settings):
     kind: Literal["auto", "text", "image", "vector"] = Field(
         "auto",
         description="What train holds; 'auto' takes an .npz of two axes, or of three that do not hold pixels, as vectors or "
-        "windows, any other as images.",
+        "windows, any other as images, and a table of numbers without a column of texts as vectors.",
     )
     unlabelled: DataFile | None = Field(
         None,
@@ -66,6 +67,11 @@ class DataSettings(Settings):
     )
     label: str | None = Field(
         None, description="Column with the labels; guessed when exactly one column has a usual name.", examples=["label"]
+    )
+    columns: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = Field(
+        None,
+        description="Columns of numbers of a table, in the order of a vector; a table without texts takes all but the label.",
+        examples=[["width", "height"]],
     )
     skip_bad: bool = Field(
         default=False,
@@ -149,6 +155,9 @@ class LossWeights(Settings):
         return self
 
 
+Variation = Literal["rand_augment", "cutout"]
+
+
 class TrainingSettings(Settings):
     """How teacher and student are trained."""
 
@@ -170,6 +179,11 @@ class TrainingSettings(Settings):
     distortion: float = Field(0.1, ge=0, lt=1, description="Share of words that get a random character error in training.")
     augmented_views: int = Field(
         4, ge=1, le=64, description="Distorted copies of each text on which a frozen teacher is asked once."
+    )
+    variations: Annotated[tuple[Variation, ...], Field(strict=False)] = Field(
+        (),
+        description="Stronger variations of images than moving and mirroring: 'rand_augment' (the operations that suit their "
+        "kind), 'cutout'; for large students and long trainings.",
     )
     epochs: int | None = Field(
         None, ge=1, description="Passes over the training texts; chosen from the data when not given.", examples=[30]

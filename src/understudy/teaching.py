@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,10 +14,10 @@ import numpy.typing as npt
 
 from understudy.data.image import ImageDataset, is_picture_folder, read_images
 from understudy.data.read import read_table
+from understudy.data.sound_folder import read_sounds
 from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import Examples, TextDataset
-from understudy.data.vector import VectorDataset
-from understudy.data.vector_arrays import read_vectors
+from understudy.data.vector import VectorDataset, read_training
 from understudy.errors import InputError
 from understudy.metrics import accuracy
 from understudy.network.reading import Taken, read_network
@@ -24,14 +25,17 @@ from understudy.network.steps import Network
 from understudy.program import archive
 from understudy.program.executor import Executor, evaluate
 from understudy.program.ops import Program
+from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
 from understudy.teachers.cache import CHUNK, cached_logits
 from understudy.teachers.chance import check_better_than_chance
 from understudy.teachers.class_order import OrderedTeacher
+from understudy.teachers.image_input import Preparation
 from understudy.teachers.image_model import ImageModelTeacher
 from understudy.teachers.image_registry import load_image_teacher
-from understudy.teachers.protocol import checked_logits, kind_of_example
+from understudy.teachers.protocol import Int16Array, checked_logits, kind_of_example
 from understudy.teachers.registry import load_text_teacher
+from understudy.teachers.sound_registry import load_sound_teacher
 from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, mix
 from understudy.teachers.vector_registry import load_vector_teacher
 from understudy.training.corpus import TokenTable
@@ -158,8 +162,18 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
         InputError: it cannot be loaded, or its answers break a rule.
         SetupError: it needs packages that are not installed.
     """
-    if isinstance(dataset, ImageDataset):
-        brought: Teacher[Any] = load_image_teacher(
+    if isinstance(dataset, ImageDataset) and dataset.log_mel is not None and dataset.train.samples is not None:
+        how = dataset.log_mel
+        brought: Teacher[Any] = load_sound_teacher(
+            source,
+            class_names=dataset.class_names,
+            sounds=dataset.train.samples,
+            labels=dataset.train.labels,
+            log_mel=how,
+            training_sounds=lambda: _samples(job.data.train, how, skip_bad=job.data.skip_bad),
+        )
+    elif isinstance(dataset, ImageDataset):
+        brought = load_image_teacher(
             source,
             class_names=dataset.class_names,
             images=dataset.train.content,
@@ -174,18 +188,25 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             class_names=dataset.class_names,
             vectors=dataset.train.content,
             numbered=all(name.lstrip("-").isdecimal() for name in dataset.class_names),
-            training_vectors=lambda: read_vectors(job.data.train, part="train").values,
+            training_vectors=lambda: read_training(job.data).values,
         )
     else:
         table = read_table(job.data.train)
         # saved logits have a row for each row of the file, of which a part may have been split off
         texts = take_rows(table, text=find_text_column(table, job.data.text), label=None).texts
         brought = load_text_teacher(source, class_names=dataset.class_names, training_texts=texts)
-    first: Any = dataset.train.content[:FIRST_EXAMPLES]
+    first: Any = dataset.train.original[:FIRST_EXAMPLES]
     covered = brought.covers(first)
     asked = first[covered] if isinstance(first, np.ndarray) else [e for e, known in zip(first, covered, strict=True) if known]
     checked_logits(brought, asked, len(dataset.class_names))
     return brought
+
+
+def _samples(folder: Path, log_mel: LogMel, *, skip_bad: bool) -> Int16Array:
+    """Return all sounds of ``folder`` in its order, int16 ``[sounds, samples]``."""
+    samples = read_sounds(folder, how=log_mel, skip_bad=skip_bad).samples
+    assert samples is not None
+    return samples
 
 
 def network_to_prune(teacher: Teacher[Any] | None, dataset: Dataset) -> Network:
@@ -203,6 +224,7 @@ def network_to_prune(teacher: Teacher[Any] | None, dataset: Dataset) -> Network:
         )
     assert isinstance(dataset, ImageDataset)
     assert isinstance(teacher, OrderedTeacher)
+    assert isinstance(source.preparation, Preparation)
     taken = Taken(source.preparation.layout, source.preparation.pixel_range, teacher.columns)
     return read_network(module, taken, shape=dataset.shape, name=teacher.name)
 
@@ -216,9 +238,9 @@ def assess(teacher: Teacher[Any] | None, job: Job, dataset: Dataset, *, baseline
     if teacher is None:
         return Teaching(None, used=False)
     validation = dataset.validation
-    if not teacher.covers(validation.content).all():
+    if not teacher.covers(validation.original).all():
         return Teaching(teacher, used=True, note="it has no answers on validation examples, so its accuracy there is unknown")
-    logits = cached_logits(teacher, validation.content, class_names=dataset.class_names, folder=folder.teacher).values
+    logits = cached_logits(teacher, validation.original, class_names=dataset.class_names, folder=folder.teacher).values
     reached = accuracy(validation.labels, logits.argmax(axis=1))
     if job.teacher.kind != "auto":
         check_better_than_chance(logits, validation.labels, class_names=dataset.class_names, name=teacher.name)
@@ -288,16 +310,17 @@ def _write_arrays(
 ) -> None:
     """Write the lesson of images or vectors: one view, because each batch varies them anew, with the teacher's answers."""
     taught = teaching.teacher if teaching.used and job.training_mode == "distill" else None
-    covered = taught is None or taught.covers(dataset.validation.content).all()
+    covered = taught is None or taught.covers(dataset.validation.original).all()
     kept = dataset.validation if covered and _worth_refit(job, dataset) else dataset.validation.nothing
     content: Any = np.concatenate([dataset.train.content, kept.content])
     answers: Float32Array | None = None
     if taught is not None:
-        _check_covered(taught, content)
-        progress.stage("asking the teacher", total=len(content))
+        asked: Any = np.concatenate([dataset.train.original, kept.original])
+        _check_covered(taught, asked)
+        progress.stage("asking the teacher", total=len(asked))
         found = cached_logits(
             taught,
-            content,
+            asked,
             class_names=dataset.class_names,
             folder=folder.teacher,
             progress=lambda done, total: progress.advance(CHUNK if done % CHUNK == 0 else total % CHUNK),
@@ -311,6 +334,7 @@ def _write_arrays(
         teacher_logits=answers,
         held_out=len(kept),
         mirrored=isinstance(dataset, ImageDataset) and dataset.statistics.mirror is not None and dataset.statistics.mirror.safe,
+        variations=job.training.variations,
         validation_samples=dataset.validation.samples if isinstance(dataset, ImageDataset) else None,
         standardization=(dataset.offset, dataset.multiplier) if isinstance(dataset, VectorDataset) else None,
     )

@@ -11,6 +11,7 @@ import pytest
 
 from bundles import make_bundle
 from command import contents, understudy
+from understudy.protection.keys import to_pem
 
 
 def errors(text: str) -> list[str]:
@@ -155,3 +156,44 @@ def test_without_the_package_the_extra_is_named(encrypted: Path, tmp_path: Path)
     assert line.endswith("; run: pip install 'understudy[encrypt]'")
     without = {"PYTHONPATH": str(tmp_path)}
     assert understudy("predict", encrypted / "plain", "hello", environment=without).exit_code == 0  # signatures need no package
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--encrypt", "phone.key"), "a public device key is a PEM file with 32 bytes in it: "),
+        (("--encrypt", "absent.pub"), "a public device key is a file that can be read: "),
+        (("--encrypt", "phone.pub", "--encrypt", "phone.pub"), "a bundle is encrypted for different keys, at least one: "),
+        (("--encrypt", "zero.pub"), "a device key is a point of large order: "),
+        (("--encrypt", "phone.key", "--dry-run"), "a public device key is a PEM file with 32 bytes in it: "),
+    ],
+)
+def test_compress_says_before_training_that_a_key_cannot_be_used(
+    encrypted: Path, tiny_csv: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (encrypted / "zero.pub").write_bytes(to_pem("public device key", bytes(32)))
+    outcome = understudy("compress", tiny_csv, "--budget", "16KB", "--out", tmp_path / "out", *arguments, folder=encrypted)
+    assert outcome.exit_code == 2
+    [line] = outcome.err.splitlines()
+    assert line.startswith(f"error: {message}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_compress_says_before_training_that_the_package_is_missing(encrypted: Path, tiny_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "cryptography.py").write_text("raise ImportError(name='cryptography')\n")
+    outcome = understudy(
+        "compress", tiny_csv, "--budget", "16KB", "--out", tmp_path / "out", "--encrypt", encrypted / "phone.pub",
+        environment={"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert outcome.exit_code == 4
+    [line] = outcome.err.splitlines()
+    assert line.startswith("error: encryption needs the 'encrypt' extra: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_keys_in_a_job_file_stand_beside_it(encrypted: Path, tiny_csv: Path, tmp_path: Path) -> None:
+    job = f'budgets = ["16KB"]\nencrypt = ["phone.pub"]\n[data]\ntrain = {json.dumps(str(tiny_csv))}\n'
+    (encrypted / "job.toml").write_text(job)
+    outcome = understudy("compress", encrypted / "job.toml", "--dry-run", "--json", folder=tmp_path)
+    assert outcome.exit_code == 0, outcome.err
+    assert json.loads(outcome.out)["job"]["encrypt"] == [str(encrypted / "phone.pub")]

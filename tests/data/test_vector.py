@@ -141,9 +141,9 @@ def test_the_kind_may_be_said(tmp_path: Path) -> None:
     path = saved(tmp_path, x=np.random.default_rng(0).uniform(0, 1, (40, 12, 8)), y=np.arange(40) % 2)
     assert isinstance(loaded(path), VectorDataset)
     assert isinstance(loaded(path, kind="image"), ImageDataset)
-    with pytest.raises(InputError, match=r"tables are texts, .*: received data\.kind='text' with file="):
+    with pytest.raises(InputError, match=r"tables are texts or vectors, .*: received data\.kind='text' with file="):
         loaded(path, kind="text")
     table = tmp_path / "some.csv"
     table.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"received data\.kind='vector' with file="):
-        loaded(table, kind="vector")
+    with pytest.raises(InputError, match=r"received data\.kind='image' with file="):
+        loaded(table, kind="image")

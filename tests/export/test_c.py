@@ -17,7 +17,7 @@ from understudy.errors import InputError, SetupError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.c_constants import pack_nibbles, power_word, scale_word
 from understudy.export.c_session import CSession
-from understudy.export.c_source import c_identifier
+from understudy.export.c_writer import c_identifier
 from understudy.export.parity import verify_file
 from understudy.export.registry import exporter
 from understudy.program.interpreter import run, tensors

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
 from understudy.training.corpus import ImageCorpus
+from understudy.training.lesson_store import LessonStore
 from understudy.training.schedule import MOST_EPOCHS, WORK_IN_A_JOB, image_steps_for
+from understudy.training.variations import cutout, rand_augment
 
 PIXELS = np.random.default_rng(8).integers(0, 256, (200, 14, 10, 3)).astype(np.uint8)
 
@@ -50,6 +56,32 @@ def test_pictures_of_sounds_move_in_time_alone_and_become_louder_or_softer() -> 
     assert float(change.abs().max()) <= 16.001
     assert float(change.std()) > 5
     torch.testing.assert_close(corpus.augmentation(0.0)(images), images)
+
+
+def test_stronger_variations_come_last_and_are_kept_with_the_lesson(tmp_path: Path) -> None:
+    labels = np.zeros(150, np.int64)
+    store = LessonStore(tmp_path)
+    store.write(
+        views=[PIXELS[:150]],
+        labels=labels,
+        validation=PIXELS[150:],
+        validation_labels=labels[:50],
+        teacher_logits=None,
+        variations=("rand_augment", "cutout"),
+    )
+    source = build_student(
+        Recipe(student="separable_cnn", width=4, hidden=8, image_shape=(14, 10, 3)), classes=2, seed=0
+    ).source
+    [corpus] = store.read(source, taught=False).views
+    assert isinstance(corpus, ImageCorpus)
+    assert corpus.variations == ("rand_augment", "cutout")
+    images = corpus.batch(np.arange(150))
+    torch.manual_seed(3)
+    varied = corpus.augmentation(0.0)(images)
+    torch.manual_seed(3)
+    torch.testing.assert_close(varied, cutout(rand_augment(images, photographs=False)))
+    changed = (varied != images).any(dim=3).flatten(1).any(dim=1)
+    assert changed.all()
 
 
 def test_a_training_of_images_ends_in_time() -> None:

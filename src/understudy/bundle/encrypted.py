@@ -48,15 +48,32 @@ def encrypt_bundle(bundle: Bundle, out: Path, recipients: Sequence[Path]) -> Enc
         VerificationError: a decrypted file disagrees with the reference; nothing is written.
     """
     bundle.require_plain("encrypting")
-    keys = [read_key(path, "public device key") for path in recipients]
-    if len(set(keys)) != len(keys) or not keys:
-        raise InputError(f"a bundle is encrypted for different keys, at least one: received {', '.join(map(key_id, keys))}")
+    keys = read_recipients(recipients)
     if out.resolve() == bundle.folder.resolve():
         raise InputError(f"an encrypted bundle is a copy: received out={str(out)!r}, the bundle itself; choose another --out")
     verified, not_run = _tried(bundle)
     contents, manifest = _contents(bundle, keys)
     write_folder(out, contents)
     return EncryptedBundle(manifest, verified, not_run)
+
+
+def read_recipients(paths: Sequence[Path]) -> list[bytes]:
+    """Return the public device keys of the files ``paths``, 32 bytes each, after something was encrypted for them.
+
+    Raises:
+        InputError: there is none, a file is no such key or none that can be used, or a key comes twice.
+        SetupError: the package cryptography is not installed.
+    """
+    from understudy.protection.envelope import seal
+
+    keys = [read_key(path, "public device key") for path in paths]
+    if not keys or len(set(keys)) < len(keys):
+        raise InputError(
+            f"a bundle is encrypted for different keys, at least one: received {', '.join(map(key_id, keys)) or 'none'}; "
+            "name every key once"
+        )
+    seal(b"", name="nothing", digest=bytes(32), recipients=keys)
+    return keys
 
 
 def _contents(bundle: Bundle, recipients: Sequence[bytes]) -> tuple[dict[str, bytes], Manifest]:

@@ -118,6 +118,7 @@ class Manifest(BaseModel):
         image_shape: images: height, width and channels.
         sound: sounds: samples, and samples a second.
         input_shape: vectors: how many numbers; windows: steps and channels.
+        columns: vectors from tables: the names of these numbers, in order.
         threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
         recipe: how the student was made.
         data_digest: digest of the training and validation texts.
@@ -140,6 +141,7 @@ class Manifest(BaseModel):
     image_shape: tuple[Side, Side, Side] | None = None
     sound: SoundInput | None = None
     input_shape: tuple[Side] | tuple[Side, Side] | None = None
+    columns: tuple[str, ...] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None
     recipe: dict[str, JsonValue]
     data_digest: str
@@ -172,6 +174,12 @@ class Manifest(BaseModel):
         fields = {"text": self.max_bytes, "image": self.image_shape, "vector": self.input_shape, "sound": self.sound}
         if [f"{kind}-classification" for kind, value in fields.items() if value is not None] != [self.task]:
             raise ValueError("texts have max_bytes, images have image_shape, vectors have input_shape, sounds have sound")
+        if self.columns is not None and (
+            self.input_shape != (len(self.columns),)
+            or len(set(self.columns)) < len(self.columns)
+            or not all(map(_is_unicode, self.columns))
+        ):
+            raise ValueError("columns are of vectors: a name of its own, in Unicode, for each number")
         return self
 
     @property
@@ -215,7 +223,7 @@ class Manifest(BaseModel):
 
     def _fields(self) -> dict[str, JsonValue]:
         """Return plain values; what only other tasks have is missing, and so is protection that is not there."""
-        optional = ("max_bytes", "image_shape", "input_shape", "sound", "encryption", "signature")
+        optional = ("max_bytes", "image_shape", "input_shape", "columns", "sound", "encryption", "signature")
         absent = {name for name in optional if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 

@@ -39,6 +39,7 @@ def write_bundle(
     threshold: float | None,
     recipe: Mapping[str, Any],
     data_digest: str,
+    columns: tuple[str, ...] | None = None,
 ) -> Manifest:
     """Write the bundle of ``program`` to ``folder`` and return its manifest.
 
@@ -54,6 +55,7 @@ def write_bundle(
         threshold: the best score below which the answer is "none of these", or None.
         recipe: how the student was made; JSON values.
         data_digest: digest of the training and validation texts.
+        columns: names of a vector's numbers, where they came from a table.
 
     Raises:
         InputError: a name or label that a manifest cannot hold.
@@ -68,6 +70,7 @@ def write_bundle(
         threshold=threshold,
         recipe=dict(recipe),
         data_digest=data_digest,
+        columns=columns,
     )
     write_folder(folder, {**contents, MANIFEST: manifest.to_json()})
     return manifest

@@ -107,9 +107,10 @@ def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples
     if bundle.manifest.sound is not None:
         return own_examples(bundle, labelled_content(bundle.manifest, test)[0], origin=test.name)
     if bundle.manifest.input_shape is not None:
-        from understudy.data.vector_arrays import read_numbers
+        from understudy.data.number_table import read_examples
 
-        return own_examples(bundle, read_numbers(test, bundle.manifest.input_shape), origin=test.name)
+        numbers = read_examples(test, bundle.manifest.input_shape, bundle.manifest.columns)
+        return own_examples(bundle, numbers, origin=test.name)
     from understudy.data.read import read_table
     from understudy.data.table import find_text_column, take_rows
 

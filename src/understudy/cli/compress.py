@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from understudy.cli.columns import ColumnsOption, parse_columns
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_points, on_one_line, print_json, print_table
 from understudy.formats import FORMATS
 from understudy.units import format_bytes, format_macs
@@ -31,8 +32,8 @@ def compress(
         Path,
         typer.Argument(
             metavar="DATA_OR_JOB",
-            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (NPZ), WAV files "
-            "in class folders, or a job file.",
+            help="A data file (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder of class folders), vectors (table, NPZ), "
+            "WAV files in class folders, or a job file.",
         ),
     ],
     budget: Annotated[
@@ -53,6 +54,7 @@ def compress(
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    columns: ColumnsOption = None,
     test: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Labelled texts for the final figures; influence nothing.")
     ] = None,
@@ -85,6 +87,10 @@ def compress(
             "for projection_rnn onnx and c.",
         ),
     ] = None,
+    encrypt: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DEVICE.pub", help="Write bundles that only this device can read; repeat it for more devices."),
+    ] = None,
     time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the search for each budget.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
@@ -96,7 +102,7 @@ def compress(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="image or vector, what an NPZ holds; told by type and axes of its array."),
+        typer.Option(metavar="KIND", help="image, vector or text: what an NPZ or a table holds; told by what is in it."),
     ] = None,
     max_latency: Annotated[
         str | None,
@@ -123,9 +129,11 @@ def compress(
         budgets=(*(budget or ()), *(f"{100 * share:.10g}%" for share in keep or ())) or None,
         devices=tuple(device) if device else None,
         formats=tuple(format_names) if format_names else None,
+        encrypt=tuple(encrypt) if encrypt else None,
         name=name,
         text=text,
         label=label,
+        columns=parse_columns(columns),
         test=test,
         validation=validation,
         unlabelled=unlabelled,
@@ -174,6 +182,8 @@ def _job(path: Path, **options: Any) -> Job:
 
 
 def _print_family(family: Family, folder: Path) -> None:
+    from understudy.job_folder import JobFolder
+
     print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], words=_COLUMNS[:3])
     if any(member.twin for member in family.members):
         typer.echo("twin: accuracy of the same student, without the teacher; gain: points that the teacher bought")
@@ -202,6 +212,10 @@ def _print_family(family: Family, folder: Path) -> None:
             f"{as_microseconds(check.estimated_us)})",
             err=True,
         )
+    recipients = next((member.encrypted_for for member in family.members if member.encrypted_for), ())
+    if recipients:
+        typer.echo(f"encrypted; opens with: {', '.join(recipients)}")
+        typer.echo(f"plain, for bench, demo and export: {JobFolder(folder).plain}")
     if not family.finished:
         typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
     typer.echo(f"report: {folder / 'report.html'}")
@@ -271,10 +285,13 @@ def _file_cells(file: FileRecord) -> tuple[str, ...]:
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
+    from understudy.bundle.encrypted import read_recipients
     from understudy.cli.progress import open_progress
     from understudy.data.dataset import load_dataset
     from understudy.feasibility import check_budgets
 
+    if job.encrypt:
+        read_recipients(job.encrypt)
     data = load_dataset(job)
     network = None
     if job.student == "pruned":

@@ -27,7 +27,8 @@ def labelled_content(
     Args:
         manifest: says which of them, and how large they are.
         path: a table; for images an NPZ file or a folder of class folders, for sounds
-            such a folder; for vectors an NPZ file.
+            such a folder; for vectors an NPZ file or a table with the
+            columns of the bundle.
         text: the text column; guessed from its name.
         label: the label column; guessed from its name.
         skip_bad: leave out pictures or recordings that cannot be used.
@@ -38,12 +39,12 @@ def labelled_content(
     """
     if manifest.max_bytes is not None:
         return _texts(path, text, label)
-    if text is not None or label is not None:
+    if text is not None or (label is not None and manifest.columns is None):
         raise InputError(f"columns are of tables: received text={text!r}, label={label!r} for {manifest.examples}; remove both")
     if manifest.sound is not None:
         return _sounds(path, manifest.sound.log_mel, skip_bad=skip_bad)
     if manifest.image_shape is None:
-        return _vectors(path, manifest.input_shape or ())
+        return _vectors(path, manifest.input_shape or (), manifest.columns, label)
     return _images(path, manifest.image_shape, skip_bad=skip_bad)
 
 
@@ -56,10 +57,12 @@ def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tu
     return rows.texts, rows.labels or ()
 
 
-def _vectors(path: Path, shape: tuple[int, ...]) -> tuple[Content, tuple[str, ...]]:
-    from understudy.data.vector_arrays import read_vectors
+def _vectors(
+    path: Path, shape: tuple[int, ...], columns: tuple[str, ...] | None, label: str | None
+) -> tuple[Content, tuple[str, ...]]:
+    from understudy.data.vector import read_labelled
 
-    found = read_vectors(path, part="test")
+    found = read_labelled(path, columns, label=label)
     if found.labels is None:
         raise InputError(f"every example has a label: received file={str(path)!r} without y_test or y; add it")
     if found.values.shape[1:] != shape:

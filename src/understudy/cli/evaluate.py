@@ -26,7 +26,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A CSV, TSV, JSONL or Parquet table; images as NPZ, IDX or a folder; vectors as NPZ; sounds in a folder.",
+            help="A CSV, TSV, JSONL or Parquet table; images as NPZ, IDX or a folder; vectors as a table or NPZ; sounds in a "
+            "folder.",
         ),
     ],
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from understudy.cli.columns import ColumnsOption, parse_columns
 from understudy.cli.output import JsonFlag, print_json
 
 
@@ -18,6 +19,7 @@ def init(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The job file to write; it must not exist.")] = Path("job.toml"),
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    columns: ColumnsOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a commented job file for texts, images or vectors.
@@ -26,7 +28,7 @@ def init(
     """
     from understudy.job_template import write_job_template
 
-    written = write_job_template(data, out, text=text, label=label)
+    written = write_job_template(data, out, text=text, label=label, columns=parse_columns(columns))
     if as_json:
         print_json({"written": [str(written)]})
         return

@@ -21,7 +21,7 @@ def keys(
     """Print the public key of this user's signatures, or make a key pair for a device.
 
     Without NAME the public key goes to standard output, for --trust elsewhere: understudy keys > me.pub
-    NAME.key stays secret and goes into the device; NAME.pub is what export --encrypt takes.
+    NAME.key stays secret and goes into the device; NAME.pub is what --encrypt of compress and export takes.
     Private keys are written with mode 0600 and never replaced.
     """
     if name is None:
@@ -66,5 +66,5 @@ def _make_device_keys(name: Path, *, as_json: bool) -> None:
         print_json({"private_key": str(private_path), "public_key": str(public_path), "id": key_id(public)})
         return
     typer.echo(f"{private_path}: private, for the device alone")
-    typer.echo(f"{public_path}: public, for: understudy export BUNDLE --encrypt {public_path} --out FOLDER")
+    typer.echo(f"{public_path}: public, for --encrypt {public_path} of understudy compress and export")
     typer.echo(f"id {key_id(public)}")

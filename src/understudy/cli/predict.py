@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from understudy.projections.log_mel import LogMel
 
 NONE_OF_THESE = "none of these"
-_TABLES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet")
 
 
 def predict(
@@ -27,7 +26,8 @@ def predict(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT", help="Texts; or pictures, NPZ, NPY, IDX and WAV files; without any, texts from standard input."
+            metavar="TEXT",
+            help="Texts; or pictures, NPZ, NPY, IDX and WAV files, tables of numbers; without any, texts from standard input.",
         ),
     ] = None,
     input_file: Annotated[
@@ -62,7 +62,7 @@ def predict(
     if manifest.image_shape is not None:
         predictions = model.predict(_images(texts or [], input_file, manifest.image_shape))
     elif manifest.input_shape is not None:
-        predictions = model.predict(_numbers(texts or [], input_file, manifest.input_shape))
+        predictions = model.predict(_numbers(texts or [], input_file, manifest.input_shape, manifest.columns))
     elif manifest.sound is not None:
         predictions = model.predict(_sounds(texts or [], input_file, manifest.sound.log_mel))
     else:
@@ -89,11 +89,13 @@ def predict(
 
 def _texts(given: list[str], input_file: Path | None, column: str | None) -> list[str]:
     """Return the texts from exactly one place."""
+    from understudy.data.read import is_table
+
     if given and input_file is not None:
         raise InputError(
             f"texts come from one place: received texts={len(given)} and --input={str(input_file)!r}; leave one of them out"
         )
-    if column is not None and (input_file is None or not _is_table(input_file)):
+    if column is not None and (input_file is None or not is_table(input_file)):
         raise InputError(f"--text names a column of a table: received --text={column!r} without a table; add --input table.csv")
     if given:
         return given
@@ -101,7 +103,7 @@ def _texts(given: list[str], input_file: Path | None, column: str | None) -> lis
         if sys.stdin.isatty():
             raise InputError("predict needs texts: received texts=0; add them to the command, or use --input FILE or a pipe")
         return _lines(sys.stdin.buffer.read())
-    if _is_table(input_file):
+    if is_table(input_file):
         return _column(input_file, column)
     try:
         return _lines(input_file.read_bytes())
@@ -150,16 +152,20 @@ def _sounds(given: list[str], input_file: Path | None, log_mel: LogMel) -> Int16
     return np.stack([read_sound(path, log_mel) for path in paths])
 
 
-def _numbers(given: list[str], input_file: Path | None, shape: tuple[int, ...]) -> Float32Array:
+def _numbers(
+    given: list[str], input_file: Path | None, shape: tuple[int, ...], columns: tuple[str, ...] | None
+) -> Float32Array:
     """Return the examples of all files, float32 ``[examples, *shape]``."""
     import numpy as np
 
-    from understudy.data.vector_arrays import read_numbers
+    from understudy.data.number_table import read_examples
 
     paths = [*map(Path, given), *([] if input_file is None else [input_file])]
     if not paths:
-        raise InputError("predict needs numbers: received files=0; add NPY or NPZ files to the command")
-    return np.concatenate([read_numbers(path, shape) for path in paths])
+        raise InputError(
+            f"predict needs numbers: received files=0; add NPY or NPZ files{', or tables,' if columns else ''} to the command"
+        )
+    return np.concatenate([read_examples(path, shape, columns) for path in paths])
 
 
 def _column(path: Path, column: str | None) -> list[str]:
@@ -168,10 +174,6 @@ def _column(path: Path, column: str | None) -> list[str]:
 
     table = read_table(path)
     return list(take_rows(table, text=find_text_column(table, column), label=None).texts)
-
-
-def _is_table(path: Path) -> bool:
-    return path.name.lower().endswith(_TABLES)
 
 
 def _lines(content: bytes) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy.cli.columns import ColumnsOption, parse_columns
 from understudy.cli.output import JsonFlag, as_percent, print_json, print_table
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def study(
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
+    columns: ColumnsOption = None,
     test: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled examples for the figures.")] = None,
     validation: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled examples that choose.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
@@ -59,7 +61,7 @@ def study(
     from understudy.study import BITS, study_bits
 
     shown_in = None if family is None else Family.load(family)
-    job = _job(data_or_job, text=text, label=label, test=test, validation=validation, seed=seed)
+    job = _job(data_or_job, text=text, label=label, columns=parse_columns(columns), test=test, validation=validation, seed=seed)
     folder = out or Path("runs") / f"{job.name}-{subject}"
     with open_progress(sys.stderr, silent=as_json) as progress:
         found = study_bits(job, out=folder, bits=bits or BITS, progress=progress, command=("understudy", *context.obj))

@@ -65,7 +65,7 @@ class ImageStatistics:
 class VectorStatistics:
     """A data set of vectors or windows, counted; see ``statistics.DataStatistics`` for the attributes.
 
-    ``shape`` is how many numbers, or steps and channels, an example has.
+    ``shape`` is how many numbers, or steps and channels, an example has, ``columns`` their names in a table.
     """
 
     class_names: tuple[str, ...]
@@ -74,6 +74,7 @@ class VectorStatistics:
     shape: tuple[int, ...]
     duplicates: dict[str, int]
     warnings: dict[str, int]
+    columns: tuple[str, ...] | None = None
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -86,6 +87,7 @@ class VectorStatistics:
         return [
             *counted_lines(self, "windows" if window else "vectors"),
             ("steps, channels: " if window else "numbers: ") + ", ".join(map(str, self.shape)),
+            *([f"columns: {', '.join(self.columns)}"] if self.columns else []),
             f"standardized by the mean and deviation of each {'channel' if window else 'number'} in train",
             f"varied in training: {', '.join(self.variations)}",
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
@@ -155,6 +157,7 @@ def vector_statistics(
     class_names: Sequence[str],
     *,
     shape: tuple[int, ...],
+    columns: tuple[str, ...] | None,
     constant: int,
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
@@ -162,12 +165,12 @@ def vector_statistics(
 ) -> VectorStatistics:
     """Return the statistics of a data set of vectors; see ``image_statistics`` for the arguments.
 
-    ``constant`` counts features or channels that never change in train.
+    ``columns`` names the numbers of a table; ``constant`` counts features or channels that never change in train.
     """
     found = {"constant_feature": constant}
     splits, duplicates, warnings = _count_arrays(class_names, labels=labels, keys=keys, found=found)
     sources = {name: sources[name] for name in labels}
-    return VectorStatistics(tuple(class_names), splits, dict(sources), tuple(shape), duplicates, warnings)
+    return VectorStatistics(tuple(class_names), splits, dict(sources), tuple(shape), duplicates, warnings, columns)
 
 
 def _count_arrays(

@@ -51,6 +51,11 @@ class ImageExamples(ArrayExamples):
     content: UInt8Array
     samples: npt.NDArray[np.int16] | None = None
 
+    @property
+    def original(self) -> UInt8Array | npt.NDArray[np.int16]:
+        """Images, or the sounds that they are pictures of."""
+        return self.content if self.samples is None else self.samples
+
     def rows(self, index: Int64Array) -> ImageExamples:
         """Return the examples at ``index``."""
         samples = None if self.samples is None else self.samples[index]
@@ -63,7 +68,7 @@ class ImageExamples(ArrayExamples):
 
     def inputs(self, program: Program) -> Inputs:  # noqa: ARG002 - every program for these images or sounds reads them as they are
         """Return what ``program`` reads."""
-        return self.content if self.samples is None else self.samples
+        return self.original
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What the user's data are: told by the file, or in an NPZ by type and rank of its array."""
+"""What the user's data are: told by the file, in an NPZ by type and rank of its array, in a table by its first row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from understudy.data.image import is_image_source
 from understudy.data.image_arrays import ENDING
+from understudy.data.number_table import holds_numbers
+from understudy.data.read import is_table
 from understudy.errors import InputError
 from understudy.job import DataSettings
 
@@ -21,22 +23,30 @@ Kind = Literal["text", "image", "vector"]
 def kind_of(settings: DataSettings) -> Kind:
     """Return the kind of ``settings.train``: that of ``settings.kind``, else what the file says.
 
-    IDX files and folders are images, tables are texts. In an NPZ, ``[examples, d]`` are vectors and four axes images. Three are
-    grey images where they hold pixels: uint8, or wider whole numbers from 0 to 255, or such numbers or fractions from 0 to 1 as
-    floats where both sides are equal. All other three are windows.
+    IDX files and folders are images. Tables are texts, or vectors where columns of numbers are named, or where no column has a
+    usual name of texts and the first row is numbers beside the label. In an NPZ, ``[examples, d]`` are vectors and four axes
+    images. Three are grey images where they hold pixels: uint8, or wider whole numbers from 0 to 255, or such numbers or
+    fractions from 0 to 1 as floats where both sides are equal. All other three are windows.
 
     Raises:
         InputError: the file cannot be of the kind that ``settings`` asks for.
     """
     path = settings.train
     found: Kind = "image" if is_image_source(path) else "text"
-    archive = path.name.lower().endswith(ENDING)
-    if settings.kind == "auto":
-        return "vector" if archive and _holds_vectors(path) else found
-    if settings.kind != found and not (archive and settings.kind == "vector"):
+    if settings.columns and (settings.text is not None or settings.kind not in ("auto", "vector")):
         raise InputError(
-            f"tables are texts, folders and IDX files images, an NPZ images or vectors: received data.kind={settings.kind!r} "
-            f"with file={str(path)!r}; remove it or give another file"
+            f"columns of numbers are vectors: received data.columns={list(settings.columns)} with data.text={settings.text!r} "
+            f"and data.kind={settings.kind!r}; remove the columns, or the others"
+        )
+    archive, table = path.name.lower().endswith(ENDING), is_table(path)
+    if settings.kind == "auto":
+        if table and settings.text is None and (settings.columns or holds_numbers(path, label=settings.label)):
+            return "vector"
+        return "vector" if archive and _holds_vectors(path) else found
+    if settings.kind != found and not ((archive or table) and settings.kind == "vector"):
+        raise InputError(
+            "tables are texts or vectors, folders and IDX files images, an NPZ images or vectors: received "
+            f"data.kind={settings.kind!r} with file={str(path)!r}; remove it or give another file"
         )
     return settings.kind
 

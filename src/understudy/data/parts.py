@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.read import is_table
 from understudy.data.splits import stratified_split
 from understudy.data.text import UNSEEN
 from understudy.errors import InputError
@@ -35,6 +36,11 @@ class ArrayExamples:
         return len(self.content)
 
     @property
+    def original(self) -> npt.NDArray[Any]:
+        """The examples as teachers and files read them."""
+        return self.content
+
+    @property
     def nothing(self) -> Self:
         """No examples of the same shape."""
         return self.rows(np.arange(0))
@@ -53,11 +59,16 @@ Part = TypeVar("Part", bound=ArrayExamples)
 
 
 def refuse_settings_for_texts(settings: DataSettings, *, kind: str) -> None:
-    """Raise ``InputError`` for a setting of ``settings`` that only texts have; ``kind`` is what the data are, in the plural."""
-    for name in ("unlabelled", "out_of_scope", "text", "label"):
+    """Raise ``InputError`` for a setting of ``settings`` that only texts have, or, without a table, only tables.
+
+    ``kind`` is what the data are, in the plural.
+    """
+    of_tables = () if is_table(settings.train) else ("label", "columns")
+    for name in ("unlabelled", "out_of_scope", "text", *of_tables):
         if getattr(settings, name) is not None:
+            whose = "tables" if name in of_tables else "texts"
             raise InputError(
-                f"data.{name} is for texts: received data.{name}={str(getattr(settings, name))!r} with {kind} in "
+                f"data.{name} is for {whose}: received data.{name}={str(getattr(settings, name))!r} with {kind} in "
                 f"{str(settings.train)!r}; remove it"
             )
 

@@ -20,6 +20,12 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Return whether ``path`` ends as a table does."""
+    name = Path(path).name.lower()
+    return name.endswith(_PARQUET) or Path(name.removesuffix(".gz")).suffix in _PARSERS
+
+
 def read_rows(path: str | os.PathLike[str], *, text: str, label: str | None) -> Rows:
     """Return the texts in column ``text`` of one data file and, unless ``label`` is None, the labels in column ``label``.
 
@@ -40,7 +46,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     path = Path(path)
     name = path.name.lower()
     ending = Path(name.removesuffix(".gz")).suffix
-    if ending not in _PARSERS and not name.endswith(_PARQUET):
+    if not is_table(path):
         raise InputError(
             f"a data file ends in .csv, .tsv, .jsonl (each also .gz) or .parquet: "
             f"received file={str(path)!r}; convert or rename it"

@@ -72,7 +72,7 @@ def find_text_column(table: Table, name: str | None) -> str:
     Raises:
         InputError: no such column, or no unambiguous one.
     """
-    return _find_column(table, role="text", name=name, usual=TEXT_NAMES)
+    return find_column(table, name, role="text", usual=TEXT_NAMES)
 
 
 def find_label_column(table: Table, name: str | None) -> str:
@@ -81,7 +81,33 @@ def find_label_column(table: Table, name: str | None) -> str:
     Raises:
         InputError: no such column, or no unambiguous one.
     """
-    return _find_column(table, role="label", name=name, usual=LABEL_NAMES)
+    return find_column(table, name, role="label", usual=LABEL_NAMES)
+
+
+def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[str] = ()) -> str:
+    """Return the column ``name``, or when that is None the only one with a ``usual`` name.
+
+    ``role`` is the option that names it.
+
+    Raises:
+        InputError: no such column, or no unambiguous one.
+    """
+    found = [column for column in table.columns if column == name or (name is None and column.strip().lower() in usual)]
+    if len(found) == 1:
+        return found[0]
+    received = f"received {role}={name!r} and columns={_listed(table.columns)} in file={str(table.path)!r}"
+    if name is None:
+        raise InputError(
+            f"the {role} column is guessed only when exactly one column has a usual name "
+            f"({', '.join(usual)}): {received}; name it with --{role} or data.{role}"
+            + (", or columns of numbers with --columns" if role == "text" else "")
+        )
+    if found:
+        raise InputError(f"a column name occurs once: {received}; rename one of the columns")
+    close = difflib.get_close_matches(name, table.columns, n=1)
+    step = f"did you mean {close[0]!r}?" if close else "name one of these columns"
+    named = "what --columns names" if role == "columns" else f"the {role} column"
+    raise InputError(f"{named} is a column of the file: {received}; {step}")
 
 
 def take_rows(table: Table, *, text: str, label: str | None) -> Rows:
@@ -91,13 +117,35 @@ def take_rows(table: Table, *, text: str, label: str | None) -> Rows:
         InputError: no such column, no rows, a missing text or label, a label that is not valid UTF-8.
     """
     texts = _texts(table, find_text_column(table, text))
-    labels = None if label is None else _labels(table, find_label_column(table, label))
+    labels = None if label is None else take_labels(table, find_label_column(table, label))
     return Rows(
         texts=texts,
         labels=labels,
         invalid_utf8_count=sum(not is_unicode(value) for value in texts),
         empty_text_count=sum(not value.strip() for value in texts),
     )
+
+
+def take_labels(table: Table, column: str) -> tuple[str, ...]:
+    """Return the labels in ``column``, one a row.
+
+    Raises:
+        InputError: a missing label, or one that is not valid UTF-8.
+    """
+    values: list[str] = []
+    for record, value in enumerate(table.values(column)):
+        if not value:
+            raise InputError(
+                f"every row has a label: received {column}={'null' if value is None else repr(value)} "
+                f"at {table.place(record)}; "
+                "fill it in or move the row to a file of unlabelled texts"
+            )
+        if not is_unicode(value):
+            raise InputError(
+                f"a label is valid UTF-8: received {column}={value!r} at {table.place(record)}; save the file as UTF-8"
+            )
+        values.append(value)
+    return tuple(values)
 
 
 def escape_surrogates(text: str) -> str:
@@ -116,23 +164,6 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _find_column(table: Table, *, role: str, name: str | None, usual: Sequence[str]) -> str:
-    found = [column for column in table.columns if column == name or (name is None and column.strip().lower() in usual)]
-    if len(found) == 1:
-        return found[0]
-    received = f"received {role}={name!r} and columns={_listed(table.columns)} in file={str(table.path)!r}"
-    if name is None:
-        raise InputError(
-            f"the {role} column is guessed only when exactly one column has a usual name "
-            f"({', '.join(usual)}): {received}; name it with --{role} or data.{role}"
-        )
-    if found:
-        raise InputError(f"a column name occurs once: {received}; rename one of the columns")
-    close = difflib.get_close_matches(name, table.columns, n=1)
-    step = f"did you mean {close[0]!r}?" if close else "name one of these columns"
-    raise InputError(f"the {role} column is a column of the file: {received}; {step}")
-
-
 def _texts(table: Table, column: str) -> tuple[str, ...]:
     values: list[str] = []
     for record, value in enumerate(table.values(column)):
@@ -140,23 +171,6 @@ def _texts(table: Table, column: str) -> tuple[str, ...]:
             raise InputError(
                 f"every row has a text, which may be empty but not null: received {column}=null "
                 f"at {table.place(record)}; remove the row or write an empty text"
-            )
-        values.append(value)
-    return tuple(values)
-
-
-def _labels(table: Table, column: str) -> tuple[str, ...]:
-    values: list[str] = []
-    for record, value in enumerate(table.values(column)):
-        if not value:
-            raise InputError(
-                f"every row has a label: received {column}={'null' if value is None else repr(value)} "
-                f"at {table.place(record)}; "
-                "fill it in or move the row to a file of unlabelled texts"
-            )
-        if not is_unicode(value):
-            raise InputError(
-                f"a label is valid UTF-8: received {column}={value!r} at {table.place(record)}; save the file as UTF-8"
             )
         values.append(value)
     return tuple(values)

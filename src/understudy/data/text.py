@@ -55,6 +55,11 @@ class Examples:
         """What the examples consist of beside their labels."""
         return self.texts
 
+    @property
+    def original(self) -> tuple[str, ...]:
+        """The examples as teachers read them."""
+        return self.texts
+
     def inputs(self, program: Program) -> Int32Array:
         """Return what ``program`` reads, int32 ``[len(texts), max_bytes]``."""
         return encode(self.texts, max_bytes=program.projection.max_bytes)

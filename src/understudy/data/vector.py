@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from understudy.data.array_statistics import VectorStatistics, vector_statistics
 from understudy.data.image_arrays import has_array
+from understudy.data.number_table import named, read_number_table
 from understudy.data.parts import (
     ArrayExamples,
     check_known_labels,
@@ -20,8 +22,9 @@ from understudy.data.parts import (
     sources_of,
     split_parts,
 )
+from understudy.data.read import is_table
 from understudy.data.text import label_indices
-from understudy.data.vector_arrays import read_vectors
+from understudy.data.vector_arrays import Vectors, read_vectors
 from understudy.errors import InputError
 from understudy.job import DataSettings
 
@@ -56,6 +59,7 @@ class VectorDataset:
     Attributes:
         offset: float32 ``[d]`` or ``[C]``: the mean of each feature, or of a window's channel, over train.
         multiplier: float32 of the same shape: one over its deviation, 0 for one that never changes.
+        columns: names of a vector's numbers, where they came from a table.
     """
 
     class_names: tuple[str, ...]
@@ -67,6 +71,7 @@ class VectorDataset:
     statistics: VectorStatistics
     digest: str
     test_digest: str
+    columns: tuple[str, ...] | None = None
     unlabelled: tuple[()] = ()
     out_of_scope: tuple[()] = ()
 
@@ -98,13 +103,13 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
         InputError: a file or array that cannot be used, fewer than two classes, a part left empty.
     """
     refuse_settings_for_texts(settings, kind="vectors")
-    found = {"train": read_vectors(settings.train, part="train")}
-    shape = found["train"].values.shape[1:]
+    found = {"train": read_training(settings)}
+    shape, columns = found["train"].values.shape[1:], found["train"].columns
     for name in ("validation", "test"):
         path: Path | None = getattr(settings, name)
         if path is not None:
-            found[name] = read_vectors(path, part="test")
-        elif name == "test" and has_array(settings.train, "x_test"):
+            found[name] = read_labelled(path, columns, label=settings.label)
+        elif name == "test" and not is_table(settings.train) and has_array(settings.train, "x_test"):
             found[name] = read_vectors(settings.train, part="test")
     for name, vectors in found.items():
         if vectors.labels is None:
@@ -125,6 +130,7 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
     statistics = vector_statistics(
         class_names,
         shape=shape,
+        columns=columns,
         constant=int((multiplier == 0).sum()),
         labels={name: part.labels for name, part in parts.items()},
         keys={name: [example.tobytes() for example in part.content] for name, part in parts.items()},
@@ -140,4 +146,27 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
         statistics=statistics,
         digest=digest_of(class_names, parts["train"], parts["validation"]),
         test_digest=digest_of(class_names, parts["test"]),
+        columns=columns,
     )
+
+
+def read_training(settings: DataSettings) -> Vectors:
+    """Return every example that ``settings.train`` has for training, before anything is split off.
+
+    Raises:
+        InputError: a file, array, column or cell that cannot be used.
+    """
+    if is_table(settings.train):
+        return read_number_table(settings.train, settings.columns, label=settings.label)
+    return read_vectors(settings.train, part="train")
+
+
+def read_labelled(path: Path, columns: Sequence[str] | None, *, label: str | None) -> Vectors:
+    """Return the examples and labels of ``path``: of a table those in ``columns``, of an NPZ those for testing.
+
+    Raises:
+        InputError: a file, array, column or cell that cannot be used.
+    """
+    if is_table(path):
+        return read_number_table(path, named(columns, path), label=label)
+    return read_vectors(path, part="test")

@@ -26,10 +26,12 @@ class Vectors:
     Attributes:
         values: float32 ``[examples, d]`` or ``[examples, T, C]``.
         labels: one string an example, None where the file has none.
+        columns: names of a vector's numbers; None in arrays, which have none.
     """
 
     values: Float32Array
     labels: tuple[str, ...] | None
+    columns: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.values)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from understudy.bundle import Bundle
 from understudy.errors import InputError, SetupError, VerificationError
-from understudy.export.c_source import c_identifier
+from understudy.export.c_writer import c_identifier
 from understudy.export.protocol import Float32Array
 
 UInt32Array = npt.NDArray[np.uint32]

@@ -22,7 +22,7 @@ from understudy.devices.emulation import (
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.export.c_session import c_compiler
-from understudy.export.c_source import c_identifier
+from understudy.export.c_writer import c_identifier
 
 FLAGS = ("-std=c99", "-O2", "-g", "-static", "-Wall", "-Werror")
 _PROGRAM = "bench"

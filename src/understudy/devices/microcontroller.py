@@ -27,7 +27,7 @@ from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, Emulato
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import BudgetError
 from understudy.export.c_session import c_compiler
-from understudy.export.c_source import c_identifier
+from understudy.export.c_writer import c_identifier
 from understudy.units import format_bytes
 
 TOOLCHAIN = "arm-none-eabi-"

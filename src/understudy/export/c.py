@@ -10,7 +10,8 @@ from pathlib import Path
 from understudy.export.c_code import code_rows
 from understudy.export.c_input import c_input, size_lines
 from understudy.export.c_session import CSession, compile_session
-from understudy.export.c_source import Source, c_identifier, write_source
+from understudy.export.c_source import Source, write_source
+from understudy.export.c_writer import c_identifier
 from understudy.program.ops import Program, ProjectText
 
 RUNTIME = "understudy.h"

@@ -11,7 +11,7 @@ from understudy.program.ops import Image, Sound, Standardize
 from understudy.projections.log_mel import LOG_MEL, POSITION_STEPS
 
 if TYPE_CHECKING:
-    from understudy.export.c_source import Writer
+    from understudy.export.c_writer import Writer
 
 SOUND_BYTES = 24
 """Size of the runtime's ``us_sound`` on a 32-bit core; a test compares it with the compiler's."""

@@ -12,7 +12,7 @@ from understudy.projections.boxes import STREAM
 from understudy.projections.mixer import counter_start
 
 if TYPE_CHECKING:
-    from understudy.export.c_source import Writer
+    from understudy.export.c_writer import Writer
 
 BOXES_BYTES = 28
 """Size of the runtime's ``us_boxes`` on a 32-bit core; a test compares it with the compiler's."""

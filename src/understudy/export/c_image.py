@@ -13,7 +13,7 @@ from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import Conv, DepthwiseConv, Layer
 
 if TYPE_CHECKING:
-    from understudy.export.c_source import Writer
+    from understudy.export.c_writer import Writer
 
 CONV_BYTES = 60
 """Size of the runtime's ``us_conv`` on a 32-bit core; a test compares it with the compiler's."""

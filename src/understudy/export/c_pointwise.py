@@ -10,7 +10,7 @@ from understudy.program.interpreter import requantize_scale
 from understudy.program.pointwise import Lookup, Multiply
 
 if TYPE_CHECKING:
-    from understudy.export.c_source import Writer
+    from understudy.export.c_writer import Writer
 
 LOOKUP_BYTES, PRODUCT_BYTES = 16, 28
 """Sizes of the runtime's ``us_values`` and ``us_product`` on a 32-bit core; a test compares them."""

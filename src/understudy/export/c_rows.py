@@ -10,7 +10,7 @@ from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import Add, Concat, Flatten, LocalMaxPool, MaxPool, Scan, SumPool, Window
 
 if TYPE_CHECKING:
-    from understudy.export.c_source import Writer
+    from understudy.export.c_writer import Writer
 
 ROWS_BYTES, POOL_BYTES, ADDITION_BYTES = 20, 24, 20
 """Sizes of the runtime's ``us_rows``, ``us_pool`` and ``us_addition`` on a 32-bit core; a test compares them."""

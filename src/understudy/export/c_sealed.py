@@ -14,7 +14,8 @@ from importlib import resources
 import numpy as np
 
 from understudy.export.c import RUNTIME, CExporter, header_text
-from understudy.export.c_source import Constant, c_identifier, write_source
+from understudy.export.c_source import write_source
+from understudy.export.c_writer import Constant, c_identifier
 from understudy.program.ops import Program
 
 OPENER = "understudy_open.h"

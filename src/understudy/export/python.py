@@ -14,7 +14,7 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.export import python_runtime
 from understudy.export.box_graph import CONSTANTS
-from understudy.export.c_source import c_identifier
+from understudy.export.c_writer import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (

@@ -18,7 +18,7 @@ from pathlib import Path
 from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.c_input import c_input
-from understudy.export.c_source import c_identifier
+from understudy.export.c_writer import c_identifier
 from understudy.export.wasm_loader import LOADER, wasm_loader
 from understudy.export.wasm_session import WasmSession
 from understudy.program.ops import Program, ProjectText, Sound, Source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -143,9 +143,32 @@ class ImageInput:
             return None
         return RAW if np.dtype(self.dtype).kind in "iu" else None
 
+    def cast(self, values: AnyArray) -> AnyArray:
+        """Return ``values`` in the type of the elements, quantized where they are."""
+        dtype = np.dtype(self.dtype)
+        if self.quantization is not None:
+            scale, zero_point = self.quantization
+            values = np.rint(values / np.float32(scale)) + zero_point
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
+        return np.ascontiguousarray(values.astype(dtype))
+
 
 def _fit(sizes: tuple[int | None, ...], wanted: tuple[int, ...]) -> bool:
     return len(sizes) == len(wanted) and all(size in (None, want) for size, want in zip(sizes, wanted, strict=True))
+
+
+class Prepares(Protocol):
+    """What is done to examples before a model sees them; equal ones have equal ``repr``, which digests are made of."""
+
+    def describe(self) -> str:
+        """Return it for people."""
+        ...
+
+    def __call__(self, examples: Any, /) -> AnyArray:
+        """Return the model's input for ``examples``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -170,11 +193,4 @@ class Preparation:
                 values = values[..., 0]
             case "flat":
                 values = values.reshape(len(values), -1)
-        dtype = np.dtype(self.input.dtype)
-        if self.input.quantization is not None:
-            scale, zero_point = self.input.quantization
-            values = np.rint(values / np.float32(scale)) + zero_point
-        if dtype.kind in "iu":
-            limits = np.iinfo(dtype)
-            values = np.clip(np.rint(values), limits.min, limits.max)
-        return np.ascontiguousarray(values.astype(dtype))
+        return self.input.cast(values)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from understudy.errors import InputError
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_beside
-from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange, Preparation, Shape, standardized
+from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange, Preparation, Prepares, Shape, standardized
 from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities, file_summary
 from understudy.teachers.protocol import BoolArray, Float32Array, UInt8Array, behaviour_digest
 
@@ -99,7 +99,7 @@ class ImageModelTeacher:
     """
 
     model: ImageModel
-    preparation: Preparation
+    preparation: Prepares
     probabilities: bool
     how: str
     answers: str = ""
@@ -129,7 +129,8 @@ class ImageModelTeacher:
     def describe(self) -> str:
         """Return one line: the model, what it is given and how that was found, what its output was found to be."""
         output = "probabilities, used as logarithms" if self.probabilities else "logits"
-        return f"{self.model.summary}, {self.preparation.describe()} ({self.how}), output {output}"
+        how = f" ({self.how})" if self.how else ""
+        return f"{self.model.summary}, {self.preparation.describe()}{how}, output {output}"
 
     def covers(self, images: UInt8Array, /) -> BoolArray:
         """Return all True."""
@@ -212,38 +213,52 @@ def labelled_teacher(
 ) -> OrderedTeacher[UInt8Array]:
     """Return the teacher around ``model`` whose answers fit ``labels`` best, columns in the order of ``class_names``.
 
-    Of the ways that are not clearly less accurate than the best, and among them not much further from the labels in
-    cross-entropy, the most usual one is taken: answers that are right on all these images gain in cross-entropy from being
-    too sure.
-
     Raises:
         InputError: the model takes images of another shape, does not run, or was made for other classes.
     """
     height, width, channels = images.shape[1:]
-    at = np.linspace(0, len(images) - 1, min(TRIED_IMAGES, len(images))).astype(np.int64)
-    at = at[labels[at] >= 0]
+    at = tried_rows(labels)
     tried, wanted = images[at], labels[at]
     found: list[OrderedTeacher[UInt8Array]] = []
-    right: list[npt.NDArray[np.float64]] = []
-    loss: list[npt.NDArray[np.float64]] = []
+    answers: list[Float32Array] = []
     for candidate in candidates(model, (height, width, channels), further=(standardized(images),)):
         ordered = in_class_order(candidate, class_names, numbered=numbered)
         logits = ordered.logits(tried)
         if np.isfinite(logits).all() or not found:
             found.append(ordered)
-            right.append((logits.argmax(axis=1) == wanted).astype(np.float64))
-            loss.append(-_log_softmax(np.nan_to_num(logits))[np.arange(len(wanted)), wanted])
-    accuracies = [float(row.mean()) for row in right]
-    good = _not_clearly_worse([1 - row for row in right], range(len(found)))
-    best = min(_not_clearly_worse(loss, good, by=_MUCH_LOSS))
+            answers.append(logits)
+    best, how = closest_to_labels(answers, wanted, examples="images")
     chosen = found[best]
     assert isinstance(chosen.source, ImageModelTeacher)
-    if len(found) > 1:
-        how = f"found on {len(wanted)} labelled images: accuracy {accuracies[best]:.1%}, with other ways " + _span(
-            [accuracy for i, accuracy in enumerate(accuracies) if i != best]
-        )
-        return replace(chosen, source=replace(chosen.source, how=how))
-    return chosen
+    return replace(chosen, source=replace(chosen.source, how=how)) if how else chosen
+
+
+def tried_rows(labels: Int64Array) -> Int64Array:
+    """Return rows of labelled examples, at most ``TRIED_IMAGES`` from all over ``labels``."""
+    at = np.linspace(0, len(labels) - 1, min(TRIED_IMAGES, len(labels))).astype(np.int64)
+    return at[labels[at] >= 0]
+
+
+def closest_to_labels(answers: Sequence[Float32Array], wanted: Int64Array, *, examples: str) -> tuple[int, str]:
+    """Return which of ``answers`` fit the labels ``wanted`` best, and a few words about it, none where there is one alone.
+
+    Of those that are not clearly less accurate than the best, and among them not much further from the labels in
+    cross-entropy, it is the first: answers that are right on all these examples gain in cross-entropy from being too sure.
+
+    Args:
+        answers: logits float32 ``[examples, classes]`` of each way, the most usual first.
+        wanted: int64 ``[examples]``.
+        examples: what they are, in the plural.
+    """
+    right = [(logits.argmax(axis=1) == wanted).astype(np.float64) for logits in answers]
+    loss = [-_log_softmax(np.nan_to_num(logits))[np.arange(len(wanted)), wanted] for logits in answers]
+    accuracies = [float(row.mean()) for row in right]
+    good = _not_clearly_worse([1 - row for row in right], range(len(answers)))
+    best = min(_not_clearly_worse(loss, good, by=_MUCH_LOSS))
+    if len(answers) == 1:
+        return best, ""
+    others = _span([accuracy for i, accuracy in enumerate(accuracies) if i != best])
+    return best, f"found on {len(wanted)} labelled {examples}: accuracy {accuracies[best]:.1%}, with other ways {others}"
 
 
 def candidates(model: ImageModel, shape: Shape, *, further: Sequence[PixelRange] = ()) -> Iterator[ImageModelTeacher]:

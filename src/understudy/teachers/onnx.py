@@ -33,7 +33,7 @@ _PIXEL_TYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(double)": "float64",
-    **{f"tensor({name})": name for name in ("uint8", "int8", "int32", "int64")},
+    **{f"tensor({name})": name for name in ("uint8", "int8", "int16", "int32", "int64")},
 }
 
 

@@ -17,8 +17,9 @@ from understudy.errors import InputError, UnderstudyError
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 UInt8Array = npt.NDArray[np.uint8]
-ExampleArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-"""Images uint8 ``[N, H, W, C]``, or vectors float32 ``[N, d]`` or ``[N, T, C]``."""
+Int16Array = npt.NDArray[np.int16]
+ExampleArray = UInt8Array | Float32Array | Int16Array
+"""Images uint8 ``[N, H, W, C]``, vectors float32 ``[N, d]`` or ``[N, T, C]``, or sounds int16 ``[N, samples]``."""
 Asked_contra = TypeVar("Asked_contra", contravariant=True)
 """What a teacher answers: a sequence of texts, or images uint8 ``[images, H, W, C]``."""
 
@@ -44,6 +45,7 @@ class Teacher(Protocol[Asked_contra]):
       the order of ``class_names``. It gives equal rows for equal examples, in every call and for every batch size.
     - a text may hold any bytes: ``str`` decoded with ``errors="surrogateescape"``; the empty text is a text.
     - images are uint8 ``[images, H, W, C]`` as they were read: layout and range that a model wants are the teacher's affair.
+    - sounds are int16 ``[sounds, samples]``, at the rate and length of the data.
     - vectors and windows are float32 ``[vectors, d]`` or ``[windows, T, C]`` in the units of the data.
     - ``covers`` says for which examples an answer exists. A teacher that can answer everything returns all True; one that
       cannot raises ``InputError`` when it is asked for more. No answer is ever made up.
@@ -83,6 +85,7 @@ class Teacher(Protocol[Asked_contra]):
 TextTeacher = Teacher[Sequence[str]]
 ImageTeacher = Teacher[UInt8Array]
 VectorTeacher = Teacher[Float32Array]
+SoundTeacher = Teacher[Int16Array]
 
 
 @contextmanager
@@ -95,8 +98,9 @@ def users_code(name: str) -> Iterator[None]:
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise InputError(
-            f"a teacher must answer every text, the empty one too, every image or vector: received teacher={name!r}, whose "
-            f"code raised {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); correct it"
+            "a teacher must answer every text, the empty one too, every image, sound or vector: received "
+            f"teacher={name!r}, whose code raised {type(error).__name__}: {error} ({Path(last.filename).name}, line "
+            f"{last.lineno}); correct it"
         ) from error
 
 
@@ -149,7 +153,7 @@ def kind_of_example(examples: Sequence[str] | ExampleArray) -> str:
     """Return what one of ``examples`` is called."""
     if not isinstance(examples, np.ndarray):
         return "text"
-    return "image" if examples.dtype == np.uint8 else "vector"
+    return {np.dtype(np.uint8): "image", np.dtype(np.int16): "sound"}.get(examples.dtype, "vector")
 
 
 def check_columns(values: Float32Array, *, classes: int, name: str) -> None:

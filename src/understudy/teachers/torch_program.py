@@ -44,7 +44,7 @@ _DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
-_PIXEL_TYPES = ("float16", "float32", "float64", "uint8", "int8", "int32", "int64")
+_PIXEL_TYPES = ("float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 _MEMORY_FORMATS = {
     1: torch.contiguous_format,
     2: torch.channels_last,

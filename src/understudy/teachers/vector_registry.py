@@ -74,20 +74,7 @@ class VectorModelTeacher:
         return np.log(np.maximum(values, np.float32(SMALLEST_PROBABILITY))) if self.probabilities else values
 
     def _prepared(self, vectors: Float32Array) -> Any:
-        return prepared(self.model, self.shape, vectors)
-
-
-def prepared(model: ImageModel, shape: tuple[int, ...], vectors: Float32Array) -> Any:
-    """Return ``vectors`` in the ``shape`` and type that ``model`` takes, quantized where its input is."""
-    values = vectors.reshape(len(vectors), *shape)
-    dtype = np.dtype(model.input.dtype)
-    if model.input.quantization is not None:
-        scale, zero_point = model.input.quantization
-        values = np.rint(values / np.float32(scale)) + zero_point
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        values = np.clip(np.rint(values), limits.min, limits.max)
-    return np.ascontiguousarray(values.astype(dtype))
+        return self.model.input.cast(vectors.reshape(len(vectors), *self.shape))
 
 
 def load_vector_teacher(
@@ -145,5 +132,5 @@ def _model_teacher(model: ImageModel, vectors: Float32Array) -> VectorModelTeach
             f"a teacher for vectors takes them as the data has them: received input={model.input.describe()} of "
             f"teacher={model.name!r} for numbers={list(own)}; put the reshaping into a Python function and give file.py:name"
         )
-    values = outputs(model, lambda part: prepared(model, shape, part), vectors[:_PROBES])
+    values = outputs(model, lambda part: model.input.cast(part.reshape(len(part), *shape)), vectors[:_PROBES])
     return VectorModelTeacher(model, shape, are_probabilities(values), behaviour_digest(values) if model.opaque else "")

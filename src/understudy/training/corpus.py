@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from understudy.program.interpreter import standardize
 from understudy.program.ops import Standardize
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
 from understudy.training.schedule import word_dropout_for
+from understudy.training.variations import Variation, cutout, rand_augment
 
 EVALUATION_BATCH = 512
 SHIFT_SHARE = 1 / 14
@@ -80,11 +81,13 @@ class ImageCorpus:
         pixels: uint8 ``[images, H, W, C]``.
         mirrored: a mirrored image is one of its class too.
         of_sounds: these are log-mel pictures, [frames, bands]: they move in time alone, and their loudness varies.
+        variations: stronger ones, in their order; see ``training/variations.py``.
     """
 
     pixels: npt.NDArray[np.uint8]
     mirrored: bool = False
     of_sounds: bool = False
+    variations: tuple[Variation, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -99,18 +102,27 @@ class ImageCorpus:
 
     def first(self, count: int) -> ImageCorpus:
         """Return the first ``count`` images."""
-        return ImageCorpus(self.pixels[:count], self.mirrored, self.of_sounds)
+        return replace(self, pixels=self.pixels[:count])
 
     def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
         """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels).
 
-        Where images may be mirrored, half of them are. Pictures of sounds move in time alone, and become louder or softer.
+        Where images may be mirrored, half of them are; ``variations`` come last. Pictures of sounds move in time alone, and
+        become louder or softer.
         """
         if self.of_sounds:
             frames = round(factor * self.pixels.shape[1] * SHIFT_SHARE)
             return lambda images: _louder(_shift(images, frames, sideways=0), factor * LOUDNESS_STEPS / 255)
         reach = round(factor * min(self.pixels.shape[1:3]) * SHIFT_SHARE)
-        return lambda images: _shift(_mirror(images) if self.mirrored else images, reach)
+
+        def varied(images: Tensor) -> Tensor:
+            moved = _shift(_mirror(images) if self.mirrored else images, reach)
+            for variation in self.variations:
+                # what looks the same mirrored is a photograph; a drawing's light and dark may be all there is to it
+                moved = rand_augment(moved, photographs=self.mirrored) if variation == "rand_augment" else cutout(moved)
+            return moved
+
+        return varied
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return ones ``[images]``: all are alike."""

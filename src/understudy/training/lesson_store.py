@@ -25,6 +25,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from understudy.network.steps import Network, dumps, loads
 from understudy.program.interpreter import Inputs
 from understudy.program.ops import Image, Program, ProjectText, Sound, Source, Standardize
 from understudy.projections.text import TextProjection, encode
+from understudy.settings import Variation
 from understudy.training.corpus import Corpus, ImageCorpus, Seen, VectorCorpus, build_corpora
 from understudy.training.loop import Lesson
 
@@ -72,13 +74,14 @@ class LessonStore:
         teacher_logits: Float32Array | None,
         held_out: int = 0,
         mirrored: bool = False,
+        variations: Sequence[Variation] = (),
         validation_samples: npt.NDArray[np.int16] | None = None,
         standardization: tuple[Float32Array, Float32Array] | None = None,
     ) -> None:
         """Write the lesson; see ``training.loop.Lesson`` for the shapes. Arrays are one view: each batch varies them anew.
 
         The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
-        Images may be ``mirrored``; vectors have a ``standardization``, offsets and multipliers;
+        Images may be ``mirrored`` and have ``variations``; vectors have a ``standardization``, offsets and multipliers;
         sounds have ``validation_samples``.
         """
         # json keeps lone surrogates, which stand for bytes that are not UTF-8
@@ -87,7 +90,7 @@ class LessonStore:
             [examples] = views
             write_bytes(self.folder / "examples.npy", _npy(np.asarray(examples)))
             write_bytes(self.folder / "validation-examples.npy", _npy(validation))
-            raw = {"held_out": held_out, "mirrored": mirrored}
+            raw = {"held_out": held_out, "mirrored": mirrored, "variations": list(variations)}
         if validation_samples is not None:
             write_bytes(self.folder / "validation-samples.npy", _npy(validation_samples))
         if standardization is not None:
@@ -158,8 +161,9 @@ class LessonStore:
         arrays = [np.load(self.folder / name, mmap_mode="r") for name in ("examples.npy", "validation-examples.npy")]
         if isinstance(source, Standardize):
             return [VectorCorpus(values, source) for values in arrays]
-        mirrored: bool = self._texts()["mirrored"]
-        return [ImageCorpus(pixels, mirrored, isinstance(source, Sound)) for pixels in arrays]
+        how = self._texts()
+        variations = tuple(how.get("variations", ()))  # absent in lessons that an older understudy wrote
+        return [ImageCorpus(pixels, how["mirrored"], isinstance(source, Sound), variations) for pixels in arrays]
 
     def _corpora(self, projection: TextProjection) -> list[Seen]:
         folder = self.folder / f"corpus-{hashlib.sha256(repr(projection).encode()).hexdigest()[:16]}"

@@ -100,7 +100,12 @@ _KINDS = {
 
 
 def snippets(member: Member) -> tuple[Snippet, ...]:
-    """Return a program for each platform whose format ``member`` has; paths are relative to the family's folder."""
+    """Return a program for each platform whose format ``member`` has; paths are relative to the family's folder.
+
+    There is none for encrypted files, which no runtime reads by itself.
+    """
+    if member.encrypted_for:
+        return ()
     files = {file.format: PurePosixPath(file.path).name for file in member.files}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
