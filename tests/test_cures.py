@@ -245,6 +245,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_says_what_quantization_cost_and_what_helped(digits: Path) -> None:
     arguments = ("compress", "job.toml", "--out", "out", "--ptq")
     outcome = understudy(*arguments, "--max-quantization-drop", "0", folder=digits)

@@ -209,6 +209,13 @@ def test_a_teacher_whose_columns_are_in_another_order_stops_the_job(finished: Pa
     assert result.exit_code == 2
     assert "with the columns named 0, 1, 3, 2, 4, 5, 6, 7, 9, 8; write its class names" in result.err
     assert not (finished / "shuffled" / "family.json").exists()
+
+
+@pytest.mark.slow
+def test_a_teacher_names_its_columns(finished: Path) -> None:
+    order = np.array([0, 1, 3, 2, 4, 5, 6, 7, 9, 8])
+    linear_teacher(finished / "shuffled.onnx", finished, order=order)
+    (finished / "taught.toml").write_text(TAUGHT)
     (finished / "labels.txt").write_text("".join(f"{i}\n" for i in order))
     result = understudy("compress", "taught.toml", "--teacher", "shuffled.onnx", "--out", "shuffled", folder=finished)
     (finished / "labels.txt").unlink()

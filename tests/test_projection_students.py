@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_projection_net_is_exact_in_every_format(folder: Path) -> None:
     (folder / "net.toml").write_text(JOB.format(student="projection_net", budget="8KB", epochs=15))
     result = understudy("compress", "net.toml", "--out", "net", folder=folder)
@@ -77,7 +78,7 @@ def test_a_projection_cnn_learns_beside_its_teacher(folder: Path) -> None:
         (
             "digits.npz",
             "sgnn",
-            "a student for images is one of separable_cnn, projection_net, projection_cnn, pruned: received student=",
+            "a student for images is one of separable_cnn, plain_cnn, projection_net, projection_cnn, pruned: received",
         ),
         ("texts.csv", "projection_cnn", "a student for texts is one of projection_sequence, sgnn, projection_net: received"),
     ],

@@ -161,7 +161,7 @@ def test_what_cannot_be_done_is_said_in_one_line(finished: Path, arguments: tupl
         ({"teacher": "numpy:abs"}, "a teacher has one column of logits for each class of the data: received columns="),
         (
             {"teacher": "numpy:abs", "student": "pruned"},
-            "a student for sounds is one of separable_cnn: received student='pruned'",
+            "a student for sounds is one of separable_cnn, projection_rnn: received student='pruned'",
         ),
         ({"training.mode": "joint"}, "received training.mode='joint' for sounds"),
         ({"student": "sgnn"}, "a student for sounds is one of separable_cnn, projection_rnn: received student='sgnn'"),
