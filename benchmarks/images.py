@@ -118,6 +118,7 @@ def _row(family: Family) -> dict[str, object]:
         "weights": member.weight_count,
         "macs": member.macs,
         "recipe": member.recipe,
+        "learning_curve": [point.model_dump(mode="json") for point in member.learning_curve],
         "understudy": family.created_with.understudy,
     }
 
@@ -160,7 +161,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="append", choices=sorted(SETS), help="default: all that do not take hours")
     parser.add_argument("--budget", action="append", help="default: those with a target")
-    parser.add_argument("--student", default="auto")
+    parser.add_argument("--student", default="auto", help="default: what the search chooses")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--trials", type=int)
