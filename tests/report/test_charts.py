@@ -64,6 +64,18 @@ CASES = {
     "three budgets": FAMILY,
     "one budget": FAMILY.model_copy(update={"members": FAMILY.members[:1]}),
     "levels on top of each other": with_accuracies(0.9511, 0.951, 0.9512, 0.93),
+    "accuracies within a point": FAMILY.model_copy(
+        update={
+            "teacher": None,
+            "baselines": (Baseline(name="baseline", accuracy=0.967, size_bytes=2_500),),
+            "members": tuple(
+                member.model_copy(
+                    update={"twin": None, "files": tuple(file.model_copy(update={"accuracy": 0.98}) for file in member.files)}
+                )
+                for member in FAMILY.members
+            ),
+        }
+    ),
     "budgets beside each other": with_budgets(16_000, 16_384, 17_000, 18_000),
     "many budgets": with_budgets(*(9000 + 700 * index for index in range(14))),
     "budgets far apart": with_budgets(2048, 50 * 1024**2),
@@ -121,10 +133,11 @@ def test_a_family_without_a_measured_file_has_no_frontier() -> None:
 
 
 @pytest.mark.parametrize("member", FAMILY.members, ids=lambda member: member.budget)
-def test_labels_of_the_curves_do_not_overlap(member: object) -> None:
+def test_labels_of_the_curves_do_not_overlap_and_begin_inside(member: object) -> None:
     for image in (curves.accuracy_curves(member), curves.loss_curves(member)):  # type: ignore[arg-type]
         assert image is not None
         assert overlaps(image) == []
+        assert min(box.left for box in boxes(image)) >= -1
 
 
 def test_curves_name_student_twin_terms_and_phase() -> None:

@@ -13,7 +13,7 @@ from understudy.report import svg
 from understudy.report.wording import percent
 
 WIDTH, HEIGHT = 370, 215
-LEFT, TOP, BOTTOM = 44, 16, 34
+LEFT, TOP, BOTTOM = svg.PERCENT_LEFT, 16, 34
 DEEPEST_FRACTION = 0.3
 """The accuracy axis starts at most this far below the best point; the first steps would flatten the rest."""
 

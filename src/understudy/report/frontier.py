@@ -120,7 +120,7 @@ def draw_frontier(
     right = width - label_characters * 6.4 - 20
     others = _byte_costs(family, shown, farthest=farthest_baseline) if axis is BYTES else []
     known = [*costs.values(), *others]
-    x = svg.Scale(min(known) / 1.25, max(known) * 1.25, 46, right - 8, logarithmic=True)
+    x = svg.Scale(min(known) / 1.25, max(known) * 1.25, svg.PERCENT_LEFT, right - 8, logarithmic=True)
     y = svg.Scale(low, high, height - 40, 34)
     parts = [*_grid(axis, x, y, right)]
     if axis is BYTES:

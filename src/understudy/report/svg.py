@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 FONT_PIXELS = 11.5
+PERCENT_LEFT = 54
+"""Where the plot begins: behind percentages with a decimal."""
 LINE_PIXELS = 14.0
 
 
