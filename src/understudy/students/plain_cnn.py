@@ -10,11 +10,10 @@ import math
 
 import numpy as np
 
-from understudy.program.ops import Conv, Image, Node, Program
-from understudy.program.shapes import same_padding
+from understudy.program.ops import Image, Node, Program
 from understudy.students.recipe import Recipe
 from understudy.students.separable_cnn import KERNEL, classes_of_places, halvings
-from understudy.students.weights import uniform
+from understudy.students.weights import convolution
 
 WIDTH_PER_CHANNEL = 4
 """A recipe's ``width`` for one channel of the first convolution; so widths are as fine here as where they must be multiples."""
@@ -31,18 +30,8 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
     strides = STRIDES[min(halvings(size), len(STRIDES) - 1)]
     nodes: list[Node] = [Image("pixels", "image", recipe.image_shape)]
     for number, (outputs, stride) in enumerate(zip((first, first, 2 * first, 2 * first, recipe.hidden), strides, strict=True)):
-        nodes.append(
-            Conv(
-                nodes[-1].output,
-                f"block{number}",
-                weight=uniform(rng, (outputs, *KERNEL, channels)),
-                bias=np.zeros(outputs, np.float32),
-                stride=stride,
-                padding=same_padding(size, kernel=KERNEL, stride=stride),
-                relu=True,
-                per_channel=recipe.per_channel,
-            )
-        )
+        shape = (outputs, *KERNEL, channels)
+        nodes.append(convolution(rng, nodes[-1].output, f"block{number}", size=size, shape=shape, stride=stride, recipe=recipe))
         size, channels = (math.ceil(size[0] / stride), math.ceil(size[1] / stride)), outputs
     nodes += classes_of_places(rng, nodes[-1].output, shape=(*size, channels), classes=classes, recipe=recipe)
     return Program(tuple(nodes))

@@ -10,12 +10,11 @@ import math
 
 import numpy as np
 
-from understudy.program.ops import Conv, Image, Node, Program, ProjectBoxes, Softmax
-from understudy.program.shapes import same_padding
+from understudy.program.ops import Image, Node, Program, ProjectBoxes, Softmax
 from understudy.projections.boxes import BoxProjection
 from understudy.students.recipe import Recipe
 from understudy.students.separable_cnn import KERNEL, halvings
-from understudy.students.weights import linear, uniform
+from understudy.students.weights import convolution, linear
 
 LEAST_BLOCKS = 2
 """Convolutions behind the first one; those that halve the image come first."""
@@ -33,18 +32,8 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
     for number in range(1 + max(LEAST_BLOCKS, smaller)):
         outputs = recipe.width * (CHANNEL_FACTOR if number else 1)
         stride = 2 if 1 <= number <= smaller else 1
-        nodes.append(
-            Conv(
-                nodes[-1].output,
-                f"block{number}",
-                weight=uniform(rng, (outputs, *KERNEL, channels)),
-                bias=np.zeros(outputs, np.float32),
-                stride=stride,
-                padding=same_padding(size, kernel=KERNEL, stride=stride),
-                relu=True,
-                per_channel=recipe.per_channel,
-            )
-        )
+        shape = (outputs, *KERNEL, channels)
+        nodes.append(convolution(rng, nodes[-1].output, f"block{number}", size=size, shape=shape, stride=stride, recipe=recipe))
         size, channels = (math.ceil(size[0] / stride), math.ceil(size[1] / stride)), outputs
     boxes = BoxProjection((*size, channels), tuple(range(recipe.features)), recipe.projection_seed)
     nodes += [

@@ -13,7 +13,6 @@ import numpy as np
 
 from understudy.program.ops import (
     Concat,
-    Conv,
     DepthwiseConv,
     Image,
     MaxPool,
@@ -27,7 +26,7 @@ from understudy.program.ops import (
 from understudy.program.shapes import same_padding
 from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
-from understudy.students.weights import linear, unfitted, uniform
+from understudy.students.weights import convolution, linear, unfitted, uniform
 
 KERNEL = (3, 3)
 WINDOW_KERNEL = (5, 1)
@@ -76,15 +75,14 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
     step = stride()
     nodes: list[Node] = [
         source,
-        Conv(
+        convolution(
+            rng,
             source.output,
             "stem",
-            weight=uniform(rng, (recipe.width, *kernel, channels)),
-            bias=np.zeros(recipe.width, np.float32),
+            size=size,
+            shape=(recipe.width, *kernel, channels),
             stride=step,
-            padding=same_padding(size, kernel=kernel, stride=step),
-            relu=True,
-            per_channel=recipe.per_channel,
+            recipe=recipe,
         ),
     ]
     size, before = halved(step), recipe.width

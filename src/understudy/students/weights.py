@@ -7,7 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from understudy.program.ops import Linear, Standardize
+from understudy.program.ops import Conv, Linear, Standardize
+from understudy.program.shapes import same_padding
 from understudy.students.recipe import Recipe
 
 
@@ -24,6 +25,30 @@ def linear(
         bias=np.zeros(rows, np.float32) if bias else None,
         relu=relu,
         bits=recipe.weight_bits,
+        per_channel=recipe.per_channel,
+    )
+
+
+def convolution(
+    rng: np.random.Generator,
+    source: str,
+    target: str,
+    *,
+    size: tuple[int, int],
+    shape: tuple[int, int, int, int],
+    stride: int,
+    recipe: Recipe,
+) -> Conv:
+    """Return a float convolution before relu, of an image of ``size`` with weights ``shape`` ``[out, height, width, in]``."""
+    _, *kernel, _ = shape
+    return Conv(
+        source,
+        target,
+        weight=uniform(rng, shape),
+        bias=np.zeros(shape[0], np.float32),
+        stride=stride,
+        padding=same_padding(size, kernel=(kernel[0], kernel[1]), stride=stride),
+        relu=True,
         per_channel=recipe.per_channel,
     )
 
