@@ -25,8 +25,9 @@ from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
 from understudy.progress import Progress, SilentProgress
 from understudy.search.space import LATENCY, MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest
+from understudy.student_names import StudentName
 from understudy.students import pruned
-from understudy.students.recipe import Recipe, StudentName
+from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.mining import CANDIDATES
 from understudy.units import Latency, format_bytes, format_microseconds, parse_share

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats
 from understudy.job_errors import explain
-from understudy.job_values import Budgets, Devices, FormatName, Formats, KeyFiles, StudentName, TrainingMode, Typed
+from understudy.job_values import Budgets, Devices, FormatName, Formats, KeyFiles, StudentChoice, TrainingMode, Typed
 from understudy.settings import (
     DataSettings,
     LossWeights,
@@ -93,7 +93,7 @@ class Job(Settings):
         description="Public device keys (.pub, of 'understudy keys DEVICE'): bundles are written encrypted for their owners "
         "alone; needs understudy[encrypt].",
     )
-    student: StudentName = Field(
+    student: StudentChoice = Field(
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'plain_cnn', 'separable_cnn', "
         "'projection_net' or 'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; "

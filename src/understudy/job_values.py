@@ -9,19 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from understudy.formats import FORMATS, known_formats
 from understudy.settings import DataFile
+from understudy.student_names import StudentName
 
-StudentName = Literal[
-    "auto",
-    "projection_net",
-    "sgnn",
-    "projection_sequence",
-    "projection_cnn",
-    "projection_rnn",
-    "plain_cnn",
-    "separable_cnn",
-    "mlp",
-    "pruned",
-]
+StudentChoice = Literal["auto", StudentName]
 TrainingMode = Literal["self", "distill", "joint"]
 
 

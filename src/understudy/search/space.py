@@ -9,7 +9,8 @@ from typing import Any, Literal, cast
 
 import optuna
 
-from understudy.students.recipe import Recipe, StudentName
+from understudy.student_names import StudentName
+from understudy.students.recipe import Recipe
 
 RAM = "ram"
 """The limit that is no file: the RAM that a prediction in C takes."""

@@ -5,17 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-StudentName = Literal[
-    "projection_net",
-    "sgnn",
-    "projection_sequence",
-    "projection_cnn",
-    "projection_rnn",
-    "plain_cnn",
-    "separable_cnn",
-    "mlp",
-    "pruned",
-]
+from understudy.student_names import StudentName
 
 
 @dataclass(frozen=True)
