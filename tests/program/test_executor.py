@@ -9,12 +9,12 @@ import pytest
 import torch
 from tests.programs import TEXTS
 
+from integers import check_fake_quantization
 from understudy.compression.quantize.calibrate import calibrate, weight_scale
 from understudy.compression.quantize.integer import to_integer
 from understudy.program import archive
-from understudy.program.executor import Executor, evaluate, learned_step
+from understudy.program.executor import Executor, learned_step
 from understudy.program.groups import quantization_groups
-from understudy.program.interpreter import run
 from understudy.program.ops import Linear, Program
 from understudy.projections.text import encode, project
 from understudy.students.recipe import Recipe
@@ -46,19 +46,8 @@ def test_fake_quantization_is_the_integer_program(student: str, bits: int, per_c
     program = _float_program(student, bits=bits, per_channel=per_channel)
     ids = encode(TEXTS, max_bytes=64)
     features = torch.from_numpy(project(program.projection, ids).astype(np.float32))
-    scheme = calibrate(program, [features])
-    executor = Executor(program, scheme=scheme)
-    learned, found = executor.learned()
-    assert found is not None
-    logits = evaluate(executor, [features])
-    integer = to_integer(learned, found, logits=logits)
-    scores = run(integer, ids)
-    quantization = integer.quantization[integer.logits]
-    real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
-    in_range = real > real.min() + quantization.scale
     # one step of the logits, plus one hidden value that float and integer round apart
-    assert np.abs(real - logits)[in_range].max() < 2.5 * quantization.scale
-    assert (scores.logits.argmax(1) == logits.argmax(1)).mean() > 0.8
+    check_fake_quantization(program, ids, features, most_steps=2.5)
 
 
 def test_a_batch_that_is_cut_behind_its_longest_text_gives_the_same_logits() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from understudy.compression.quantize.calibrate import calibrate
-from understudy.compression.quantize.integer import to_integer
-from understudy.program.executor import Executor, evaluate
-from understudy.program.interpreter import run
+from integers import check_fake_quantization
+from understudy.program.executor import Executor
 from understudy.program.ops import Conv, ProjectBoxes
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
@@ -55,9 +53,4 @@ def test_fake_quantization_is_the_integer_program() -> None:
     program = build_student(recipe((12, 12, 1)), classes=3, seed=1)
     pixels = np.random.default_rng(1).integers(0, 256, (60, 12, 12, 1)).astype(np.uint8)
     batch = torch.from_numpy(pixels.astype(np.float32)) / 255
-    executor = Executor(program, scheme=calibrate(program, [batch]))
-    learned, scheme = executor.learned()
-    assert scheme is not None
-    logits = evaluate(executor, [batch])
-    scores = run(to_integer(learned, scheme, logits=logits), pixels)
-    assert (scores.logits.argmax(1) == logits.argmax(1)).mean() > 0.8
+    check_fake_quantization(program, pixels, batch, most_steps=None)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from integers import check_fake_quantization
 from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.export.registry import exporter
 from understudy.program.executor import Executor, evaluate
-from understudy.program.interpreter import run
 from understudy.program.ops import Conv, Linear, Program, ProjectVector, Scan, Standardize
 from understudy.search.space import FRAME_SIGNS, Budget, smallest
 from understudy.search.study import Study
@@ -61,18 +61,8 @@ def test_fake_quantization_is_the_integer_program(bits: int, features: int) -> N
     assert isinstance(source, Standardize)
     values = np.random.default_rng(1).normal(0, 1, (60, 20, 3)).astype(np.float32)
     batch = torch.from_numpy(np.clip(np.rint(values * 32), -128, 127) / 32)[:, :, None]
-    executor = Executor(found, scheme=calibrate(found, [batch]))
-    learned, scheme = executor.learned()
-    assert scheme is not None
-    logits = evaluate(executor, [batch])
-    integer = to_integer(learned, scheme, logits=logits)
-    scores = run(integer, values)
-    quantization = integer.quantization[integer.logits]
-    real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
-    in_range = real > real.min() + quantization.scale
     # states may be rounded apart by a step, and each of them by its neighbours in time
-    assert np.abs(real - logits)[in_range].max() < 8 * quantization.scale
-    assert (scores.logits.argmax(1) == logits.argmax(1)).mean() > 0.8
+    check_fake_quantization(found, values, batch, most_steps=8)
 
 
 def test_it_learns_an_order_that_means_and_maxima_of_frames_do_not_show() -> None:

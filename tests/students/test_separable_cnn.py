@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from integers import check_fake_quantization
 from understudy.compression.quantize.calibrate import calibrate
-from understudy.compression.quantize.integer import to_integer
 from understudy.program.executor import Executor, evaluate
-from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
@@ -43,18 +42,8 @@ def test_fake_quantization_is_the_integer_program(bits: int, *, per_channel: boo
     found = program(weight_bits=bits, per_channel=per_channel)
     pixels = np.random.default_rng(1).integers(0, 256, (40, 12, 10, 1)).astype(np.uint8)
     batch = torch.from_numpy(pixels.astype(np.float32)) / 255
-    executor = Executor(found, scheme=calibrate(found, [batch]))
-    learned, scheme = executor.learned()
-    assert scheme is not None
-    logits = evaluate(executor, [batch])
-    integer = to_integer(learned, scheme, logits=logits)
-    scores = run(integer, pixels)
-    quantization = integer.quantization[integer.logits]
-    real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
-    in_range = real > real.min() + quantization.scale
     # one step of the logits, plus hidden values that float and integer round apart
-    assert np.abs(real - logits)[in_range].max() < 4 * quantization.scale
-    assert (scores.logits.argmax(1) == logits.argmax(1)).mean() > 0.8
+    check_fake_quantization(found, pixels, batch, most_steps=4)
 
 
 def test_batch_norms_become_part_of_the_weights() -> None:
