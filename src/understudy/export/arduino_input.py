@@ -33,6 +33,46 @@ class ArduinoInput:
     sketch: str
 
 
+def _serial_sketch(comment: str, *, kind: str, array: str, elements: str, byte: str, whole: str, length: str) -> str:
+    """Return the sketch that fills an array from the serial port and classifies it.
+
+    Args:
+        comment: its first lines.
+        kind: C type of the elements.
+        array: its name.
+        elements: how many it has.
+        byte: the expression that the next byte is written to.
+        whole: how many bytes it has.
+        length: what the classify function is given.
+    """
+    return f"""\
+{comment}
+#include <{{library}}.h>
+
+static {kind} {array}[{elements}];
+static float scores[{{upper}}_CLASSES];
+static size_t length = 0;
+
+void setup() {{{{
+    Serial.begin(115200);
+}}}}
+
+void loop() {{{{
+    while (Serial.available() > 0) {{{{
+        {byte} = (unsigned char)Serial.read();
+        if (length < {whole}) {{{{
+            continue;
+        }}}}
+        const int best = {{library}}_classify({array}, {length}, scores);
+        Serial.print({{library}}_label(best));
+        Serial.print('\\t');
+        Serial.println(scores[best], 4);
+        length = 0;
+    }}}}
+}}}}
+"""
+
+
 _TEXT = ArduinoInput(
     what="a text",
     reads="Raw UTF-8 text",
@@ -83,33 +123,17 @@ _IMAGE = ArduinoInput(
  * `length` is not {upper}_PIXELS. `pixels` is an image, row by row, the channels of a pixel beside each other.
  * Not reentrant. */""",
     call="pixels",
-    sketch="""\
+    sketch=_serial_sketch(
+        """\
 // Send images over the serial port, {upper}_PIXELS bytes each: row by row, the channels of a pixel beside each other. The board
-// answers with the best class and its probability. With a camera, fill `pixels` from its frame instead.
-#include <{library}.h>
-
-static unsigned char pixels[{upper}_PIXELS];
-static float scores[{upper}_CLASSES];
-static size_t length = 0;
-
-void setup() {{
-    Serial.begin(115200);
-}}
-
-void loop() {{
-    while (Serial.available() > 0) {{
-        pixels[length++] = (unsigned char)Serial.read();
-        if (length < {upper}_PIXELS) {{
-            continue;
-        }}
-        const int best = {library}_classify(pixels, length, scores);
-        Serial.print({library}_label(best));
-        Serial.print('\\t');
-        Serial.println(scores[best], 4);
-        length = 0;
-    }}
-}}
-""",
+// answers with the best class and its probability. With a camera, fill `pixels` from its frame instead.""",
+        kind="unsigned char",
+        array="pixels",
+        elements="{upper}_PIXELS",
+        byte="pixels[length++]",
+        whole="{upper}_PIXELS",
+        length="length",
+    ),
 )
 
 _SOUND = ArduinoInput(
@@ -121,33 +145,17 @@ _SOUND = ArduinoInput(
 /* Write the probability of each class to `scores` and return the best class's index, -1 where a pointer is null, or -2 where
  * `length` is not {upper}_SAMPLES. `samples` are 16-bit PCM, one channel, {upper}_SAMPLE_RATE a second. Not reentrant. */""",
     call="samples",
-    sketch="""\
+    sketch=_serial_sketch(
+        """\
 // Send sounds over the serial port: {upper}_SAMPLES samples of 16 bits, the lower byte first, {upper}_SAMPLE_RATE a second. The
-// board answers with the best class and its probability. With a microphone, fill `samples` from its buffer instead.
-#include <{library}.h>
-
-static short samples[{upper}_SAMPLES];
-static float scores[{upper}_CLASSES];
-static size_t length = 0;
-
-void setup() {{
-    Serial.begin(115200);
-}}
-
-void loop() {{
-    while (Serial.available() > 0) {{
-        ((unsigned char *)samples)[length++] = (unsigned char)Serial.read();
-        if (length < sizeof samples) {{
-            continue;
-        }}
-        const int best = {library}_classify(samples, {upper}_SAMPLES, scores);
-        Serial.print({library}_label(best));
-        Serial.print('\\t');
-        Serial.println(scores[best], 4);
-        length = 0;
-    }}
-}}
-""",
+// board answers with the best class and its probability. With a microphone, fill `samples` from its buffer instead.""",
+        kind="short",
+        array="samples",
+        elements="{upper}_SAMPLES",
+        byte="((unsigned char *)samples)[length++]",
+        whole="sizeof samples",
+        length="{upper}_SAMPLES",
+    ),
 )
 
 
@@ -161,33 +169,17 @@ _VECTOR = ArduinoInput(
  * `length` is not {upper}_VALUES. `values` are numbers in the units of the training data; of a window the channels of one step
  * stand beside each other. Not reentrant. */""",
     call="values",
-    sketch="""\
+    sketch=_serial_sketch(
+        """\
 // Send numbers over the serial port, {upper}_VALUES of them as float32, the lowest byte first. The board answers with the best
-// class and its probability. With a sensor, fill `values` from its readings instead.
-#include <{library}.h>
-
-static float values[{upper}_VALUES];
-static float scores[{upper}_CLASSES];
-static size_t length = 0;
-
-void setup() {{
-    Serial.begin(115200);
-}}
-
-void loop() {{
-    while (Serial.available() > 0) {{
-        ((unsigned char *)values)[length++] = (unsigned char)Serial.read();
-        if (length < sizeof values) {{
-            continue;
-        }}
-        const int best = {library}_classify(values, {upper}_VALUES, scores);
-        Serial.print({library}_label(best));
-        Serial.print('\\t');
-        Serial.println(scores[best], 4);
-        length = 0;
-    }}
-}}
-""",
+// class and its probability. With a sensor, fill `values` from its readings instead.""",
+        kind="float",
+        array="values",
+        elements="{upper}_VALUES",
+        byte="((unsigned char *)values)[length++]",
+        whole="sizeof values",
+        length="{upper}_VALUES",
+    ),
 )
 
 
