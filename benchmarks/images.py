@@ -41,11 +41,13 @@ class ImageSet:
         source: from an empty folder to what ``understudy.compress`` reads; it may write there.
         targets: budget to accuracy; None where none was asked for.
         default: measured without being named; the others take hours.
+        judged_on: splits on which the target has to be reached; validation images are training images that were held out.
     """
 
     source: Callable[[Path], Path]
     targets: dict[str, float | None]
     default: bool = True
+    judged_on: tuple[str, ...] = ("test",)
 
 
 def _cifar10(folder: Path) -> Path:
@@ -72,7 +74,7 @@ SETS = {
     "fashion_mnist": ImageSet(lambda _: DATA / "fashion_mnist", {"32KB": 0.925}),
     # spoken digits as log-mel pictures, for which students of WAV files need operators: they leave 11 KB of 16 KB in LiteRT
     "fsdd": ImageSet(lambda _: DATA / "fsdd" / "fsdd_logmel.npz", {"16KB": 0.97, "11KB": 0.97}),
-    "cifar10": ImageSet(_cifar10, {"96KB": 0.90}, default=False),
+    "cifar10": ImageSet(_cifar10, {"96KB": 0.90}, default=False, judged_on=("test", "validation")),
 }
 
 
@@ -97,6 +99,7 @@ def run(
         seconds = time.monotonic() - begin
         plain = plain_network(load_image_dataset(DataSettings(train=source), seed=seed), seed=seed)
     asked = {"set": name, "seed": seed, "trials": trials or 1, "epochs": epochs, "target": SETS[name].targets.get(budget)}
+    asked["judged_on"] = SETS[name].judged_on
     return {**asked, **_row(family), "plain": plain, "seconds": round(seconds), "command": command(), "machine": machine()}
 
 

@@ -285,8 +285,8 @@ def epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[t
 def _learns_in_bfloat16(program: Program) -> bool:
     """Return whether the float steps of ``program`` take less time in bfloat16, with weights in float32.
 
-    Convolutions over all channels take about half of it where the processor multiplies bfloat16. Those of one channel take
-    longer, and bits that compare sums of many values would change.
+    Convolutions over all channels do where the processor multiplies bfloat16. Those of one channel take longer, and bits that
+    compare sums of many values would change.
     """
     kinds = {type(node) for node in program.nodes}
     # older versions of torch do not tell
