@@ -16,7 +16,7 @@ from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
 from understudy.compression.quantize.ranges import Ranges
 from understudy.program.executor import Executor, Scheme, evaluate
-from understudy.program.ops import Conv, DepthwiseConv, Program, ProjectBoxes, ProjectText
+from understudy.program.ops import Program, ProjectText
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import Seen
 from understudy.training.objective import Objective
@@ -145,7 +145,6 @@ class _Run:
         # what has learned has its batch norms in its weights
         normalized = not isinstance(program.source, ProjectText) and not trained
         self.executor = Executor(program, dropout=schedule.dropout, normalized=normalized).train()
-        self.mixed = __import__("os").environ.get("BF") == "1"
         self.trainer = trainer
         self.optimizer = self._optimizer()
         self.augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
@@ -168,10 +167,8 @@ class _Run:
             teacher = self.trainer(features, view, index)
         elif lesson.teacher_logits is not None:
             teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index]))
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed and not self.executor.quantized):
-            logits = self.executor(features)
         loss, terms = self.objective(
-            logits.float(),
+            self.executor(features),
             torch.from_numpy(lesson.labels[index]),
             teacher=teacher,
             teacher_learns=self.trainer is not None,
@@ -280,18 +277,6 @@ def epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[t
         parts.extend(by_length[i : i + size] for i in range(0, len(by_length), size))
     views = rng.integers(0, len(lesson.views), len(parts))
     return [(int(views[number]), parts[number]) for number in rng.permutation(len(parts))]
-
-
-def _learns_in_bfloat16(program: Program) -> bool:
-    """Return whether the float steps of ``program`` take less time in bfloat16, with weights in float32.
-
-    Convolutions over all channels do where the processor multiplies bfloat16. Those of one channel take longer, and bits that
-    compare sums of many values would change.
-    """
-    kinds = {type(node) for node in program.nodes}
-    # older versions of torch do not tell
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return Conv in kinds and not kinds & {DepthwiseConv, ProjectBoxes} and bool(capabilities.get("avx512_bf16"))
 
 
 def _calibration(lesson: Lesson) -> list[Tensor]:
