@@ -68,7 +68,8 @@ def compress(
     """Return a family of small models for ``data``, one for each budget and device, every file executed and measured.
 
     Args:
-        data: a CSV, TSV, JSONL or Parquet file with a text and a label column.
+        data: a table of texts or of numbers with a label column (CSV, TSV, JSONL, Parquet), images or numbers in arrays (NPZ),
+            images as IDX files or in class folders, or WAV files in class folders.
         budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes.
         teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for examples; see ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
