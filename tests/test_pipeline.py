@@ -128,7 +128,8 @@ def test_the_refit_can_be_left_out(finished: tuple[Family, Path], tiny_csv: Path
     assert (tmp_path / "16KB" / "model.h").read_bytes() != (finished[1] / "16KB" / "model.h").read_bytes()
 
 
-@pytest.mark.parametrize(("stopped_in", "trials"), [("the search", 1), pytest.param("the refit", 3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("stopped_in", "trials"), [("the search", 1), ("the refit", 3)])
 def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
     tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_in: str, trials: int
 ) -> None:
@@ -252,6 +253,7 @@ def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
     assert family.members[0].twin is not None
 
 
+@pytest.mark.slow
 def test_a_budget_is_added_to_a_finished_folder(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
     before, folder = finished
     out = Path(shutil.copytree(folder, tmp_path / "out"))
@@ -301,6 +303,7 @@ def test_an_impossible_budget_writes_nothing(tiny_csv: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_progress_hears_every_stage(tiny_csv: Path, tmp_path: Path) -> None:
     class Listener(SilentProgress):
         def __init__(self) -> None:

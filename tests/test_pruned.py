@@ -101,6 +101,7 @@ def save(folder: Path, network: nn.Module, *, epochs: int) -> None:
     torch.save(network.state_dict(), folder / f"{type(network).__name__}.pt")
 
 
+@pytest.mark.slow
 def test_a_residual_network_keeps_a_share_of_its_weights(folder: Path) -> None:
     torch.manual_seed(0)
     save(folder, ResNet(1), epochs=6)

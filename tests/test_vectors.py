@@ -110,6 +110,7 @@ def test_standardization_is_learned_from_train_alone(windows: Path) -> None:
     assert (found[1].multiplier == source.multiplier).all()  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_evaluate_and_bench_run_every_file(vectors: Path, windows: Path) -> None:
     for folder, name, size in ((vectors, "cancer", "6KB"), (windows, "sensors", "8KB")):
         result = understudy("evaluate", f"out/{size}", f"{name}.npz", "--json", folder=folder)
