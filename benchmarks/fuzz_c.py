@@ -3,12 +3,13 @@
     python benchmarks/fuzz_c.py                      # ten million texts of the smallest model, about an hour
     python benchmarks/fuzz_c.py --inputs 20000       # fewer
     python benchmarks/fuzz_c.py --program image      # images of the smallest model for them; boxes: of one with a projection
+    python benchmarks/fuzz_c.py --inputs 200000 --bundle runs/intents/32KB     # a model that was shipped
 
 One driver is compiled once for each build: plain C, and every vector unit that this machine has. It makes inputs from a seed
 (random bytes, words, long words, and mutations of the input before), each in memory of exactly its length, so that a read past
 the end is seen. Images are such bytes too. Address and undefined-behaviour sanitizers stop it at the first fault. Its last line
 is a checksum of every logit: builds that differ in one logit of one input differ in it. Exit code 1 names the build that failed
-or differs.
+or differs; a run in which all agree appends a JSON line to benchmarks/results/fuzz_c.jsonl.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import RESULTS, append, command, machine
 
+from understudy.bundle.opened import Bundle
 from understudy.export.c import CExporter
 from understudy.export.c_session import c_compiler
 from understudy.program.ops import (
@@ -229,19 +233,35 @@ def main() -> int:
     """Run every build and compare them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=10_000_000)
-    parser.add_argument("--program", choices=list(PROGRAMS), default="text")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--program", choices=list(PROGRAMS), default="text", help="a made-up model")
+    model.add_argument("--bundle", type=Path, help="a model that understudy delivered, in place of a made-up one")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS / "fuzz_c.jsonl")
     arguments = parser.parse_args()
-    program = PROGRAMS[arguments.program]()
+    program = Bundle.open(arguments.bundle).program() if arguments.bundle else PROGRAMS[arguments.program]()
+    checksums = {}
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
-        expected = None
         for flags in (PLAIN, *vector_builds()):
-            checksum = fuzz(program, flags, inputs=arguments.inputs, seed=arguments.seed, folder=Path(temporary))
-            print(f"{' '.join(flags) or 'default'}: {arguments.inputs} inputs, logits {checksum}", flush=True)
-            expected = expected or checksum
-            if checksum != expected:
-                print(f"builds agree in every logit: received {checksum}, and {expected} from plain C")
+            build = " ".join(flags) or "default"
+            checksums[build] = fuzz(program, flags, inputs=arguments.inputs, seed=arguments.seed, folder=Path(temporary))
+            print(f"{build}: {arguments.inputs} inputs, logits {checksums[build]}", flush=True)
+            if len(set(checksums.values())) != 1:
+                print(f"builds agree in every logit: received {checksums}")
                 return 1
+    append(
+        arguments.results,
+        {
+            "model": arguments.bundle.name if arguments.bundle else f"smallest {arguments.program}",
+            "inputs": arguments.inputs,
+            "seed": arguments.seed,
+            "builds": list(checksums),
+            "seconds": round(time.monotonic() - started),
+            "command": command(),
+            "machine": machine(),
+        },
+    )
     return 0
 
 

@@ -36,8 +36,10 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "images": images.images,
     "projections": images.projections,
     "windows": windows.windows,
+    "pruned": images.pruned,
     "import_time": speed.import_time,
     "fuzz_bundle": robustness.fuzz_bundle,
+    "fuzz_c": robustness.fuzz_c,
     "provenance": provenance.provenance,
 }
 

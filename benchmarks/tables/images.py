@@ -75,3 +75,31 @@ def projections(results: Results) -> str:
         )
     head = ["data", "student", "bits and hidden", "learned numbers", "rows", "seeds", "accuracy, %", "published", "target"]
     return table([*head, "met", *FORMATS, "least agreement, %"], body)
+
+
+def pruned(results: Results) -> str:
+    """Return what became of networks that understudy did not write."""
+    body = []
+    for rows in grouped(results.pruned, lambda row: (row["network"], row["budget"])).values():
+        row = rows[0]
+        weights, macs = (
+            [f"{round(statistics.median(found[f'{what}_{when}'] for found in rows)):,}" for when in ("before", "after")]
+            for what in ("weights", "macs")
+        )
+        body.append(
+            [
+                row["network"],
+                row["budget"],
+                str(len(rows)),
+                *weights,
+                *macs,
+                percent(found["accuracy_before"] for found in rows),
+                percent(found["accuracy_cut"] for found in rows),
+                percent(min(found["accuracy"].values()) for found in rows),
+                sizes(max(found["size_bytes"].values()) for found in rows),
+                f"{100 * min(agreement for found in rows for agreement in found['agreement'].values()):.2f}",
+                percent(found["baselines"][PIXELS] for found in rows),
+            ]
+        )
+    head = ["network", "budget", "seeds", "weights before", "after", "MACs before", "after", "accuracy before, %", "cut, %"]
+    return table([*head, "delivered, %", "largest file", "least agreement, %", PIXELS], body)

