@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto
 
 import understudy
@@ -166,6 +167,24 @@ def test_a_function_gets_the_images_as_they_are() -> None:
     assert all(images.dtype == np.uint8 and images.shape[1:] == SHAPE for images in seen)
     assert teacher.digest == labelled(function).digest
     np.testing.assert_allclose(understudy.load_teacher(function).predict(IMAGES), reference(IMAGES), atol=1e-5)
+
+
+def test_sounds_and_vectors_go_to_functions_and_modules_as_they_are() -> None:
+    sounds = np.array([[-300, 5, 7], [12, -9, 0]], np.int16)
+    seen: list[np.ndarray] = []
+
+    def function(samples: np.ndarray) -> np.ndarray:
+        seen.append(samples)
+        return samples[:, :2] / 32768
+
+    np.testing.assert_allclose(understudy.load_teacher(function).predict(sounds), sounds[:, :2] / 32768)
+    assert seen[0].dtype == np.int16
+    torch.manual_seed(0)
+    module = torch.nn.Linear(3, 2).eval()
+    vectors = sounds.astype(np.float32) / 100
+    with torch.no_grad():
+        expected = module(torch.from_numpy(vectors)).numpy()
+    np.testing.assert_allclose(understudy.load_teacher(module).predict(vectors), expected, atol=1e-6)
 
 
 def test_saved_logits_follow_the_training_images(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from understudy.errors import InputError
 from understudy.teachers.class_order import in_class_order
 from understudy.teachers.image_input import Shape
 from understudy.teachers.image_model import ImageModel, NotForImagesError, unlabelled_teacher, values_as_they_are
-from understudy.teachers.image_registry import MODEL_FILES, image_model, own_code
+from understudy.teachers.image_registry import MODEL_FILES, image_model, is_own_code, own_code
 from understudy.teachers.protocol import Float32Array, ImageTeacher, TextTeacher, as_array
 from understudy.teachers.registry import resolve, text_teacher
 
 
 class LoadedTeacher:
-    """Answers texts or images with logits, one column for each class; made by ``load_teacher``."""
+    """Answers texts, images or other numbers with logits, one column for each class; made by ``load_teacher``."""
 
     def __init__(self, source: Any, class_names: Sequence[str] | None) -> None:
         self._class_names = None if class_names is None else tuple(class_names)
@@ -32,7 +32,8 @@ class LoadedTeacher:
 
         Args:
             examples: texts, or images uint8 ``[N, H, W, C]`` or ``[N, H, W]`` with pixels from 0 to 255, which are given the
-                layout and range that the model wants. Arrays of other numbers go to a model as they are.
+                layout and range that the model wants. Arrays of other numbers (sounds, vectors, tensors that were prepared)
+                go to a model or function as they are.
 
         Raises:
             InputError: examples that the teacher does not take, or answers that are not finite numbers.
@@ -41,12 +42,9 @@ class LoadedTeacher:
             return self._answer(self._text_teacher(), list(examples))
         array = np.asarray(examples)
         if array.dtype != np.uint8:
-            if self._model is None:
-                raise InputError(
-                    f"images are uint8 [N, H, W, C] with pixels from 0 to 255: received dtype={array.dtype}, "
-                    f"shape={array.shape}; convert them"
-                )
-            return self._checked(values_as_they_are(self._model, array))
+            if self._model is None and is_own_code(self._source):  # which takes arrays as it takes texts: as they are
+                return self._answer(self._text_teacher(), array)
+            return self._checked(values_as_they_are(self._model or image_model(self._source, classes=None), array))
         if array.ndim not in (3, 4):
             raise InputError(f"images are uint8 [N, H, W, C] or [N, H, W]: received shape={array.shape}; reshape them")
         images = array if array.ndim == 4 else array[..., None]
@@ -88,7 +86,7 @@ def load_teacher(source: Any, *, class_names: Sequence[str] | None = None) -> Lo
 
     Args:
         source: a model file, the name of Python code as ``module:name`` or ``file.py:name``, which is **run**, a function from
-            texts or images to logits, a torch module, or a Keras model.
+            examples to logits, a torch module, or a Keras model.
         class_names: puts the columns in this order; without it they are as they come.
 
     Raises:
