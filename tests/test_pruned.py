@@ -14,6 +14,7 @@ from torch import nn
 
 import networks
 from command import understudy
+from emulators import need_microcontrollers
 from networks import DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet
 from understudy.family import Family
 
@@ -133,6 +134,22 @@ def test_a_residual_network_keeps_a_share_of_its_weights(folder: Path) -> None:
     again = understudy(*command, "--out", "resnet", folder=folder)
     assert again.exit_code == 0, again.err
     assert (folder / "resnet" / "40%" / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_network_is_pruned_until_it_is_fast_enough(folder: Path) -> None:
+    need_microcontrollers()
+    torch.manual_seed(0)
+    save(folder, ResNet(1), epochs=6)
+    command = ("compress", "job.toml", "--teacher", "my_model.py:resnet", "--budget", "8KB", "--format", "c")
+    result = understudy(*command, "--max-latency", "5ms@cortex-m4", "--out", "fast", folder=folder)
+    assert result.exit_code == 0, result.err
+    [member] = Family.load(folder / "fast").members
+    [check] = member.latency_checks
+    assert check.latency_us <= check.limit_us == 5000
+    assert 0.7 * check.limit_us < check.estimated_us  # no smaller than it has to be
+    assert member.pruning is not None and member.pruning.weights_after < 0.8 * member.pruning.weights_before
+    assert member.accuracy > 0.7
 
 
 @pytest.mark.slow

@@ -99,17 +99,13 @@ def check_budgets(
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
     counts_ram = any(RAM in budget.limits for budget in budgets)
-    if job.latency is not None and network is not None:
-        raise InputError(
-            f"a latency is estimated from students of many sizes: received max_latency={job.latency.text!r} for "
-            "student='pruned'; limit it with max_macs"
-        )
     if job.latency is not None and latency is None:
         bits: list[Literal[4, 8]] = [each for each in BITS if any(budget.bits in (None, each) for budget in budgets)]
         latency = fit_latency(
             job.latency,
             base,
             dataset,
+            build=build,
             formats=[each.format for each in exporters],
             bits=bits,
             progress=progress or SilentProgress(),

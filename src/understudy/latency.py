@@ -28,9 +28,8 @@ from understudy.export.registry import exporter
 from understudy.program.cost import latency_work
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
-from understudy.search.space import FEATURES, NO_FEATURES, SMALLEST, WIDTH_STEP, recipe_of, seeded_choice
+from understudy.search.space import FEATURES, LARGEST_WIDTH, NO_FEATURES, SMALLEST, WIDTH_STEP, recipe_of, seeded_choice
 from understudy.students.recipe import Recipe
-from understudy.students.registry import build_student
 from understudy.units import Latency
 
 if TYPE_CHECKING:
@@ -80,7 +79,14 @@ class LatencyModel:
 
 
 def fit_latency(
-    limit: Latency, base: Recipe, dataset: Dataset, *, formats: Sequence[str], bits: Sequence[Literal[4, 8]], progress: Progress
+    limit: Latency,
+    base: Recipe,
+    dataset: Dataset,
+    *,
+    build: Callable[[Recipe], Program],
+    formats: Sequence[str],
+    bits: Sequence[Literal[4, 8]],
+    progress: Progress,
 ) -> LatencyModel:
     """Return how long students of ``base`` take on the target of ``limit``, from running some with random weights.
 
@@ -88,6 +94,7 @@ def fit_latency(
         limit: the target, and where longer ones need not be run.
         base: what the search does not choose.
         dataset: has the examples that they are run on.
+        build: recipe to a float program that was not trained.
         formats: files that the job writes.
         bits: of the weights that the search may choose.
         progress: listens.
@@ -103,7 +110,7 @@ def fit_latency(
     works: list[tuple[float, ...]] = []
     times: dict[str, list[float]] = {}
     for number, recipe in enumerate(_probes(base, bits=bits)):
-        program = quantized_shape(build_student(recipe, classes=len(dataset.class_names), seed=0))
+        program = quantized_shape(build(recipe))
         try:
             found = _run(runner, program, dataset, formats=formats, check=check)
         except (BudgetError, OverflowError):
@@ -172,13 +179,17 @@ def _runner(limit: Latency) -> Runner:
 
 
 def _probes(base: Recipe, *, bits: Sequence[Literal[4, 8]]) -> list[Recipe]:
-    """Return students from narrow to wide, with few features to many, of those that the search may ask for."""
+    """Return students from narrow to wide, with few features to many, of those that the search may ask for.
+
+    A network that is pruned ends as wide as it was.
+    """
+    widest = WIDTH_STEP * 2 ** (PROBES - 1) if base.kept is None else LARGEST_WIDTH
     projects = seeded_choice(1, student=base.student, bits=None).features != NO_FEATURES
     found = []
     for step in range(PROBES):
         features = FEATURES[min(2 * step, len(FEATURES) - 1)] if projects else NO_FEATURES
         choice = replace(SMALLEST, features=features, weight_bits=bits[step % len(bits)])
-        found.append(recipe_of(choice, base, WIDTH_STEP * 2**step))
+        found.append(recipe_of(choice, base, widest // 2 ** (PROBES - 1 - step)))
     return found
 
 
