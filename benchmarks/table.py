@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "out_of_scope": texts.out_of_scope,
     "students": texts.students,
     "search": texts.search,
+    "few_texts": texts.few_texts,
     "fasttext": texts.fasttext,
     "latency": speed.latency,
     "image_latency": speed.image_latency,

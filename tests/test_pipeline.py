@@ -20,11 +20,11 @@ from understudy.errors import BudgetError, InputError
 from understudy.family import Family
 from understudy.formats import FORMATS
 from understudy.job import job_from_arguments
+from understudy.judging import required_gain
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
 from understudy.protection.envelope import public_device_key
 from understudy.protection.keys import to_pem
-from understudy.teaching import required_gain
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers
 

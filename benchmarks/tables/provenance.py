@@ -26,6 +26,7 @@ def provenance(results: Results) -> str:
         "projections.jsonl": (results.projections, [row["command"] for row in results.projections]),
         "windows.jsonl": (results.windows, [row["command"] for row in results.windows]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
+        "few_texts.jsonl": (results.few_texts, [row["command"] for row in results.few_texts]),
         "pruned.jsonl": (results.pruned, [row["command"] for row in results.pruned]),
         "fuzz_c.jsonl": (results.fuzz_c, [row["command"] for row in results.fuzz_c]),
         "fuzz_bundle.jsonl": (results.fuzz_bundle, [row["command"] for row in results.fuzz_bundle]),

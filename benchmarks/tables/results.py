@@ -40,6 +40,9 @@ class Results:
         self.windows = latest(read(folder, "windows.jsonl"), lambda row: (window_configuration(row), row["seed"]))
         self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         self.fuzz_c = latest(read(folder, "fuzz_c.jsonl"), lambda row: (row["model"], row["inputs"], row["seed"]))
+        self.few_texts = latest(
+            read(folder, "few_texts.jsonl"), lambda row: (row["set"], row["per_class"], row["recombined"], row["seed"])
+        )
         self.pruned = latest(read(folder, "pruned.jsonl"), lambda row: (row["network"], row["budget"], row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}

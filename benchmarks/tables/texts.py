@@ -168,6 +168,28 @@ def raw_text(results: Results) -> str:
     return table(["data", "budget", "trained on", "tested on", "seeds", "accuracy, %", BASELINE], body)
 
 
+def few_texts(results: Results) -> str:
+    """Return what was learned from few texts of each class."""
+    body = [
+        [
+            rows[0]["set"],
+            str(rows[0]["per_class"]),
+            f"{rows[0]['texts']:,}",
+            "no" if rows[0]["recombined"] == 0 else "yes",
+            str(len(rows)),
+            percent(row["accuracy"] for row in rows),
+            percent(row["twin_accuracy"] for row in rows),
+            percent(row["teacher"] and row["teacher"]["accuracy"] for row in rows),
+            f"{sum(bool(row['teacher'] and row['teacher']['used']) for row in rows)} of {len(rows)}",
+            percent(row["baselines"][BASELINE] for row in rows),
+            yes(statistics.median(row["accuracy"] - row["baselines"][BASELINE] for row in rows) >= 0),
+        ]
+        for rows in grouped(results.few_texts, lambda row: (*set_order(row), row["per_class"], str(row["recombined"]))).values()
+    ]
+    head = ["data", "of each class", "texts", "recombined ones", "seeds", "student, %", "twin, %", "teacher, %", "teacher used"]
+    return table([*head, BASELINE, "not below it"], body)
+
+
 def fasttext(results: Results) -> str:
     """Return every fastText model."""
 

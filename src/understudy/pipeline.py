@@ -34,6 +34,7 @@ from understudy.feasibility import Budgets, base_recipe, check_budgets
 from understudy.files import write_text
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
+from understudy.judging import Teaching, assess
 from understudy.latency import LatencyModel, check_latency
 from understudy.network.steps import Network
 from understudy.progress import Progress, SilentProgress
@@ -44,8 +45,6 @@ from understudy.selection import Plan, Searches, Selection
 from understudy.teachers.protocol import Teacher
 from understudy.teachers.trained import TrainedTeacher
 from understudy.teaching import (
-    Teaching,
-    assess,
     bring_teacher,
     network_to_prune,
     train_teacher,
@@ -347,9 +346,9 @@ def _teach(
             kind = "vectors" if isinstance(dataset, VectorDataset) else "images" if dataset.log_mel is None else "sounds"
             progress.note(f"no teacher for {kind} was brought: training without")
             return Teaching(None, used=False)
-        return assess(brought, job, dataset, baseline=baseline, folder=folder)
+        return assess(brought, job, dataset, baseline=baseline, folder=folder, progress=progress)
     teacher = train_teacher(job, dataset, folder=folder, progress=progress) if brought is None else brought
-    teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder)
+    teaching = assess(teacher, job, dataset, baseline=baseline, folder=folder, progress=progress)
     if not teaching.used:
         progress.note(f"training without the teacher: {teaching.note}")
     return teaching

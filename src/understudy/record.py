@@ -13,11 +13,11 @@ from understudy.data.image import ImageDataset
 from understudy.data.statistics import DataStatistics
 from understudy.data.text import TextDataset
 from understudy.data.vector import VectorDataset
+from understudy.judging import Teaching
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
 from understudy.program.ops import Program
 from understudy.teachers.protocol import checked_logits
-from understudy.teaching import Teaching
 from understudy.training.corpus import ImageCorpus, Seen, build_corpora
 from understudy.training.trainer import load_learned
 from understudy.version import installed_version

@@ -180,6 +180,11 @@ class TrainingSettings(Settings):
     augmented_views: int = Field(
         4, ge=1, le=64, description="Distorted copies of each text on which a frozen teacher is asked once."
     )
+    recombined_texts: Literal["auto"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        "auto",
+        description="Texts made of words of the training texts, for which only the teacher has an answer; 'auto' makes them "
+        "where training texts are few, 0 makes none.",
+    )
     variations: Annotated[tuple[Variation, ...], Field(strict=False)] = Field(
         (),
         description="Stronger variations of images than moving and mirroring: 'rand_augment' (the operations that suit their "

@@ -17,6 +17,7 @@ from understudy.errors import InputError
 from understudy.feasibility import base_recipe
 from understudy.job import Job
 from understudy.job_folder import claim
+from understudy.judging import Teaching
 from understudy.metrics import accuracy
 from understudy.neural_bits import BitsPoint, NeuralBits
 from understudy.program.interpreter import run
@@ -24,7 +25,7 @@ from understudy.progress import Progress, SilentProgress
 from understudy.record import created_with
 from understudy.report.bits import write_bits_report
 from understudy.students.recipe import Recipe
-from understudy.teaching import Teaching, worker_count, write_lesson
+from understudy.teaching import worker_count, write_lesson
 from understudy.training.mining import CANDIDATES
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
 from understudy.training.task import TaskResult, TrainingTask

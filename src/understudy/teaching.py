@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,7 @@ from understudy.data.table import find_text_column, take_rows
 from understudy.data.text import Examples, TextDataset
 from understudy.data.vector import VectorDataset, read_training
 from understudy.errors import InputError
-from understudy.metrics import accuracy
+from understudy.judging import Teaching
 from understudy.network.reading import Taken, read_network
 from understudy.network.steps import Network
 from understudy.program import archive
@@ -28,7 +27,6 @@ from understudy.program.ops import Program
 from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
 from understudy.teachers.cache import CHUNK, cached_logits
-from understudy.teachers.chance import check_better_than_chance
 from understudy.teachers.class_order import OrderedTeacher
 from understudy.teachers.image_input import Preparation
 from understudy.teachers.image_model import ImageModelTeacher
@@ -41,12 +39,12 @@ from understudy.teachers.vector_registry import load_vector_teacher
 from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
+from understudy.training.recombination import recombine
 from understudy.training.schedule import Schedule, steps_for
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers, train_all
 
 if TYPE_CHECKING:
-    from understudy.baselines import Baseline
     from understudy.data.dataset import Dataset
     from understudy.job import Job
     from understudy.job_folder import JobFolder
@@ -61,26 +59,10 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
-
+MOST_RECOMBINED, RECOMBINED_FOR_EACH, ENOUGH_TEXTS = 8000, 20, 12_000
+"""Recombined texts in a lesson, at most in all and for each text; with enough texts there are none."""
 LEAST_REFIT_SHARE = 0.03
 """Validation texts against training texts, below which a second training is not worth its time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Teaching:
-    """What the teacher contributes.
-
-    Attributes:
-        teacher: None without one.
-        used: students learn from it.
-        note: why it is not used, or what to know; empty where nothing is to be said.
-        validation_accuracy: None without a teacher or where it does not cover the validation texts.
-    """
-
-    teacher: Teacher[Any] | None
-    used: bool
-    note: str = ""
-    validation_accuracy: float | None = None
 
 
 def augmented_views(texts: Sequence[str], *, views: int, distortion: float, seed: int) -> list[list[str]]:
@@ -134,7 +116,7 @@ def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress
     with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
         results = train_all(tasks, workers, progress=progress, title="training the teacher's networks")
     progress.stage("training the teacher's linear part")
-    machines = fit_machines(dataset, seed=job.seed)
+    machines = fit_machines(dataset.train, seed=job.seed)
     return mix(machines, networks_of([result.float_program for result in results]), dataset, seed=job.seed)
 
 
@@ -229,40 +211,6 @@ def network_to_prune(teacher: Teacher[Any] | None, dataset: Dataset) -> Network:
     return read_network(module, taken, shape=dataset.shape, name=teacher.name)
 
 
-def assess(teacher: Teacher[Any] | None, job: Job, dataset: Dataset, *, baseline: Baseline, folder: JobFolder) -> Teaching:
-    """Return whether ``teacher`` is used: one trained here must beat the baseline on validation, one that was brought is used.
-
-    Raises:
-        InputError: answers that break a rule, see ``teachers/protocol.py``, or are no better than chance on validation.
-    """
-    if teacher is None:
-        return Teaching(None, used=False)
-    validation = dataset.validation
-    if not teacher.covers(validation.original).all():
-        return Teaching(teacher, used=True, note="it has no answers on validation examples, so its accuracy there is unknown")
-    logits = cached_logits(teacher, validation.original, class_names=dataset.class_names, folder=folder.teacher).values
-    reached = accuracy(validation.labels, logits.argmax(axis=1))
-    if job.teacher.kind != "auto":
-        check_better_than_chance(logits, validation.labels, class_names=dataset.class_names, name=teacher.name)
-        return Teaching(teacher, used=True, validation_accuracy=reached)
-    wanted = baseline.score(validation).accuracy + required_gain(job.teacher.minimum_gain, baseline.score(validation).accuracy)
-    note = (
-        ""
-        if reached >= wanted
-        else f"it reached {reached:.1%} on validation, where at least {wanted:.1%} was needed to be worth learning from"
-    )
-    return Teaching(teacher, used=reached >= wanted, note=note, validation_accuracy=reached)
-
-
-def required_gain(minimum_gain: float, baseline_accuracy: float) -> float:
-    """Return the gain in accuracy that a teacher trained here must show over the baseline.
-
-    ``minimum_gain``, or a twentieth of the baseline's errors where that is less: where the baseline is nearly perfect no
-    teacher can gain much, and a small gain still removes many of the errors that are left.
-    """
-    return min(minimum_gain, 0.05 * (1.0 - baseline_accuracy))
-
-
 def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobFolder, progress: Progress) -> LessonStore:
     """Write what every training reads; finished parts are found again."""
     store = LessonStore(folder.lesson)
@@ -274,23 +222,26 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
     taught = teaching.used and job.training_mode == "distill"
     unlabelled = dataset.unlabelled if taught else ()
     held_out = _held_out(job, dataset, teaching.teacher if taught else None)
-    texts = [*dataset.train.texts, *unlabelled, *held_out.texts]
-    labels = np.concatenate([dataset.train.labels, np.full(len(unlabelled), -1, np.int64), held_out.labels])
+    recombined = _recombined(job, dataset, teaching.teacher) if taught else []
+    texts = [*unlabelled, *dataset.train.texts, *held_out.texts]
+    without = np.full(len(recombined) + len(unlabelled), -1, np.int64)
     settings = job.training
     views = augmented_views(texts, views=settings.augmented_views, distortion=settings.distortion, seed=job.seed)
     answers: Float32Array | None = None
     if taught:
         assert teaching.teacher is not None
         views = _covered(teaching.teacher, views)
-        progress.stage("asking the teacher", total=len(views))
+        progress.stage("asking the teacher", total=len(views) + bool(recombined))
         parts = []
-        for view in views:
+        for view in [recombined, *views]:
             parts.append(cached_logits(teaching.teacher, view, class_names=dataset.class_names, folder=folder.teacher).values)
-            progress.advance()
-        answers = np.stack(parts)
+            progress.advance(bool(view))
+        of_recombined, *of_views = parts
+        answers = np.stack([np.concatenate([of_recombined, each]) for each in of_views])
     store.write(
-        views=views,
-        labels=labels,
+        # what is made of words at random need not be misspelt too: it is the same in every view
+        views=[[*recombined, *view] for view in views],
+        labels=np.concatenate([without, dataset.train.labels, held_out.labels]),
         validation=list(dataset.validation.texts),
         validation_labels=dataset.validation.labels,
         teacher_logits=answers,
@@ -349,6 +300,19 @@ def _held_out(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> Ex
 
 def _worth_refit(job: Job, dataset: Dataset) -> bool:
     return job.training.refit and len(dataset.validation) >= LEAST_REFIT_SHARE * len(dataset.train)
+
+
+def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> list[str]:
+    """Return recombined training texts for ``teacher``; none where it cannot answer them, as saved logits cannot."""
+    known = len(dataset.train) + len(dataset.unlabelled)
+    count = recombined_texts_for(known) if job.training.recombined_texts == "auto" else job.training.recombined_texts
+    texts = recombine(dataset.train.texts, count=count, seed=job.seed)
+    return texts if teacher is not None and teacher.covers(texts).all() else []
+
+
+def recombined_texts_for(texts: int) -> int:
+    """Return how many recombined texts a lesson of ``texts`` has: few texts say little about what their teacher knows."""
+    return max(0, min(MOST_RECOMBINED, RECOMBINED_FOR_EACH * texts, ENOUGH_TEXTS - texts))
 
 
 def _covered(teacher: TextTeacher, views: list[list[str]]) -> list[list[str]]:

@@ -52,4 +52,4 @@ def test_a_corpus_gives_what_the_student_reads_in_the_steps_of_integers(recipe: 
     assert varied.shape == batch.shape
     assert (varied != batch).all()
     assert torch.equal(corpus.augmentation(0.0)(batch), batch)
-    assert len(corpus.first(3)) == 3
+    assert len(corpus.part(0, 3)) == 3

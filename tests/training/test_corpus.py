@@ -19,7 +19,7 @@ PIXELS = np.random.default_rng(8).integers(0, 256, (200, 14, 10, 3)).astype(np.u
 
 def test_about_half_of_the_images_are_mirrored_where_that_is_safe() -> None:
     torch.manual_seed(3)
-    corpus = ImageCorpus(PIXELS, mirrored=True).first(150)
+    corpus = ImageCorpus(PIXELS, mirrored=True).part(0, 150)
     images = corpus.batch(np.arange(150))
     varied = corpus.augmentation(0.0)(images)
     same = (varied == images).all(dim=(1, 2, 3))
@@ -45,7 +45,7 @@ def test_pictures_of_sounds_move_in_time_alone_and_become_louder_or_softer() -> 
     torch.manual_seed(3)
     pixels = np.broadcast_to(np.arange(28, 228, 10)[None, None, :, None], (200, 28, 20, 1)).astype(np.uint8).copy()
     pixels[:, :9] = 0  # silence first
-    corpus = ImageCorpus(pixels, of_sounds=True).first(150)
+    corpus = ImageCorpus(pixels, of_sounds=True).part(0, 150)
     images = corpus.batch(np.arange(150))
     varied = corpus.augmentation(1.0)(images)
     silent = (varied == 0).all(dim=(2, 3)).sum(dim=1)

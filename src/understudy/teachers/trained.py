@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from understudy.data.text import TextDataset
+    from understudy.data.text import Examples, TextDataset
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -33,6 +33,11 @@ class LinearMachines:
 
     vectorizers: tuple[Any, ...]
     model: Any
+
+    def answers(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return class numbers ``[texts]``."""
+        found: npt.NDArray[np.int64] = self.model.predict(_features(self.vectorizers, texts))
+        return found
 
     def decisions(self, texts: Sequence[str]) -> Float32Array:
         """Return float32 ``[texts, classes]``."""
@@ -111,8 +116,8 @@ class TrainedTeacher:
         return share * linear + (1 - share) * wide
 
 
-def fit_machines(dataset: TextDataset, *, seed: int) -> LinearMachines:
-    """Return the linear part, fitted on ``dataset``'s training texts."""
+def fit_machines(train: Examples, *, seed: int) -> LinearMachines:
+    """Return the linear part, fitted on ``train``, all of whose texts have a class."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.svm import LinearSVC
 
@@ -122,9 +127,9 @@ def fit_machines(dataset: TextDataset, *, seed: int) -> LinearMachines:
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **settings),
     )
     for vectorizer in vectorizers:
-        vectorizer.fit(dataset.train.texts)
+        vectorizer.fit(train.texts)
     model = LinearSVC(C=_REGULARIZATION, random_state=seed)
-    model.fit(_features(vectorizers, dataset.train.texts), dataset.train.labels)
+    model.fit(_features(vectorizers, train.texts), train.labels)
     return LinearMachines(vectorizers, model)
 
 

@@ -56,9 +56,9 @@ class Corpus:
         """Yield all texts in order, for evaluation."""
         return _batches(self)
 
-    def first(self, count: int) -> Corpus:
-        """Return the first ``count`` texts."""
-        return Corpus(self.rows[:count], self.table)
+    def part(self, begin: int, end: int) -> Corpus:
+        """Return the texts from ``begin`` to ``end``."""
+        return Corpus(self.rows[begin:end], self.table)
 
     def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
         """Return what drops words from a batch of features: ``factor`` times the share that ``word_dropout_for`` gives."""
@@ -100,9 +100,9 @@ class ImageCorpus:
         """Yield all images in order, for evaluation."""
         return _batches(self)
 
-    def first(self, count: int) -> ImageCorpus:
-        """Return the first ``count`` images."""
-        return replace(self, pixels=self.pixels[:count])
+    def part(self, begin: int, end: int) -> ImageCorpus:
+        """Return the images from ``begin`` to ``end``."""
+        return replace(self, pixels=self.pixels[begin:end])
 
     def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
         """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels).
@@ -153,9 +153,9 @@ class VectorCorpus:
         """Yield all examples in order, for evaluation."""
         return _batches(self)
 
-    def first(self, count: int) -> VectorCorpus:
-        """Return the first ``count`` examples."""
-        return VectorCorpus(self.values[:count], self.source)
+    def part(self, begin: int, end: int) -> VectorCorpus:
+        """Return the examples from ``begin`` to ``end``."""
+        return VectorCorpus(self.values[begin:end], self.source)
 
     def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
         """Return what adds noise to a batch, ``factor`` times ``NOISE`` of each deviation.

@@ -3,8 +3,8 @@
 ::
 
     lesson/
-      texts.json          views (each a list of texts; those held out stand last) and the validation texts; for images only
-                          how many are held out, and whether they may be mirrored
+      texts.json          views (each a list of texts; those without labels stand first, those held out last) and the
+                          validation texts; for images only how many are held out, and whether they may be mirrored
       examples.npy        images and sounds' pictures uint8 [images, H, W, C], vectors float32 [examples, ...], held out last
       validation-examples.npy  the same of the validation split
       standardization.npy vectors: float32 [2, channels], offsets and multipliers
@@ -80,7 +80,8 @@ class LessonStore:
     ) -> None:
         """Write the lesson; see ``training.loop.Lesson`` for the shapes. Arrays are one view: each batch varies them anew.
 
-        The last ``held_out`` texts of each view are copies of validation texts, from which only a refit learns.
+        Texts without labels stand first. The last ``held_out`` texts of each view are copies of validation texts, from which
+        only a refit learns.
         Images may be ``mirrored`` and have ``variations``; vectors have a ``standardization``, offsets and multipliers;
         sounds have ``validation_samples``.
         """
@@ -113,14 +114,16 @@ class LessonStore:
     def read(self, source: Source, *, taught: bool, refit: bool = False) -> Lesson:
         """Return the lesson as a student that begins with ``source`` sees it.
 
-        Teacher logits are part of it only when ``taught``, and the texts that are held out only for a ``refit``.
+        Teacher logits and examples without labels are part of it only when ``taught``, and what is held out only for a
+        ``refit``.
         """
         *views, validation = self._corpora(source.projection) if isinstance(source, ProjectText) else self._arrays(source)
         labels = np.load(self.folder / "labels.npy")
         count = len(labels) - (0 if refit else self.held_out)
+        begin = 0 if taught else int((labels >= 0).argmax())  # those without labels stand first
         return Lesson(
-            views=[view.first(count) for view in views],
-            labels=labels[:count],
+            views=[view.part(begin, count) for view in views],
+            labels=labels[begin:count],
             teacher_logits=np.load(self.folder / "teacher.npy", mmap_mode="r")[:, :count] if taught else None,
             validation=validation,
             validation_labels=np.load(self.folder / "validation.npy"),

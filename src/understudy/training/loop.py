@@ -46,6 +46,12 @@ class Lesson:
     validation: Seen
     validation_labels: Int64Array
 
+    @property
+    def texts_in_an_epoch(self) -> int:
+        """All labelled texts, and as many of the others at most: labels are what a student is judged by."""
+        labelled = int((self.labels >= 0).sum())
+        return labelled + min(labelled, len(self.labels) - labelled)
+
 
 @dataclass(frozen=True)
 class Point:
@@ -243,7 +249,7 @@ class _Run:
 
     def _batch(self) -> tuple[int, Int64Array]:
         """Return (view, text numbers) of the present step; they follow from seed and step alone."""
-        per_epoch = -(-len(self.lesson.labels) // self.schedule.batch_size)
+        per_epoch = -(-self.lesson.texts_in_an_epoch // self.schedule.batch_size)
         epoch, at = divmod(self.step, per_epoch)
         if self._epoch[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
@@ -267,9 +273,15 @@ def _optimizer(executor: Executor, trainer: Trainer | None, schedule: Schedule) 
 
 
 def epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[tuple[int, Int64Array]]:
-    """Return (view, text numbers) of one epoch: each text once, in a random view, similar lengths together."""
+    """Return (view, text numbers) of one epoch: each text once, in a random view, similar lengths together.
+
+    Where most texts have no label, a random part of these takes part.
+    """
     lengths = lesson.views[0].lengths()
     order = rng.permutation(len(lesson.labels))
+    if lesson.texts_in_an_epoch < len(order):
+        labelled = lesson.labels[order] >= 0
+        order = order[labelled | (np.cumsum(~labelled) <= labelled.sum())]
     parts: list[Int64Array] = []
     for begin in range(0, len(order), 16 * size):
         chunk = order[begin : begin + 16 * size]

@@ -10,6 +10,8 @@ from understudy.students.recipe import Recipe
 
 TEXTS_IN_A_TRAINING = 450_000
 LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 10, 60, 1500
+EPOCHS_OF_FEW, STEPS_OF_FEW = 200, 4000
+"""A training of few texts goes over them as often, for as many steps at most; a few hundred learned by heart gain nothing."""
 IMAGE_WEIGHT_DECAY = 0.02
 """At the texts' 0.2, with the higher learning rate of images, Fashion-MNIST loses a point on validation."""
 WORK_IN_A_JOB = 5_400_000_000_000
@@ -52,7 +54,8 @@ def steps_for(texts: int, *, batch_size: int, epochs: int | None) -> int:
     """Return optimizer steps for ``texts`` training texts: about the same number of texts seen, whatever their number."""
     if epochs is None:
         epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(TEXTS_IN_A_TRAINING / max(1, texts))))
-        return max(LEAST_STEPS, epochs * -(-texts // batch_size))
+        per_epoch = -(-texts // batch_size)
+        return max(LEAST_STEPS, min(STEPS_OF_FEW, EPOCHS_OF_FEW * per_epoch), epochs * per_epoch)
     return epochs * -(-texts // batch_size)
 
 

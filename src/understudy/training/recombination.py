@@ -1,0 +1,39 @@
+"""New texts from those at hand, for a teacher to answer; nobody knows their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+REPLACED = 0.3
+"""Share of the words that are replaced, in the second of the three ways."""
+
+
+def recombine(texts: Sequence[str], *, count: int, seed: int) -> list[str]:
+    """Return ``count`` texts made of the words of ``texts``, each in one of three ways that are equally likely.
+
+    These are the beginning of one text and the end of another, a text with some words replaced by words of any text, and as
+    many words of any text as a text has. Most mean nothing, and a teacher has an answer to all of them: a student that gives
+    the same answers has learned what the teacher does with words, not only what it says of the few texts of ``texts``.
+    One seed gives one result.
+    """
+    rng = np.random.default_rng([seed, len(texts)])
+    split = [text.split() for text in texts]
+    split = [words for words in split if words]
+    if not split:
+        return []
+    pool = [word for words in split for word in words]
+    return [" ".join(_recombined(rng, split, pool)) for _ in range(count)]
+
+
+def _recombined(rng: np.random.Generator, split: Sequence[Sequence[str]], pool: Sequence[str]) -> Sequence[str]:
+    first, second = (split[number] for number in rng.integers(0, len(split), 2))
+    way = int(rng.integers(0, 3))
+    if way == 0:
+        return [*first[: int(rng.integers(1, len(first) + 1))], *second[int(rng.integers(0, len(second))) :]]
+    drawn = [pool[number] for number in rng.integers(0, len(pool), len(first))]
+    if way == 1:
+        kept = rng.random(len(first)) >= REPLACED
+        return [word if keep else other for word, other, keep in zip(first, drawn, kept, strict=True)]
+    return drawn

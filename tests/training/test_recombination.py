@@ -1,0 +1,71 @@
+"""Texts made of words of others, and how many of them take part in a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understudy.program.ops import ProjectText
+from understudy.projections.text import FeatureGroup, TextProjection
+from understudy.teaching import recombined_texts_for
+from understudy.training.lesson_store import LessonStore
+from understudy.training.loop import epoch_batches
+from understudy.training.recombination import recombine
+from understudy.training.schedule import EPOCHS_OF_FEW, STEPS_OF_FEW, steps_for
+
+TEXTS = ["turn on the lamp", "what is the weather", "", "play", "wake me at six in the morning"]
+SOURCE = ProjectText("bytes", "features", TextProjection((FeatureGroup("character", 16),)))
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_words_come_from_the_texts(texts: list[str], count: int, seed: int) -> None:
+    found = recombine(texts, count=count, seed=seed)
+    words = {word for text in texts for word in text.split()}
+    assert len(found) == (count if words else 0)
+    assert all(text and set(text.split(" ")) <= words for text in found)
+    assert found == recombine(texts, count=count, seed=seed)
+
+
+def test_most_recombined_texts_are_new_and_as_long_as_texts_are() -> None:
+    found = recombine(TEXTS, count=300, seed=1)
+    assert len(set(found) - set(TEXTS)) > 150
+    assert 1 <= min(len(text.split()) for text in found) < max(len(text.split()) for text in found) <= 11
+    assert found != recombine(TEXTS, count=300, seed=2)
+
+
+def test_few_texts_get_many_recombined_ones_and_enough_texts_none() -> None:
+    counts = [recombined_texts_for(texts) for texts in (0, 50, 300, 1000, 6000, 11_000, 12_000, 200_000)]
+    assert counts == [0, 1000, 6000, 8000, 6000, 1000, 0, 0]
+
+
+def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:
+    labels = np.array([-1] * 50 + [0, 1] * 10 + [0])
+    store = LessonStore(tmp_path)
+    store.write(
+        views=[[f"text {number}" for number in range(len(labels))]],
+        labels=labels,
+        validation=["text"],
+        validation_labels=np.array([0]),
+        teacher_logits=np.zeros((1, len(labels), 2), np.float32),
+        held_out=1,
+    )
+    taught = store.read(SOURCE, taught=True)
+    assert (len(taught.labels), taught.texts_in_an_epoch) == (70, 40)
+    seen = np.concatenate([index for _, index in epoch_batches(taught, 16, np.random.default_rng(1))])
+    assert len(seen) == len(set(seen)) == 40
+    assert set(seen) >= set(range(50, 70))
+    again = np.concatenate([index for _, index in epoch_batches(taught, 16, np.random.default_rng(2))])
+    assert set(again) != set(seen)  # others take part in another epoch
+    alone = store.read(SOURCE, taught=False)
+    assert alone.labels.tolist() == labels[50:70].tolist() and alone.texts_in_an_epoch == 20
+    np.testing.assert_array_equal(alone.views[0].batch(np.arange(20)), taught.views[0].batch(np.arange(50, 70)))
+    assert len(store.read(SOURCE, taught=False, refit=True).labels) == 21
+
+
+def test_few_texts_are_gone_over_more_often() -> None:
+    steps = {texts: steps_for(texts, batch_size=64, epochs=None) for texts in (200, 1000, 3000, 5000, 15_000)}
+    assert steps == {200: 1500, 1000: EPOCHS_OF_FEW * 16, 3000: STEPS_OF_FEW, 5000: 60 * 79, 15_000: 30 * 235}
+    assert steps_for(1000, batch_size=64, epochs=3) == 48
