@@ -156,6 +156,7 @@ class LossWeights(Settings):
 
 
 Variation = Literal["rand_augment", "cutout"]
+ProcessorChoice = Literal["auto", "cpu", "cuda"]
 
 
 class TrainingSettings(Settings):
@@ -192,6 +193,11 @@ class TrainingSettings(Settings):
         default=True,
         description="After the choice, train what was chosen once more with the validation texts added; "
         "left out where they are fewer than 3 % of the training texts.",
+    )
+    processor: ProcessorChoice = Field(
+        "auto",
+        description="What trains: 'auto' takes a graphics card where torch has one that works and the processor elsewhere, "
+        "'cpu' and 'cuda' insist; only on the processor does a seed give the same files again.",
     )
     weights: LossWeights = Field(default_factory=LossWeights, description="Weights of the terms of the objective.")
 

@@ -20,7 +20,7 @@ def test_total_is_the_sum_of_the_named_terms() -> None:
     student = STUDENT.clone().requires_grad_()
     total, terms = Objective()(student, TARGET, teacher=teacher, teacher_learns=True)
     assert set(terms) == {"student_on_labels", "teacher_on_labels", "student_on_teacher"}
-    assert float(total.detach()) == pytest.approx(sum(terms.values()), rel=1e-5)
+    assert float(total.detach()) == pytest.approx(sum(float(term) for term in terms.values()), rel=1e-5)
     total.backward()
     assert teacher.grad is not None and teacher.grad.abs().sum() > 0
 

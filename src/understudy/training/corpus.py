@@ -44,13 +44,22 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def stored(self) -> npt.NDArray[np.int32] | npt.NDArray[np.int8]:
+        """What batches are made of."""
+        return self.rows
+
+    def real(self, stored: Tensor) -> Tensor:
+        """Return features as a student sees them, on the device of those that are ``stored``."""
+        return stored.float()
+
     def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
         """Return float features ``[batch, W', P]``, W' one more than the longest text's tokens, or ``[batch, P]``."""
         rows = self.rows[index]
         if self.table is None:
-            return torch.from_numpy(rows.astype(np.float32))
+            return self.real(torch.from_numpy(rows))
         longest = int((rows != 0).sum(axis=1).max(initial=0)) + NEIGHBOURS
-        return torch.from_numpy(self.table[rows[:, :longest]].astype(np.float32))
+        return self.real(torch.from_numpy(self.table[rows[:, :longest]]))
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all texts in order, for evaluation."""
@@ -92,9 +101,18 @@ class ImageCorpus:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def stored(self) -> npt.NDArray[np.uint8]:
+        """What batches are made of."""
+        return self.pixels
+
+    def real(self, stored: Tensor) -> Tensor:
+        """Return pixels as a student sees them, on the device of those that are ``stored``."""
+        return stored.float() / 255
+
     def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
         """Return real values ``[batch, H, W, C]`` from 0 to 1."""
-        return torch.from_numpy(self.pixels[index].astype(np.float32)) / 255
+        return self.real(torch.from_numpy(self.pixels[index]))
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all images in order, for evaluation."""
@@ -144,10 +162,18 @@ class VectorCorpus:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def stored(self) -> npt.NDArray[np.int8]:
+        """What batches are made of: all values in steps."""
+        return standardize(self.source, self.values)
+
+    def real(self, stored: Tensor) -> Tensor:
+        """Return values as a student sees them, on the device of those that are ``stored``."""
+        return stored.float() * self.source.quantization.scale
+
     def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
         """Return real values ``[batch, d]`` or ``[batch, T, 1, C]``, in the steps in which every format reads them."""
-        steps = standardize(self.source, self.values[index])
-        return torch.from_numpy(steps.astype(np.float32) * np.float32(self.source.quantization.scale))
+        return self.real(torch.from_numpy(standardize(self.source, self.values[index])))
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all examples in order, for evaluation."""
@@ -184,28 +210,28 @@ def _batches(corpus: Seen) -> Iterator[Tensor]:
 def _drop_words(features: Tensor, fraction: float) -> Tensor:
     if features.dim() == 2:
         return features
-    return features * (torch.rand(features.shape[:2]) >= fraction).float()[..., None]
+    return features * (torch.rand(features.shape[:2], device=features.device) >= fraction).float()[..., None]
 
 
 def _mirror(images: Tensor) -> Tensor:
     """Return ``images`` ``[batch, H, W, C]``, about half of them with left and right exchanged."""
-    turned = torch.rand(len(images), 1, 1, 1) < 0.5
+    turned = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(turned, images.flip(2), images)
 
 
 def _louder(images: Tensor, reach: float) -> Tensor:
     """Return pictures of sounds that are louder or softer by up to ``reach``; silence stays silent."""
-    moved = images + (2 * torch.rand(len(images), 1, 1, 1) - 1) * reach
+    moved = images + (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1) * reach
     return torch.where(images > 0, moved.clamp(0, 1), images)
 
 
 def _noisy(values: Tensor, deviation: float) -> Tensor:
-    return values + deviation * torch.randn(values.shape)
+    return values + deviation * torch.randn(values.shape, device=values.device)
 
 
 def _scaled(windows: Tensor, deviation: float) -> Tensor:
     """Return ``windows`` ``[batch, T, 1, C]``, each times a random number near 1."""
-    return windows * (1 + deviation * torch.randn(len(windows), 1, 1, 1))
+    return windows * (1 + deviation * torch.randn(len(windows), 1, 1, 1, device=windows.device))
 
 
 def _shift(images: Tensor, reach: int, *, sideways: int | None = None) -> Tensor:
@@ -216,11 +242,12 @@ def _shift(images: Tensor, reach: int, *, sideways: int | None = None) -> Tensor
     if not reach:
         return images
     count, height, width = images.shape[:3]
-    down, right = torch.randint(-reach, reach + 1, (2, count, 1))
+    device = images.device
+    down, right = torch.randint(-reach, reach + 1, (2, count, 1), device=device)
     right = right if sideways is None else right.clamp(-sideways, sideways)
-    rows = (torch.arange(height) + down).clamp(0, height - 1)
-    columns = (torch.arange(width) + right).clamp(0, width - 1)
-    return images[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    rows = (torch.arange(height, device=device) + down).clamp(0, height - 1)
+    columns = (torch.arange(width, device=device) + right).clamp(0, width - 1)
+    return images[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 class TokenTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -34,10 +34,14 @@ class Objective:
     smoothing: float = 0.1
     class_weight: Tensor | None = None
 
+    def on(self, device: torch.device) -> Objective:
+        """Return the same for logits on ``device``."""
+        return self if self.class_weight is None else replace(self, class_weight=self.class_weight.to(device))
+
     def __call__(
         self, student: Tensor, target: Tensor, *, teacher: Tensor | None, teacher_learns: bool = False
-    ) -> tuple[Tensor, Mapping[str, float]]:
-        """Return the total to minimise and the mean of each weighted term.
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the total to minimise and the mean of each weighted term, without gradients.
 
         Args:
             student: logits ``[batch, classes]``.
@@ -63,4 +67,4 @@ class Objective:
             )
             terms["student_on_teacher"] = self.student_on_teacher * distance.mean()
         total = torch.stack(list(terms.values())).sum()
-        return total, {name: float(value.detach()) for name, value in terms.items()}
+        return total, {name: value.detach() for name, value in terms.items()}

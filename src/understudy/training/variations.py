@@ -43,10 +43,10 @@ def rand_augment(images: Tensor, *, photographs: bool, operations: int = OPERATI
         operations: changes of one image.
         magnitude: how large they are, from 0 to 1; those that go both ways do so at random.
     """
-    names = _PHOTOGRAPHS if photographs else _DRAWINGS
+    names, device = _PHOTOGRAPHS if photographs else _DRAWINGS, images.device
     for _ in range(operations):
-        chosen = torch.randint(len(names), (len(images),))
-        strength = magnitude * (2.0 * torch.randint(0, 2, (len(images),)) - 1)
+        chosen = torch.randint(len(names), (len(images),), device=device)
+        strength = magnitude * (2.0 * torch.randint(0, 2, (len(images),), device=device) - 1)
         images = _moved(images, chosen, strength, names)
         for number, name in enumerate(names):
             if name in _COLOURS:
@@ -60,11 +60,12 @@ def rand_augment(images: Tensor, *, photographs: bool, operations: int = OPERATI
 
 def cutout(images: Tensor, *, share: float = CUTOUT_SHARE) -> Tensor:
     """Return ``images`` with a square of each, anywhere and cut off by the edges, in the image's mean colour."""
-    count, height, width = images.shape[:3]
-    inside = torch.ones(count, height, width, dtype=torch.bool)
+    (count, height, width), device = images.shape[:3], images.device
+    inside = torch.ones(count, height, width, dtype=torch.bool, device=device)
     for axis, size in ((1, height), (2, width)):
         reach = share * min(height, width) / 2
-        near = (torch.arange(size) - torch.rand(count, 1) * (size - 1)).abs() < reach
+        places = torch.rand(count, 1, device=device) * (size - 1)
+        near = (torch.arange(size, device=device) - places).abs() < reach
         inside &= near[:, :, None] if axis == 1 else near[:, None, :]
     return torch.where(inside[..., None], images.mean(dim=(1, 2), keepdim=True), images)
 
@@ -74,7 +75,7 @@ def _moved(images: Tensor, chosen: Tensor, strength: Tensor, names: tuple[str, .
     height, width = images.shape[1:3]
     numbers = {name: chosen == names.index(name) for name in _MOVES}
     angle = math.radians(_ROTATION) * strength * numbers["rotate"]
-    matrix = torch.zeros(len(images), 2, 3)
+    matrix = torch.zeros(len(images), 2, 3, device=images.device)
     # from places in the result to places in the image, both from -1 to 1
     matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
     matrix[:, 0, 1] = -angle.sin() * height / width + _SHEAR * strength * numbers["shear-x"]
@@ -97,7 +98,7 @@ def _blend(images: Tensor, plain: Tensor, strength: Tensor) -> Tensor:
 def _grey(images: Tensor) -> Tensor:
     if images.shape[3] != len(_LUMINANCE):
         return images.mean(dim=3, keepdim=True)
-    return (images * torch.tensor(_LUMINANCE)).sum(dim=3, keepdim=True)
+    return (images * torch.tensor(_LUMINANCE, device=images.device)).sum(dim=3, keepdim=True)
 
 
 def _smooth(images: Tensor) -> Tensor:
@@ -115,10 +116,11 @@ def _equalized(images: Tensor) -> Tensor:
     """Return ``images`` with every level as frequent as any other in each channel."""
     count, height, width, channels = images.shape
     levels = (images * (_LEVELS - 1)).round().long().permute(0, 3, 1, 2).reshape(count * channels, -1)
-    frequent = torch.zeros(len(levels), _LEVELS).scatter_add(1, levels, torch.ones(levels.shape))
+    frequent = images.new_zeros(len(levels), _LEVELS).scatter_add(1, levels, images.new_ones(levels.shape))
     darker = frequent.cumsum(dim=1) - frequent
     most = torch.where(frequent > 0, darker, 0.0).amax(dim=1, keepdim=True)  # of the lightest level there is
-    spread = torch.where(most > 0, darker / most.clamp(min=1), torch.linspace(0, 1, _LEVELS)).clamp(max=1)
+    even = torch.linspace(0, 1, _LEVELS, device=images.device)
+    spread = torch.where(most > 0, darker / most.clamp(min=1), even).clamp(max=1)
     return spread.gather(1, levels).reshape(count, channels, height, width).permute(0, 2, 3, 1)
 
 
@@ -129,7 +131,7 @@ def _posterized(images: Tensor, strength: Tensor) -> Tensor:
 
 _COLOURS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "contrast": lambda images, strength: _blend(images, _grey(images).mean(dim=(1, 2), keepdim=True), strength),
-    "brightness": lambda images, strength: _blend(images, torch.zeros(1), strength),
+    "brightness": lambda images, strength: _blend(images, images.new_zeros(1), strength),
     "sharpness": lambda images, strength: _blend(images, _smooth(images), strength),
     "color": lambda images, strength: _blend(images, _grey(images), strength),
     "autocontrast": lambda images, _: _autocontrast(images),
