@@ -155,7 +155,7 @@ class LossWeights(Settings):
         return self
 
 
-Variation = Literal["rand_augment", "cutout"]
+Variation = Literal["rand_augment", "cutout", "mixup"]
 ProcessorChoice = Literal["auto", "cpu", "cuda"]
 
 
@@ -184,7 +184,7 @@ class TrainingSettings(Settings):
     variations: Annotated[tuple[Variation, ...], Field(strict=False)] = Field(
         (),
         description="Stronger variations of images than moving and mirroring: 'rand_augment' (the operations that suit their "
-        "kind), 'cutout'; for large students and long trainings.",
+        "kind), 'cutout', 'mixup' (two images in one, with both labels); for large students and long trainings.",
     )
     epochs: int | None = Field(
         None, ge=1, description="Passes over the training texts; chosen from the data when not given.", examples=[30]

@@ -51,7 +51,7 @@ def weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Processor, "place", lambda self, module, **_: module.to(self.device))
 
 
-VARIED: dict[str, Any] = {"variations": ["rand_augment", "cutout"]}
+VARIED: dict[str, Any] = {"variations": ["rand_augment", "cutout", "mixup"]}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     *((name, {}, {}) for name in RECIPES),
     ("plain_cnn", VARIED, {}),

@@ -14,7 +14,7 @@ from understudy.program.interpreter import standardize
 from understudy.program.ops import Standardize
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
 from understudy.training.schedule import word_dropout_for
-from understudy.training.variations import Variation, cutout, rand_augment
+from understudy.training.variations import Mixture, Variation, cutout, mixup, rand_augment
 
 EVALUATION_BATCH = 512
 SHIFT_SHARE = 1 / 14
@@ -126,7 +126,7 @@ class ImageCorpus:
         """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels).
 
         Where images may be mirrored, half of them are; ``variations`` come last. Pictures of sounds move in time alone, and
-        become louder or softer.
+        become louder or softer. Mixup is none of these, because it changes the labels too: see ``mixed``.
         """
         if self.of_sounds:
             frames = round(factor * self.pixels.shape[1] * SHIFT_SHARE)
@@ -136,8 +136,11 @@ class ImageCorpus:
         def varied(images: Tensor) -> Tensor:
             moved = _shift(_mirror(images) if self.mirrored else images, reach)
             for variation in self.variations:
-                # what looks the same mirrored is a photograph; a drawing's light and dark may be all there is to it
-                moved = rand_augment(moved, photographs=self.mirrored) if variation == "rand_augment" else cutout(moved)
+                if variation == "rand_augment":
+                    # what looks the same mirrored is a photograph; a drawing's light and dark may be all there is to it
+                    moved = rand_augment(moved, photographs=self.mirrored)
+                elif variation == "cutout":
+                    moved = cutout(moved)
             return moved
 
         return varied
@@ -200,6 +203,13 @@ class VectorCorpus:
 
 Seen = Corpus | ImageCorpus | VectorCorpus
 """Examples of any kind."""
+
+
+def mixed(corpus: Seen, batch: Tensor) -> tuple[Tensor, Mixture | None]:
+    """Return a ``batch`` of ``corpus`` and which of its images were mixed: None where mixup was not asked for."""
+    if not isinstance(corpus, ImageCorpus) or corpus.of_sounds or "mixup" not in corpus.variations:
+        return batch, None
+    return mixup(batch)
 
 
 def _batches(corpus: Seen) -> Iterator[Tensor]:

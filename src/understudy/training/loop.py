@@ -18,7 +18,7 @@ from understudy.compression.quantize.ranges import Ranges
 from understudy.program.executor import Executor, Scheme, evaluate
 from understudy.program.ops import Program, ProjectText
 from understudy.training.checkpoint import Checkpoint
-from understudy.training.corpus import Seen
+from understudy.training.corpus import Seen, mixed
 from understudy.training.objective import Objective
 from understudy.training.placed import placed
 from understudy.training.processor import Processor
@@ -182,7 +182,7 @@ class _Run:
             group["lr"] = group["peak"] * one_cycle(self.step / schedule.steps)
         view, index = self._batch()
         device = self.processor.device
-        features = self.augment(self.views[view].batch(index))
+        features, mixture = mixed(lesson.views[view], self.augment(self.views[view].batch(index)))
         teacher = None
         # rounding to 256 steps is learned in float32: bfloat16 has no finer ones
         with self.processor.mixed(on=not self.executor.quantized):
@@ -192,7 +192,7 @@ class _Run:
                 teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index])).to(device)
             student = self.executor(features).float()
         labels = torch.from_numpy(lesson.labels[index]).to(device)
-        loss, terms = self.objective(student, labels, teacher=teacher, teacher_learns=self.trainer is not None)
+        loss, terms = self.objective(student, labels, teacher=teacher, teacher_learns=self.trainer is not None, mixture=mixture)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.executor.parameters(), 1.0)

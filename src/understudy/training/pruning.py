@@ -21,6 +21,7 @@ from understudy.program.ops import Program
 from understudy.students import pruned
 from understudy.students.recipe import Recipe
 from understudy.training.checkpoint import Checkpoint
+from understudy.training.corpus import mixed
 from understudy.training.loop import Lesson, Point, Trained, accuracy, epoch_batches, train
 from understudy.training.objective import Objective
 from understudy.training.placed import placed
@@ -174,7 +175,8 @@ class _Rounds:
             group["lr"] = self.schedule.learning_rate * one_cycle(self.step / self.steps)
         view, index = self._batch()
         device = self.processor.device
-        images = self._augment(self.views[view].batch(index)).permute(0, 3, 1, 2)
+        images, mixture = mixed(lesson.views[view], self._augment(self.views[view].batch(index)))
+        images = images.permute(0, 3, 1, 2)
         teacher = None
         if lesson.teacher_logits is not None:
             teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index])).to(device)
@@ -182,7 +184,7 @@ class _Rounds:
         self.network.train(len(index) > 1)  # of one image a batch norm learns nothing
         with self.processor.mixed():
             student = self.network(images).float()
-        loss, terms = self.objective(student, labels, teacher=teacher, teacher_learns=False)
+        loss, terms = self.objective(student, labels, teacher=teacher, teacher_learns=False, mixture=mixture)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

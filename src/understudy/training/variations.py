@@ -1,4 +1,4 @@
-"""Stronger variations of training images, which a job may ask for: RandAugment and cutout, a whole batch at a time.
+"""Stronger variations of training images, which a job may ask for: RandAugment, cutout and mixup, a whole batch at a time.
 
 Images are real values ``[batch, H, W, C]`` from 0 to 1. Everything random comes from torch's generator.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -15,12 +16,14 @@ from torch.nn import functional
 
 from understudy.settings import Variation
 
-__all__ = ["Variation", "cutout", "rand_augment"]
+__all__ = ["Mixture", "Variation", "cutout", "mixup", "rand_augment"]
 
 OPERATIONS, MAGNITUDE = 2, 0.3
 """N and M / 30 of RandAugment; the paper's search chose 1 to 3 and 4 to 15 for small networks."""
 CUTOUT_SHARE = 0.5
 """Side of the square that is cut out, as a share of the image's (DeVries & Taylor 2017: 16 of CIFAR-10's 32 pixels)."""
+MIXUP_ALPHA = 0.2
+"""Of the Beta distribution of shares: most mixtures are nearly one of their two images (the paper's choice for ImageNet)."""
 
 # the largest changes: those of RandAugment's reference code, in degrees and shares
 _ROTATION, _SHEAR, _TRANSLATION, _BLEND, _BITS = 30.0, 0.3, 0.45, 0.9, 4
@@ -68,6 +71,31 @@ def cutout(images: Tensor, *, share: float = CUTOUT_SHARE) -> Tensor:
         near = (torch.arange(size, device=device) - places).abs() < reach
         inside &= near[:, :, None] if axis == 1 else near[:, None, :]
     return torch.where(inside[..., None], images.mean(dim=(1, 2), keepdim=True), images)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Which images of a batch were mixed.
+
+    Attributes:
+        share: of an image itself, from 0 to 1; the rest is its partner's.
+        partner: int64 ``[batch]``, the number of each image's partner in the batch.
+    """
+
+    share: float
+    partner: Tensor
+
+
+def mixup(images: Tensor, *, alpha: float = MIXUP_ALPHA) -> tuple[Tensor, Mixture]:
+    """Return ``images``, each mixed with another one of the batch, and how (Zhang et al. 2018, arXiv 1710.09412, equation 1).
+
+    Args:
+        images: ``[batch, H, W, C]``.
+        alpha: both parameters of the Beta distribution that the batch's share is drawn from.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    mixture = Mixture(share, torch.randperm(len(images), device=images.device))
+    return share * images + (1 - share) * images[mixture.partner], mixture
 
 
 def _moved(images: Tensor, chosen: Tensor, strength: Tensor, names: tuple[str, ...]) -> Tensor:
