@@ -16,13 +16,14 @@ from torch import nn
 
 import second_device
 from second_device import computed, second_processor
-from trainings import RECIPES, task, write_lesson
+from trainings import RECIPES, task, vectors_and_labels, windows_and_labels, write_lesson
 from understudy.errors import SetupError
 from understudy.program import archive
 from understudy.program.executor import Executor
+from understudy.program.ops import Standardize
 from understudy.students.registry import build_student
 from understudy.training import corpus, processor, worker
-from understudy.training.corpus import ImageCorpus
+from understudy.training.corpus import Corpus, ImageCorpus, Seen, VectorCorpus, mixed
 from understudy.training.loop import Point
 from understudy.training.placed import OnGpu, placed
 from understudy.training.processor import Processor, processor_for, why_not
@@ -157,8 +158,37 @@ def test_examples_live_on_the_card_where_they_fit(
         torch.testing.assert_close(found.cpu(), expected)
 
 
+PIXELS = np.random.default_rng(0).integers(0, 256, (30, 12, 12, 3)).astype(np.uint8)
+WINDOWS = build_student(RECIPES["projection_rnn"], classes=3, seed=0).source
+VECTORS = build_student(RECIPES["mlp"], classes=3, seed=0).source
+assert isinstance(WINDOWS, Standardize)
+assert isinstance(VECTORS, Standardize)
+EXAMPLES: dict[str, Seen] = {
+    "texts": Corpus(np.arange(120, dtype=np.int32).reshape(30, 4), np.ones((120, 8), np.int8)),
+    "drawings": ImageCorpus(PIXELS, variations=("rand_augment", "cutout")),
+    "photographs": ImageCorpus(PIXELS, mirrored=True, variations=("rand_augment",) * 4),
+    "sounds": ImageCorpus(PIXELS[..., :1], of_sounds=True),
+    "windows": VectorCorpus(windows_and_labels(30, seed=0)[0], WINDOWS),
+    "vectors": VectorCorpus(vectors_and_labels(30, seed=0)[0], VECTORS),
+}
+
+
+@pytest.mark.parametrize("kind", list(EXAMPLES))
+def test_examples_are_varied_where_they_are(kind: str) -> None:
+    examples, where = EXAMPLES[kind], second_processor()
+    index = np.arange(30)
+    vary = examples.augmentation(1.0)
+    torch.manual_seed(1)
+    expected, _ = mixed(examples, vary(examples.batch(index)))
+    torch.manual_seed(1)
+    found, _ = mixed(examples, vary(placed(examples, where).batch(index)))
+    assert found.device == where.device
+    assert torch.equal(found.cpu(), expected)
+    assert not torch.equal(expected, examples.batch(index))
+
+
 def test_the_processor_takes_its_batches_as_they_are() -> None:
-    images = ImageCorpus(np.zeros((8, 12, 12, 3), np.uint8))
+    images = ImageCorpus(PIXELS)
     assert placed(images, Processor()) is images
 
 
