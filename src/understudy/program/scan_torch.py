@@ -14,7 +14,8 @@ def scan(x: Tensor) -> Tensor:
     Integer programs keep 16 bits of a state between two steps, which is not imitated here. States are sums over all steps,
     which fewer bits than float32 would not hold.
     """
-    gates, candidates = x.float().squeeze(2).transpose(0, 1).chunk(2, dim=-1)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    gates, candidates = x.squeeze(2).transpose(0, 1).chunk(2, dim=-1)
     states: Tensor = _Scan.apply((1 + gates) / 2, candidates)  # type: ignore[no-untyped-call]
     return states.transpose(0, 1).unsqueeze(2)
 
