@@ -8,7 +8,8 @@ It stands on torch's hooks for backends that are written in Python (``torch/util
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Self
 
@@ -83,7 +84,6 @@ def second_device() -> Module:
         lambda operation, *args, **kwargs: _compute(operation, args, kwargs), "PrivateUse1"
     )
     _keep(torch.library.Library("_", "IMPL")).fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(…, device=…) makes its tensor in memory and moves it
     layers = _keep(torch.library.Library("aten", "IMPL"))
     for name in _CAST:
         layers.impl(name, _in_lower_precision(getattr(torch.ops.aten, name)), "AutocastPrivateUse1")
@@ -94,6 +94,19 @@ def second_processor(precision: torch.dtype = torch.float32) -> Processor:
     """Return the second device as what trains."""
     second_device()
     return Processor(torch.device(NAME, 0), "second device", precision)
+
+
+@contextmanager
+def trainable() -> Iterator[None]:
+    """Let tensors of the device be made by ``torch.tensor``, and have gradients, as long as this lasts."""
+    before = torch._C._only_lift_cpu_tensors()
+    torch._C._set_only_lift_cpu_tensors(True)  # they are made in memory, and moved
+    try:
+        # torch starts a thread for each device before its first gradients, which knows none of devices that come later
+        with torch.autograd.set_multithreading_enabled(False):
+            yield
+    finally:
+        torch._C._set_only_lift_cpu_tensors(before)
 
 
 _kept: list[torch.library.Library] = []

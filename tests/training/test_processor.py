@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import second_device
-from second_device import computed, second_processor
+from second_device import computed, second_processor, trainable
 from trainings import RECIPES, task, vectors_and_labels, windows_and_labels, write_lesson
 from understudy.errors import SetupError
 from understudy.program import archive
@@ -32,9 +32,8 @@ from understudy.training.workers import Workers
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_for_gradients() -> Iterator[None]:
-    """torch starts a thread for each device before its first gradients, which knows none of devices that come later."""
-    with torch.autograd.set_multithreading_enabled(False):
+def _second_device_trains() -> Iterator[None]:
+    with trainable():
         yield
 
 
