@@ -23,7 +23,7 @@ from understudy.program.executor import Executor
 from understudy.program.ops import Standardize
 from understudy.students.registry import build_student
 from understudy.training import corpus, processor, worker
-from understudy.training.corpus import Corpus, ImageCorpus, Seen, VectorCorpus, mixed
+from understudy.training.corpus import EVALUATION_BATCH, Corpus, ImageCorpus, Seen, VectorCorpus, mixed
 from understudy.training.loop import Point
 from understudy.training.placed import OnGpu, placed
 from understudy.training.processor import Processor, processor_for, why_not
@@ -155,6 +155,13 @@ def test_examples_live_on_the_card_where_they_fit(
     torch.testing.assert_close(batch.cpu(), view.batch(index))
     for found, expected in zip(moved.batches(), view.batches(), strict=True):
         torch.testing.assert_close(found.cpu(), expected)
+
+
+def test_many_examples_are_moved_in_parts() -> None:
+    many = ImageCorpus(np.random.default_rng(0).integers(0, 256, (2 * EVALUATION_BATCH + 3, 2, 2, 1)).astype(np.uint8))
+    moved = OnGpu(many, second_processor())
+    assert moved.resident is not None
+    assert np.array_equal(moved.resident.cpu().numpy(), many.pixels)
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 12, 12, 3)).astype(np.uint8)

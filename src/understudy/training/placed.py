@@ -40,7 +40,7 @@ class OnGpu:
     def __init__(self, corpus: Seen, processor: Processor) -> None:
         self._device, self._real, self._count = processor.device, corpus.real, len(corpus)
         self._stored = corpus.stored
-        self.resident = self._moved(self._stored) if self._stored.nbytes <= processor.room_bytes() else None
+        self.resident = self._all_moved() if self._stored.nbytes <= processor.room_bytes() else None
         self._table: Tensor | None = None
         if isinstance(corpus, Corpus) and corpus.table is not None:
             self._table, self._lengths = self._moved(corpus.table), corpus.lengths()
@@ -57,6 +57,13 @@ class OnGpu:
         """Yield all examples in order, for evaluation."""
         for begin in range(0, self._count, EVALUATION_BATCH):
             yield self.batch(np.arange(begin, min(begin + EVALUATION_BATCH, self._count)))
+
+    def _all_moved(self) -> Tensor:
+        """Return everything that is stored, moved in parts: the machine's own memory may hold less than the card's."""
+        whole = self._moved(self._stored[:0]).new_empty(self._stored.shape)
+        for begin in range(0, self._count, EVALUATION_BATCH):
+            whole[begin : begin + EVALUATION_BATCH] = self._moved(self._stored[begin : begin + EVALUATION_BATCH])
+        return whole
 
     def _moved(self, array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self._device)  # a copy: files that are mapped cannot be written
