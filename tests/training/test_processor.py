@@ -24,10 +24,12 @@ from understudy.program.ops import Standardize
 from understudy.students.registry import build_student
 from understudy.training import corpus, processor, worker
 from understudy.training.corpus import EVALUATION_BATCH, Corpus, ImageCorpus, Seen, VectorCorpus, mixed
-from understudy.training.loop import Point
+from understudy.training.loop import Point, train
+from understudy.training.objective import Objective
 from understudy.training.placed import OnGpu, placed
 from understudy.training.processor import Processor, processor_for, why_not
 from understudy.training.task import TaskResult, run_task
+from understudy.training.trainer import Trainer
 from understudy.training.workers import Workers
 
 
@@ -77,6 +79,36 @@ def test_in_float32_the_second_device_trains_what_the_processor_does(
     assert archive.dumps(there.program) == archive.dumps(here.program)
     if here.trainer is not None and there.trainer is not None:
         assert archive.dumps(there.trainer) == archive.dumps(here.trainer)
+
+
+class Stays(Trainer):
+    """What a module of the user's is to a training: it reads its own inputs, in memory."""
+
+    moves = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = nn.Embedding(200, 3)
+        nn.init.zeros_(self.answers.weight)
+
+    def forward(self, features: torch.Tensor, view: int, index: Any) -> torch.Tensor:  # noqa: ARG002 - as theirs
+        return self.answers(torch.from_numpy(index))
+
+
+def test_a_module_of_the_users_stays_where_it_is_and_learns(tmp_path: Path) -> None:
+    recipe = RECIPES["sgnn"]
+    program = build_student(recipe, classes=3, seed=0)
+    lesson = write_lesson(tmp_path, recipe).read(program.source, taught=False)
+    found = []
+    for where in (Processor(), second_processor()):
+        theirs = Stays()
+        objective = Objective(class_weight=torch.tensor([1.0, 2.0, 0.5]))
+        schedule = task(recipe).schedule
+        trained = train(program, lesson, objective=objective, schedule=schedule, seed=1, trainer=theirs, processor=where)
+        assert theirs.answers.weight.device.type == "cpu"
+        assert theirs.answers.weight.abs().sum() > 0
+        found.append((archive.dumps(trained.integer), theirs.answers.weight.tolist()))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -171,7 +203,7 @@ assert isinstance(WINDOWS, Standardize)
 assert isinstance(VECTORS, Standardize)
 EXAMPLES: dict[str, Seen] = {
     "texts": Corpus(np.arange(120, dtype=np.int32).reshape(30, 4), np.ones((120, 8), np.int8)),
-    "drawings": ImageCorpus(PIXELS, variations=("rand_augment", "cutout")),
+    "drawings": ImageCorpus(PIXELS, variations=("rand_augment", "cutout", "mixup")),
     "photographs": ImageCorpus(PIXELS, mirrored=True, variations=("rand_augment",) * 4),
     "sounds": ImageCorpus(PIXELS[..., :1], of_sounds=True),
     "windows": VectorCorpus(windows_and_labels(30, seed=0)[0], WINDOWS),
