@@ -21,6 +21,8 @@ from understudy.errors import SetupError
 from understudy.program import archive
 from understudy.program.executor import Executor
 from understudy.program.ops import Standardize
+from understudy.projections.boxes import BoxProjection
+from understudy.projections.boxes_torch import BoxLayer
 from understudy.students.registry import build_student
 from understudy.training import corpus, processor, worker
 from understudy.training.corpus import EVALUATION_BATCH, Corpus, ImageCorpus, Seen, VectorCorpus, mixed
@@ -121,6 +123,17 @@ def test_in_bfloat16_float_steps_multiply_in_it_and_rounded_steps_do_not(tmp_pat
     assert computed["hardtanh_backward float32"] > 0
     assert all(layer.weight.dtype == np.float32 and np.isfinite(layer.weight).all() for layer in learned.float_program.layers)
     assert learned.trained_on == ("second device, bfloat16",)
+
+
+def test_signs_of_boxes_are_exact_where_layers_multiply_in_bfloat16() -> None:
+    where = second_processor(torch.bfloat16)
+    layer = BoxLayer(BoxProjection((6, 6, 1), tuple(range(200))))
+    values = torch.rand(50, 6, 6, 1, generator=torch.Generator().manual_seed(0))
+    expected = layer(values, None)
+    where.place(layer)
+    with where.mixed():
+        found = layer(values.to(where.device), None)
+    assert torch.equal(found.cpu(), expected)
 
 
 @pytest.mark.parametrize("name", ["plain_cnn", "separable_cnn"])
