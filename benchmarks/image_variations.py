@@ -1,4 +1,4 @@
-"""What stronger variations of training images do for small students: RandAugment and cutout against moving and mirroring.
+"""What stronger variations of training images do for small students: RandAugment, cutout, mixup against moving and mirroring.
 
     python benchmarks/image_variations.py --set cifar10 --images 4000 --epochs 20 --width 16 --seeds 1 2
 
@@ -30,7 +30,7 @@ from understudy.training.objective import Objective
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
 
 VALIDATION = 1000
-CHOICES: tuple[tuple[Variation, ...], ...] = ((), ("rand_augment",), ("cutout",), ("rand_augment", "cutout"))
+CHOICES: tuple[tuple[Variation, ...], ...] = ((), ("rand_augment",), ("cutout",), ("rand_augment", "cutout"), ("mixup",))
 
 
 def run(

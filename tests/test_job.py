@@ -286,6 +286,7 @@ LEFT_OUT: dict[str, object] = {
     "data.validation_fraction": 0.2,
     "data.test_fraction": 0.2,
     "quantization.max_drop": 0.5,
+    "training.processor": "cpu",
 }
 """Settings that do not decide what a training gives, or whose effect the digest of the data covers."""
 COVERED: dict[str, object] = {

@@ -16,7 +16,7 @@ from command import contents
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
 from understudy.cli.compress import _print_family
-from understudy.errors import BudgetError, InputError
+from understudy.errors import BudgetError, InputError, SetupError
 from understudy.family import Family
 from understudy.formats import FORMATS
 from understudy.job import job_from_arguments
@@ -25,6 +25,7 @@ from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
 from understudy.protection.envelope import public_device_key
 from understudy.protection.keys import to_pem
+from understudy.training.processor import processor_for
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers
 
@@ -51,6 +52,7 @@ def test_every_member_fits_its_budget_and_is_verified(finished: tuple[Family, Pa
     assert {member.recipe["width"] for member in family.members} != {family.members[0].recipe["width"]}
     for member in family.members:
         assert {file.format for file in member.files} == {"c", "onnx", "litert"}
+        assert member.trained_on == (processor_for("auto").describe(),)
         for file in member.files:
             assert file.verified
             assert file.agreement == 1
@@ -434,4 +436,14 @@ def test_stronger_variations_are_for_images(tiny_csv: Path, tmp_path: Path) -> N
     settings = {**SETTINGS, "training.variations": ["cutout"]}
     with pytest.raises(InputError, match=r"stronger variations are for images: received training.variations=\['cutout'\]"):
         understudy.compress(data=tiny_csv, budgets=["16KB"], teacher="none", out=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_graphics_card_that_was_asked_for_and_is_not_there_ends_the_job_first(tiny_csv: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a graphics card")
+    with pytest.raises(
+        SetupError, match=r"training\.processor='cuda' needs a graphics card .* set training.processor to 'auto'"
+    ):
+        understudy.compress(data=tiny_csv, budgets=["16KB"], out=tmp_path / "out", **{"training.processor": "cuda"})
     assert not (tmp_path / "out").exists()

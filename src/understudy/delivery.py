@@ -132,6 +132,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         macro_f1=macro_f1(dataset.test.labels, answers),
         validation_accuracy=training.validation_accuracy,
         refit=selection.student in (selection.refit, selection.twin_refit),
+        trained_on=tuple(dict.fromkeys([*training.trained_on, *selection.student.trained_on])),
         files=tuple(files),
         **siblings,
         pruning=_pruning(selection, order, dataset),

@@ -85,10 +85,11 @@ class Environment:
     teachers: tuple[Ability, ...]
     inputs: tuple[Ability, ...]
     targets: tuple[Ability, ...]
+    processors: tuple[Ability, ...]
 
 
 def inspect_environment() -> Environment:
-    """Return what is installed here; nothing heavy is imported for it."""
+    """Return what is installed here; of what is heavy, torch alone is imported, which knows what trains."""
     packages = tuple(_packages())
     versions = {package.name: package.version for package in packages}
     return Environment(
@@ -118,7 +119,20 @@ def inspect_environment() -> Environment:
             _from_extra("pictures (PNG, JPEG, WebP)", "image", versions),
         ),
         targets=(*(_from_commands(name, commands) for name, commands in TARGETS.items()), _onnx_in_a_browser()),
+        processors=tuple(_processors(versions)),
     )
+
+
+def _processors(versions: dict[str, str | None]) -> Iterator[Ability]:
+    if versions["torch"] is None:
+        yield Ability("processor", False, "missing: torch", "pip install torch")
+        return
+    from understudy.training.processor import Processor, processor_for
+
+    found = processor_for("auto")
+    yield Ability("processor", True, Processor().describe(), None)
+    install = None if found.is_gpu else "install torch for CUDA, with the graphics card's driver"
+    yield Ability("graphics card", found.is_gpu, found.describe() if found.is_gpu else found.reason, install)
 
 
 def _packages() -> Iterator[Package]:

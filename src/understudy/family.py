@@ -108,6 +108,8 @@ class Member(Record):
     """Accuracy on the validation split, before the refit; the only number that chose this member."""
     refit: bool = False
     """The files come from one more training, in which the validation texts were learned from too."""
+    trained_on: tuple[str, ...] = ()
+    """What computed the training's steps, and in which precision: ``processor, float32``; empty in older records."""
     files: tuple[FileRecord, ...]
     """The exported files."""
     encrypted_for: tuple[str, ...] = ()

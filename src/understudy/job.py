@@ -268,14 +268,16 @@ class Job(Settings):
         """Return the sha256 of the settings that decide what one trial of the search gives.
 
         Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
-        the budgets, each of which has a search of its own, how long to search, on how many threads, for whom the result is
-        encrypted, and what quantization may cost: its cures have trainings of their own. A teacher's file counts by its name,
-        so that a job may move to another folder. Equal digests and equal data mean that finished trials can be taken over.
+        the budgets, each of which has a search of its own, how long to search, on how many threads or which processor, for whom
+        the result is encrypted, and what quantization may cost: its cures have trainings of their own. A teacher's file counts
+        by its name, so that a job may move to another folder. Equal digests and equal data mean that finished trials can be
+        taken over.
         """
         settings = self.model_dump(mode="json")
         for key in ("data", "budgets", "time", "trials", "max_drop", "threads", "encrypt"):
             del settings[key]
         del settings["quantization"]["max_drop"]
+        del settings["training"]["processor"]
         if self.teacher.kind == "file":
             settings["teacher"]["source"] = Path(self.teacher.source).name
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -48,11 +48,11 @@ from understudy.teaching import (
     bring_teacher,
     network_to_prune,
     train_teacher,
-    worker_count,
+    workers_for,
     write_lesson,
 )
+from understudy.training.processor import processor_for
 from understudy.training.trainer import Brought, check_trainable
-from understudy.training.workers import Workers
 
 
 def compress(
@@ -106,11 +106,13 @@ def run_job(
     progress = progress or SilentProgress()
     if job.encrypt:
         read_recipients(job.encrypt)
+    processor = processor_for(job.training.processor)  # refused now where it is none: after the data it would be late too
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
     dataset = load_dataset(job)
     for line in dataset.statistics.lines():
         progress.note(line)
+    progress.note(f"training on: {processor.explain()}")
     known = JobFolder(out).latency  # another run must search among the same candidates, whatever the clock says today
     latency = LatencyModel.from_json(known.read_text()) if job.latency and known.is_file() else None
     if job.student == "pruned":  # sizes are those of the network, so that it must be read first
@@ -160,7 +162,7 @@ def _run(
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
     treated: dict[str, Selection] = {}
     finished = True
-    with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
+    with workers_for(job, store, folder) as workers:
         try:
             searches.run(job, workers, wanted=_wanted_accuracy(job, teaching), folder=folder, progress=progress)
             searches.refit(workers, progress=progress)

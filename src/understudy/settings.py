@@ -155,7 +155,8 @@ class LossWeights(Settings):
         return self
 
 
-Variation = Literal["rand_augment", "cutout"]
+Variation = Literal["rand_augment", "cutout", "mixup"]
+ProcessorChoice = Literal["auto", "cpu", "cuda"]
 
 
 class TrainingSettings(Settings):
@@ -188,7 +189,7 @@ class TrainingSettings(Settings):
     variations: Annotated[tuple[Variation, ...], Field(strict=False)] = Field(
         (),
         description="Stronger variations of images than moving and mirroring: 'rand_augment' (the operations that suit their "
-        "kind), 'cutout'; for large students and long trainings.",
+        "kind), 'cutout', 'mixup' (two images in one, with both labels); for large students and long trainings.",
     )
     epochs: int | None = Field(
         None, ge=1, description="Passes over the training texts; chosen from the data when not given.", examples=[30]
@@ -197,6 +198,11 @@ class TrainingSettings(Settings):
         default=True,
         description="After the choice, train what was chosen once more with the validation texts added; "
         "left out where they are fewer than 3 % of the training texts.",
+    )
+    processor: ProcessorChoice = Field(
+        "auto",
+        description="What trains: 'auto' takes a graphics card where torch has one that works and the processor elsewhere, "
+        "'cpu' and 'cuda' insist; only on the processor does a seed give the same files again.",
     )
     weights: LossWeights = Field(default_factory=LossWeights, description="Weights of the terms of the objective.")
 

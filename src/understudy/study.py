@@ -25,11 +25,12 @@ from understudy.progress import Progress, SilentProgress
 from understudy.record import created_with
 from understudy.report.bits import write_bits_report
 from understudy.students.recipe import Recipe
-from understudy.teaching import worker_count, write_lesson
+from understudy.teaching import workers_for, write_lesson
 from understudy.training.mining import CANDIDATES
+from understudy.training.processor import processor_for
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
 from understudy.training.task import TaskResult, TrainingTask
-from understudy.training.workers import Workers, train_all
+from understudy.training.workers import train_all
 
 BITS = (16, 32, 64, 128, 256, 512, 1024)
 """T·d where nothing else is asked for."""
@@ -51,6 +52,7 @@ def study_bits(
     """
     progress = progress or SilentProgress()
     wanted = _checked(bits, job)
+    progress.note(f"training on: {processor_for(job.training.processor).explain()}")
     progress.stage("reading the data")
     dataset = load_dataset(job)
     base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
@@ -58,7 +60,7 @@ def study_bits(
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}
     with claim(out, identity) as folder:
         store = write_lesson(job, dataset, Teaching(None, used=False), folder=folder, progress=progress)
-        with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
+        with workers_for(job, store, folder) as workers:
             try:
                 train_all(tasks, workers, progress=progress, title=f"training {len(tasks)} students")
             except KeyboardInterrupt:

@@ -39,6 +39,7 @@ from understudy.teachers.vector_registry import load_vector_teacher
 from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
+from understudy.training.processor import TRAININGS_ON_A_GPU, processor_for
 from understudy.training.recombination import recombine
 from understudy.training.schedule import Schedule, steps_for
 from understudy.training.task import TrainingTask
@@ -72,9 +73,17 @@ def augmented_views(texts: Sequence[str], *, views: int, distortion: float, seed
     return [list(texts), *copies]
 
 
-def worker_count(job: Job) -> int:
-    """Return how many trainings run side by side; results do not depend on it."""
-    return job.threads or os.cpu_count() or 1
+def workers_for(job: Job, store: LessonStore, folder: JobFolder) -> Workers:
+    """Return the processes that train for ``job``; results do not depend on how many run side by side.
+
+    Raises:
+        SetupError: the job insists on a graphics card, and there is none that works.
+    """
+    processor = processor_for(job.training.processor)
+    count = job.threads or os.cpu_count() or 1
+    if processor.is_gpu:
+        count = min(count, TRAININGS_ON_A_GPU)
+    return Workers(store.folder, folder.results, count=count, processor=processor)
 
 
 def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress: Progress) -> TrainedTeacher:
@@ -113,7 +122,7 @@ def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress
         )
         for number, values in enumerate(NETWORK_VALUES)
     ]
-    with Workers(store.folder, folder.results, count=worker_count(job)) as workers:
+    with workers_for(job, store, folder) as workers:
         results = train_all(tasks, workers, progress=progress, title="training the teacher's networks")
     progress.stage("training the teacher's linear part")
     machines = fit_machines(dataset.train, seed=job.seed)

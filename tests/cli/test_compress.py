@@ -132,8 +132,10 @@ def test_a_dry_run_shows_data_and_job_and_writes_nothing(tmp_path: Path, tiny_cs
     assert "  train: 192 texts" in outcome.out
     assert '  budgets = ["16KB"]' in outcome.out
     assert "  runs/tiny/16KB" in outcome.out.splitlines()
+    assert ", " in outcome.out.partition("training on\n")[2].splitlines()[0]
     document = json.loads(understudy("compress", tiny_csv, "--budget", "16KB", "--dry-run", "--json", folder=tmp_path).out)
     assert document["job"]["budgets"] == ["16KB"]
+    assert document["trains_on"]
     assert document["data"]["splits"]["train"]["examples"] == 192
     assert contents(tmp_path) == {}
 

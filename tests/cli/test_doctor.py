@@ -23,6 +23,9 @@ def test_json_lists_formats_teachers_and_packages() -> None:
     assert all(row["available"] for row in document["formats"])
     versions = {row["name"]: row["version"] for row in document["packages"]}
     assert re.match(r"\d+\.", versions["numpy"])
+    machine, card = document["processors"]
+    assert (machine["name"], machine["how"], card["name"]) == ("processor", "processor, float32", "graphics card")
+    assert card["available"] or ("torch" in card["how"] and card["install"])
     assert {row["name"].split()[0] for row in document["teachers"]} >= {"Python", "torch", "saved", "ONNX", "LiteRT", "auto"}
 
 

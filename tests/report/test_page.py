@@ -233,6 +233,16 @@ def test_the_card_is_honest_about_the_baseline() -> None:
     assert "first 128 bytes" in small
 
 
+def test_the_report_and_the_card_say_what_trained() -> None:
+    older = FAMILY.members[0]
+    assert "Trained on" not in render_card(FAMILY, older)
+    member = older.model_copy(update={"trained_on": ("Some GPU <9>, bfloat16", "processor, float32")})
+    family = FAMILY.model_copy(update={"members": (member, *FAMILY.members[1:])})
+    assert "Trained on: Some GPU &lt;9\\>, bfloat16; processor, float32.\n" in render_card(family, member)
+    page = render_report(family)
+    assert page.count("<dt>trained on</dt><dd>Some GPU &lt;9&gt;, bfloat16; processor, float32</dd>") == 1
+
+
 def test_a_card_keeps_a_hostile_name_on_one_line() -> None:
     family = FAMILY.model_copy(update={"name": "a\n# <b>b</b> | c"})
     assert render_card(family, FAMILY.members[0]).startswith("# a\\\\n\\# &lt;b\\>b&lt;/b\\> \\| c, 16KB\n")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from understudy.training import variations
-from understudy.training.variations import cutout, rand_augment
+from understudy.training.corpus import ImageCorpus, mixed
+from understudy.training.variations import cutout, mixup, rand_augment
 
 
 def images(count: int = 40, height: int = 16, width: int = 12, channels: int = 3) -> torch.Tensor:
@@ -110,3 +113,42 @@ def test_cutout_leaves_the_rest_as_it_is(shape: tuple[int, int]) -> None:
     assert changed.sum(dim=(1, 2)).max() <= (min(shape) / 2 + 1) ** 2
     mean = before.mean(dim=(1, 2), keepdim=True).expand_as(before)
     torch.testing.assert_close(after[changed], mean[changed])
+
+
+@given(seed=st.integers(0, 2**32 - 1), alpha=st.floats(0.05, 5), count=st.integers(1, 9))
+def test_mixup_mixes_every_image_with_one_of_the_batch(seed: int, alpha: float, count: int) -> None:
+    before = images(count, 4, 3)
+    torch.manual_seed(seed)
+    after, mixture = mixup(before, alpha=alpha)
+    assert 0 <= mixture.share <= 1
+    assert sorted(mixture.partner.tolist()) == list(range(count))
+    for number, partner in enumerate(mixture.partner.tolist()):
+        expected = mixture.share * before[number] + (1 - mixture.share) * before[partner]
+        torch.testing.assert_close(after[number], expected)
+    torch.manual_seed(seed)
+    again, same = mixup(before, alpha=alpha)
+    assert torch.equal(again, after)
+    assert same.share == mixture.share
+
+
+def test_most_mixtures_are_nearly_one_of_their_images() -> None:
+    before = images(2, 2, 2)
+    shares = torch.tensor([mixup(before)[1].share for _ in range(400)])
+    assert float(shares.mean()) == pytest.approx(0.5, abs=0.06)
+    assert float(((shares < 0.1) | (shares > 0.9)).float().mean()) == pytest.approx(0.66, abs=0.08)  # of Beta(0.2, 0.2)
+
+
+@pytest.mark.parametrize("variations", [(), ("rand_augment", "cutout")])
+def test_images_are_mixed_only_where_that_was_asked_for(variations: tuple[variations.Variation, ...]) -> None:
+    before = images(8)
+    pixels = (before * 255).round().to(torch.uint8).numpy()
+    assert mixed(ImageCorpus(pixels, variations=variations), before) == (before, None)
+    asked = ImageCorpus(pixels, variations=(*variations, "mixup"))
+    after, mixture = mixed(asked, before)
+    assert mixture is not None
+    assert after.shape == before.shape
+    assert mixed(ImageCorpus(pixels, of_sounds=True, variations=("mixup",)), before)[1] is None
+    torch.manual_seed(1)
+    alone = ImageCorpus(pixels, variations=variations).augmentation(1.0)(before)
+    torch.manual_seed(1)
+    torch.testing.assert_close(asked.augmentation(1.0)(before), alone)

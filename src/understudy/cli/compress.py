@@ -289,7 +289,9 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     from understudy.cli.progress import open_progress
     from understudy.data.dataset import load_dataset
     from understudy.feasibility import check_budgets
+    from understudy.training.processor import processor_for
 
+    processor = processor_for(job.training.processor)
     if job.encrypt:
         read_recipients(job.encrypt)
     data = load_dataset(job)
@@ -310,6 +312,7 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
                 "job": settings,
                 "data": asdict(data.statistics),
                 "data_digest": data.digest,
+                "trains_on": processor.explain(),
                 "infeasible": [missed.model_dump(mode="json") for missed in budgets.infeasible],
                 "writes": writes,
             }
@@ -317,6 +320,7 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     else:
         _print_section("data", map(on_one_line, data.statistics.lines()))
         _print_section("job", (f"{key} = {json.dumps(value)}" for key, value in _flat(settings)))
+        _print_section("training on", [processor.explain()])
         _print_section("would write", writes)
         _print_infeasible(budgets.infeasible)
     if budgets.infeasible:

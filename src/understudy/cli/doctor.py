@@ -37,6 +37,7 @@ def doctor(as_json: JsonFlag = False) -> None:
         ("teacher", found.teachers),
         ("data file", found.inputs),
         ("target", found.targets),
+        ("trains on", found.processors),
     ):
         typer.echo()
         _print_abilities(title, abilities)

@@ -131,8 +131,14 @@ class Executor(nn.Module):
         bounded = [n for n in program.layers if n.relu or n.output in self.scanned] if normalized else []
         over_places = [n for n in bounded if len(shapes[n.output]) == 3]
         self.norm = nn.ModuleDict({node.output: nn.BatchNorm2d(len(node.weight)) for node in over_places})
-        self.boxes = nn.ModuleDict(
-            {node.output: BoxLayer(node.projection) for node in program.nodes if isinstance(node, ProjectBoxes)}
+        self.projections = nn.ModuleDict(
+            {
+                node.output: BoxLayer(node.projection)
+                if isinstance(node, ProjectBoxes)
+                else DenseProjectionLayer(node.projection)
+                for node in program.nodes
+                if isinstance(node, ProjectBoxes | ProjectVector)
+            }
         )
         self.weight_scale = nn.ParameterDict()
         self.activation_scale = nn.ParameterDict()
@@ -173,11 +179,12 @@ class Executor(nn.Module):
                 case ProjectText() | Image() | Sound() | Standardize():
                     values[node.output] = features
                 case ProjectVector():
-                    values[node.output] = _bits(node, values[node.input])
+                    # nothing before the bits learns
+                    values[node.output] = self.projections[node.output](values[node.input])
                 case Linear() | Conv() | DepthwiseConv():
                     values[node.output] = self._layer(node, values[node.input])
                 case ProjectBoxes():
-                    values[node.output] = self.boxes[node.output](values[node.input], self._step(node.input))
+                    values[node.output] = self.projections[node.output](values[node.input], self._step(node.input))
                 case Window():
                     values[node.output] = _window(values[node.input], node.width)
                 case MaxPool():
@@ -265,13 +272,14 @@ class Executor(nn.Module):
         def layer(node: Layer) -> Layer:
             weight, bias = self._folded(node.output)
             has_bias = node.output in self.bias or node.output in self.norm
-            return replace(node, weight=weight.numpy().copy(), bias=bias.numpy().copy() if has_bias else None)
+            learned_bias = bias.cpu().numpy().copy() if has_bias else None
+            return replace(node, weight=weight.cpu().numpy().copy(), bias=learned_bias)
 
         nodes = tuple(layer(n) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in self.graph.nodes)
         scheme = None
         if self.quantized:
             scheme = Scheme(
-                weights={k: v.detach().abs().numpy() + np.float32(1e-9) for k, v in self.weight_scale.items()},
+                weights={k: v.detach().abs().cpu().numpy() + np.float32(1e-9) for k, v in self.weight_scale.items()},
                 activations={
                     k: min(float(v.detach().abs()) + 1e-9, self.scale_limits.get(k, np.inf))
                     for k, v in self.activation_scale.items()
@@ -291,11 +299,6 @@ def _local_max_pool(node: LocalMaxPool, x: Tensor) -> Tensor:
     top, left, bottom, right = node.padding
     x = functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom), value=-torch.inf)
     return functional.max_pool2d(x, node.kernel, node.stride).permute(0, 2, 3, 1)
-
-
-def _bits(node: ProjectVector, x: Tensor) -> Tensor:
-    """Return the bits of ``x`` ``[batch, ..., n]`` as 0 and 1; nothing before them learns."""
-    return DenseProjectionLayer(node.projection)(x)  # type: ignore[no-any-return]
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -327,6 +330,6 @@ def evaluate(executor: Executor, batches: Iterable[Tensor]) -> npt.NDArray[np.fl
     was_training = executor.training
     executor.eval()
     with torch.no_grad():
-        out = [executor(batch).numpy() for batch in batches]
+        out = [executor(batch).cpu().numpy() for batch in batches]
     executor.train(was_training)
     return np.concatenate(out)

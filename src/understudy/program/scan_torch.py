@@ -11,8 +11,10 @@ from torch import Tensor
 def scan(x: Tensor) -> Tensor:
     """Return the states ``[batch, T, 1, E]`` for gates and candidates ``[batch, T, 1, 2 * E]``, both in -1..1.
 
-    Integer programs keep 16 bits of a state between two steps, which is not imitated here.
+    Integer programs keep 16 bits of a state between two steps, which is not imitated here. States are sums over all steps,
+    which fewer bits than float32 would not hold.
     """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     gates, candidates = x.squeeze(2).transpose(0, 1).chunk(2, dim=-1)
     states: Tensor = _Scan.apply((1 + gates) / 2, candidates)  # type: ignore[no-untyped-call]
     return states.transpose(0, 1).unsqueeze(2)

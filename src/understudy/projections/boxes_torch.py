@@ -29,11 +29,12 @@ class BoxLayer(torch.nn.Module):
 
         Given the ``step`` between its values, their sums are those of integers, which float32 holds exactly.
         """
-        x = x.flatten(1)
+        x = x.flatten(1).float()
         exact = x.detach() if step is None else (x.detach() / step).round_()
-        signs = torch.where(functional.linear(exact, self.vectors) > 0, 1.0, -1.0)
-        if not x.requires_grad:
-            return signs
-        sums = functional.linear(x, self.vectors)
+        with torch.autocast(x.device.type, enabled=False):  # a sum in fewer bits would round small values away
+            signs = torch.where(functional.linear(exact, self.vectors) > 0, 1.0, -1.0)
+            if not x.requires_grad:
+                return signs
+            sums = functional.linear(x, self.vectors)
         soft = (sums / (sums.detach().square().mean(dim=0).sqrt() + 1e-6)).clamp(-1.0, 1.0)
         return soft + (signs - soft).detach()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from understudy.files import write_bytes
 
@@ -24,7 +25,7 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file by ``state`` (tensors, numbers, strings, lists and dictionaries) in one step."""
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(_on_machine(state), buffer)
         write_bytes(self.path, buffer.getvalue())
 
     def load(self) -> dict[str, Any] | None:
@@ -37,3 +38,12 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the file, if there is one."""
         self.path.unlink(missing_ok=True)
+
+
+def _on_machine(value: Any) -> Any:
+    """Return ``value`` with every tensor in the machine's own memory: a training may go on without the graphics card."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return type(value)((key, _on_machine(each)) for key, each in value.items())
+    return [_on_machine(each) for each in value] if isinstance(value, list) else value

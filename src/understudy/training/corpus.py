@@ -14,7 +14,7 @@ from understudy.program.interpreter import standardize
 from understudy.program.ops import Standardize
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
 from understudy.training.schedule import word_dropout_for
-from understudy.training.variations import Variation, cutout, rand_augment
+from understudy.training.variations import Mixture, Variation, cutout, mixup, rand_augment
 
 EVALUATION_BATCH = 512
 SHIFT_SHARE = 1 / 14
@@ -44,13 +44,22 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def stored(self) -> npt.NDArray[np.int32] | npt.NDArray[np.int8]:
+        """What batches are made of."""
+        return self.rows
+
+    def real(self, stored: Tensor) -> Tensor:
+        """Return features as a student sees them, on the device of those that are ``stored``."""
+        return stored.float()
+
     def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
         """Return float features ``[batch, W', P]``, W' one more than the longest text's tokens, or ``[batch, P]``."""
         rows = self.rows[index]
         if self.table is None:
-            return torch.from_numpy(rows.astype(np.float32))
+            return self.real(torch.from_numpy(rows))
         longest = int((rows != 0).sum(axis=1).max(initial=0)) + NEIGHBOURS
-        return torch.from_numpy(self.table[rows[:, :longest]].astype(np.float32))
+        return self.real(torch.from_numpy(self.table[rows[:, :longest]]))
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all texts in order, for evaluation."""
@@ -92,9 +101,18 @@ class ImageCorpus:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def stored(self) -> npt.NDArray[np.uint8]:
+        """What batches are made of."""
+        return self.pixels
+
+    def real(self, stored: Tensor) -> Tensor:
+        """Return pixels as a student sees them, on the device of those that are ``stored``."""
+        return stored.float() / 255
+
     def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
         """Return real values ``[batch, H, W, C]`` from 0 to 1."""
-        return torch.from_numpy(self.pixels[index].astype(np.float32)) / 255
+        return self.real(torch.from_numpy(self.pixels[index]))
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all images in order, for evaluation."""
@@ -108,7 +126,7 @@ class ImageCorpus:
         """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels).
 
         Where images may be mirrored, half of them are; ``variations`` come last. Pictures of sounds move in time alone, and
-        become louder or softer.
+        become louder or softer. Mixup is none of these, because it changes the labels too: see ``mixed``.
         """
         if self.of_sounds:
             frames = round(factor * self.pixels.shape[1] * SHIFT_SHARE)
@@ -118,8 +136,11 @@ class ImageCorpus:
         def varied(images: Tensor) -> Tensor:
             moved = _shift(_mirror(images) if self.mirrored else images, reach)
             for variation in self.variations:
-                # what looks the same mirrored is a photograph; a drawing's light and dark may be all there is to it
-                moved = rand_augment(moved, photographs=self.mirrored) if variation == "rand_augment" else cutout(moved)
+                if variation == "rand_augment":
+                    # what looks the same mirrored is a photograph; a drawing's light and dark may be all there is to it
+                    moved = rand_augment(moved, photographs=self.mirrored)
+                elif variation == "cutout":
+                    moved = cutout(moved)
             return moved
 
         return varied
@@ -144,10 +165,18 @@ class VectorCorpus:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def stored(self) -> npt.NDArray[np.int8]:
+        """What batches are made of: all values in steps."""
+        return standardize(self.source, self.values)
+
+    def real(self, stored: Tensor) -> Tensor:
+        """Return values as a student sees them, on the device of those that are ``stored``."""
+        return stored.float() * self.source.quantization.scale
+
     def batch(self, index: npt.NDArray[np.int64]) -> Tensor:
         """Return real values ``[batch, d]`` or ``[batch, T, 1, C]``, in the steps in which every format reads them."""
-        steps = standardize(self.source, self.values[index])
-        return torch.from_numpy(steps.astype(np.float32) * np.float32(self.source.quantization.scale))
+        return self.real(torch.from_numpy(standardize(self.source, self.values[index])))
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all examples in order, for evaluation."""
@@ -176,6 +205,13 @@ Seen = Corpus | ImageCorpus | VectorCorpus
 """Examples of any kind."""
 
 
+def mixed(corpus: Seen, batch: Tensor) -> tuple[Tensor, Mixture | None]:
+    """Return a ``batch`` of ``corpus`` and which of its images were mixed: None where mixup was not asked for."""
+    if not isinstance(corpus, ImageCorpus) or corpus.of_sounds or "mixup" not in corpus.variations:
+        return batch, None
+    return mixup(batch)
+
+
 def _batches(corpus: Seen) -> Iterator[Tensor]:
     for begin in range(0, len(corpus), EVALUATION_BATCH):
         yield corpus.batch(np.arange(begin, min(begin + EVALUATION_BATCH, len(corpus))))
@@ -184,28 +220,28 @@ def _batches(corpus: Seen) -> Iterator[Tensor]:
 def _drop_words(features: Tensor, fraction: float) -> Tensor:
     if features.dim() == 2:
         return features
-    return features * (torch.rand(features.shape[:2]) >= fraction).float()[..., None]
+    return features * (torch.rand(features.shape[:2], device=features.device) >= fraction).float()[..., None]
 
 
 def _mirror(images: Tensor) -> Tensor:
     """Return ``images`` ``[batch, H, W, C]``, about half of them with left and right exchanged."""
-    turned = torch.rand(len(images), 1, 1, 1) < 0.5
+    turned = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(turned, images.flip(2), images)
 
 
 def _louder(images: Tensor, reach: float) -> Tensor:
     """Return pictures of sounds that are louder or softer by up to ``reach``; silence stays silent."""
-    moved = images + (2 * torch.rand(len(images), 1, 1, 1) - 1) * reach
+    moved = images + (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1) * reach
     return torch.where(images > 0, moved.clamp(0, 1), images)
 
 
 def _noisy(values: Tensor, deviation: float) -> Tensor:
-    return values + deviation * torch.randn(values.shape)
+    return values + deviation * torch.randn(values.shape, device=values.device)
 
 
 def _scaled(windows: Tensor, deviation: float) -> Tensor:
     """Return ``windows`` ``[batch, T, 1, C]``, each times a random number near 1."""
-    return windows * (1 + deviation * torch.randn(len(windows), 1, 1, 1))
+    return windows * (1 + deviation * torch.randn(len(windows), 1, 1, 1, device=windows.device))
 
 
 def _shift(images: Tensor, reach: int, *, sideways: int | None = None) -> Tensor:
@@ -216,11 +252,12 @@ def _shift(images: Tensor, reach: int, *, sideways: int | None = None) -> Tensor
     if not reach:
         return images
     count, height, width = images.shape[:3]
-    down, right = torch.randint(-reach, reach + 1, (2, count, 1))
+    device = images.device
+    down, right = torch.randint(-reach, reach + 1, (2, count, 1), device=device)
     right = right if sideways is None else right.clamp(-sideways, sideways)
-    rows = (torch.arange(height) + down).clamp(0, height - 1)
-    columns = (torch.arange(width) + right).clamp(0, width - 1)
-    return images[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    rows = (torch.arange(height, device=device) + down).clamp(0, height - 1)
+    columns = (torch.arange(width, device=device) + right).clamp(0, width - 1)
+    return images[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 class TokenTable:

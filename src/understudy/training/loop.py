@@ -18,8 +18,10 @@ from understudy.compression.quantize.ranges import Ranges
 from understudy.program.executor import Executor, Scheme, evaluate
 from understudy.program.ops import Program, ProjectText
 from understudy.training.checkpoint import Checkpoint
-from understudy.training.corpus import Seen
+from understudy.training.corpus import Seen, mixed
 from understudy.training.objective import Objective
+from understudy.training.placed import placed
+from understudy.training.processor import Processor
 from understudy.training.schedule import Schedule, one_cycle
 from understudy.training.trainer import Trainer
 
@@ -67,7 +69,7 @@ class Point:
 class Trained:
     """The result: float program, integer form, validation logits as trained, curve, and the seconds that it took.
 
-    ``float_accuracy`` is the float program's on validation, without any rounding.
+    ``float_accuracy`` is the float program's on validation, without any rounding; ``trained_on`` names what computed the steps.
     """
 
     program: Program
@@ -77,6 +79,7 @@ class Trained:
     float_accuracy: float
     curve: tuple[Point, ...] = field(default=())
     seconds: float = 0.0
+    trained_on: tuple[str, ...] = ()
 
 
 def accuracy(logits: Float32Array, labels: Int64Array) -> float:
@@ -96,8 +99,9 @@ def train(
     trainer: Trainer | None = None,
     ranges: Ranges | None = None,
     trained: bool = False,
+    processor: Processor | None = None,
 ) -> Trained:
-    """Train a float ``program`` on ``lesson``; one seed gives one result on one machine and thread count.
+    """Train a float ``program`` on ``lesson``; one seed gives one result on one machine's processor and thread count.
 
     Args:
         program: a float program with initial weights.
@@ -110,10 +114,19 @@ def train(
         trainer: joint mode: learns beside the student and teaches it; it has learned when this returns.
         ranges: the estimators of the scales.
         trained: ``program`` has learned already: of ``schedule`` only the quantization-aware steps are taken.
+        processor: computes the steps; None for the machine's own.
     """
     torch.manual_seed(seed)
     run = _Run(
-        program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer, ranges=ranges, trained=trained
+        program,
+        lesson,
+        objective=objective,
+        schedule=schedule,
+        seed=seed,
+        trainer=trainer,
+        ranges=ranges,
+        trained=trained,
+        processor=processor or Processor(),
     )
     if checkpoint and (state := checkpoint.load()):
         run.restore(state)
@@ -145,17 +158,24 @@ class _Run:
         trainer: Trainer | None,
         ranges: Ranges | None,
         trained: bool,
+        processor: Processor,
     ) -> None:
-        self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
-        self.ranges = ranges
+        self.lesson, self.schedule, self.seed = lesson, schedule, seed
+        self.objective, self.ranges = objective.on(processor.device), ranges
+        self.processor, self.trained_on = processor, (processor.describe(),)
+        self.views = [placed(view, processor) for view in lesson.views]
+        self.validation = placed(lesson.validation, processor)
         # what has learned has its batch norms in its weights
         normalized = not isinstance(program.source, ProjectText) and not trained
         self.executor = Executor(program, dropout=schedule.dropout, normalized=normalized).train()
         self.trainer = trainer
+        processor.place(self.executor)  # images have their channels last in it, and weights theirs: nothing more to say
+        if trainer is not None and trainer.moves:
+            processor.place(trainer)
         self.optimizer = self._optimizer()
         self.augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
         self.step, self.seconds = schedule.float_steps if trained else 0, 0.0
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, Tensor] = {}
         self.curve: list[Point] = []
         self._epoch: tuple[int, list[tuple[int, Int64Array]]] = (-1, [])
 
@@ -167,18 +187,18 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * one_cycle(self.step / schedule.steps)
         view, index = self._batch()
-        features = self.augment(lesson.views[view].batch(index))
+        device = self.processor.device
+        features, mixture = mixed(lesson.views[view], self.augment(self.views[view].batch(index)))
         teacher = None
-        if self.trainer is not None:
-            teacher = self.trainer(features, view, index)
-        elif lesson.teacher_logits is not None:
-            teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index]))
-        loss, terms = self.objective(
-            self.executor(features),
-            torch.from_numpy(lesson.labels[index]),
-            teacher=teacher,
-            teacher_learns=self.trainer is not None,
-        )
+        # rounding to 256 steps is learned in float32: bfloat16 has no finer ones
+        with self.processor.mixed(on=not self.executor.quantized):
+            if self.trainer is not None:
+                teacher = self.trainer(features, view, index).to(device).float()
+            elif lesson.teacher_logits is not None:
+                teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index])).to(device)
+            student = self.executor(features).float()
+        labels = torch.from_numpy(lesson.labels[index]).to(device)
+        loss, terms = self.objective(student, labels, teacher=teacher, teacher_learns=self.trainer is not None, mixture=mixture)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.executor.parameters(), 1.0)
@@ -187,19 +207,27 @@ class _Run:
         self.optimizer.step()
         self.step += 1
         for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            # asked for its value here, a graphics card would have to be waited for in every step
+            self.sums[name] = self.sums.get(name, 0.0) + value.double()
 
     def measure(self, steps: int) -> Point:
         """Add a point to the learning curve: mean terms over the last ``steps``, accuracy on validation."""
-        logits = evaluate(self.executor, self.lesson.validation.batches())
-        terms = {name: value / steps for name, value in self.sums.items()}
+        logits = evaluate(self.executor, self.validation.batches())
+        terms = {name: float(value) / steps for name, value in self.sums.items()}
         reached = accuracy(logits, self.lesson.validation_labels)
         self.curve.append(Point(self.step, terms, reached, self.executor.quantized))
         self.sums = {}
         return self.curve[-1]
 
     def finish(self) -> Trained:
-        """Return the result; a float schedule is quantized after training."""
+        """Return the result; a float schedule is quantized after training.
+
+        All of it is computed in float32 on the machine's own processor, whatever has trained.
+        """
+        on_machine = Processor()
+        on_machine.place(self.executor)
+        if self.trainer is not None and self.trainer.moves:
+            on_machine.place(self.trainer)
         learned, scheme = self.executor.learned()
         if scheme is None:
             scheme = self._calibrated(learned)
@@ -209,7 +237,7 @@ class _Run:
         integer = to_integer(learned, scheme, logits=np.concatenate([calibration, logits]))
         reached = accuracy(logits, self.lesson.validation_labels)
         exact = accuracy(evaluate(Executor(learned), self.lesson.validation.batches()), self.lesson.validation_labels)
-        return Trained(learned, integer, logits, reached, exact, tuple(self.curve), self.seconds)
+        return Trained(learned, integer, logits, reached, exact, tuple(self.curve), self.seconds, self.trained_on)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -221,6 +249,8 @@ class _Run:
             "trainer": None if self.trainer is None else self.trainer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
+            "random_of_gpu": self.processor.random_state(),
+            "trained_on": list(self.trained_on),
             "curve": [list(astuple(p)) for p in self.curve],
         }
 
@@ -234,6 +264,9 @@ class _Run:
             self.trainer.load_state_dict(state["trainer"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
+        # both are absent from what an older understudy left behind
+        self.processor.set_random_state(state.get("random_of_gpu"))
+        self.trained_on = tuple(dict.fromkeys([*state.get("trained_on", ()), *self.trained_on]))
         self.step, self.seconds = state["step"], state["seconds"]
         self.curve = [Point(*values) for values in state["curve"]]
 
@@ -242,6 +275,7 @@ class _Run:
 
     def _quantize(self, scheme: Scheme) -> None:
         self.executor.quantize(scheme)
+        self.processor.place(self.executor)
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> torch.optim.AdamW:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from understudy.training.terms import cross_entropy, decoupled_distillation, soft_distillation
+from understudy.training.variations import Mixture
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,40 @@ class Objective:
     smoothing: float = 0.1
     class_weight: Tensor | None = None
 
+    def on(self, device: torch.device) -> Objective:
+        """Return the same for logits on ``device``."""
+        return self if self.class_weight is None else replace(self, class_weight=self.class_weight.to(device))
+
     def __call__(
-        self, student: Tensor, target: Tensor, *, teacher: Tensor | None, teacher_learns: bool = False
-    ) -> tuple[Tensor, Mapping[str, float]]:
-        """Return the total to minimise and the mean of each weighted term.
+        self,
+        student: Tensor,
+        target: Tensor,
+        *,
+        teacher: Tensor | None,
+        teacher_learns: bool = False,
+        mixture: Mixture | None = None,
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the total to minimise and the mean of each weighted term, without gradients.
 
         Args:
             student: logits ``[batch, classes]``.
             target: class numbers ``[batch]``, -1 where there is no label.
             teacher: logits ``[batch, classes]``, or None without a teacher.
             teacher_learns: joint mode; gradients reach the teacher through its label term only.
+            mixture: the images were mixed so; labels are not yet, nor the answers of a teacher that does not learn.
         """
+        terms = self._terms(student, target, teacher=teacher, teacher_learns=teacher_learns)
+        if mixture is not None:
+            # cross-entropy is linear in the labels and soft distillation, but for what has no gradient, in the softened
+            # answers: this is the same as mixing those. A teacher that learns has seen the mixed images itself.
+            partners = teacher if teacher is None or teacher_learns else teacher[mixture.partner]
+            others = self._terms(student, target[mixture.partner], teacher=partners, teacher_learns=teacher_learns)
+            terms = {name: mixture.share * terms[name] + (1 - mixture.share) * others[name] for name in terms}
+        total = torch.stack(list(terms.values())).sum()
+        return total, {name: value.detach() for name, value in terms.items()}
+
+    def _terms(self, student: Tensor, target: Tensor, *, teacher: Tensor | None, teacher_learns: bool) -> dict[str, Tensor]:
+        """Return the mean of each weighted term."""
         labelled = (target >= 0).sum().clamp_min(1)
         terms: dict[str, Tensor] = {}
         on_labels = cross_entropy(student, target, smoothing=self.smoothing, class_weight=self.class_weight)
@@ -62,5 +86,4 @@ class Objective:
                 else decoupled_distillation(student, fixed, target, temperature=self.temperature)
             )
             terms["student_on_teacher"] = self.student_on_teacher * distance.mean()
-        total = torch.stack(list(terms.values())).sum()
-        return total, {name: float(value.detach()) for name, value in terms.items()}
+        return terms

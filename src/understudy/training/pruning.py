@@ -21,8 +21,11 @@ from understudy.program.ops import Program
 from understudy.students import pruned
 from understudy.students.recipe import Recipe
 from understudy.training.checkpoint import Checkpoint
+from understudy.training.corpus import mixed
 from understudy.training.loop import Lesson, Point, Trained, accuracy, epoch_batches, train
 from understudy.training.objective import Objective
+from understudy.training.placed import placed
+from understudy.training.processor import Processor
 from understudy.training.schedule import Schedule, one_cycle
 
 ROUNDS = 4
@@ -52,8 +55,9 @@ def train_pruned(
     checkpoints: tuple[Checkpoint, Checkpoint],
     ranges: Ranges | None = None,
     on_point: Callable[[Point], None] | None = None,
+    processor: Processor | None = None,
 ) -> tuple[Trained, Stages]:
-    """Prune and train ``network``, then quantize it; one seed gives one result on one machine and thread count.
+    """Prune and train ``network``, then quantize it; one seed gives one result on one machine's processor and thread count.
 
     Args:
         network: the user's, with its weights.
@@ -65,12 +69,23 @@ def train_pruned(
         checkpoints: where the state is kept, of pruning after each round, and of the quantization-aware steps.
         ranges: how the first scales are found.
         on_point: called about twenty times; may raise to stop it.
+        processor: computes the steps; None for the machine's own.
     """
+    processor = processor or Processor()
     assert recipe.kept is not None
     cut = pruned.build(recipe, network)
     float_steps = int(schedule.steps * (1 - schedule.quantized_fraction))
     of_rounds, of_steps = checkpoints
-    run = _Rounds(network, lesson, kept=recipe.kept, objective=objective, schedule=schedule, steps=float_steps, seed=seed)
+    run = _Rounds(
+        network,
+        lesson,
+        kept=recipe.kept,
+        objective=objective,
+        schedule=schedule,
+        steps=float_steps,
+        seed=seed,
+        processor=processor,
+    )
     run.finish(of_rounds, on_point)
     program = pruned.folded(recipe, run.network)
     trained = train(
@@ -88,29 +103,48 @@ def train_pruned(
         checkpoint=of_steps,
         ranges=ranges,
         trained=True,
+        processor=processor,
     )
     curve = (*run.curve, *(replace(point, step=point.step + float_steps) for point in trained.curve))
-    return replace(trained, curve=curve, seconds=trained.seconds + run.seconds), Stages(cut, program)
+    trained_on = tuple(dict.fromkeys([*run.trained_on, *trained.trained_on]))
+    trained = replace(trained, curve=curve, seconds=trained.seconds + run.seconds, trained_on=trained_on)
+    return trained, Stages(cut, program)
 
 
 class _Rounds:
     """Rounds of a cut and of training behind it."""
 
     def __init__(
-        self, network: Network, lesson: Lesson, *, kept: float, objective: Objective, schedule: Schedule, steps: int, seed: int
+        self,
+        network: Network,
+        lesson: Lesson,
+        *,
+        kept: float,
+        objective: Objective,
+        schedule: Schedule,
+        steps: int,
+        seed: int,
+        processor: Processor,
     ) -> None:
         self.network = loads(dumps(network))
-        self.lesson, self.objective, self.schedule, self.seed = lesson, objective, schedule, seed
+        self.lesson, self.schedule, self.seed = lesson, schedule, seed
+        self.objective = objective.on(processor.device)
+        self.processor, self.trained_on = processor, (processor.describe(),)
+        self.views = [placed(view, processor) for view in lesson.views]
+        self.validation = placed(lesson.validation, processor)
         self.kept, self.steps = kept, steps
         self.widths = widths_of(network)
         self.step, self.seconds, self.round = 0, 0.0, 0
         self.curve: list[Point] = []
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, torch.Tensor] = {}
         self._epoch: tuple[int, Any] = (-1, [])
         self._augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
 
     def finish(self, checkpoint: Checkpoint, on_point: Callable[[Point], None] | None) -> None:
-        """Run the rounds that are left; the state is kept behind each of them."""
+        """Run the rounds that are left; the state is kept behind each of them.
+
+        The network is cut and kept on the machine's own processor, and trained where the steps are computed.
+        """
         torch.manual_seed(self.seed)
         if state := checkpoint.load():
             self._restore(state)
@@ -119,6 +153,7 @@ class _Rounds:
         while self.round < ROUNDS:
             self.round += 1
             prune(self.network, self.kept ** (self.round / ROUNDS), widths=self.widths)
+            self.processor.place(self.network, channels_last=True)
             optimizer = torch.optim.AdamW(
                 self.network.parameters(), lr=self.schedule.learning_rate, weight_decay=self.schedule.weight_decay
             )
@@ -129,6 +164,7 @@ class _Rounds:
                     self._measure(every)
                     if on_point:
                         on_point(self.curve[-1])
+            Processor().place(self.network)
             self.seconds = time.monotonic() - begin
             checkpoint.save(self._state())
         self.network.train(False)
@@ -138,18 +174,24 @@ class _Rounds:
         for group in optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate * one_cycle(self.step / self.steps)
         view, index = self._batch()
-        images = self._augment(lesson.views[view].batch(index)).permute(0, 3, 1, 2)
-        teacher = None if lesson.teacher_logits is None else torch.from_numpy(np.array(lesson.teacher_logits[view, index]))
-        labels = torch.from_numpy(lesson.labels[index])
+        device = self.processor.device
+        images, mixture = mixed(lesson.views[view], self._augment(self.views[view].batch(index)))
+        images = images.permute(0, 3, 1, 2)
+        teacher = None
+        if lesson.teacher_logits is not None:
+            teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index])).to(device)
+        labels = torch.from_numpy(lesson.labels[index]).to(device)
         self.network.train(len(index) > 1)  # of one image a batch norm learns nothing
-        loss, terms = self.objective(self.network(images), labels, teacher=teacher, teacher_learns=False)
+        with self.processor.mixed():
+            student = self.network(images).float()
+        loss, terms = self.objective(student, labels, teacher=teacher, teacher_learns=False, mixture=mixture)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         optimizer.step()
         self.step += 1
         for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._sums[name] = self._sums.get(name, 0.0) + value.double()
 
     def _batch(self) -> tuple[int, Any]:
         per_epoch = -(-len(self.lesson.labels) // self.schedule.batch_size)
@@ -163,9 +205,9 @@ class _Rounds:
     def _measure(self, steps: int) -> None:
         self.network.train(False)
         with torch.no_grad():
-            logits = [self.network(batch.permute(0, 3, 1, 2)).numpy() for batch in self.lesson.validation.batches()]
+            logits = [self.network(batch.permute(0, 3, 1, 2)).cpu().numpy() for batch in self.validation.batches()]
         reached = accuracy(np.concatenate(logits), self.lesson.validation_labels)
-        self.curve.append(Point(self.step, {name: value / steps for name, value in self._sums.items()}, reached))
+        self.curve.append(Point(self.step, {name: float(value) / steps for name, value in self._sums.items()}, reached))
         self._sums = {}
 
     def _state(self) -> dict[str, Any]:
@@ -175,6 +217,8 @@ class _Rounds:
             "seconds": self.seconds,
             "network": torch.frombuffer(bytearray(dumps(self.network)), dtype=torch.uint8),
             "random": torch.get_rng_state(),
+            "random_of_gpu": self.processor.random_state(),
+            "trained_on": list(self.trained_on),
             "sums": self._sums,
             "curve": [list(astuple(point)) for point in self.curve],
         }
@@ -184,3 +228,6 @@ class _Rounds:
         self.round, self.step, self.seconds = state["round"], state["step"], state["seconds"]
         self._sums, self.curve = state["sums"], [Point(*values) for values in state["curve"]]
         torch.set_rng_state(state["random"])
+        # both are absent from what an older understudy left behind
+        self.processor.set_random_state(state.get("random_of_gpu"))
+        self.trained_on = tuple(dict.fromkeys([*state.get("trained_on", ()), *self.trained_on]))

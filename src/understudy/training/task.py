@@ -30,6 +30,7 @@ from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import Lesson, Point, Trained, accuracy, train
 from understudy.training.mining import mined
 from understudy.training.objective import Objective
+from understudy.training.processor import Processor
 from understudy.training.pruning import Stages, train_pruned
 from understudy.training.schedule import Schedule
 from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNetwork, brought_module
@@ -126,6 +127,7 @@ class TaskResult:
         trainer: in joint mode the wide network that learned beside the student, in float.
         trainer_weights: in joint mode the file with what a module that was brought has learned.
         stages: of the student 'pruned' what came before quantization.
+        trained_on: what computed its steps, ``processor, float32``; several where it went on elsewhere.
     """
 
     float_program: Program
@@ -138,6 +140,7 @@ class TaskResult:
     trainer: Program | None
     trainer_weights: Path | None = None
     stages: Stages | None = None
+    trained_on: tuple[str, ...] = ()
 
 
 def result_path(folder: Path, task: TrainingTask) -> Path:
@@ -160,13 +163,20 @@ def load_result(path: Path) -> TaskResult:
             trainer=archive.loads(bundle.read("trainer.npz")) if "trainer.npz" in bundle.namelist() else None,
             trainer_weights=weights if (weights := path.with_suffix(".trainer")).exists() else None,
             stages=_read_stages(bundle),
+            # an older understudy, which did not write it down, knew nothing else
+            trained_on=tuple(record.get("trained_on", (Processor().describe(),))),
         )
 
 
 def run_task(
-    task: TrainingTask, *, lesson_folder: Path, result_folder: Path, on_point: Callable[[Point], None] | None = None
+    task: TrainingTask,
+    *,
+    lesson_folder: Path,
+    result_folder: Path,
+    on_point: Callable[[Point], None] | None = None,
+    processor: Processor | None = None,
 ) -> TaskResult:
-    """Train ``task``, or return its result when it is there already; continues after a kill."""
+    """Train ``task`` on ``processor``, or return its result when it is there already; continues after a kill."""
     path = result_path(result_folder, task)
     if path.exists():
         return load_result(path)
@@ -192,6 +202,7 @@ def run_task(
             checkpoints=(of_rounds, checkpoint),
             ranges=task.quantization.ranges,
             on_point=on_point,
+            processor=processor,
         )
     else:
         trained = train(
@@ -205,6 +216,7 @@ def run_task(
             trainer=trainer,
             ranges=task.quantization.ranges,
             trained=task.after is not None,
+            processor=processor,
         )
     scores = run(trained.integer, store.validation_inputs(trained.integer.source))
     score = accuracy(scores.logits.astype(np.float32), lesson.validation_labels)
@@ -216,6 +228,7 @@ def run_task(
             "float_accuracy": _float_accuracy(trained),
             "curve": curve,
             "seconds": trained.seconds,
+            "trained_on": trained.trained_on,
         }
         bundle.writestr("record.json", json.dumps(record))
         bundle.writestr("float.npz", archive.dumps(trained.program))

@@ -46,10 +46,12 @@ class Trainer(nn.Module, ABC):
     Attributes:
         rate_factor: times the student's learning rate.
         weight_decay: AdamW; None for the student's.
+        moves: it computes where the student does; else where it is.
     """
 
     rate_factor: float = 1.0
     weight_decay: float | None = None
+    moves: bool = True
 
     @abstractmethod
     def forward(self, features: Tensor, view: int, index: Int64Array) -> Tensor:
@@ -78,6 +80,7 @@ class BroughtModule(Trainer):
 
     rate_factor = 0.1
     weight_decay = 0.01
+    moves = False  # the user's own code makes its inputs, on a device that it knows
 
     def __init__(self, teacher: TextTeacher, views: Sequence[Sequence[str]]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Stronger variations of training images, which a job may ask for: RandAugment and cutout, a whole batch at a time.
+"""Stronger variations of training images, which a job may ask for: RandAugment, cutout and mixup, a whole batch at a time.
 
 Images are real values ``[batch, H, W, C]`` from 0 to 1. Everything random comes from torch's generator.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -15,12 +16,14 @@ from torch.nn import functional
 
 from understudy.settings import Variation
 
-__all__ = ["Variation", "cutout", "rand_augment"]
+__all__ = ["Mixture", "Variation", "cutout", "mixup", "rand_augment"]
 
 OPERATIONS, MAGNITUDE = 2, 0.3
 """N and M / 30 of RandAugment; the paper's search chose 1 to 3 and 4 to 15 for small networks."""
 CUTOUT_SHARE = 0.5
 """Side of the square that is cut out, as a share of the image's (DeVries & Taylor 2017: 16 of CIFAR-10's 32 pixels)."""
+MIXUP_ALPHA = 0.2
+"""Of the Beta distribution of shares: most mixtures are nearly one of their two images (the paper's choice for ImageNet)."""
 
 # the largest changes: those of RandAugment's reference code, in degrees and shares
 _ROTATION, _SHEAR, _TRANSLATION, _BLEND, _BITS = 30.0, 0.3, 0.45, 0.9, 4
@@ -43,10 +46,10 @@ def rand_augment(images: Tensor, *, photographs: bool, operations: int = OPERATI
         operations: changes of one image.
         magnitude: how large they are, from 0 to 1; those that go both ways do so at random.
     """
-    names = _PHOTOGRAPHS if photographs else _DRAWINGS
+    names, device = _PHOTOGRAPHS if photographs else _DRAWINGS, images.device
     for _ in range(operations):
-        chosen = torch.randint(len(names), (len(images),))
-        strength = magnitude * (2.0 * torch.randint(0, 2, (len(images),)) - 1)
+        chosen = torch.randint(len(names), (len(images),), device=device)
+        strength = magnitude * (2.0 * torch.randint(0, 2, (len(images),), device=device) - 1)
         images = _moved(images, chosen, strength, names)
         for number, name in enumerate(names):
             if name in _COLOURS:
@@ -60,13 +63,39 @@ def rand_augment(images: Tensor, *, photographs: bool, operations: int = OPERATI
 
 def cutout(images: Tensor, *, share: float = CUTOUT_SHARE) -> Tensor:
     """Return ``images`` with a square of each, anywhere and cut off by the edges, in the image's mean colour."""
-    count, height, width = images.shape[:3]
-    inside = torch.ones(count, height, width, dtype=torch.bool)
+    (count, height, width), device = images.shape[:3], images.device
+    inside = torch.ones(count, height, width, dtype=torch.bool, device=device)
     for axis, size in ((1, height), (2, width)):
         reach = share * min(height, width) / 2
-        near = (torch.arange(size) - torch.rand(count, 1) * (size - 1)).abs() < reach
+        places = torch.rand(count, 1, device=device) * (size - 1)
+        near = (torch.arange(size, device=device) - places).abs() < reach
         inside &= near[:, :, None] if axis == 1 else near[:, None, :]
     return torch.where(inside[..., None], images.mean(dim=(1, 2), keepdim=True), images)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Which images of a batch were mixed.
+
+    Attributes:
+        share: of an image itself, from 0 to 1; the rest is its partner's.
+        partner: int64 ``[batch]``, the number of each image's partner in the batch.
+    """
+
+    share: float
+    partner: Tensor
+
+
+def mixup(images: Tensor, *, alpha: float = MIXUP_ALPHA) -> tuple[Tensor, Mixture]:
+    """Return ``images``, each mixed with another one of the batch, and how (Zhang et al. 2018, arXiv 1710.09412, equation 1).
+
+    Args:
+        images: ``[batch, H, W, C]``.
+        alpha: both parameters of the Beta distribution that the batch's share is drawn from.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    mixture = Mixture(share, torch.randperm(len(images), device=images.device))
+    return share * images + (1 - share) * images[mixture.partner], mixture
 
 
 def _moved(images: Tensor, chosen: Tensor, strength: Tensor, names: tuple[str, ...]) -> Tensor:
@@ -74,7 +103,7 @@ def _moved(images: Tensor, chosen: Tensor, strength: Tensor, names: tuple[str, .
     height, width = images.shape[1:3]
     numbers = {name: chosen == names.index(name) for name in _MOVES}
     angle = math.radians(_ROTATION) * strength * numbers["rotate"]
-    matrix = torch.zeros(len(images), 2, 3)
+    matrix = torch.zeros(len(images), 2, 3, device=images.device)
     # from places in the result to places in the image, both from -1 to 1
     matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
     matrix[:, 0, 1] = -angle.sin() * height / width + _SHEAR * strength * numbers["shear-x"]
@@ -97,7 +126,7 @@ def _blend(images: Tensor, plain: Tensor, strength: Tensor) -> Tensor:
 def _grey(images: Tensor) -> Tensor:
     if images.shape[3] != len(_LUMINANCE):
         return images.mean(dim=3, keepdim=True)
-    return (images * torch.tensor(_LUMINANCE)).sum(dim=3, keepdim=True)
+    return (images * torch.tensor(_LUMINANCE, device=images.device)).sum(dim=3, keepdim=True)
 
 
 def _smooth(images: Tensor) -> Tensor:
@@ -115,10 +144,11 @@ def _equalized(images: Tensor) -> Tensor:
     """Return ``images`` with every level as frequent as any other in each channel."""
     count, height, width, channels = images.shape
     levels = (images * (_LEVELS - 1)).round().long().permute(0, 3, 1, 2).reshape(count * channels, -1)
-    frequent = torch.zeros(len(levels), _LEVELS).scatter_add(1, levels, torch.ones(levels.shape))
+    frequent = images.new_zeros(len(levels), _LEVELS).scatter_add(1, levels, images.new_ones(levels.shape))
     darker = frequent.cumsum(dim=1) - frequent
     most = torch.where(frequent > 0, darker, 0.0).amax(dim=1, keepdim=True)  # of the lightest level there is
-    spread = torch.where(most > 0, darker / most.clamp(min=1), torch.linspace(0, 1, _LEVELS)).clamp(max=1)
+    even = torch.linspace(0, 1, _LEVELS, device=images.device)
+    spread = torch.where(most > 0, darker / most.clamp(min=1), even).clamp(max=1)
     return spread.gather(1, levels).reshape(count, channels, height, width).permute(0, 2, 3, 1)
 
 
@@ -129,7 +159,7 @@ def _posterized(images: Tensor, strength: Tensor) -> Tensor:
 
 _COLOURS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "contrast": lambda images, strength: _blend(images, _grey(images).mean(dim=(1, 2), keepdim=True), strength),
-    "brightness": lambda images, strength: _blend(images, torch.zeros(1), strength),
+    "brightness": lambda images, strength: _blend(images, images.new_zeros(1), strength),
     "sharpness": lambda images, strength: _blend(images, _smooth(images), strength),
     "color": lambda images, strength: _blend(images, _grey(images), strength),
     "autocontrast": lambda images, _: _autocontrast(images),

@@ -1,4 +1,4 @@
-"""A process that trains: ``python -m understudy.training.worker LESSON RESULTS``.
+"""A process that trains: ``python -m understudy.training.worker LESSON RESULTS PROCESSOR``, the last as in a job file.
 
 Reads one task per line from standard input as JSON and writes events to standard output, one JSON object per line:
 ``{"event": "point", ...}`` while it trains, ``{"event": "done"}`` or ``{"event": "failed", "message": ...}`` at the end.
@@ -13,11 +13,14 @@ import queue
 import sys
 import threading
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from understudy.errors import UnderstudyError
+from understudy.settings import ProcessorChoice
 from understudy.training.loop import Point
+from understudy.training.processor import processor_for
 from understudy.training.task import TrainingTask, run_task
 
 
@@ -28,7 +31,7 @@ def _say(**event: object) -> None:
 
 def main() -> None:
     """Train every task that arrives."""
-    lesson_folder, result_folder = Path(sys.argv[1]), Path(sys.argv[2])
+    lesson_folder, result_folder, choice = Path(sys.argv[1]), Path(sys.argv[2]), cast(ProcessorChoice, sys.argv[3])
     # one thread a worker: small matrices gain nothing from more, and results must not depend on the core count
     torch.set_num_threads(1)
     tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -47,7 +50,15 @@ def main() -> None:
             _say(event="point", step=point.step, steps=steps, loss=loss, validation_accuracy=point.validation_accuracy)
 
         try:
-            run_task(task, lesson_folder=lesson_folder, result_folder=result_folder, on_point=report)
+            processor = processor_for(choice)
+            run_task(task, lesson_folder=lesson_folder, result_folder=result_folder, on_point=report, processor=processor)
+        except torch.OutOfMemoryError as error:
+            message = (
+                f"a training must fit into the graphics card's memory: received error={' '.join(str(error).split())[:200]!r}; "
+                "close other programs, lower threads, or set training.processor to 'cpu', and run the same command again to "
+                "continue"
+            )
+            _say(event="failed", message=message, kind="SetupError")
         except (UnderstudyError, OverflowError) as error:
             _say(event="failed", message=str(error), kind=type(error).__name__)
         except OSError as error:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from understudy import errors
 from understudy.progress import Progress
+from understudy.training.processor import Processor
 from understudy.training.task import TaskResult, TrainingTask, load_result, result_path
 
 OnPoint = Callable[[TrainingTask, dict[str, Any]], None]
@@ -36,10 +37,12 @@ class Workers:
         lesson_folder: a ``LessonStore``.
         result_folder: where results and checkpoints stand; created when missing.
         count: processes; results do not depend on it.
+        processor: computes the trainings' steps; None for the machine's own.
     """
 
-    def __init__(self, lesson_folder: Path, result_folder: Path, *, count: int) -> None:
+    def __init__(self, lesson_folder: Path, result_folder: Path, *, count: int, processor: Processor | None = None) -> None:
         self.lesson_folder, self.result_folder, self.count = lesson_folder, result_folder, count
+        self.processor = processor or Processor()
         self._events: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         result_folder.mkdir(parents=True, exist_ok=True)
@@ -103,8 +106,9 @@ class Workers:
             stream.flush()
 
     def _start(self, number: int) -> _Worker:
+        command = ["-m", "understudy.training.worker", str(self.lesson_folder), str(self.result_folder)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "understudy.training.worker", str(self.lesson_folder), str(self.result_folder)],
+            [sys.executable, *command, self.processor.device.type],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
