@@ -24,6 +24,7 @@ from understudy.compression.quantize.ranges import Ranges
 from understudy.cures import cured
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.room import Room
 from understudy.data.text import TextDataset
 from understudy.data.vector import VectorDataset
 from understudy.delivery import Order, deliver, encrypt
@@ -109,7 +110,7 @@ def run_job(
         read_recipients(job.encrypt)
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
-    dataset = load_dataset(job)
+    dataset = load_dataset(job, room=Room(out))
     for line in dataset.statistics.lines():
         progress.note(line)
     known = JobFolder(out).latency  # another run must search among the same candidates, whatever the clock says today

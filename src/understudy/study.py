@@ -12,6 +12,7 @@ from typing import Literal
 
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.room import Room
 from understudy.data.text import TextDataset
 from understudy.errors import InputError
 from understudy.feasibility import base_recipe
@@ -51,7 +52,7 @@ def study_bits(
     progress = progress or SilentProgress()
     wanted = _checked(bits, job)
     progress.stage("reading the data")
-    dataset = load_dataset(job)
+    dataset = load_dataset(job, room=Room(out))
     base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}

@@ -130,6 +130,9 @@ def run(arguments: Sequence[str]) -> int:
             "check permissions and free space"
         )
         return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
+    except MemoryError as error:
+        message = f"a command has the memory that it needs: received error={str(error)!r}; close other programs and run it again"
+        return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the outermost line
         return _bug(error, as_json=as_json)
     return result if isinstance(result, int) else 0

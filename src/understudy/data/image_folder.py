@@ -9,6 +9,7 @@ import numpy as np
 
 from understudy.data.image_arrays import Images
 from understudy.data.picture import ENDINGS, Look, look_at, pixels_of
+from understudy.data.room import Room
 from understudy.errors import InputError
 
 SIDES = (8, 16, 24, 32, 48, 64)
@@ -16,17 +17,18 @@ SIDES = (8, 16, 24, 32, 48, 64)
 _MOST_SHOWN = 5
 
 
-def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool) -> Images:
+def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool, room: Room) -> Images:
     """Return the pictures of ``path``, whose folders are the classes, in the order of their names.
 
     Args:
         path: the folder. Hidden entries are passed over; other files than pictures are counted.
         shape: height, width and channels; None finds them out: see ``suggest_shape``.
         skip_bad: leave out pictures that cannot be used, in place of refusing the whole folder.
+        room: the pixels stand there.
 
     Raises:
         InputError: no class folders, a class without pictures, or bad pictures.
-        SetupError: Pillow is not installed.
+        SetupError: Pillow is not installed, or there is no room.
     """
     files, others = _listed(path)
     bad: dict[Path, str] = {}
@@ -37,7 +39,7 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
         except ValueError as error:
             bad[file] = str(error)
     shape = shape or suggest_shape(tuple(looks.values()))
-    pixels = np.zeros((len(looks), *shape), np.uint8)
+    pixels = room.empty((len(looks), *shape), np.uint8)
     labels: list[str] = []
     for file, label in files:
         if file not in looks:

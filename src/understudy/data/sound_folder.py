@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from understudy.data.image_arrays import Images
+from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.wave_file import ENDINGS, RULE, Heard, listen, samples_of
 from understudy.errors import InputError
 from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE, LogMel, frame_samples, pictures
@@ -38,16 +39,18 @@ def is_sound_folder(path: Path) -> bool:
     return path.is_dir() and any(_is_wav(file) for folder in _entries(path) if folder.is_dir() for file in _entries(folder))
 
 
-def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool) -> Images:
+def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room = TEMPORARY) -> Images:
     """Return the recordings of ``path``, whose folders are the classes, in the order of their names, and their pictures.
 
     Args:
         path: the folder. Hidden entries are passed over; other files than WAV files are counted.
         how: what they are brought to, or what is fixed of it; see ``suggest_log_mel``.
         skip_bad: leave out recordings that cannot be used, in place of refusing the whole folder.
+        room: samples and pictures stand there.
 
     Raises:
         InputError: a class without recordings, or bad recordings.
+        SetupError: there is no room.
     """
     files, others = _listed(path)
     bad: dict[Path, str] = {}
@@ -64,17 +67,20 @@ def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool) -> Images:
             "save them anew, or leave them out with --skip-bad"
         )
     log_mel = how if isinstance(how, LogMel) else suggest_log_mel(tuple(heard.values()), how)
-    samples = np.zeros((len(heard), log_mel.samples), np.int16)
+    samples = room.empty((len(heard), log_mel.samples), np.int16)
     labels = [label for file, label in files if file in heard]
     for row, file in enumerate(heard):
         samples[row] = samples_of(file, log_mel)
+    seen = room.empty((len(heard), *log_mel.shape), np.uint8)
+    for piece in pieces(samples):
+        seen[piece] = pictures(log_mel, samples[piece])
     counts = {
         "recording_left_out": len(names),
         "recording_resampled": sum(each.sample_rate != log_mel.sample_rate for each in heard.values()),
         "recording_cut": sum(each.seconds > log_mel.seconds for each in heard.values()),
         "no_recording": others,
     }
-    return Images(pictures(log_mel, samples), tuple(labels), counts=counts, left_out=names, samples=samples, log_mel=log_mel)
+    return Images(seen, tuple(labels), counts=counts, left_out=names, samples=samples, log_mel=log_mel)
 
 
 def suggest_log_mel(heard: Sequence[Heard], wanted: Wanted) -> LogMel:
