@@ -131,7 +131,9 @@ def run(arguments: Sequence[str]) -> int:
         )
         return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
     except MemoryError as error:
-        message = f"a command has the memory that it needs: received error={str(error)!r}; close other programs and run it again"
+        message = (
+            f"a command must get the memory it asks for: received error={str(error)!r}; close other programs, run it again"
+        )
         return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the outermost line
         return _bug(error, as_json=as_json)
