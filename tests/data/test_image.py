@@ -87,7 +87,7 @@ _NAN = np.where(np.arange(60 * 30).reshape(60, 6, 5) == 7, np.nan, PIXELS)
     ("arrays", "message"),
     [
         ({"a": PIXELS}, r"has x_train and y_train, or x and y: received arrays=\['a'\]"),
-        ({"x": PIXELS}, "every example has a label: .* without labels for train; add y_train"),
+        ({"x": PIXELS}, "every example has a label: .* without labels for train; add y to x,"),
         ({"x": _NAN, "y": LABELS}, "pixels are finite: received NaN or infinity in 1 places of x"),
         ({"x": PIXELS.reshape(60, 30), "y": LABELS}, r"images are \[images, H, W\].*: received shape=\(60, 30\)"),
         ({"x": PIXELS[:0], "y": LABELS[:0]}, r"received shape=\(0, 6, 5\)"),

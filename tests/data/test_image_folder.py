@@ -147,6 +147,21 @@ def test_many_bad_pictures_are_counted(photos: Path) -> None:
         read_images(photos, part="train")
 
 
+def test_a_class_of_bad_pictures_alone_is_named(photos: Path) -> None:
+    for number in range(10):
+        (photos / "dog" / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"received folder=.*dog' with bad ones alone: dog/0.jpg \(the file is empty\), .* 5 more"
+    ):
+        load_image_dataset(DataSettings(train=photos, skip_bad=True), seed=1)
+
+
+def test_a_part_without_a_known_label_is_named_by_its_own_folder(photos: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "others" / "bird" / "a.png")
+    with pytest.raises(InputError, match=r"test has labels of train: received known_labels=0 in images=1 of file='.*others'"):
+        load_image_dataset(DataSettings(train=photos, test=tmp_path / "others"), seed=1)
+
+
 def test_other_files_are_counted_and_hidden_ones_passed_over(photos: Path) -> None:
     (photos / "cat" / "notes.txt").write_text("a cat")
     (photos / "licence").write_text("free")

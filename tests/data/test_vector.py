@@ -93,7 +93,7 @@ def test_one_example_and_several_are_told_apart_by_their_axes(tmp_path: Path) ->
         ({"x": _X[:, :0], "y": _Y}, "received shape=(178, 0) as x"),
         ({"x": _X, "y": _Y[1:]}, "each example has one label: received shape=(177,) for examples=178"),
         ({"x": _X, "y": _Y + 0.5}, "labels are names or whole numbers"),
-        ({"x": _X}, "without labels for train; add y_train"),
+        ({"x": _X}, "without labels for train; add y to x"),
         (
             {"x": _X, "y": _Y, "x_test": _X[:, :5], "y_test": _Y},
             "received test (5,) and train (13,); make them equal",

@@ -21,6 +21,7 @@ from understudy.data.parts import (
     check_known_labels,
     class_names_of,
     digest_of,
+    file_of,
     keys_of,
     refuse_settings_for_texts,
     sources_of,
@@ -138,8 +139,8 @@ def load_image_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPOR
     for name, images in found.items():
         if images.labels is None:
             raise InputError(
-                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; "
-                f"add y_{name}, or the labels' IDX file beside the images"
+                f"every example has a label: received file={str(file_of(name, settings))!r} without labels for {name}; add y "
+                "to x, y_train to x_train, y_test to x_test, or the labels' IDX file beside the images"
             )
         if images.log_mel != log_mel:
             raise InputError(
@@ -157,7 +158,7 @@ def load_image_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPOR
         for name, part in found.items()
     }
     for name, part in parts.items():
-        check_known_labels(name, part, settings.train, kind="images")
+        check_known_labels(name, part, file_of(name, settings), kind="images")
     sources = sources_of(parts, settings, seed=seed)
     parts = split_parts(parts, settings, seed=seed, room=room)
     labelled = parts.pop("labelled")

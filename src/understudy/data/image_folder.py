@@ -54,8 +54,9 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
     if names and not skip_bad:
         raise InputError(
             f"every picture is a whole PNG, JPEG or WebP of 8 bits a channel, not animated: received bad={len(names)} of "
-            f"pictures={len(files)} in folder={str(path)!r}: {_shown(names)}; save them anew, or leave them out with --skip-bad"
+            f"pictures={len(files)} in folder={str(path)!r}: {shown(names)}; save them anew, or leave them out with --skip-bad"
         )
+    check_every_class(path, {label for _, label in files} - set(labels), names, kind="picture")
     counts = {
         "picture_left_out": len(names),
         "grey_among_colour": sum(look.grey for file, look in looks.items() if file not in bad) if shape[2] == 3 else 0,
@@ -64,6 +65,19 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
     if counts["grey_among_colour"] == len(labels):
         counts["grey_among_colour"] = 0
     return Images(pixels[: len(labels)], tuple(labels), counts=counts, left_out=names)
+
+
+def check_every_class(path: Path, empty: set[str], names: Sequence[str], *, kind: str) -> None:
+    """Raise ``InputError`` where nothing is left of the class folders ``empty``, because all in them was bad, as ``names`` is.
+
+    ``kind`` is what they hold.
+    """
+    if empty:
+        bad = [name for name in names if name.partition("/")[0] in empty]
+        raise InputError(
+            f"each class folder holds a {kind} that can be used: received folder={str(path / min(empty))!r} with bad ones "
+            f"alone: {shown(bad)}; save them anew or remove the folder"
+        )
 
 
 def suggest_shape(looks: Sequence[Look]) -> tuple[int, int, int]:
@@ -112,6 +126,7 @@ def _entries(path: Path) -> Iterator[Path]:
     return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """Return the first of ``names`` and how many more there are."""
     more = len(names) - _MOST_SHOWN
     return ", ".join(names[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")

@@ -100,9 +100,15 @@ def check_known_labels(name: str, part: ArrayExamples, path: Path, *, kind: str)
         )
 
 
+def file_of(name: str, settings: DataSettings) -> Path:
+    """Return the file or folder that the part ``name`` (``train``, ``validation``, ``test``) is read from."""
+    own: Path | None = getattr(settings, name)
+    return own or settings.train
+
+
 def sources_of(parts: dict[str, Part], settings: DataSettings, *, seed: int) -> dict[str, str]:
     """Return where train, validation and test come from, for people; ``parts`` are those that were read."""
-    sources = {name: str(getattr(settings, name) or settings.train) for name in parts}
+    sources = {name: str(file_of(name, settings)) for name in parts}
     for name in ("validation", "test"):
         sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
     return sources

@@ -47,9 +47,11 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     name = path.name.lower()
     ending = Path(name.removesuffix(".gz")).suffix
     if not is_table(path):
+        if not path.exists():
+            raise InputError(f"data are a file or a folder that exists: received path={str(path)!r}; check the path")
         raise InputError(
-            f"a data file ends in .csv, .tsv, .jsonl (each also .gz) or .parquet: "
-            f"received file={str(path)!r}; convert or rename it"
+            f"a data file ends in .csv, .tsv, .jsonl (each also .gz) or .parquet: received file={str(path)!r}; convert or "
+            "rename it, or give images or numbers as .npz, IDX file or folder of class folders"
         )
     if not path.is_file():
         raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")

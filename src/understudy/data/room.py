@@ -59,11 +59,11 @@ class Room:
                 else:
                     file.truncate(size)
                 return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             step = "give an --out on another disk" if self.folder else "name a folder on another disk as TMPDIR"
             raise SetupError(
                 f"data larger than memory need room on disk: received bytes={size} ({format_bytes(size)}) for "
-                f"folder={str(folder)!r} ({error.strerror or error}); free some space or {step}"
+                f"folder={str(folder)!r} ({getattr(error, 'strerror', error)}); free some space or {step}"
             ) from error
 
     def gathered(self, index: Int64Array, first: AnyArray, *others: AnyArray) -> AnyArray:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from understudy.data.image_arrays import Images
+from understudy.data.image_folder import check_every_class, shown
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.wave_file import ENDINGS, RULE, Heard, listen, samples_of
 from understudy.errors import InputError
@@ -23,7 +24,6 @@ HELD_SHARE = 0.95
 LONGEST_SUGGESTED_SECONDS = 4.0
 """... as long as they are no longer than this."""
 FEWEST_FRAMES, MOST_FRAMES = 8, 512
-_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,14 @@ def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room 
         except ValueError as error:
             bad[file] = str(error)
     names = tuple(f"{file.relative_to(path).as_posix()} ({bad[file]})" for file, _ in files if file in bad)
-    if names and (not skip_bad or not heard):
+    if names and not skip_bad:
         raise InputError(
-            f"{RULE}: received bad={len(names)} of recordings={len(files)} in folder={str(path)!r}: {_shown(names)}; "
+            f"{RULE}: received bad={len(names)} of recordings={len(files)} in folder={str(path)!r}: {shown(names)}; "
             "save them anew, or leave them out with --skip-bad"
         )
+    check_every_class(
+        path, {label for file, label in files} - {label for file, label in files if file in heard}, names, kind="recording"
+    )
     log_mel = how if isinstance(how, LogMel) else suggest_log_mel(tuple(heard.values()), how)
     samples = room.empty((len(heard), log_mel.samples), np.int16)
     labels = [label for file, label in files if file in heard]
@@ -125,8 +128,3 @@ def _is_wav(path: Path) -> bool:
 def _entries(path: Path) -> Iterator[Path]:
     """Yield what is in the folder ``path`` by name, hidden entries left out."""
     return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_SHOWN
-    return ", ".join(names[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")

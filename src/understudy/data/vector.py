@@ -18,6 +18,7 @@ from understudy.data.parts import (
     check_known_labels,
     class_names_of,
     digest_of,
+    file_of,
     keys_of,
     refuse_settings_for_texts,
     sources_of,
@@ -112,7 +113,8 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
     for name, vectors in found.items():
         if vectors.labels is None:
             raise InputError(
-                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; add y_{name}"
+                f"every example has a label: received file={str(file_of(name, settings))!r} without labels for {name}; add y "
+                "to x, y_train to x_train, y_test to x_test"
             )
         if vectors.values.shape[1:] != shape:
             raise InputError(
@@ -121,7 +123,7 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
     class_names = class_names_of(found["train"].labels or (), settings.train, kind="examples")
     parts = {name: VectorExamples(part.values, label_indices(part.labels or (), class_names)) for name, part in found.items()}
     for name, part in parts.items():
-        check_known_labels(name, part, settings.train, kind="examples")
+        check_known_labels(name, part, file_of(name, settings), kind="examples")
     sources = sources_of(parts, settings, seed=seed)
     parts = split_parts(parts, settings, seed=seed, room=TEMPORARY)
     labelled = parts.pop("labelled")
