@@ -119,6 +119,14 @@ def test_files_that_are_no_archive(content: bytes | None, tmp_path: Path) -> Non
         load_image_dataset(DataSettings(train=path), seed=1)
 
 
+def test_a_table_is_no_archive_to_write_again(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,label\n1,2\n")
+    with pytest.raises(InputError, match=r"images come as an .npz, .* received file=.*table.csv'; give one of these"):
+        read_images(tmp_path / "table.csv", part="test")
+    saved(tmp_path, x=PIXELS, y=LABELS).rename(tmp_path / "images")  # any name is a good one
+    assert len(read_images(tmp_path / "images", part="test")) == 60
+
+
 def test_settings_for_texts_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, x=PIXELS, y=LABELS)
     with pytest.raises(InputError, match=r"data\.text is for texts: received data\.text='t' with images"):

@@ -147,6 +147,12 @@ def test_many_bad_pictures_are_counted(photos: Path) -> None:
         read_images(photos, part="train")
 
 
+@pytest.mark.parametrize("name", ["absent.png", "cat"])
+def test_a_picture_that_is_not_there_is_not_called_damaged(name: str, photos: Path) -> None:
+    with pytest.raises(InputError, match=f"a data file exists and is a file: received file=.*{name}'; check the path"):
+        read_picture(photos / name, shape=(12, 12, 3))
+
+
 def test_a_class_of_bad_pictures_alone_is_named(photos: Path) -> None:
     for number in range(10):
         (photos / "dog" / f"{number}.jpg").write_bytes(b"")

@@ -78,6 +78,9 @@ def test_one_example_and_several_are_told_apart_by_their_axes(tmp_path: Path) ->
     assert np.isnan(one[0, 0, 0])
     with pytest.raises(InputError, match="this model reads 4 x 2 numbers: received shape="):
         read_numbers(tmp_path / "one.npy", (4, 2))
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match=r"received file=.*picture.png' \(no plain array\); write it with numpy.save"):
+        read_numbers(tmp_path / "picture.png", (4, 3))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.image_arrays import Images, as_labels, as_pixels
+from understudy.data.read import check_is_file
 from understudy.data.room import PIECE_BYTES, TEMPORARY, Room, fill
 from understudy.errors import InputError
 
@@ -100,8 +101,7 @@ def _labels_beside(images: Path) -> Path | None:
 
 def _read(path: Path, *, room: Room = TEMPORARY) -> npt.NDArray[Any]:
     """Return the numbers in ``path`` in its shape, big-endian as they stand there."""
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+    check_is_file(path)
     unpacked = next((opened for ending, opened in _PACKINGS.items() if path.name.lower().endswith(ending)), Path.open)
     try:
         with unpacked(path, "rb") as stream:

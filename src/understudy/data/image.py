@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -212,6 +213,10 @@ def read_images(
         return read_folder(path, shape=shape, skip_bad=skip_bad, room=room)
     if is_idx(path):
         return read_idx(path, part=part, room=room)
+    if path.is_file() and not path.name.lower().endswith(ENDING) and not is_zipfile(path):
+        raise InputError(
+            f"images come as an .npz, an IDX file or a folder of class folders: received file={str(path)!r}; give one of these"
+        )
     return read_arrays(path, part=part, room=room)
 
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.read import check_is_file
 from understudy.data.room import TEMPORARY, Room, fill
 from understudy.errors import InputError
 
@@ -79,8 +80,7 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open the NPZ ``path``, and turn what is found to be wrong with it into an ``InputError``."""
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+    check_is_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from understudy.data.image_arrays import as_labels
 from understudy.data.npz import ENDING, array_names, read_array
+from understudy.data.read import check_is_file
 from understudy.errors import InputError
 
 Float32Array = npt.NDArray[np.float32]
@@ -122,15 +123,15 @@ def as_numbers(array: npt.NDArray[Any], where: str) -> Float32Array:
 
 
 def _npy(path: Path) -> npt.NDArray[Any]:
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+    check_is_file(path)
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
         reason = "an archive of several arrays"
     except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
+        # NumPy takes what is no array for pickled objects, and says how to run their code
+        reason = "no plain array" if "pickle" in str(error) else " ".join(str(error).split())
     raise InputError(
         f"numbers come as .npy or .npz: received file={str(path)!r} ({reason}); write it with numpy.save or numpy.savez"
     )
