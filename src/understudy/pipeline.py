@@ -110,7 +110,7 @@ def run_job(
         read_recipients(job.encrypt)
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
-    dataset = load_dataset(job, room=Room(out))
+    dataset = load_dataset(job, room=Room(out), progress=progress)
     for line in dataset.statistics.lines():
         progress.note(line)
     known = JobFolder(out).latency  # another run must search among the same candidates, whatever the clock says today

@@ -52,7 +52,7 @@ def study_bits(
     progress = progress or SilentProgress()
     wanted = _checked(bits, job)
     progress.stage("reading the data")
-    dataset = load_dataset(job, room=Room(out))
+    dataset = load_dataset(job, room=Room(out), progress=progress)
     base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}

@@ -15,6 +15,7 @@ from understudy.data.image_folder import suggest_shape
 from understudy.data.picture import Look, pixels_of, read_picture
 from understudy.errors import InputError
 from understudy.job import DataSettings
+from understudy.progress import SilentProgress
 
 RANDOM = np.random.default_rng(5)
 
@@ -151,6 +152,23 @@ def test_many_bad_pictures_are_counted(photos: Path) -> None:
 def test_a_picture_that_is_not_there_is_not_called_damaged(name: str, photos: Path) -> None:
     with pytest.raises(InputError, match=f"a data file exists and is a file: received file=.*{name}'; check the path"):
         read_picture(photos / name, shape=(12, 12, 3))
+
+
+def test_every_file_is_counted_twice_even_a_bad_one(photos: Path) -> None:
+    class Counts(SilentProgress):
+        wanted, done = 0, 0
+
+        def stage(self, name: str, total: int | None = None) -> None:
+            assert name == "reading pictures"
+            self.wanted += total or 0
+
+        def advance(self, n: int = 1, **_metrics: float) -> None:
+            self.done += n
+
+    (photos / "dog" / "3.jpg").write_bytes(b"")
+    counts = Counts()
+    load_image_dataset(DataSettings(train=photos, skip_bad=True), seed=1, progress=counts)
+    assert counts.done == counts.wanted == 40
 
 
 def test_a_class_of_bad_pictures_alone_is_named(photos: Path) -> None:

@@ -10,13 +10,16 @@ from understudy.data.text import Examples, TextDataset, load_text_dataset
 from understudy.data.vector import VectorDataset, VectorExamples, load_vector_dataset
 from understudy.errors import InputError
 from understudy.job import Job
+from understudy.progress import Progress
 
 Dataset = TextDataset | ImageDataset | VectorDataset
 AnyExamples = Examples | ImageExamples | VectorExamples
 
 
-def load_dataset(job: Job, *, room: Room = TEMPORARY) -> Dataset:
-    """Return the data of ``job``: of the kind that ``kind_of`` tells. Images and sounds stand in ``room``.
+def load_dataset(job: Job, *, room: Room = TEMPORARY, progress: Progress | None = None) -> Dataset:
+    """Return the data of ``job``: of the kind that ``kind_of`` tells.
+
+    Images and sounds stand in ``room``; ``progress`` counts their files.
 
     Raises:
         InputError: a file, column, array or row that cannot be used, fewer than two classes, a class or part left empty.
@@ -34,7 +37,7 @@ def load_dataset(job: Job, *, room: Room = TEMPORARY) -> Dataset:
         )
     kind = kind_of(job.data, room=room)
     if kind == "image":
-        return load_image_dataset(job.data, seed=job.seed, room=room)
+        return load_image_dataset(job.data, seed=job.seed, room=room, progress=progress)
     if kind == "vector":
         return load_vector_dataset(job.data, seed=job.seed)
     return load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import is_zipfile
@@ -33,6 +34,7 @@ from understudy.data.sound_folder import Wanted, is_sound_folder, read_sounds
 from understudy.data.text import label_indices
 from understudy.errors import InputError
 from understudy.job import DataSettings
+from understudy.progress import Progress
 from understudy.projections.log_mel import LogMel
 
 if TYPE_CHECKING:
@@ -118,8 +120,12 @@ def is_picture_folder(path: Path) -> bool:
     return path.is_dir() and not is_idx(path)
 
 
-def load_image_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPORARY) -> ImageDataset:
-    """Return the images or sounds that ``settings`` names, split and counted; they stand in ``room``.
+def load_image_dataset(
+    settings: DataSettings, *, seed: int, room: Room = TEMPORARY, progress: Progress | None = None
+) -> ImageDataset:
+    """Return the images or sounds that ``settings`` names, split and counted.
+
+    They stand in ``room``, and ``progress`` counts the files of a folder.
 
     Raises:
         InputError: a file, array or picture that cannot be used, fewer than two classes, a part left empty.
@@ -127,16 +133,17 @@ def load_image_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPOR
     """
     refuse_settings_for_texts(settings, kind="images or sounds")
     wanted = Wanted(settings.sample_rate, settings.seconds)
-    found = {"train": read_images(settings.train, part="train", skip_bad=settings.skip_bad, how=wanted, room=room)}
+    read = partial(read_images, skip_bad=settings.skip_bad, room=room, progress=progress)
+    found = {"train": read(settings.train, part="train", how=wanted)}
     height, width, channels = found["train"].pixels.shape[1:]
     log_mel = found["train"].log_mel
     for name in ("validation", "test"):
         path: Path | None = getattr(settings, name)
         if path is not None:
             shape = (height, width, channels)
-            found[name] = read_images(path, part="test", shape=shape, skip_bad=settings.skip_bad, how=log_mel, room=room)
+            found[name] = read(path, part="test", shape=shape, how=log_mel)
         elif name == "test" and _has_test(settings.train):
-            found[name] = read_images(settings.train, part="test", room=room)
+            found[name] = read(settings.train, part="test")
     for name, images in found.items():
         if images.labels is None:
             raise InputError(
@@ -197,20 +204,21 @@ def read_images(
     skip_bad: bool = False,
     how: LogMel | Wanted | None = None,
     room: Room = TEMPORARY,
+    progress: Progress | None = None,
 ) -> Images:
     """Return the images of ``part`` (``train`` or ``test``) of an NPZ or of IDX files, or of a folder of class folders.
 
     ``shape`` is what the pictures of a folder are brought to, found out where it is None; ``how`` is the same for recordings.
-    The arrays stand in ``room``.
+    The arrays stand in ``room``, and ``progress`` counts the files of a folder.
 
     Raises:
         InputError: no such file, or images that cannot be used.
         SetupError: pictures need Pillow, or data larger than memory more room on disk.
     """
     if is_sound_folder(path):
-        return read_sounds(path, how=how or Wanted(), skip_bad=skip_bad, room=room)
+        return read_sounds(path, how=how or Wanted(), skip_bad=skip_bad, room=room, progress=progress)
     if is_picture_folder(path):
-        return read_folder(path, shape=shape, skip_bad=skip_bad, room=room)
+        return read_folder(path, shape=shape, skip_bad=skip_bad, room=room, progress=progress)
     if is_idx(path):
         return read_idx(path, part=part, room=room)
     if path.is_file() and not path.name.lower().endswith(ENDING) and not is_zipfile(path):

@@ -11,13 +11,16 @@ from understudy.data.image_arrays import Images
 from understudy.data.picture import ENDINGS, Look, look_at, pixels_of
 from understudy.data.room import Room
 from understudy.errors import InputError
+from understudy.progress import Progress, SilentProgress
 
 SIDES = (8, 16, 24, 32, 48, 64)
 """Sides of the square that pictures of different or large sizes are brought to."""
 _MOST_SHOWN = 5
 
 
-def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool, room: Room) -> Images:
+def read_folder(
+    path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool, room: Room, progress: Progress | None = None
+) -> Images:
     """Return the pictures of ``path``, whose folders are the classes, in the order of their names.
 
     Args:
@@ -25,12 +28,15 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
         shape: height, width and channels; None finds them out: see ``suggest_shape``.
         skip_bad: leave out pictures that cannot be used, in place of refusing the whole folder.
         room: the pixels stand there.
+        progress: listens.
 
     Raises:
         InputError: no class folders, a class without pictures, or bad pictures.
         SetupError: Pillow is not installed, or there is no room.
     """
     files, others = _listed(path)
+    progress = progress or SilentProgress()
+    progress.stage("reading pictures", total=2 * len(files))  # the headers say what all are brought to
     bad: dict[Path, str] = {}
     looks: dict[Path, Look] = {}
     for file, _ in files:
@@ -38,10 +44,12 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
             looks[file] = look_at(file)
         except ValueError as error:
             bad[file] = str(error)
+        progress.advance()
     shape = shape or suggest_shape(tuple(looks.values()))
     pixels = room.empty((len(looks), *shape), np.uint8)
     labels: list[str] = []
     for file, label in files:
+        progress.advance()
         if file not in looks:
             continue
         try:

@@ -15,6 +15,7 @@ from understudy.data.image_folder import check_every_class, shown
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.wave_file import ENDINGS, RULE, Heard, listen, samples_of
 from understudy.errors import InputError
+from understudy.progress import Progress, SilentProgress
 from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE, LogMel, frame_samples, pictures
 
 WIDEBAND_RATE = 16_000
@@ -39,7 +40,9 @@ def is_sound_folder(path: Path) -> bool:
     return path.is_dir() and any(_is_wav(file) for folder in _entries(path) if folder.is_dir() for file in _entries(folder))
 
 
-def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room = TEMPORARY) -> Images:
+def read_sounds(
+    path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room = TEMPORARY, progress: Progress | None = None
+) -> Images:
     """Return the recordings of ``path``, whose folders are the classes, in the order of their names, and their pictures.
 
     Args:
@@ -47,12 +50,15 @@ def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room 
         how: what they are brought to, or what is fixed of it; see ``suggest_log_mel``.
         skip_bad: leave out recordings that cannot be used, in place of refusing the whole folder.
         room: samples and pictures stand there.
+        progress: listens.
 
     Raises:
         InputError: a class without recordings, or bad recordings.
         SetupError: there is no room.
     """
     files, others = _listed(path)
+    progress = progress or SilentProgress()
+    progress.stage("reading recordings", total=2 * len(files))  # first what they are brought to
     bad: dict[Path, str] = {}
     heard: dict[Path, Heard] = {}
     for file, _ in files:
@@ -60,6 +66,7 @@ def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room 
             heard[file] = listen(file)
         except ValueError as error:
             bad[file] = str(error)
+        progress.advance()
     names = tuple(f"{file.relative_to(path).as_posix()} ({bad[file]})" for file, _ in files if file in bad)
     if names and not skip_bad:
         raise InputError(
@@ -70,10 +77,12 @@ def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room 
         path, {label for file, label in files} - {label for file, label in files if file in heard}, names, kind="recording"
     )
     log_mel = how if isinstance(how, LogMel) else suggest_log_mel(tuple(heard.values()), how)
+    progress.advance(len(names))
     samples = room.empty((len(heard), log_mel.samples), np.int16)
     labels = [label for file, label in files if file in heard]
     for row, file in enumerate(heard):
         samples[row] = samples_of(file, log_mel)
+        progress.advance()
     seen = room.empty((len(heard), *log_mel.shape), np.uint8)
     for piece in pieces(samples):
         seen[piece] = pictures(log_mel, samples[piece])
