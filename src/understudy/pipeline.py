@@ -198,7 +198,7 @@ def _run(
         members.append(encrypt(member, folder.path, plain=out, recipients=job.encrypt) if job.encrypt else member)
         progress.advance()
     if any(member.refit for member in members):
-        progress.stage("measuring baselines on all texts")
+        progress.stage("measuring baselines on all examples")
         baselines = tuple(baseline.refit(dataset.labelled) for baseline in baselines)
     return Family(
         name=job.name,

@@ -41,11 +41,6 @@ class ArrayExamples:
         """The examples as teachers and files read them."""
         return self.content
 
-    @property
-    def nothing(self) -> Self:
-        """No examples of the same shape."""
-        return self.between(0, 0)
-
     def between(self, begin: int, end: int) -> Self:
         """Return the examples from ``begin`` up to ``end``, which are not copied."""
         return replace(self, content=self.content[begin:end], labels=self.labels[begin:end])
