@@ -239,7 +239,7 @@ def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("predict", "out/6KB", "missing.png"), "a picture is a whole PNG"),
+        (("predict", "out/6KB", "missing.png"), "a data file exists and is a file"),
         (("predict", "out/6KB"), "predict needs images: received files=0"),
         (("evaluate", "out/6KB", "missing.npz"), "a data file exists and is a file"),
         (("compress", "digits.npz", "--budget", "6KB", "--student", "sgnn"), "received student='sgnn'"),

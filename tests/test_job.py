@@ -184,6 +184,7 @@ BAD = [
         'name = "my model"\n' + BASE,
         r"^name is made of letters, digits and underscores and begins with a letter: received name='my model'",
     ),
+    Bad(BASE.replace('train = "', 'train = 3 # "'), r"^data\.train is a path: received data\.train=3 in file=.*; change it$"),
     Bad("data = 3\n" + BASE[:19], r"^data is a table: received data=3"),
     Bad(BASE + "label = 3\n", r"^data\.label is a string: received data\.label=3"),
     Bad(BASE + "test_fraction = 1\n", r"^data\.test_fraction is less than 1: received data\.test_fraction=1"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.room import taken
 from understudy.errors import InputError
 from understudy.metrics import accuracy, macro_f1
 
@@ -165,14 +166,19 @@ class _ArrayFeatures:
     examples: str
     features: Callable[[Any], Float32Array]
 
+    def of(self, content: Any, rows: npt.NDArray[np.int64] | None = None) -> Float32Array:
+        """Return the features of ``content``, or of its ``rows``, made a piece at a time."""
+        parts = taken(content, np.arange(len(content)) if rows is None else rows)
+        return np.concatenate([self.features(part) for part in parts] or [self.features(content)])
+
 
 def _array_logistic_regression(
     found: _ArrayFeatures, train: ArrayExamples, validation: ArrayExamples, *, classes: int, seed: int
 ) -> Baseline:
     rows = _sample(len(train), limit=_SEARCH_IMAGES, seed=seed)
-    held_out = found.features(validation.content[: 2 * _SEARCH_IMAGES])
+    held_out = found.of(validation.content[: 2 * _SEARCH_IMAGES])
     truth = validation.labels[: 2 * _SEARCH_IMAGES]
-    features, labels = found.features(train.content[rows]), train.labels[rows]
+    features, labels = found.of(train.content, rows), train.labels[rows]
     scores = [accuracy(truth, _fit_arrays(features, labels, c).predict(held_out)) for c in _PIXEL_REGULARIZATION]
     best = _PIXEL_REGULARIZATION[int(np.argmax(scores))]
     return _array_model(found, train, c=best, classes=classes, seed=seed)
@@ -181,13 +187,13 @@ def _array_logistic_regression(
 def _array_model(found: _ArrayFeatures, train: ArrayExamples, *, c: float, classes: int, seed: int) -> Baseline:
     rows = _sample(len(train), limit=_MOST_IMAGES, seed=seed)
     rows = rows[train.labels[rows] >= 0]
-    model = _fit_arrays(found.features(train.content[rows]), train.labels[rows], c)
+    model = _fit_arrays(found.of(train.content, rows), train.labels[rows], c)
     sampled = "" if len(rows) == len(train) else f", {len(rows):,} of the {found.examples}"
     return Baseline(
         name=found.name,
         detail=f"C = {c:g}, {model.coef_.shape[1]:,} features{sampled}",
         size_bytes=4 * (model.coef_.size + model.intercept_.size),
-        logits=lambda content: _decisions(model, found.features(content), classes=classes),
+        logits=lambda content: _decisions(model, found.of(content), classes=classes),
         refit=lambda examples: _array_model(found, examples, c=c, classes=classes, seed=seed),
     )
 

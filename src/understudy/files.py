@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from understudy.errors import SetupError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` under a temporary name in the same folder, then rename it to ``path``.
+    """Write ``content`` to ``path``; see ``written``."""
+    with written(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file with a temporary name in the same folder, which is renamed to ``path`` at the end.
 
     Raises:
         SetupError: the folder is missing, unwritable or full; ``path`` is then what it was before.
@@ -18,7 +28,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         try:
             with temporary.open("wb") as stream:
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
@@ -26,7 +36,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise SetupError(
-            f"the output folder must exist, be writable and have room: received path={str(path)!r} ({error.strerror}); "
+            "the output folder must exist, be writable and have room: "
+            f"received path={str(path)!r} ({error.strerror or error}); "
             "free some space or choose another folder"
         ) from error
 

@@ -17,6 +17,7 @@ _WORDS = {
     "int_type": "an integer",
     "float_type": "a number",
     "too_short": "not empty",
+    "path_type": "a path",
     "string_pattern_mismatch": "made of letters, digits and underscores and begins with a letter",
 }
 _WAYS_TO_GIVE = {"data": 'write train = "data.csv" under [data]'}

@@ -24,6 +24,7 @@ from understudy.compression.quantize.ranges import Ranges
 from understudy.cures import cured
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.room import Room
 from understudy.data.text import TextDataset
 from understudy.data.vector import VectorDataset
 from understudy.delivery import Order, deliver, encrypt
@@ -109,7 +110,7 @@ def run_job(
     processor = processor_for(job.training.processor)  # refused now where it is none: after the data it would be late too
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
-    dataset = load_dataset(job)
+    dataset = load_dataset(job, room=Room(out), progress=progress)
     for line in dataset.statistics.lines():
         progress.note(line)
     progress.note(f"training on: {processor.explain()}")
@@ -198,7 +199,7 @@ def _run(
         members.append(encrypt(member, folder.path, plain=out, recipients=job.encrypt) if job.encrypt else member)
         progress.advance()
     if any(member.refit for member in members):
-        progress.stage("measuring baselines on all texts")
+        progress.stage("measuring baselines on all examples")
         baselines = tuple(baseline.refit(dataset.labelled) for baseline in baselines)
     return Family(
         name=job.name,

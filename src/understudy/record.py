@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from understudy import family as records
 from understudy.data.image import ImageDataset
 from understudy.data.statistics import DataStatistics
@@ -17,6 +19,7 @@ from understudy.judging import Teaching
 from understudy.metrics import accuracy
 from understudy.program.executor import Executor, evaluate
 from understudy.program.ops import Program
+from understudy.teachers.cache import CHUNK
 from understudy.teachers.protocol import checked_logits
 from understudy.training.corpus import ImageCorpus, Seen, build_corpora
 from understudy.training.trainer import load_learned
@@ -91,8 +94,10 @@ def teacher_record(teaching: Teaching, dataset: Dataset) -> records.Teacher | No
     teacher = teaching.teacher
     reached = None
     if teacher.covers(dataset.test.original).all():
-        logits = checked_logits(teacher, dataset.test.original, len(dataset.class_names))
-        reached = accuracy(dataset.test.labels, logits.argmax(axis=1))
+        asked: Any = dataset.test.original
+        parts = (asked[begin : begin + CHUNK] for begin in range(0, len(asked), CHUNK))
+        answers = [checked_logits(teacher, part, len(dataset.class_names)).argmax(axis=1) for part in parts]
+        reached = accuracy(dataset.test.labels, np.concatenate(answers))
     return records.Teacher(
         name=teacher.name,
         description=teacher.describe(),

@@ -287,7 +287,9 @@ class Searches:
         for found in self.selections():
             best_twin = found.best_twin
             tasks[found.budget] = self.plan.refits(found.best.candidate, best_twin.candidate if best_twin else None)
-        train_all([task for pair in tasks.values() for task in pair], workers, progress=progress, title="training on all texts")
+        train_all(
+            [task for pair in tasks.values() for task in pair], workers, progress=progress, title="training on all examples"
+        )
         for text, pair in tasks.items():
             student, *twin = (workers.result(task) for task in pair)
             self.refits[text] = (student, twin[0] if twin else None)

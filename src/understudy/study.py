@@ -12,6 +12,7 @@ from typing import Literal
 
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
+from understudy.data.room import Room
 from understudy.data.text import TextDataset
 from understudy.errors import InputError
 from understudy.feasibility import base_recipe
@@ -54,7 +55,7 @@ def study_bits(
     wanted = _checked(bits, job)
     progress.note(f"training on: {processor_for(job.training.processor).explain()}")
     progress.stage("reading the data")
-    dataset = load_dataset(job)
+    dataset = load_dataset(job, room=Room(out), progress=progress)
     base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}

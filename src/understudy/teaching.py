@@ -271,11 +271,11 @@ def _write_arrays(
     """Write the lesson of images or vectors: one view, because each batch varies them anew, with the teacher's answers."""
     taught = teaching.teacher if teaching.used and job.training_mode == "distill" else None
     covered = taught is None or taught.covers(dataset.validation.original).all()
-    kept = dataset.validation if covered and _worth_refit(job, dataset) else dataset.validation.nothing
-    content: Any = np.concatenate([dataset.train.content, kept.content])
+    held_out = len(dataset.validation) if covered and _worth_refit(job, dataset) else 0
+    learned = dataset.labelled.between(0, len(dataset.train) + held_out)
     answers: Float32Array | None = None
     if taught is not None:
-        asked: Any = np.concatenate([dataset.train.original, kept.original])
+        asked = learned.original
         _check_covered(taught, asked)
         progress.stage("asking the teacher", total=len(asked))
         found = cached_logits(
@@ -287,12 +287,12 @@ def _write_arrays(
         )
         answers = found.values[None]
     store.write(
-        views=[content],
-        labels=np.concatenate([dataset.train.labels, kept.labels]),
+        views=[learned.content],
+        labels=learned.labels,
         validation=dataset.validation.content,
         validation_labels=dataset.validation.labels,
         teacher_logits=answers,
-        held_out=len(kept),
+        held_out=held_out,
         mirrored=isinstance(dataset, ImageDataset) and dataset.statistics.mirror is not None and dataset.statistics.mirror.safe,
         variations=job.training.variations,
         validation_samples=dataset.validation.samples if isinstance(dataset, ImageDataset) else None,

@@ -157,9 +157,9 @@ def test_evaluation_counts_what_each_file_answers(written: Path) -> None:
 
 
 def test_an_evaluation_needs_a_label_for_each_text(written: Path) -> None:
-    with pytest.raises(InputError, match="one label each: received texts=2, labels=1"):
+    with pytest.raises(InputError, match="one label each: received examples=2, labels=1"):
         Bundle.open(written).evaluate(["a", "b"], ["other"])
-    with pytest.raises(InputError, match="received texts=0"):
+    with pytest.raises(InputError, match="received examples=0"):
         Bundle.open(written).evaluate([], [])
 
 

@@ -269,7 +269,7 @@ WARNINGS = {
     "text_cut_at_max_bytes": (1, "texts longer than the bytes that are read"),
     "text_cut_at_max_words": (1, "texts with more words than are read"),
     "invalid_utf8": (1, "texts that are not valid UTF-8, used byte for byte"),
-    "duplicate_across_splits": (3, "validation or test rows whose text another part has too"),
+    "duplicate_across_splits": (3, "validation or test rows that another part has too"),
 }
 
 

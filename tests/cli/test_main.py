@@ -132,6 +132,15 @@ def test_a_full_disk_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     )
 
 
+def test_too_little_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(MemoryError("Unable to allocate 703. MiB"), monkeypatch)
+    assert run(["doctor"]) == 4
+    assert capsys.readouterr().err == (
+        "error: a command must get the memory it asks for: received error='Unable to allocate 703. MiB'; "
+        "close other programs, run it again\n"
+    )
+
+
 def test_a_bug_says_so_under_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     raising(ZeroDivisionError("by zero"), monkeypatch)
     assert run(["doctor", "--json"]) == 1

@@ -75,6 +75,7 @@ def damaged(folder: Path, content: bytes, *, name: str = "train-images-idx3-ubyt
         (b"", "train-images-idx3-ubyte", r"begins with two zero bytes.*received first_bytes=''"),
         (b"PK\3\4 and more", "train-images-idx3-ubyte", "received first_bytes='50 4b 03 04'"),
         (idx(PIXELS)[:-1], "train-images-idx3-ubyte", r"received bytes=1199 for shape=\(40, 6, 5\), which are 1200"),
+        (idx(PIXELS)[:4] + b"\xff" * 12 + b"few", "train-images-idx3-ubyte", "received bytes=3 for shape=.4294967295, "),
         (idx(PIXELS[:29]), "train-images-idx3-ubyte", r"each image has one label: received shape=\(30,\) for images=29"),
         (idx(PIXELS[0]), "train-images-idx3-ubyte", r"images are \[images, H, W\].*received shape=\(6, 5\)"),
         (idx(PIXELS[:0]), "train-images-idx3-ubyte", r"received shape=\(0, 6, 5\)"),

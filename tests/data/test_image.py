@@ -87,7 +87,7 @@ _NAN = np.where(np.arange(60 * 30).reshape(60, 6, 5) == 7, np.nan, PIXELS)
     ("arrays", "message"),
     [
         ({"a": PIXELS}, r"has x_train and y_train, or x and y: received arrays=\['a'\]"),
-        ({"x": PIXELS}, "every example has a label: .* without labels for train; add y_train"),
+        ({"x": PIXELS}, "every example has a label: .* without labels for train; add y to x,"),
         ({"x": _NAN, "y": LABELS}, "pixels are finite: received NaN or infinity in 1 places of x"),
         ({"x": PIXELS.reshape(60, 30), "y": LABELS}, r"images are \[images, H, W\].*: received shape=\(60, 30\)"),
         ({"x": PIXELS[:0], "y": LABELS[:0]}, r"received shape=\(0, 6, 5\)"),
@@ -117,6 +117,14 @@ def test_files_that_are_no_archive(content: bytes | None, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:900] if content is None else content)
     with pytest.raises(InputError, match="an .npz is a whole archive of plain arrays"):
         load_image_dataset(DataSettings(train=path), seed=1)
+
+
+def test_a_table_is_no_archive_to_write_again(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,label\n1,2\n")
+    with pytest.raises(InputError, match=r"images come as an .npz, .* received file=.*table.csv'; give one of these"):
+        read_images(tmp_path / "table.csv", part="test")
+    saved(tmp_path, x=PIXELS, y=LABELS).rename(tmp_path / "images")  # any name is a good one
+    assert len(read_images(tmp_path / "images", part="test")) == 60
 
 
 def test_settings_for_texts_are_refused(tmp_path: Path) -> None:

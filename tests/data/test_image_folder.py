@@ -15,6 +15,7 @@ from understudy.data.image_folder import suggest_shape
 from understudy.data.picture import Look, pixels_of, read_picture
 from understudy.errors import InputError
 from understudy.job import DataSettings
+from understudy.progress import SilentProgress
 
 RANDOM = np.random.default_rng(5)
 
@@ -145,6 +146,44 @@ def test_many_bad_pictures_are_counted(photos: Path) -> None:
         (photos / "dog" / f"{number}.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"bad=9 of pictures=20 .* dog/4.jpg \(the file is empty\), and 4 more; save"):
         read_images(photos, part="train")
+
+
+@pytest.mark.parametrize("name", ["absent.png", "cat"])
+def test_a_picture_that_is_not_there_is_not_called_damaged(name: str, photos: Path) -> None:
+    with pytest.raises(InputError, match=f"a data file exists and is a file: received file=.*{name}'; check the path"):
+        read_picture(photos / name, shape=(12, 12, 3))
+
+
+def test_every_file_is_counted_twice_even_a_bad_one(photos: Path) -> None:
+    class Counts(SilentProgress):
+        wanted, done = 0, 0
+
+        def stage(self, name: str, total: int | None = None) -> None:
+            assert name == "reading pictures"
+            self.wanted += total or 0
+
+        def advance(self, n: int = 1, **_metrics: float) -> None:
+            self.done += n
+
+    (photos / "dog" / "3.jpg").write_bytes(b"")
+    counts = Counts()
+    load_image_dataset(DataSettings(train=photos, skip_bad=True), seed=1, progress=counts)
+    assert counts.done == counts.wanted == 40
+
+
+def test_a_class_of_bad_pictures_alone_is_named(photos: Path) -> None:
+    for number in range(10):
+        (photos / "dog" / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"received folder=.*dog' with bad ones alone: dog/0.jpg \(the file is empty\), .* 5 more"
+    ):
+        load_image_dataset(DataSettings(train=photos, skip_bad=True), seed=1)
+
+
+def test_a_part_without_a_known_label_is_named_by_its_own_folder(photos: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "others" / "bird" / "a.png")
+    with pytest.raises(InputError, match=r"test has labels of train: received known_labels=0 in images=1 of file='.*others'"):
+        load_image_dataset(DataSettings(train=photos, test=tmp_path / "others"), seed=1)
 
 
 def test_other_files_are_counted_and_hidden_ones_passed_over(photos: Path) -> None:

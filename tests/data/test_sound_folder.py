@@ -104,7 +104,10 @@ def test_what_is_no_folder_of_sounds_is_refused_in_one_line(folder: Path, tmp_pa
         load_image_dataset(DataSettings(train=tmp_path / "one"), seed=1)
     (tmp_path / "bad" / "a").mkdir(parents=True)
     (tmp_path / "bad" / "a" / "x.wav").write_bytes(b"")
-    with pytest.raises(InputError, match="received bad=1 of recordings=1"):
+    with pytest.raises(
+        InputError,
+        match=r"recording that can be used: received folder=.*a' with bad ones alone: a/x.wav \(the file is empty\); save",
+    ):
         read_sounds(tmp_path / "bad", how=Wanted(), skip_bad=True)
     np.savez(tmp_path / "images.npz", x=np.zeros((9, 8, 8), np.uint8), y=np.arange(9))
     np.savez(tmp_path / "vectors.npz", x=np.zeros((9, 8), np.float32), y=np.arange(9))

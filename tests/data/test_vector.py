@@ -78,6 +78,9 @@ def test_one_example_and_several_are_told_apart_by_their_axes(tmp_path: Path) ->
     assert np.isnan(one[0, 0, 0])
     with pytest.raises(InputError, match="this model reads 4 x 2 numbers: received shape="):
         read_numbers(tmp_path / "one.npy", (4, 2))
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match=r"received file=.*picture.png' \(no plain array\); write it with numpy.save"):
+        read_numbers(tmp_path / "picture.png", (4, 3))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_one_example_and_several_are_told_apart_by_their_axes(tmp_path: Path) ->
         ({"x": _X[:, :0], "y": _Y}, "received shape=(178, 0) as x"),
         ({"x": _X, "y": _Y[1:]}, "each example has one label: received shape=(177,) for examples=178"),
         ({"x": _X, "y": _Y + 0.5}, "labels are names or whole numbers"),
-        ({"x": _X}, "without labels for train; add y_train"),
+        ({"x": _X}, "without labels for train; add y to x"),
         (
             {"x": _X, "y": _Y, "x_test": _X[:, :5], "y_test": _Y},
             "received test (5,) and train (13,); make them equal",

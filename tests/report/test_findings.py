@@ -79,7 +79,7 @@ def test_budgets_out_of_reach_teachers_and_data_are_named() -> None:
     assert found["2KB cannot be met: the smallest reachable litert file has 6.2 KB."] == "bad"
     assert found["16KB: the teacher did not help; the twin without teacher is better by 0.4 points."] == "note"
     data = (
-        "The data had 12 × validation or test rows whose text another part has too; "
+        "The data had 12 × validation or test rows that another part has too; "
         "3 × test rows with a label that train does not have, counted as wrong; 6 × texts longer than the bytes that are read."
     )
     assert found[data] == "note"

@@ -304,15 +304,15 @@ class Bundle:
         return program
 
     def evaluate(self, content: Content, labels: Sequence[str]) -> tuple[FileEvaluation, ...]:
-        """Return what every model file does on labelled texts, each in its own runtime.
+        """Return what every model file does on labelled examples, each in its own runtime.
 
         Raises:
-            InputError: no texts, or not one label for each.
+            InputError: no examples, or not one label for each.
         """
         if not len(content) or len(content) != len(labels):
             raise InputError(
-                f"an evaluation needs texts with one label each: received texts={len(content)}, labels={len(labels)}; "
-                "check the file and --label"
+                f"an evaluation needs examples with one label each: received examples={len(content)}, labels={len(labels)}; "
+                "check the file, and of a table --label"
             )
         return tuple(self._evaluations(content, labels))
 

@@ -288,13 +288,14 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     from understudy.bundle.encrypted import read_recipients
     from understudy.cli.progress import open_progress
     from understudy.data.dataset import load_dataset
+    from understudy.data.room import Room
     from understudy.feasibility import check_budgets
     from understudy.training.processor import processor_for
 
     processor = processor_for(job.training.processor)
     if job.encrypt:
         read_recipients(job.encrypt)
-    data = load_dataset(job)
+    data = load_dataset(job, room=Room(folder))
     network = None
     if job.student == "pruned":
         from understudy.teaching import bring_teacher, network_to_prune

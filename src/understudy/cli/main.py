@@ -130,6 +130,11 @@ def run(arguments: Sequence[str]) -> int:
             "check permissions and free space"
         )
         return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
+    except MemoryError as error:
+        message = (
+            f"a command must get the memory it asks for: received error={str(error)!r}; close other programs, run it again"
+        )
+        return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the outermost line
         return _bug(error, as_json=as_json)
     return result if isinstance(result, int) else 0

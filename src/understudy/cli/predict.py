@@ -134,10 +134,10 @@ def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, in
             wanted = " x ".join(map(str, shape))
             raise InputError(
                 f"this model reads images of {wanted} (height, width, channels): received {pixels.shape[1:]} in "
-                f"file={str(path)!r}; resize it"
+                f"file={str(path)!r}; bring it to that shape"
             )
         parts.append(pixels)
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)  # one may be larger than memory
 
 
 def _sounds(given: list[str], input_file: Path | None, log_mel: LogMel) -> Int16Array:

@@ -11,20 +11,25 @@ import lzma
 import math
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.data.image_arrays import Images, as_labels, as_pixels
+from understudy.data.read import check_is_file
+from understudy.data.room import PIECE_BYTES, TEMPORARY, Room, fill
 from understudy.errors import InputError
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _NAME = re.compile(r"[-._]idx\d?(-[a-z]+)?(\.gz|\.xz)?$")
 _IMAGES = re.compile(r"images([-._]idx)3")
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
-_PACKINGS = {".gz": gzip.decompress, ".xz": lzma.decompress}
+_MOST_PACKED = 10_000
+"""Bytes that a packed byte may stand for: zeros, in .xz, come to 7000."""
+_PACKINGS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 def is_idx(path: Path) -> bool:
@@ -39,13 +44,14 @@ def has_part(path: Path, part: str) -> bool:
     return path.is_dir() and bool(_found(path, part))
 
 
-def read_idx(path: Path, *, part: str) -> Images:
+def read_idx(path: Path, *, part: str, room: Room = TEMPORARY) -> Images:
     """Return the images of one IDX file with the labels of the file beside it, or those of ``part`` in a folder.
 
     Labels are None where the images have no such file beside them.
 
     Raises:
         InputError: no such file, more than one candidate, damaged files, or files that do not belong together.
+        SetupError: ``room`` has none for them.
     """
     images = _of_part(path, part) if path.is_dir() else path
     if not _IMAGES.search(images.name.lower()):
@@ -53,10 +59,10 @@ def read_idx(path: Path, *, part: str) -> Images:
             "an IDX file of images has 'images-idx3' in its name, as train-images-idx3-ubyte: received "
             f"file={str(images)!r}; give the file of the images, with the labels beside it"
         )
-    array = _read(images)
+    array = _read(images, room=room)
     if array.ndim == 3 and len(array):
         array = array[..., None]
-    pixels = as_pixels(array, f"file={str(images)!r}")
+    pixels = as_pixels(array, f"file={str(images)!r}", room=room)
     labels = _labels_beside(images)
     if labels is None:
         return Images(pixels, None)
@@ -93,33 +99,40 @@ def _labels_beside(images: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read(path: Path) -> npt.NDArray[Any]:
-    """Return the numbers in ``path`` in its shape."""
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+def _read(path: Path, *, room: Room = TEMPORARY) -> npt.NDArray[Any]:
+    """Return the numbers in ``path`` in its shape, big-endian as they stand there."""
+    check_is_file(path)
+    unpacked = next((opened for ending, opened in _PACKINGS.items() if path.name.lower().endswith(ending)), Path.open)
     try:
-        content = path.read_bytes()
-        for ending, unpack in _PACKINGS.items():
-            if path.name.lower().endswith(ending):
-                content = unpack(content)
+        with unpacked(path, "rb") as stream:
+            return _numbers(stream, path, room=room)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise InputError(
             f"an IDX file is whole, and packed as its ending says: received file={str(path)!r} "
             f"({' '.join(str(error).split())}); copy it again"
         ) from error
-    axes = content[3] if len(content) > 3 else 0
-    begin = 4 + 4 * axes
-    if content[:2] != b"\0\0" or len(content) < begin or not axes or content[2] not in _DTYPES:
+
+
+def _numbers(stream: BinaryIO, path: Path, *, room: Room) -> npt.NDArray[Any]:
+    first = stream.read(4)
+    axes = first[3] if len(first) == 4 else 0
+    lengths = stream.read(4 * axes)
+    if first[:2] != b"\0\0" or len(lengths) < 4 * axes or not axes or first[2] not in _DTYPES:
         raise InputError(
             "an IDX file begins with two zero bytes, the kind of number and the number of axes: received "
-            f"first_bytes={content[:4].hex(' ')!r} in file={str(path)!r}; check that it is an IDX file"
+            f"first_bytes={first.hex(' ')!r} in file={str(path)!r}; check that it is an IDX file"
         )
-    shape = tuple(int(length) for length in np.frombuffer(content, ">u4", axes, 4))
-    dtype = np.dtype(_DTYPES[content[2]])
+    shape = tuple(int(length) for length in np.frombuffer(lengths, ">u4"))
+    dtype = np.dtype(_DTYPES[first[2]])
     wanted = math.prod(shape) * dtype.itemsize
-    if len(content) - begin != wanted:
+    # more than any packing could hold: room is not even asked for
+    array = room.empty(shape if wanted <= _MOST_PACKED * path.stat().st_size else (0,), dtype)
+    received = fill(array, stream)
+    while more := len(stream.read(PIECE_BYTES)):
+        received += more
+    if received != wanted:
         raise InputError(
-            f"an IDX file holds what its header says: received bytes={len(content) - begin} for shape={shape}, which are "
+            f"an IDX file holds what its header says: received bytes={received} for shape={shape}, which are "
             f"{wanted}, in file={str(path)!r}; copy it again"
         )
-    return np.frombuffer(content, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
+    return array

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.data.array_statistics import ImageStatistics, image_statistics
 from understudy.data.idx import has_part, is_idx, read_idx
-from understudy.data.image_arrays import ENDING, Images, has_array, read_arrays
+from understudy.data.image_arrays import Images, read_arrays
 from understudy.data.image_folder import read_folder
 from understudy.data.mirror import mirror_test
+from understudy.data.npz import ENDING, array_names
 from understudy.data.parts import (
     ArrayExamples,
     check_known_labels,
     class_names_of,
     digest_of,
+    file_of,
+    keys_of,
     refuse_settings_for_texts,
     sources_of,
     split_parts,
 )
+from understudy.data.room import TEMPORARY, Room
 from understudy.data.sound_folder import Wanted, is_sound_folder, read_sounds
 from understudy.data.text import label_indices
 from understudy.errors import InputError
 from understudy.job import DataSettings
+from understudy.progress import Progress
 from understudy.projections.log_mel import LogMel
 
 if TYPE_CHECKING:
@@ -56,15 +63,18 @@ class ImageExamples(ArrayExamples):
         """Images, or the sounds that they are pictures of."""
         return self.content if self.samples is None else self.samples
 
-    def rows(self, index: Int64Array) -> ImageExamples:
-        """Return the examples at ``index``."""
-        samples = None if self.samples is None else self.samples[index]
-        return ImageExamples(self.content[index], self.labels[index], samples)
+    def between(self, begin: int, end: int) -> ImageExamples:
+        """Return the examples from ``begin`` up to ``end``, which are not copied."""
+        samples = None if self.samples is None else self.samples[begin:end]
+        return replace(super().between(begin, end), samples=samples)
 
-    def joined(self, other: ImageExamples) -> ImageExamples:
-        """Return these examples and then the ``other`` ones."""
-        both = [part.samples for part in (self, other) if part.samples is not None]
-        return replace(super().joined(other), samples=np.concatenate(both) if both else None)
+    def gathered(self, index: Int64Array, *others: ImageExamples, room: Room) -> ImageExamples:
+        """Return the examples at ``index`` and then all ``others``."""
+        found = super().gathered(index, *others, room=room)
+        if self.samples is None:
+            return found
+        samples = [other.samples for other in others if other.samples is not None]
+        return replace(found, samples=room.gathered(index, self.samples, *samples))
 
     def inputs(self, program: Program) -> Inputs:  # noqa: ARG002 - every program for these images or sounds reads them as they are
         """Return what ``program`` reads."""
@@ -73,12 +83,19 @@ class ImageExamples(ArrayExamples):
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """All images or sounds of a job; see ``TextDataset`` for the attributes. ``log_mel`` makes pictures of sounds."""
+    """All images or sounds of a job; see ``TextDataset`` for the other attributes.
+
+    Attributes:
+        labelled: train and validation, in this order, which are parts of it: all that may be learned from once the choices
+            are made.
+        log_mel: makes pictures of sounds.
+    """
 
     class_names: tuple[str, ...]
     train: ImageExamples
     validation: ImageExamples
     test: ImageExamples
+    labelled: ImageExamples
     statistics: ImageStatistics
     digest: str
     test_digest: str
@@ -92,11 +109,6 @@ class ImageDataset:
         height, width, channels = self.train.content.shape[1:]
         return height, width, channels
 
-    @property
-    def labelled(self) -> ImageExamples:
-        """Train and validation, in this order: all that may be learned from once the choices are made."""
-        return self.train.joined(self.validation)
-
 
 def is_image_source(path: Path) -> bool:
     """Return whether ``path`` holds images or sounds: an ``.npz``, an IDX file, a folder of IDX files or of class folders."""
@@ -108,30 +120,35 @@ def is_picture_folder(path: Path) -> bool:
     return path.is_dir() and not is_idx(path)
 
 
-def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
+def load_image_dataset(
+    settings: DataSettings, *, seed: int, room: Room = TEMPORARY, progress: Progress | None = None
+) -> ImageDataset:
     """Return the images or sounds that ``settings`` names, split and counted.
+
+    They stand in ``room``, and ``progress`` counts the files of a folder.
 
     Raises:
         InputError: a file, array or picture that cannot be used, fewer than two classes, a part left empty.
-        SetupError: pictures need Pillow.
+        SetupError: pictures need Pillow, or data larger than memory more room on disk.
     """
     refuse_settings_for_texts(settings, kind="images or sounds")
     wanted = Wanted(settings.sample_rate, settings.seconds)
-    found = {"train": read_images(settings.train, part="train", skip_bad=settings.skip_bad, how=wanted)}
+    read = partial(read_images, skip_bad=settings.skip_bad, room=room, progress=progress)
+    found = {"train": read(settings.train, part="train", how=wanted)}
     height, width, channels = found["train"].pixels.shape[1:]
     log_mel = found["train"].log_mel
     for name in ("validation", "test"):
         path: Path | None = getattr(settings, name)
         if path is not None:
             shape = (height, width, channels)
-            found[name] = read_images(path, part="test", shape=shape, skip_bad=settings.skip_bad, how=log_mel)
+            found[name] = read(path, part="test", shape=shape, how=log_mel)
         elif name == "test" and _has_test(settings.train):
-            found[name] = read_images(settings.train, part="test")
+            found[name] = read(settings.train, part="test")
     for name, images in found.items():
         if images.labels is None:
             raise InputError(
-                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; "
-                f"add y_{name}, or the labels' IDX file beside the images"
+                f"every example has a label: received file={str(file_of(name, settings))!r} without labels for {name}; add y "
+                "to x, y_train to x_train, y_test to x_test, or the labels' IDX file beside the images"
             )
         if images.log_mel != log_mel:
             raise InputError(
@@ -149,9 +166,10 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
         for name, part in found.items()
     }
     for name, part in parts.items():
-        check_known_labels(name, part, settings.train, kind="images")
+        check_known_labels(name, part, file_of(name, settings), kind="images")
     sources = sources_of(parts, settings, seed=seed)
-    parts = split_parts(parts, settings, seed=seed)
+    parts = split_parts(parts, settings, seed=seed, room=room)
+    labelled = parts.pop("labelled")
     names = class_names if log_mel is None else (*class_names, repr(log_mel))
     digest, test_digest = digest_of(names, parts["train"], parts["validation"]), digest_of(names, parts["test"])
     statistics = image_statistics(
@@ -160,7 +178,7 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
         mirror=mirror_test(parts["train"].content, parts["train"].labels) if log_mel is None else None,
         log_mel=log_mel,
         labels={name: part.labels for name, part in parts.items()},
-        keys={name: [image.tobytes() for image in part.content] for name, part in parts.items()},
+        keys={name: keys_of(part) for name, part in parts.items()},
         sources=sources,
         found=dict(sum((Counter(images.counts) for images in found.values()), Counter())),
         left_out=tuple(name for images in found.values() for name in images.left_out),
@@ -170,6 +188,7 @@ def load_image_dataset(settings: DataSettings, *, seed: int) -> ImageDataset:
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],
+        labelled=labelled,
         statistics=statistics,
         digest=digest,
         test_digest=test_digest,
@@ -184,26 +203,33 @@ def read_images(
     shape: tuple[int, int, int] | None = None,
     skip_bad: bool = False,
     how: LogMel | Wanted | None = None,
+    room: Room = TEMPORARY,
+    progress: Progress | None = None,
 ) -> Images:
     """Return the images of ``part`` (``train`` or ``test``) of an NPZ or of IDX files, or of a folder of class folders.
 
     ``shape`` is what the pictures of a folder are brought to, found out where it is None; ``how`` is the same for recordings.
+    The arrays stand in ``room``, and ``progress`` counts the files of a folder.
 
     Raises:
         InputError: no such file, or images that cannot be used.
-        SetupError: pictures need Pillow.
+        SetupError: pictures need Pillow, or data larger than memory more room on disk.
     """
     if is_sound_folder(path):
-        return read_sounds(path, how=how or Wanted(), skip_bad=skip_bad)
+        return read_sounds(path, how=how or Wanted(), skip_bad=skip_bad, room=room, progress=progress)
     if is_picture_folder(path):
-        return read_folder(path, shape=shape, skip_bad=skip_bad)
+        return read_folder(path, shape=shape, skip_bad=skip_bad, room=room, progress=progress)
     if is_idx(path):
-        return read_idx(path, part=part)
-    return read_arrays(path, part=part)
+        return read_idx(path, part=part, room=room)
+    if path.is_file() and not path.name.lower().endswith(ENDING) and not is_zipfile(path):
+        raise InputError(
+            f"images come as an .npz, an IDX file or a folder of class folders: received file={str(path)!r}; give one of these"
+        )
+    return read_arrays(path, part=part, room=room)
 
 
 def _has_test(path: Path) -> bool:
     """Return whether ``path`` has test images beside those to train on."""
     if path.name.lower().endswith(ENDING):
-        return has_array(path, "x_test")
+        return "x_test" in array_names(path)
     return has_part(path, "test")

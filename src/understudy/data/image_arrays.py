@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.npz import array_names, read_array
+from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel
 
 UInt8Array = npt.NDArray[np.uint8]
-ENDING = ".npz"
 SHORTEST_SIDE, LONGEST_SIDE, MOST_CHANNELS = 4, 512, 4
 _MOST_SHOWN = 8
 
@@ -45,57 +45,34 @@ class Images:
         return len(self.pixels)
 
 
-def read_arrays(path: Path, *, part: str) -> Images:
+def read_arrays(path: Path, *, part: str, room: Room = TEMPORARY) -> Images:
     """Return the images of ``part`` (``train`` or ``test``) in an NPZ: its arrays ``x_<part>``, ``y_<part>``, or ``x``, ``y``.
 
     Raises:
         InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
+        SetupError: ``room`` has none for them.
     """
-    arrays = plain_arrays(path)
-    name = f"x_{part}" if f"x_{part}" in arrays else "x"
-    if name not in arrays:
+    names = array_names(path)
+    name = f"x_{part}" if f"x_{part}" in names else "x"
+    if name not in names:
         raise InputError(
-            f"an NPZ of images has x_{part} and y_{part}, or x and y: received arrays={sorted(arrays)[:_MOST_SHOWN]} in "
+            f"an NPZ of images has x_{part} and y_{part}, or x and y: received arrays={sorted(names)[:_MOST_SHOWN]} in "
             f"file={str(path)!r}; name them so"
         )
-    pixels = as_pixels(arrays[name], f"{name} in file={str(path)!r}")
-    labels = arrays.get(name.replace("x", "y", 1))
-    if labels is None:
+    pixels = as_pixels(read_array(path, name, room=room), f"{name} in file={str(path)!r}", room=room)
+    labels = name.replace("x", "y", 1)
+    if labels not in names:
         return Images(pixels, None)
-    return Images(pixels, as_labels(labels, count=len(pixels), where=f"{name.replace('x', 'y', 1)} in file={str(path)!r}"))
+    where = f"{labels} in file={str(path)!r}"
+    return Images(pixels, as_labels(read_array(path, labels), count=len(pixels), where=where))
 
 
-def has_array(path: Path, name: str) -> bool:
-    """Return whether the NPZ ``path`` holds the array ``name``."""
-    with np.load(path, allow_pickle=False) as archive:
-        return name in archive.files
-
-
-def plain_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of the NPZ ``path`` by name; those of other names than ours come empty.
-
-    Raises:
-        InputError: no such file, or not an NPZ of plain arrays.
-    """
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            wanted = ("x", "y", "x_train", "y_train", "x_test", "y_test")
-            return {name: archive[name] if name in wanted else np.empty(0) for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"an .npz is a whole archive of plain arrays: received file={str(path)!r} ({reason}); "
-            "write it again with numpy.savez"
-        ) from error
-
-
-def as_pixels(array: npt.NDArray[Any], where: str) -> UInt8Array:
-    """Return ``array`` as uint8 ``[images, H, W, C]``.
+def as_pixels(array: npt.NDArray[Any], where: str, *, room: Room = TEMPORARY) -> UInt8Array:
+    """Return ``array`` as uint8 ``[images, H, W, C]``, in ``room`` where they are not those of ``array``.
 
     Raises:
         InputError: another shape, kind or range; ``where`` says what it is.
+        SetupError: ``room`` has none for them.
     """
     if array.ndim not in (3, 4) or not len(array):
         raise InputError(
@@ -113,18 +90,52 @@ def as_pixels(array: npt.NDArray[Any], where: str) -> UInt8Array:
         return images
     if images.dtype.kind not in "iuf":
         raise InputError(f"pixels are numbers: received dtype={array.dtype} as {where}; convert them to uint8")
-    if images.dtype.kind == "f":
-        if not np.isfinite(images).all():
-            count = int((~np.isfinite(images)).sum())
-            raise InputError(f"pixels are finite: received NaN or infinity in {count} places of {where}; replace them")
-        if images.min() >= 0 and images.max() <= 1:
-            images = np.rint(images * 255.0)
-    if images.min() < 0 or images.max() > 255 or (images.dtype.kind == "f" and (images != np.rint(images)).any()):
+    found = range_of(images)
+    if found.unknown:
+        raise InputError(f"pixels are finite: received NaN or infinity in {found.unknown} places of {where}; replace them")
+    if not found.are_pixels:
         raise InputError(
-            f"pixels are whole numbers from 0 to 255, or fractions from 0 to 1: received min={images.min():g}, "
-            f"max={images.max():g} as {where}; rescale them"
+            f"pixels are whole numbers from 0 to 255, or fractions from 0 to 1: received min={found.least:g}, "
+            f"max={found.most:g} as {where}; rescale them"
         )
-    return images.astype(np.uint8)
+    pixels = room.empty(images.shape, np.uint8)
+    for piece in pieces(images):
+        pixels[piece] = np.rint(images[piece] * 255.0) if found.are_fractions else images[piece]
+    return pixels
+
+
+@dataclass(frozen=True)
+class Range:
+    """What numbers there are in an array that is not empty: the least and the most, and how many are NaN or infinite."""
+
+    least: float
+    most: float
+    unknown: int
+    whole: bool
+    fractional_type: bool
+
+    @property
+    def are_fractions(self) -> bool:
+        """Whether they are pixels as fractions from 0 to 1."""
+        return self.fractional_type and self.least >= 0 and self.most <= 1
+
+    @property
+    def are_pixels(self) -> bool:
+        """Whether they are whole numbers from 0 to 255, or fractions from 0 to 1."""
+        return not self.unknown and (self.are_fractions or (self.whole and self.least >= 0 and self.most <= 255))
+
+
+def range_of(array: npt.NDArray[Any]) -> Range:
+    """Return the range of ``array``, of whole numbers or floats, looking at a piece after the other."""
+    fractional_type = array.dtype.kind == "f"
+    least, most, unknown, whole = math.inf, -math.inf, 0, True
+    for piece in pieces(array):
+        values = array[piece]
+        if fractional_type:
+            unknown += int((~np.isfinite(values)).sum())
+            whole = whole and bool((values == np.rint(values)).all())
+        least, most = min(least, values.min().item()), max(most, values.max().item())
+    return Range(least, most, unknown, whole, fractional_type)
 
 
 def as_labels(array: npt.NDArray[Any], *, count: int, where: str, example: str = "image") -> tuple[str, ...]:

@@ -9,26 +9,34 @@ import numpy as np
 
 from understudy.data.image_arrays import Images
 from understudy.data.picture import ENDINGS, Look, look_at, pixels_of
+from understudy.data.room import Room
 from understudy.errors import InputError
+from understudy.progress import Progress, SilentProgress
 
 SIDES = (8, 16, 24, 32, 48, 64)
 """Sides of the square that pictures of different or large sizes are brought to."""
 _MOST_SHOWN = 5
 
 
-def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool) -> Images:
+def read_folder(
+    path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool, room: Room, progress: Progress | None = None
+) -> Images:
     """Return the pictures of ``path``, whose folders are the classes, in the order of their names.
 
     Args:
         path: the folder. Hidden entries are passed over; other files than pictures are counted.
         shape: height, width and channels; None finds them out: see ``suggest_shape``.
         skip_bad: leave out pictures that cannot be used, in place of refusing the whole folder.
+        room: the pixels stand there.
+        progress: listens.
 
     Raises:
         InputError: no class folders, a class without pictures, or bad pictures.
-        SetupError: Pillow is not installed.
+        SetupError: Pillow is not installed, or there is no room.
     """
     files, others = _listed(path)
+    progress = progress or SilentProgress()
+    progress.stage("reading pictures", total=2 * len(files))  # the headers say what all are brought to
     bad: dict[Path, str] = {}
     looks: dict[Path, Look] = {}
     for file, _ in files:
@@ -36,10 +44,12 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
             looks[file] = look_at(file)
         except ValueError as error:
             bad[file] = str(error)
+        progress.advance()
     shape = shape or suggest_shape(tuple(looks.values()))
-    pixels = np.zeros((len(looks), *shape), np.uint8)
+    pixels = room.empty((len(looks), *shape), np.uint8)
     labels: list[str] = []
     for file, label in files:
+        progress.advance()
         if file not in looks:
             continue
         try:
@@ -52,8 +62,9 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
     if names and not skip_bad:
         raise InputError(
             f"every picture is a whole PNG, JPEG or WebP of 8 bits a channel, not animated: received bad={len(names)} of "
-            f"pictures={len(files)} in folder={str(path)!r}: {_shown(names)}; save them anew, or leave them out with --skip-bad"
+            f"pictures={len(files)} in folder={str(path)!r}: {shown(names)}; save them anew, or leave them out with --skip-bad"
         )
+    check_every_class(path, {label for _, label in files} - set(labels), names, kind="picture")
     counts = {
         "picture_left_out": len(names),
         "grey_among_colour": sum(look.grey for file, look in looks.items() if file not in bad) if shape[2] == 3 else 0,
@@ -62,6 +73,19 @@ def read_folder(path: Path, *, shape: tuple[int, int, int] | None, skip_bad: boo
     if counts["grey_among_colour"] == len(labels):
         counts["grey_among_colour"] = 0
     return Images(pixels[: len(labels)], tuple(labels), counts=counts, left_out=names)
+
+
+def check_every_class(path: Path, empty: set[str], names: Sequence[str], *, kind: str) -> None:
+    """Raise ``InputError`` where nothing is left of the class folders ``empty``, because all in them was bad, as ``names`` is.
+
+    ``kind`` is what they hold.
+    """
+    if empty:
+        bad = [name for name in names if name.partition("/")[0] in empty]
+        raise InputError(
+            f"each class folder holds a {kind} that can be used: received folder={str(path / min(empty))!r} with bad ones "
+            f"alone: {shown(bad)}; save them anew or remove the folder"
+        )
 
 
 def suggest_shape(looks: Sequence[Look]) -> tuple[int, int, int]:
@@ -110,6 +134,7 @@ def _entries(path: Path) -> Iterator[Path]:
     return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """Return the first of ``names`` and how many more there are."""
     more = len(names) - _MOST_SHOWN
     return ", ".join(names[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")

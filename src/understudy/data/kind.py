@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.data.image import is_image_source
-from understudy.data.image_arrays import ENDING
+from understudy.data.image_arrays import range_of
+from understudy.data.npz import ENDING, array_names, array_shape, read_array
 from understudy.data.number_table import holds_numbers
 from understudy.data.read import is_table
+from understudy.data.room import TEMPORARY, Room
 from understudy.errors import InputError
 from understudy.job import DataSettings
 
 Kind = Literal["text", "image", "vector"]
 
 
-def kind_of(settings: DataSettings) -> Kind:
+def kind_of(settings: DataSettings, *, room: Room = TEMPORARY) -> Kind:
     """Return the kind of ``settings.train``: that of ``settings.kind``, else what the file says.
 
     IDX files and folders are images. Tables are texts, or vectors where columns of numbers are named, or where no column has a
@@ -30,6 +29,7 @@ def kind_of(settings: DataSettings) -> Kind:
 
     Raises:
         InputError: the file cannot be of the kind that ``settings`` asks for.
+        SetupError: ``room`` has none for an array that must be looked at whole.
     """
     path = settings.train
     found: Kind = "image" if is_image_source(path) else "text"
@@ -42,7 +42,7 @@ def kind_of(settings: DataSettings) -> Kind:
     if settings.kind == "auto":
         if table and settings.text is None and (settings.columns or holds_numbers(path, label=settings.label)):
             return "vector"
-        return "vector" if archive and _holds_vectors(path) else found
+        return "vector" if archive and _holds_vectors(path, room) else found
     if settings.kind != found and not ((archive or table) and settings.kind == "vector"):
         raise InputError(
             "tables are texts or vectors, folders and IDX files images, an NPZ images or vectors: received "
@@ -51,29 +51,19 @@ def kind_of(settings: DataSettings) -> Kind:
     return settings.kind
 
 
-def _holds_vectors(path: Path) -> bool:
+def _holds_vectors(path: Path, room: Room) -> bool:
     """Return whether the first of ``x_train``, ``x`` in the NPZ ``path`` is of vectors or windows."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            name = next((f"{name}.npy" for name in ("x_train", "x") if f"{name}.npy" in archive.namelist()), None)
-            if name is None:
-                return False
-            with archive.open(name) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(stream)
+        names = array_names(path)
+        name = next((name for name in ("x_train", "x") if name in names), None)
+        if name is None:
+            return False
+        shape, dtype = array_shape(path, name)
         if len(shape) != 3 or dtype == np.uint8:
             return len(shape) == 2
         if dtype.itemsize == 1 or (dtype.kind == "f" and shape[1] != shape[2]):
             return True
-        with np.load(path, allow_pickle=False) as arrays:
-            return not _are_pixels(arrays[name.removesuffix(".npy")])
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        array = read_array(path, name, room=room)
+        return array.dtype.kind not in "iuf" or not array.size or not range_of(array).are_pixels
+    except InputError:
         return False  # who reads it whole says what is wrong
-
-
-def _are_pixels(values: npt.NDArray[Any]) -> bool:
-    """Return whether ``values`` are what ``as_pixels`` takes: whole numbers from 0 to 255, or fractions from 0 to 1."""
-    if values.dtype.kind not in "iuf" or not values.size or not (values.min() >= 0 and values.max() <= 255):
-        return False
-    return values.dtype.kind != "f" or values.max() <= 1 or bool((values == np.rint(values)).all())

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.room import taken
+
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -54,7 +56,7 @@ class MirrorTest:
 def mirror_test(pixels: UInt8Array, labels: Int64Array) -> MirrorTest:
     """Return what the images ``pixels`` ``[images, H, W, C]`` with ``labels`` say; a seeded sample where there are many."""
     rows = np.random.default_rng(0).permutation(len(pixels))[:_AMONG]
-    features, truth = _coarse(pixels[rows]), labels[rows]
+    features, truth = np.concatenate([_coarse(few) for few in taken(pixels, rows)]), labels[rows]
     plain = features.reshape(len(rows), -1)
     mirrored = features[:, :, ::-1].reshape(len(rows), -1)
     asked = np.arange(min(len(rows), _ASKED))

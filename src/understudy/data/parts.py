@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.read import is_table
+from understudy.data.room import Room, pieces
 from understudy.data.splits import stratified_split
 from understudy.data.text import UNSEEN
 from understudy.errors import InputError
@@ -40,19 +41,15 @@ class ArrayExamples:
         """The examples as teachers and files read them."""
         return self.content
 
-    @property
-    def nothing(self) -> Self:
-        """No examples of the same shape."""
-        return self.rows(np.arange(0))
+    def between(self, begin: int, end: int) -> Self:
+        """Return the examples from ``begin`` up to ``end``, which are not copied."""
+        return replace(self, content=self.content[begin:end], labels=self.labels[begin:end])
 
-    def rows(self, index: Int64Array) -> Self:
-        """Return the examples at ``index``."""
-        return replace(self, content=self.content[index], labels=self.labels[index])
-
-    def joined(self, other: Self) -> Self:
-        """Return these examples and then the ``other`` ones."""
-        content = np.concatenate([self.content, other.content])
-        return replace(self, content=content, labels=np.concatenate([self.labels, other.labels]))
+    def gathered(self, index: Int64Array, *others: Self, room: Room) -> Self:
+        """Return the examples at ``index`` and then all ``others``."""
+        content = room.gathered(index, self.content, *(other.content for other in others))
+        labels = np.concatenate([self.labels[index], *(other.labels for other in others)])
+        return replace(self, content=content, labels=labels)
 
 
 Part = TypeVar("Part", bound=ArrayExamples)
@@ -98,16 +95,25 @@ def check_known_labels(name: str, part: ArrayExamples, path: Path, *, kind: str)
         )
 
 
+def file_of(name: str, settings: DataSettings) -> Path:
+    """Return the file or folder that the part ``name`` (``train``, ``validation``, ``test``) is read from."""
+    own: Path | None = getattr(settings, name)
+    return own or settings.train
+
+
 def sources_of(parts: dict[str, Part], settings: DataSettings, *, seed: int) -> dict[str, str]:
     """Return where train, validation and test come from, for people; ``parts`` are those that were read."""
-    sources = {name: str(getattr(settings, name) or settings.train) for name in parts}
+    sources = {name: str(file_of(name, settings)) for name in parts}
     for name in ("validation", "test"):
         sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
     return sources
 
 
-def split_parts(parts: dict[str, Part], settings: DataSettings, *, seed: int) -> dict[str, Part]:
-    """Return train, validation and test; what is not in ``parts`` yet is split off train."""
+def split_parts(parts: dict[str, Part], settings: DataSettings, *, seed: int, room: Room) -> dict[str, Part]:
+    """Return train, validation and test; what is not in ``parts`` yet is split off train.
+
+    There is ``labelled`` too: train and validation, in this order, which they are slices of.
+    """
     train = parts["train"]
     split = stratified_split(
         train.labels,
@@ -115,11 +121,19 @@ def split_parts(parts: dict[str, Part], settings: DataSettings, *, seed: int) ->
         test_fraction=None if "test" in parts else settings.test_fraction,
         seed=seed,
     )
+    others = [parts["validation"]] if "validation" in parts else []
+    labelled = train.gathered(np.concatenate([split.train, split.validation]), *others, room=room)
     return {
-        "train": train.rows(split.train),
-        "validation": parts.get("validation") or train.rows(split.validation),
-        "test": parts.get("test") or train.rows(split.test),
+        "train": labelled.between(0, len(split.train)),
+        "validation": labelled.between(len(split.train), len(labelled)),
+        "test": parts["test"] if "test" in parts else train.gathered(split.test, room=room),
+        "labelled": labelled,
     }
+
+
+def keys_of(part: ArrayExamples) -> list[bytes]:
+    """Return a digest of each example, 16 bytes: equal for equal ones alone."""
+    return [hashlib.blake2b(example.tobytes(), digest_size=16).digest() for example in part.content]
 
 
 def digest_of(class_names: Sequence[str], *parts: ArrayExamples) -> str:
@@ -127,6 +141,7 @@ def digest_of(class_names: Sequence[str], *parts: ArrayExamples) -> str:
     digest = hashlib.sha256(repr(tuple(class_names)).encode())
     for part in parts:
         digest.update(np.asarray(part.content.shape, "<i8").tobytes())
-        digest.update(np.ascontiguousarray(part.content).tobytes())
+        for piece in pieces(part.content):
+            digest.update(part.content[piece].tobytes())
         digest.update(part.labels.astype("<i8").tobytes())
     return digest.hexdigest()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.read import check_is_file
 from understudy.errors import InputError, missing_extra
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def read_picture(path: Path, *, shape: tuple[int, int, int]) -> UInt8Array:
         InputError: it cannot be used.
         SetupError: Pillow is not installed.
     """
+    check_is_file(path)
     try:
         return pixels_of(path, shape=shape)
     except ValueError as error:

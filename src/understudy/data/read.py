@@ -47,12 +47,13 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     name = path.name.lower()
     ending = Path(name.removesuffix(".gz")).suffix
     if not is_table(path):
+        if not path.exists():
+            raise InputError(f"data are a file or a folder that exists: received path={str(path)!r}; check the path")
         raise InputError(
-            f"a data file ends in .csv, .tsv, .jsonl (each also .gz) or .parquet: "
-            f"received file={str(path)!r}; convert or rename it"
+            f"a data file ends in .csv, .tsv, .jsonl (each also .gz) or .parquet: received file={str(path)!r}; convert or "
+            "rename it, or give images or numbers as .npz, IDX file or folder of class folders"
         )
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+    check_is_file(path)
     table = open_parquet(path) if ending == _PARQUET else _PARSERS[ending](_content(path), path=path)
     if not len(table):
         raise InputError(
@@ -60,6 +61,12 @@ def read_table(path: str | os.PathLike[str]) -> Table:
             "check that it is the right file"
         )
     return table
+
+
+def check_is_file(path: Path) -> None:
+    """Raise ``InputError`` unless ``path`` is a file."""
+    if not path.is_file():
+        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
 
 
 def _content(path: Path) -> str:

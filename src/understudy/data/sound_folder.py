@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from understudy.data.image_arrays import Images
+from understudy.data.image_folder import check_every_class, shown
+from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.wave_file import ENDINGS, RULE, Heard, listen, samples_of
 from understudy.errors import InputError
+from understudy.progress import Progress, SilentProgress
 from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE, LogMel, frame_samples, pictures
 
 WIDEBAND_RATE = 16_000
@@ -22,7 +25,6 @@ HELD_SHARE = 0.95
 LONGEST_SUGGESTED_SECONDS = 4.0
 """... as long as they are no longer than this."""
 FEWEST_FRAMES, MOST_FRAMES = 8, 512
-_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,25 @@ def is_sound_folder(path: Path) -> bool:
     return path.is_dir() and any(_is_wav(file) for folder in _entries(path) if folder.is_dir() for file in _entries(folder))
 
 
-def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool) -> Images:
+def read_sounds(
+    path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room = TEMPORARY, progress: Progress | None = None
+) -> Images:
     """Return the recordings of ``path``, whose folders are the classes, in the order of their names, and their pictures.
 
     Args:
         path: the folder. Hidden entries are passed over; other files than WAV files are counted.
         how: what they are brought to, or what is fixed of it; see ``suggest_log_mel``.
         skip_bad: leave out recordings that cannot be used, in place of refusing the whole folder.
+        room: samples and pictures stand there.
+        progress: listens.
 
     Raises:
         InputError: a class without recordings, or bad recordings.
+        SetupError: there is no room.
     """
     files, others = _listed(path)
+    progress = progress or SilentProgress()
+    progress.stage("reading recordings", total=2 * len(files))  # first what they are brought to
     bad: dict[Path, str] = {}
     heard: dict[Path, Heard] = {}
     for file, _ in files:
@@ -57,24 +66,33 @@ def read_sounds(path: Path, *, how: LogMel | Wanted, skip_bad: bool) -> Images:
             heard[file] = listen(file)
         except ValueError as error:
             bad[file] = str(error)
+        progress.advance()
     names = tuple(f"{file.relative_to(path).as_posix()} ({bad[file]})" for file, _ in files if file in bad)
-    if names and (not skip_bad or not heard):
+    if names and not skip_bad:
         raise InputError(
-            f"{RULE}: received bad={len(names)} of recordings={len(files)} in folder={str(path)!r}: {_shown(names)}; "
+            f"{RULE}: received bad={len(names)} of recordings={len(files)} in folder={str(path)!r}: {shown(names)}; "
             "save them anew, or leave them out with --skip-bad"
         )
+    check_every_class(
+        path, {label for file, label in files} - {label for file, label in files if file in heard}, names, kind="recording"
+    )
     log_mel = how if isinstance(how, LogMel) else suggest_log_mel(tuple(heard.values()), how)
-    samples = np.zeros((len(heard), log_mel.samples), np.int16)
+    progress.advance(len(names))
+    samples = room.empty((len(heard), log_mel.samples), np.int16)
     labels = [label for file, label in files if file in heard]
     for row, file in enumerate(heard):
         samples[row] = samples_of(file, log_mel)
+        progress.advance()
+    seen = room.empty((len(heard), *log_mel.shape), np.uint8)
+    for piece in pieces(samples):
+        seen[piece] = pictures(log_mel, samples[piece])
     counts = {
         "recording_left_out": len(names),
         "recording_resampled": sum(each.sample_rate != log_mel.sample_rate for each in heard.values()),
         "recording_cut": sum(each.seconds > log_mel.seconds for each in heard.values()),
         "no_recording": others,
     }
-    return Images(pictures(log_mel, samples), tuple(labels), counts=counts, left_out=names, samples=samples, log_mel=log_mel)
+    return Images(seen, tuple(labels), counts=counts, left_out=names, samples=samples, log_mel=log_mel)
 
 
 def suggest_log_mel(heard: Sequence[Heard], wanted: Wanted) -> LogMel:
@@ -119,8 +137,3 @@ def _is_wav(path: Path) -> bool:
 def _entries(path: Path) -> Iterator[Path]:
     """Yield what is in the folder ``path`` by name, hidden entries left out."""
     return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_SHOWN
-    return ", ".join(names[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")

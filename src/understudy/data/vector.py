@@ -11,18 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.array_statistics import VectorStatistics, vector_statistics
-from understudy.data.image_arrays import has_array
+from understudy.data.npz import array_names
 from understudy.data.number_table import named, read_number_table
 from understudy.data.parts import (
     ArrayExamples,
     check_known_labels,
     class_names_of,
     digest_of,
+    file_of,
+    keys_of,
     refuse_settings_for_texts,
     sources_of,
     split_parts,
 )
 from understudy.data.read import is_table
+from understudy.data.room import TEMPORARY
 from understudy.data.text import label_indices
 from understudy.data.vector_arrays import Vectors, read_vectors
 from understudy.errors import InputError
@@ -54,7 +57,7 @@ class VectorExamples(ArrayExamples):
 
 @dataclass(frozen=True, eq=False)
 class VectorDataset:
-    """All vectors of a job; see ``TextDataset`` for the other attributes.
+    """All vectors of a job; see ``ImageDataset`` for the other attributes.
 
     Attributes:
         offset: float32 ``[d]`` or ``[C]``: the mean of each feature, or of a window's channel, over train.
@@ -66,6 +69,7 @@ class VectorDataset:
     train: VectorExamples
     validation: VectorExamples
     test: VectorExamples
+    labelled: VectorExamples
     offset: Float32Array
     multiplier: Float32Array
     statistics: VectorStatistics
@@ -79,11 +83,6 @@ class VectorDataset:
     def shape(self) -> tuple[int, ...]:
         """``(d,)`` or ``(T, C)``."""
         return self.train.content.shape[1:]
-
-    @property
-    def labelled(self) -> VectorExamples:
-        """Train and validation, in this order: all that may be learned from once the choices are made."""
-        return self.train.joined(self.validation)
 
 
 def standardization(values: Float32Array) -> tuple[Float32Array, Float32Array]:
@@ -109,12 +108,13 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
         path: Path | None = getattr(settings, name)
         if path is not None:
             found[name] = read_labelled(path, columns, label=settings.label)
-        elif name == "test" and not is_table(settings.train) and has_array(settings.train, "x_test"):
+        elif name == "test" and not is_table(settings.train) and "x_test" in array_names(settings.train):
             found[name] = read_vectors(settings.train, part="test")
     for name, vectors in found.items():
         if vectors.labels is None:
             raise InputError(
-                f"every example has a label: received file={str(settings.train)!r} without labels for {name}; add y_{name}"
+                f"every example has a label: received file={str(file_of(name, settings))!r} without labels for {name}; add y "
+                "to x, y_train to x_train, y_test to x_test"
             )
         if vectors.values.shape[1:] != shape:
             raise InputError(
@@ -123,9 +123,10 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
     class_names = class_names_of(found["train"].labels or (), settings.train, kind="examples")
     parts = {name: VectorExamples(part.values, label_indices(part.labels or (), class_names)) for name, part in found.items()}
     for name, part in parts.items():
-        check_known_labels(name, part, settings.train, kind="examples")
+        check_known_labels(name, part, file_of(name, settings), kind="examples")
     sources = sources_of(parts, settings, seed=seed)
-    parts = split_parts(parts, settings, seed=seed)
+    parts = split_parts(parts, settings, seed=seed, room=TEMPORARY)
+    labelled = parts.pop("labelled")
     offset, multiplier = standardization(parts["train"].content)
     statistics = vector_statistics(
         class_names,
@@ -133,7 +134,7 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
         columns=columns,
         constant=int((multiplier == 0).sum()),
         labels={name: part.labels for name, part in parts.items()},
-        keys={name: [example.tobytes() for example in part.content] for name, part in parts.items()},
+        keys={name: keys_of(part) for name, part in parts.items()},
         sources=sources,
     )
     return VectorDataset(
@@ -141,6 +142,7 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],
+        labelled=labelled,
         offset=offset,
         multiplier=multiplier,
         statistics=statistics,

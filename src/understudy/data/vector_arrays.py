@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from understudy.data.image_arrays import ENDING, as_labels, plain_arrays
+from understudy.data.image_arrays import as_labels
+from understudy.data.npz import ENDING, array_names, read_array
+from understudy.data.read import check_is_file
 from understudy.errors import InputError
 
 Float32Array = npt.NDArray[np.float32]
@@ -43,14 +45,14 @@ def read_vectors(path: Path, *, part: str) -> Vectors:
     Raises:
         InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
     """
-    arrays = plain_arrays(path)
-    name = f"x_{part}" if f"x_{part}" in arrays else "x"
-    if name not in arrays:
+    names = array_names(path)
+    name = f"x_{part}" if f"x_{part}" in names else "x"
+    if name not in names:
         raise InputError(
-            f"an NPZ of vectors has x_{part} and y_{part}, or x and y: received arrays={sorted(arrays)[:_MOST_SHOWN]} in "
+            f"an NPZ of vectors has x_{part} and y_{part}, or x and y: received arrays={sorted(names)[:_MOST_SHOWN]} in "
             f"file={str(path)!r}; name them so"
         )
-    values = as_numbers(arrays[name], f"{name} in file={str(path)!r}")
+    values = as_numbers(read_array(path, name), f"{name} in file={str(path)!r}")
     unknown = ~np.isfinite(values)
     if unknown.any():
         raise InputError(
@@ -58,11 +60,11 @@ def read_vectors(path: Path, *, part: str) -> Vectors:
             f"file={str(path)!r}, the first in example {int(unknown.reshape(len(values), -1).any(axis=1).argmax())}; replace "
             "them or remove these examples"
         )
-    labels = arrays.get(name.replace("x", "y", 1))
-    if labels is None:
+    labels = name.replace("x", "y", 1)
+    if labels not in names:
         return Vectors(values, None)
-    where = f"{name.replace('x', 'y', 1)} in file={str(path)!r}"
-    return Vectors(values, as_labels(labels, count=len(values), where=where, example="example"))
+    where = f"{labels} in file={str(path)!r}"
+    return Vectors(values, as_labels(read_array(path, labels), count=len(values), where=where, example="example"))
 
 
 def read_numbers(path: Path, shape: tuple[int, ...]) -> Float32Array:
@@ -74,14 +76,14 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> Float32Array:
         InputError: no such file, not plain arrays, or examples of another shape.
     """
     if path.name.lower().endswith(ENDING):
-        arrays = plain_arrays(path)
-        name = next((name for name in ("x_test", "x") if name in arrays), None)
+        names = array_names(path)
+        name = next((name for name in ("x_test", "x") if name in names), None)
         if name is None:
             raise InputError(
-                f"an NPZ of vectors has x_test or x: received arrays={sorted(arrays)[:_MOST_SHOWN]} in file={str(path)!r}; "
+                f"an NPZ of vectors has x_test or x: received arrays={sorted(names)[:_MOST_SHOWN]} in file={str(path)!r}; "
                 "name it so"
             )
-        array = arrays[name]
+        array = read_array(path, name)
     else:
         array = _npy(path)
     where = f"file={str(path)!r}"
@@ -121,15 +123,15 @@ def as_numbers(array: npt.NDArray[Any], where: str) -> Float32Array:
 
 
 def _npy(path: Path) -> npt.NDArray[Any]:
-    if not path.is_file():
-        raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
+    check_is_file(path)
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
         reason = "an archive of several arrays"
     except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
+        # NumPy takes what is no array for pickled objects, and says how to run their code
+        reason = "no plain array" if "pickle" in str(error) else " ".join(str(error).split())
     raise InputError(
         f"numbers come as .npy or .npz: received file={str(path)!r} ({reason}); write it with numpy.save or numpy.savez"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.read import check_is_file
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel
 
@@ -72,6 +73,7 @@ def read_sound(path: Path, log_mel: LogMel) -> Int16Array:
     Raises:
         InputError: it cannot be used.
     """
+    check_is_file(path)
     try:
         return samples_of(path, log_mel)
     except ValueError as error:

@@ -26,6 +26,8 @@ CLOSE_STEPS = 2
 """Other kernel sets may swap two labels whose reference logits differ by at most this many steps ..."""
 CLOSE_FRACTION = 0.005
 """... on at most this fraction of the examples."""
+_BATCH_BYTES = 1 << 26
+"""Inputs that a session is given at once, at most: some make copies."""
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -81,7 +83,9 @@ def verify_file(
     """
     known = run(program, inputs) if reference is None else reference
     scale = program.quantization[program.logits].scale
-    return compare(session.predict(inputs), known, logit_scale=scale, exact=exact)
+    rows = max(1, _BATCH_BYTES // max(1, inputs[:1].nbytes))
+    parts = [session.predict(inputs[begin : begin + rows]) for begin in range(0, max(1, len(inputs)), rows)]
+    return compare(np.concatenate(parts), known, logit_scale=scale, exact=exact)
 
 
 def compare(probabilities: Float32Array, reference: Scores, *, logit_scale: float, exact: bool = True) -> Verification:

@@ -45,6 +45,8 @@ Float64Array = npt.NDArray[np.float64]
 Inputs = Int32Array | UInt8Array | Float32Array | Int16Array
 """What programs read: bytes int32 ``[batch, max_bytes]``, pixels uint8 ``[batch, H, W, C]``, numbers float32
 ``[batch, d]`` or ``[batch, T, C]``, or samples int16 ``[batch, samples]``."""
+_BATCH, _BATCH_BYTES = 256, 1 << 22
+"""Rows, and bytes of inputs, that are run together at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,15 +187,18 @@ def softmax(logits: Float32Array) -> Float32Array:
     return probabilities
 
 
-def run(program: Program, inputs: Inputs, *, batch_size: int = 256) -> Scores:
+def run(program: Program, inputs: Inputs, *, batch_size: int | None = None) -> Scores:
     """Return the scores of ``inputs``, as ``program`` reads them, under an integer ``program``.
+
+    ``batch_size`` rows are held at once; None: 256, and fewer of large ones, because maps are held in float64.
 
     Raises:
         ValueError: the program is not quantized.
     """
     if not program.quantization:
         raise ValueError("the interpreter runs integer programs: received a float one; quantize it first")
-    parts = [_run_batch(program, inputs[begin : begin + batch_size]) for begin in range(0, len(inputs), batch_size)]
+    rows = batch_size or max(1, min(_BATCH, _BATCH_BYTES // max(1, inputs[:1].nbytes)))
+    parts = [_run_batch(program, inputs[begin : begin + rows]) for begin in range(0, len(inputs), rows)]
     if not parts:
         empty = np.zeros((0, program.classes))
         return Scores(empty.astype(np.int8), empty.astype(np.float32))

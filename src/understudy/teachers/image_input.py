@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.room import pieces
 from understudy.errors import InputError
 from understudy.teachers.protocol import UInt8Array
 
@@ -69,8 +70,14 @@ USUAL = (UNIT, SYMMETRIC, IMAGENET, RAW, CAFFE)
 
 def standardized(images: UInt8Array) -> PixelRange:
     """Return the range that gives ``images`` mean 0 and deviation 1 in each channel, as many trainings do."""
-    pixels = images.reshape(-1, images.shape[-1]) / 255
-    mean, deviation = pixels.mean(axis=0), np.maximum(pixels.std(axis=0), 1e-3)
+    levels, channels = np.arange(256) / 255, range(images.shape[-1])
+    counts = sum(
+        np.stack([np.bincount(images[piece][..., channel].reshape(-1), minlength=256) for channel in channels])
+        for piece in pieces(images)
+    )
+    share = counts / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
+    mean = share @ levels
+    deviation = np.maximum(np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1)), 1e-3)
     shown = ", ".join(f"{m:.4f} ± {d:.4f}" for m, d in zip(mean, deviation, strict=True))
     return PixelRange(
         f"mean and deviation of the training images ({shown})",

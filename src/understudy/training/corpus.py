@@ -16,7 +16,8 @@ from understudy.projections.text import TextProjection, encode, finish, project,
 from understudy.training.schedule import word_dropout_for
 from understudy.training.variations import Mixture, Variation, cutout, mixup, rand_augment
 
-EVALUATION_BATCH = 512
+EVALUATION_BATCH, EVALUATION_BYTES = 512, 1 << 23
+"""Examples, and bytes of images or numbers, that are evaluated together at most."""
 SHIFT_SHARE = 1 / 14
 LOUDNESS_STEPS = 16
 """Steps of a log-mel picture by which it may become louder or softer: twice as loud, or half."""
@@ -116,7 +117,7 @@ class ImageCorpus:
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all images in order, for evaluation."""
-        return _batches(self)
+        return _batches(self, bytes_each=self.pixels[:1].nbytes)
 
     def part(self, begin: int, end: int) -> ImageCorpus:
         """Return the images from ``begin`` to ``end``."""
@@ -180,7 +181,7 @@ class VectorCorpus:
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all examples in order, for evaluation."""
-        return _batches(self)
+        return _batches(self, bytes_each=self.values[:1].nbytes)
 
     def part(self, begin: int, end: int) -> VectorCorpus:
         """Return the examples from ``begin`` to ``end``."""
@@ -212,9 +213,10 @@ def mixed(corpus: Seen, batch: Tensor) -> tuple[Tensor, Mixture | None]:
     return mixup(batch)
 
 
-def _batches(corpus: Seen) -> Iterator[Tensor]:
-    for begin in range(0, len(corpus), EVALUATION_BATCH):
-        yield corpus.batch(np.arange(begin, min(begin + EVALUATION_BATCH, len(corpus))))
+def _batches(corpus: Seen, *, bytes_each: int = 1) -> Iterator[Tensor]:
+    rows = max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // max(1, bytes_each)))
+    for begin in range(0, len(corpus), rows):
+        yield corpus.batch(np.arange(begin, min(begin + rows, len(corpus))))
 
 
 def _drop_words(features: Tensor, fraction: float) -> Tensor:

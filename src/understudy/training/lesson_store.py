@@ -21,7 +21,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -34,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import SetupError
-from understudy.files import write_bytes, write_text
+from understudy.files import write_bytes, write_text, written
 from understudy.network.steps import Network, dumps, loads
 from understudy.program.interpreter import Inputs
 from understudy.program.ops import Image, Program, ProjectText, Sound, Source, Standardize
@@ -67,7 +66,7 @@ class LessonStore:
     def write(
         self,
         *,
-        views: list[list[str]] | list[UInt8Array] | list[Float32Array],
+        views: Sequence[Sequence[str]] | Sequence[UInt8Array | Float32Array],
         labels: Int64Array,
         validation: list[str] | UInt8Array | Float32Array,
         validation_labels: Int64Array,
@@ -89,18 +88,18 @@ class LessonStore:
         raw: dict[str, Any] = {"views": views, "validation": validation, "held_out": held_out}
         if isinstance(validation, np.ndarray):
             [examples] = views
-            write_bytes(self.folder / "examples.npy", _npy(np.asarray(examples)))
-            write_bytes(self.folder / "validation-examples.npy", _npy(validation))
+            _write_array(self.folder / "examples.npy", np.asarray(examples))
+            _write_array(self.folder / "validation-examples.npy", validation)
             raw = {"held_out": held_out, "mirrored": mirrored, "variations": list(variations)}
         if validation_samples is not None:
-            write_bytes(self.folder / "validation-samples.npy", _npy(validation_samples))
+            _write_array(self.folder / "validation-samples.npy", validation_samples)
         if standardization is not None:
-            write_bytes(self.folder / "standardization.npy", _npy(np.stack(standardization)))
+            _write_array(self.folder / "standardization.npy", np.stack(standardization))
         write_text(self.folder / "texts.json", json.dumps(raw))
-        write_bytes(self.folder / "labels.npy", _npy(labels))
-        write_bytes(self.folder / "validation.npy", _npy(validation_labels))
+        _write_array(self.folder / "labels.npy", labels)
+        _write_array(self.folder / "validation.npy", validation_labels)
         if teacher_logits is not None:
-            write_bytes(self.folder / "teacher.npy", _npy(teacher_logits.astype(np.float32)))
+            _write_array(self.folder / "teacher.npy", teacher_logits.astype(np.float32, copy=False))
         write_text(self.folder / "complete", "")
 
     def fitted(self, program: Program) -> Program:
@@ -153,7 +152,7 @@ class LessonStore:
         if isinstance(source, ProjectText):
             return encode(self._texts()["validation"], max_bytes=source.projection.max_bytes)
         name = "samples" if isinstance(source, Sound) else "examples"
-        examples: Inputs = np.load(self.folder / f"validation-{name}.npy")
+        examples: Inputs = np.load(self.folder / f"validation-{name}.npy", mmap_mode="r")
         return examples
 
     def _texts(self) -> dict[str, Any]:
@@ -179,10 +178,10 @@ class LessonStore:
         return [Corpus(np.load(folder / f"rows-{i}.npy", mmap_mode="r"), table) for i in range(count)]
 
 
-def _npy(array: npt.NDArray[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    """Write ``array``, of which NumPy makes no copy for a file."""
+    with written(path) as stream:
+        np.save(stream, array, allow_pickle=False)
 
 
 def _write_corpora(folder: Path, corpora: list[Corpus]) -> None:

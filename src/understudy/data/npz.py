@@ -1,0 +1,93 @@
+"""NPZ archives of plain arrays, read a piece at a time, so that one larger than memory can stand on disk."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.data.read import check_is_file
+from understudy.data.room import TEMPORARY, Room, fill
+from understudy.errors import InputError
+
+ENDING = ".npz"
+
+
+def array_names(path: Path) -> list[str]:
+    """Return the names of the arrays in the NPZ ``path``.
+
+    Raises:
+        InputError: no such file, or not an NPZ.
+    """
+    with _opened(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def read_array(path: Path, name: str, *, room: Room = TEMPORARY) -> npt.NDArray[Any]:
+    """Return the array ``name`` of the NPZ ``path``, which stands in ``room``.
+
+    Raises:
+        InputError: the archive or the array is damaged, or holds objects.
+        SetupError: ``room`` has none for it.
+    """
+    with _opened(path) as archive, archive.open(f"{name}.npy") as stream:
+        shape, fortran_order, dtype = _read_header(stream)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds objects")
+        size, whole = math.prod(shape) * dtype.itemsize, archive.getinfo(f"{name}.npy").file_size - stream.tell()
+        if size > whole:
+            raise ValueError(f"{name} has {whole} bytes for shape={shape}, which are {size}")
+        array = room.empty(shape[::-1] if fortran_order else shape, dtype)
+        if fill(array, stream) < size:
+            raise ValueError(f"{name} ends too early")
+        stream.read(1)  # at the end the checksum is compared
+        return array.T if fortran_order else array
+
+
+def array_shape(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of the array ``name`` of the NPZ ``path``, of which no more is read.
+
+    Raises:
+        InputError: the archive or the array is damaged.
+    """
+    with _opened(path) as archive, archive.open(f"{name}.npy") as stream:
+        shape, _, dtype = _read_header(stream)
+        return shape, dtype
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether the first axis varies fastest, and type of the NPY that begins at ``stream``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(stream)
+    if any(length < 0 for length in shape):
+        raise ValueError(f"an array of shape={shape}")
+    return shape, fortran_order, dtype
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the NPZ ``path``, and turn what is found to be wrong with it into an ``InputError``."""
+    check_is_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    # a RuntimeError is of archives with a password
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"an .npz is a whole archive of plain arrays: received file={str(path)!r} ({reason}); "
+            "write it again with numpy.savez"
+        ) from error
