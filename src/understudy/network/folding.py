@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.errors import InputError
-from understudy.network.steps import PIXELS, Network, Step, run_step
+from understudy.network.steps import PIXELS, Network, Scaling, Step, run_step
 from understudy.program import tokens
 from understudy.program.ops import (
     Add,
@@ -116,8 +116,9 @@ class _Folder:
                 queries, keys, values = tensors
                 node = tokens.Attention((queries, keys, values), step.name, step.heads, step.factor, step.where)
             case "positions":
-                table: Any = self._network.layers[step.name]
-                node = tokens.Positions(tensors[0], step.name, table.table.numpy().astype(np.float32))
+                layer: Any = self._network.layers[step.name]
+                table = np.ascontiguousarray(layer.table[0, :, :, 0].numpy().T, np.float32)
+                node = tokens.Positions(tensors[0], step.name, table)
             case "place":
                 node = tokens.Place(tensors[0], step.name, step.place)
             case "concat":
@@ -298,10 +299,7 @@ def _groups(layer: Any) -> int:
 
 def _affine_of(layer: Any) -> _Affine:
     """Return what a batch norm, a number for each channel, or a normalization does in evaluation."""
-    if isinstance(layer, nn.Conv2d):
-        assert layer.bias is not None
-        return _Affine(layer.weight.flatten(), layer.bias)
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | Scaling):
         assert layer.running_var is not None
         assert layer.running_mean is not None
         scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)

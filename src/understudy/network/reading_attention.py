@@ -92,6 +92,8 @@ def _attention(reader: Reader, queries: Tokens, keys: Tokens, values: Tokens, *,
         or not torch.equal(found[1].place, found[2].place)
     ):
         raise reader.refused("mixes tokens of several maps, or of different places")
+    if values.index.shape[-1] != queries.index.shape[-1]:
+        raise reader.refused("has values of another width than queries", advice="give all three the same width")
     heads = groups.pop() // BATCH
     names = [
         Value(selected(reader, x.name, each.channel[each.example == 0].flatten()), "nchw")

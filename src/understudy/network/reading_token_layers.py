@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from understudy.network.reading import BATCH, NORMALIZED, Reader, Value, convolution_of
 from understudy.network.reading_attention import Scores, product, scaled_dot_product_attention, scaled_scores, weights
@@ -14,7 +14,7 @@ from understudy.network.reading_curves import ACTIVATIONS
 from understudy.network.reading_steps import HANDLERS
 from understudy.network.reading_tokens import Tokens, places_and_channels, settled, shape_of, tokens_of, viewed
 from understudy.network.reading_values import Arguments, Handler, Shape, plain
-from understudy.network.steps import Positions
+from understudy.network.steps import Positions, Scaling
 
 _KEEPS = frozenset(
     ("contiguous", "clone", "alias", "detach", "to", "_to_copy", "lift_fresh_copy", "dropout", "feature_dropout")
@@ -171,23 +171,17 @@ def layer_norm(reader: Reader, given: Arguments, shape: Shape) -> Value:
         shift = torch.zeros(count) if given["bias"] is None else given["bias"]
         numbers = torch.empty(2, count)
         numbers[:, channel] = torch.stack([scale, shift])
-        value = reader.add("norm", (value,), axes, layer=scaling(*numbers, vector=axes == "nf"))
+        value = reader.add("norm", (value,), axes, layer=scaling(*numbers))
     return replace(x, name=value.name)
 
 
-def scaling(scale: Tensor, shift: Tensor, *, vector: bool) -> nn.Module:
+def scaling(scale: Tensor, shift: Tensor) -> Scaling:
     """Return ``x * scale + shift`` for each channel as a layer that is trained and pruned."""
-    if vector:
-        layer: Any = nn.BatchNorm1d(len(scale), eps=0.0)
-        layer.running_mean.zero_()
-        layer.running_var.fill_(1.0)
-    else:
-        layer = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale))
+    layer = Scaling(len(scale))
     with torch.no_grad():
-        layer.weight.copy_(scale.reshape(layer.weight.shape))
+        layer.weight.copy_(scale)
         layer.bias.copy_(shift)
-    found: nn.Module = layer
-    return found
+    return layer
 
 
 def add(reader: Reader, given: Arguments, _: Shape) -> Value:
@@ -244,7 +238,7 @@ def _with_numbers(reader: Reader, given: Value, numbers: Tensor, *, times: bool)
     rows = table.reshape(BATCH, places, channels)[0]
     if bool((rows == rows[:1]).all()):
         one, none = torch.ones(channels), torch.zeros(channels)
-        layer = scaling(rows[0], none, vector=False) if times else scaling(one, rows[0], vector=False)
+        layer = scaling(rows[0], none) if times else scaling(one, rows[0])
         return replace(x, name=reader.add("norm", (x,), "nchw", layer=layer).name)
     if times:
         raise reader.refused("multiplies each token with numbers of its own", advice="use one number for each channel")
@@ -256,9 +250,14 @@ def _placed(reader: Reader, x: Tokens, rows: Tensor) -> str:
     made = reader.made(x.name)
     if made.kind == "positions" and reader.alone:
         layer: Any = reader.layers[made.name]
-        reader.layers[made.name] = Positions(layer.table.detach() + rows)
+        reader.layers[made.name] = Positions(layer.table.detach() + _columns(rows))
         return made.name
-    return reader.add("positions", (x,), "nchw", layer=Positions(rows.clone())).name
+    return reader.add("positions", (x,), "nchw", layer=Positions(_columns(rows))).name
+
+
+def _columns(rows: Tensor) -> Tensor:
+    """Return ``[places, channels]`` as ``[1, channels, places, 1]``."""
+    return rows.T[None, :, :, None].clone()
 
 
 def cat(reader: Reader, given: Arguments, shape: Shape) -> Value:
@@ -275,7 +274,7 @@ def cat(reader: Reader, given: Arguments, shape: Shape) -> Value:
         raise reader.refused("joins tokens in another order than [batch, tokens, channels]")
     rows = torch.cat([each.expand(BATCH, -1, channels)[0] for each in learned])
     table = torch.cat([rows, torch.zeros(places, channels)])
-    value = reader.add("positions", (x,), "nchw", layer=Positions(table))
+    value = reader.add("positions", (x,), "nchw", layer=Positions(_columns(table)))
     index = torch.arange(BATCH * len(table) * channels).reshape(BATCH, len(table), channels)
     return Tokens(value.name, "tokens", index=index)
 

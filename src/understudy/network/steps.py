@@ -10,14 +10,14 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from understudy.program.curves import VALUE, apply
-from understudy.program.tokens_torch import attention, layer_norm, with_positions
+from understudy.program.tokens_torch import attention, layer_norm
 
 Kind = Literal[
     "normalize",
@@ -96,8 +96,22 @@ class Normalize(nn.Module):
         return x * self.scale[:, None, None] + self.shift[:, None, None]
 
 
+class Scaling(nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - the base of those for maps and for vectors
+    """``x * weight + bias`` for each channel of a map or vector: a batch norm whose statistics are 0 and 1 for ever."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=0.0)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
+        """Keep the statistics."""
+        return super().train(False)
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's signature
+        """Take maps and vectors."""
+
+
 class Positions(nn.Module):
-    """Adds a table ``[rows, C]`` to a map; where it has more rows than the map, places of zeros come before the others."""
+    """Adds a table ``[1, C, rows, 1]`` to a map; where it has more rows than that, places of zeros come first."""
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
@@ -105,7 +119,10 @@ class Positions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum for ``x`` ``[N, C, H, W]``."""
-        return with_positions(x.permute(0, 2, 3, 1), self.table).permute(0, 3, 1, 2)
+        lead = self.table.shape[2] - x.shape[2] * x.shape[3]
+        if lead == 0:
+            return x + self.table.reshape(1, *x.shape[1:])
+        return functional.pad(x.flatten(2), (lead, 0))[..., None] + self.table
 
 
 class Network(nn.Module):
@@ -223,7 +240,8 @@ _MAKERS: dict[str, Callable[..., nn.Module]] = {
     "Linear": nn.Linear,
     "BatchNorm1d": nn.BatchNorm1d,
     "BatchNorm2d": nn.BatchNorm2d,
-    "Positions": lambda rows, channels: Positions(torch.zeros(rows, channels)),
+    "Positions": lambda channels, rows: Positions(torch.zeros(1, channels, rows, 1)),
+    "Scaling": Scaling,
     "Normalize": lambda channels: Normalize(torch.ones(channels), torch.zeros(channels)),
 }
 
@@ -242,7 +260,9 @@ def _described(layer: nn.Module) -> tuple[str, dict[str, Any]]:
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             return type(layer).__name__, {"num_features": layer.num_features, "eps": layer.eps}
         case Positions():
-            return "Positions", {"rows": layer.table.shape[0], "channels": layer.table.shape[1]}
+            return "Positions", {"channels": layer.table.shape[1], "rows": layer.table.shape[2]}
+        case Scaling():
+            return "Scaling", {"channels": layer.num_features}
         case Normalize():
             return "Normalize", {"channels": len(layer.scale)}
     raise TypeError(f"a network holds known layers: received {type(layer).__name__}")
