@@ -14,10 +14,11 @@ from image_programs import pictures
 from token_programs import token_program
 from understudy.bundle import Bundle, write_bundle
 from understudy.errors import InputError
-from understudy.export.parity import ISLAND_STEPS, compare, verify_file
+from understudy.export.parity import compare, verify_file
 from understudy.export.registry import exporter
 from understudy.formats import FORMATS, ISLAND_FORMATS
 from understudy.program.interpreter import run
+from understudy.program.islands import ISLAND_STEPS
 from understudy.program.ops import Program
 
 PROGRAMS = {

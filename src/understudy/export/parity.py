@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from understudy.export.protocol import Float32Array, Inputs, Session
 from understudy.program.interpreter import Scores, run
-from understudy.program.islands import islands_of
+from understudy.program.islands import ISLAND_STEPS, islands_of
 from understudy.program.ops import Program
 
 PROBABILITY_TOLERANCE = 1e-5
@@ -28,8 +28,6 @@ CLOSE_STEPS = 2
 """Other kernel sets may swap two labels whose reference logits differ by at most this many steps ..."""
 CLOSE_FRACTION = 0.005
 """... on at most this fraction of the examples, or on one."""
-ISLAND_STEPS = 4
-"""Largest difference of a logit, in steps, of a program with float islands, whose last bits are each runtime's own."""
 
 BoolArray = npt.NDArray[np.bool_]
 Float64Array = npt.NDArray[np.float64]

@@ -12,6 +12,8 @@ from understudy.program.ops import Program, Quantization
 from understudy.program.tokens import Attention, LayerNorm, label
 
 Int8Array = npt.NDArray[np.int8]
+ISLAND_STEPS = 4
+"""Largest difference of a logit, in steps, of a file with float islands, whose last bits are each runtime's own."""
 Float64Array = npt.NDArray[np.float64]
 
 
