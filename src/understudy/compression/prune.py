@@ -56,7 +56,8 @@ def prune(network: Network, kept: float, *, widths: Widths) -> None:
         root: Any = group[0].dep.target.module
         present = graph.get_out_channels(root)
         # of every head the same channels go, so that heads keep equal widths
-        count = max(heads.get(dependency.target.module, 1) for dependency, _ in group)
+        outputs = [each.target.module for each, _ in group if graph.is_out_channel_pruning_fn(each.handler)]
+        count = max(heads.get(module, 1) for module in outputs)
         wanted = max(1, round(kept * widths[names[root]] / count))
         if wanted < present // count:
             worth = importance(group).reshape(count, -1).sum(dim=0)
