@@ -103,6 +103,44 @@ class Changed(VisionTransformer):
         return self.head(self.norm(self.blocks(self.change(x))).mean(1))
 
 
+class Gated(nn.Module):
+    """Two halves of one layer, the one the gate of the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(16, 24), nn.Linear(12, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, x = self.wide(x).chunk(2, dim=-1)
+        return self.narrow(gate * torch.sigmoid(1.702 * gate) * x)
+
+
+class Mapped(nn.Module):
+    """Tokens as a map, a convolution over it, and tokens again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(16, 16, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.conv(x.transpose(1, 2).reshape(-1, 16, 4, 4))).flatten(2).transpose(1, 2)
+
+
+class Registers(VisionTransformer):
+    """Positions before the tokens that were learned, and all tokens read at once."""
+
+    def __init__(self) -> None:
+        super().__init__(depth=1)
+        self.positions, self.registers = nn.Parameter(torch.randn(1, 16, 16)), nn.Parameter(torch.randn(1, 3, 16))
+        self.head = nn.Linear(20 * 16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2) + self.positions
+        assert self.token is not None
+        learned = (each.expand(x.shape[0], -1, -1) for each in (self.token, self.registers))
+        return self.head(self.norm(self.blocks(torch.cat([*learned, x], dim=1))).transpose(1, 2).flatten(1))
+
+
 def _masked(x: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(x, x, x, attn_mask=torch.ones(16, 16).tril().bool())
 
@@ -139,6 +177,18 @@ CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
     ),
     "sorted": (lambda x: x.sort(dim=1).values, "sort", "is not known for tokens"),
 }
+
+
+@pytest.mark.parametrize("module", [lambda: Changed(Gated()), lambda: Changed(Mapped()), Registers])
+def test_layers_of_other_kinds(module: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    theirs = vision_transformers.random(module())
+    program = to_program(read(theirs, CASES[0]), Weights(8, per_channel=True))
+    images = torch.from_numpy(patterns((8, 8, 1))[:16].astype(np.float32) / 255)
+    with torch.no_grad():
+        wanted = theirs(images.permute(0, 3, 1, 2))[:, list(COLUMNS)]
+        found = Executor(program).train(False)(images)
+    assert torch.allclose(found, wanted, atol=2e-4 * float(wanted.abs().max()))
 
 
 @pytest.mark.parametrize("name", CHANGES)
