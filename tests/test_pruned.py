@@ -13,10 +13,13 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import networks
+import vision_transformers
 from command import understudy
 from emulators import need_microcontrollers
 from networks import DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet
+from understudy.bundle import Bundle
 from understudy.family import Family
+from vision_transformers import VisionTransformer
 
 JOB = """
 student = "pruned"
@@ -29,6 +32,7 @@ refit = false
 MODEL = """\
 import torch
 from networks import DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet
+from vision_transformers import VisionTransformer
 
 
 def made(kind, *arguments):
@@ -61,6 +65,14 @@ def perceptron():
     return made(Perceptron, 64)
 
 
+def transformer():
+    return made(VisionTransformer, 1)
+
+
+def tiny_transformer():
+    return VisionTransformer(1, width=4, depth=1)
+
+
 def normed():
     return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.LayerNorm(6), torch.nn.Flatten(), torch.nn.Linear(144, 10))
 
@@ -88,7 +100,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("pruned")
     digits = load_digits()
     np.savez(place / "digits.npz", x=np.minimum(digits.images * 16, 255).astype(np.uint8), y=digits.target)
-    shutil.copy(Path(networks.__file__), place)
+    for module in (networks, vision_transformers):
+        shutil.copy(Path(str(module.__file__)), place)
     (place / "my_model.py").write_text(MODEL)
     (place / "job.toml").write_text(JOB.format(epochs=8))
     (place / "long.toml").write_text(JOB.format(epochs=40))
@@ -178,12 +191,42 @@ def test_other_networks_keep_to_bytes_in_every_format(
     assert member.accuracy > wanted
 
 
+@pytest.mark.slow
+def test_a_vision_transformer_is_delivered_with_its_islands_named(folder: Path) -> None:
+    torch.manual_seed(0)
+    save(folder, VisionTransformer(1), epochs=20)
+    command = ("compress", "job.toml", "--teacher", "my_model.py:transformer", "--budget", "17KB", "--max-macs", "60k")
+    result = understudy(*command, "--format", "onnx", "--format", "litert", "--out", "transformer", folder=folder)
+    assert result.exit_code == 0, result.err
+    [member] = Family.load(folder / "transformer").members
+    assert [file.format for file in member.files] == ["onnx", "litert"]
+    assert all(file.verified and file.agreement > 0.98 and file.size_bytes <= 17 * 1024 for file in member.files)
+    assert len(member.float_islands) == 7
+    found = member.pruning
+    assert found is not None and found.weights_after < found.weights_before
+    assert found.macs_after == member.macs <= 60_000 < found.macs_before
+    assert member.accuracy > 0.7
+    bundle = Bundle.open(folder / "transformer" / "17KB")
+    assert bundle.manifest.float_islands == member.float_islands
+    assert all(bundle.verify(name).verified for name in bundle.formats)
+    assert "Float islands" in (bundle.folder / "card.md").read_text()
+    assert "17KB: float islands: layer norm in blocks.0.norm1; attention in blocks.0.attn; layer norm" in result.out
+    assert "<dt>float islands</dt><dd>layer norm in blocks.0.norm1" in (folder / "transformer" / "report.html").read_text()
+    refused = understudy("export", "transformer/17KB", "--to", "python", folder=folder)
+    assert refused.exit_code == 2
+    assert "received a float island, layer norm in blocks.0.norm1; ask for --format onnx" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--teacher", "my_model.py:normed", "--keep", "0.5"), "received op='layer_norm' in module '1' of"),
         (("--teacher", "my_model.py:function", "--keep", "0.5"), "which must be a torch module for images: received teacher="),
         (("--keep", "0.5"), "received teacher.source='auto'"),
+        (
+            ("--teacher", "my_model.py:tiny_transformer", "--budget", "12KB"),
+            "received a float island, layer norm in blocks.0.norm1; ask for --format onnx --format litert",
+        ),
         (
             ("--teacher", "my_model.py:normed", "--student", "separable_cnn", "--keep", "0.5"),
             "received budget='50%' for student=",

@@ -17,7 +17,7 @@ from understudy.bundle.write import extend_bundle
 from understudy.data.dataset import load_dataset
 from understudy.errors import InputError, UnderstudyError, VerificationError
 from understudy.export.c import CExporter
-from understudy.export.parity import LatencyUs, compare, measure_latency
+from understudy.export.parity import LatencyUs, measure_latency, verify_file
 from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
@@ -227,7 +227,7 @@ def _agreement(
     Raises:
         VerificationError: it does not reproduce the reference.
     """
-    found = compare(session.predict(inputs), reference, logit_scale=program.quantization[program.logits].scale)
+    found = verify_file(program, session, inputs, reference=reference)
     if not found.verified:
         raise VerificationError(
             f"a {format_name} file must reproduce the reference: received a file where {found.reason}; "

@@ -37,6 +37,7 @@ from understudy.network.steps import Network
 from understudy.program.cost import input_bytes, macs
 from understudy.program.executor import Executor, evaluate
 from understudy.program.interpreter import Scores, run
+from understudy.program.islands import islands_of
 from understudy.program.ops import Program
 from understudy.projections.text import encode
 from understudy.selection import Selection, Tried
@@ -135,6 +136,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         trained_on=tuple(dict.fromkeys([*training.trained_on, *selection.student.trained_on])),
         files=tuple(files),
         **siblings,
+        float_islands=islands_of(program),
         pruning=_pruning(selection, order, dataset),
         distillation_gain=_gain(score, **siblings),
         ram_bytes=_ram_bytes(program, order),

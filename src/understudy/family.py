@@ -118,6 +118,8 @@ class Member(Record):
     """The no-teacher twin (same steps, trials and seeds); null where no teacher was used: the student is its own twin."""
     passed_over: Sibling | None = None
     """The student with the teacher, where its twin is better on validation and delivered in its place; else null."""
+    float_islands: tuple[Text, ...] = ()
+    """What its files compute in float between integers, and where; files of others give the same bits in every runtime."""
     pruning: Pruning | None = None
     """Before and after pruning, of the student 'pruned'; null for others."""
     distillation_gain: float | None = None

@@ -10,6 +10,8 @@ DEFAULT_FORMATS = ("onnx", "litert", "c")
 """What a job writes unless it says otherwise."""
 RECURRENT_FORMATS = ("onnx", "c", "python", "wasm", "arduino")
 """Those of ours that hold a loop over time; the others refuse the student projection_rnn."""
+ISLAND_FORMATS = ("onnx", "litert")
+"""Those of ours that hold float islands: the layer norms and attention of a vision transformer."""
 ENTRY_POINTS = "understudy.formats"
 """Entry-point group: name of the format to a class that follows ``export.protocol.Exporter``, made without arguments."""
 

@@ -174,9 +174,9 @@ class FileRecord(Record):
     macro_f1: Fraction | None = None
     """Mean F1 over classes of this file on the test split."""
     agreement: Fraction | None = None
-    """Share of test texts where the file and the integer reference agree."""
+    """Share of test texts where the file and the integer reference give the same integers."""
     verified: bool
-    """True where the file was run here and agreed with the reference."""
+    """True where the file was run here and agreed with the reference: to the bit, with float islands within a bound."""
     reason: Text | None = None
     """Why it is not verified."""
     latency_us: LatencyMicroseconds | None = None

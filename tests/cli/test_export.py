@@ -100,11 +100,11 @@ def test_a_file_of_the_user_is_not_replaced(bundle: Path) -> None:
 
 
 def test_a_file_that_disagrees_is_not_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def differs(probabilities: np.ndarray, *_: object, **__: object) -> Verification:
-        return Verification(0.5, 0.1, False, "labels or integer logits differ in 32 of 64 rows", probabilities)
+    def differs(*_: object, **__: object) -> Verification:
+        return Verification(0.5, 0.1, False, "labels or integer logits differ in 32 of 64 rows", np.zeros((64, 2), np.float32))
 
     before = contents(bundle)
-    monkeypatch.setattr(additions, "compare", differs)
+    monkeypatch.setattr(additions, "verify_file", differs)
     with pytest.raises(VerificationError, match="a python file must reproduce the reference: received a file where labels"):
         add_formats(bundle, ["python"])
     assert contents(bundle) == before

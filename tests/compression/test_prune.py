@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,8 @@ from understudy.compression.prune import prune, pruned, widths_of
 from understudy.errors import SetupError
 from understudy.network.reading import Taken, read_network
 from understudy.network.steps import Network, dumps, loads
-from understudy.teachers.image_input import UNIT
+from understudy.teachers.image_input import UNIT, Shape
+from vision_transformers import ChunkedAttention, ConvNext, EncoderTransformer, VisionTransformer, random
 
 SHAPE = (16, 16, 3)
 KINDS = (ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet, LeNet)
@@ -43,6 +46,58 @@ def test_the_share_decides_how_many_channels_stay(kind: type[nn.Module]) -> None
         assert widths_of(in_rounds) == after
         assert torch.equal(loads(dumps(found)).train(False)(images), found(images))
     assert widths_of(network) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "heads"),
+    [
+        (lambda: VisionTransformer(heads=4), (8, 8, 1), 4),
+        (lambda: VisionTransformer(attention=ChunkedAttention, class_token=False, scaled=True), (8, 8, 1), 2),
+        (EncoderTransformer, (16, 16, 3), 3),
+        (ConvNext, (8, 8, 3), 1),
+    ],
+)
+def test_heads_of_a_transformer_keep_one_width(make: Callable[[], nn.Module], shape: Shape, heads: int) -> None:
+    torch.manual_seed(0)
+    network = read_network(random(make()), Taken("NCHW", UNIT, tuple(range(10))), shape=shape, name="theirs")
+    before, images = widths_of(network), torch.rand(3, shape[2], *shape[:2])
+    attended = {name for step in network.steps if step.kind == "attention" for name in step.inputs}
+    weights = network.weight_count
+    for kept in (0.75, 0.5, 0.01):
+        found = pruned(network, kept)
+        assert found(images).shape == (3, 10)
+        assert found.weight_count < weights
+        weights = found.weight_count
+        *_, last = before
+        wanted = {
+            name: max(1, round(kept * count / heads)) * heads if name in attended else max(1, round(kept * count))
+            for name, count in before.items()
+        }
+        assert wanted | {last: 10} == widths_of(found)
+        in_rounds = loads(dumps(network))
+        for share in (0.9, kept**0.5, kept):
+            prune(in_rounds, max(share, kept), widths=before)
+        assert widths_of(in_rounds) == widths_of(found)
+        assert torch.equal(loads(dumps(found)).train(False)(images), found(images))
+
+
+def test_the_weakest_channel_of_all_heads_goes() -> None:
+    torch.manual_seed(0)
+    theirs = random(VisionTransformer(depth=1, width=8))
+    network = read_network(theirs, Taken("NCHW", UNIT, tuple(range(10))), shape=(8, 8, 1), name="theirs")
+    [attention] = [step for step in network.steps if step.kind == "attention"]
+    layers: list[Any] = [network.layers[name] for name in attention.inputs]
+    reader = next(network.layers[step.name] for step in network.readers(attention.name))
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight[[2, 6]] *= 1e-3  # the third channel of both heads
+        reader.weight[:, [2, 6]] *= 1e-3  # type: ignore[index]
+    wanted = [layer.weight[[0, 1, 3, 4, 5, 7]].clone() for layer in layers]
+    found = pruned(network, 0.75)
+    for name, rows in zip(attention.inputs, wanted, strict=True):
+        kept: Any = found.layers[name]
+        columns = [column for column in range(8) if any(torch.equal(kept.weight[:, i], rows[:, column]) for i in range(6))]
+        assert len(columns) == 6
 
 
 def test_the_weakest_channels_go() -> None:

@@ -27,6 +27,7 @@ from understudy.students import pruned
 from understudy.students.recipe import Recipe
 from understudy.teachers.image_input import IMAGENET, RAW, PixelRange
 from understudy.teachers.image_model import test_patterns as patterns
+from vision_transformers import VisionTransformer, random
 
 SHAPE = (16, 16, 3)
 NETWORKS: dict[str, tuple[type[nn.Module], PixelRange]] = {
@@ -94,6 +95,33 @@ def test_every_format_computes_it_to_the_bit(name: str, format_name: str, tmp_pa
         for program in (quantized_shape(float_program(name)), integer)
     )
     assert 0.95 * counted <= real <= counted + 16
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+def test_a_transformer_is_counted_before_and_agrees_after(class_token: bool, tmp_path: Path) -> None:
+    shape = (8, 8, 1)
+    torch.manual_seed(0)
+    theirs = random(VisionTransformer(class_token=class_token, depth=1))
+    network = read_network(theirs, Taken("NCHW", RAW, tuple(range(10))), shape=shape, name="theirs")
+    program = pruned.build(Recipe(student="pruned", image_shape=shape, kept=0.7, weight_bits=8, per_channel=True), network)
+    images = patterns(shape)
+    batch = torch.from_numpy(images.astype(np.float32) / 255)
+    learned, scheme = Executor(program, scheme=calibrate(program, [batch])).learned()
+    assert scheme is not None
+    logits = evaluate(Executor(learned, scheme=scheme), [batch])
+    integer = to_integer(learned, scheme, logits=logits)
+    scores, quantization = run(integer, images), integer.quantization[integer.logits]
+    real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
+    in_range = real > real.min() + quantization.scale
+    assert np.median(np.abs(real - logits)[in_range]) < 0.6 * quantization.scale
+    for format_name in ("onnx", "litert"):
+        found = exporter(format_name)
+        for filename, content in found.export(integer, name="theirs").items():
+            (tmp_path / filename).write_bytes(content)
+        result = verify_file(integer, found.open(tmp_path, name="theirs"), images, reference=scores)
+        assert result.verified, result.reason
+        sizes = [sum(n for _, n in found.byte_table(each, name="theirs")) for each in (quantized_shape(program), integer)]
+        assert 0.95 * sizes[0] <= sizes[1] <= sizes[0] + 16
 
 
 def test_relu6_ends_at_6_in_integers_too() -> None:

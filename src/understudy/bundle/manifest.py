@@ -119,6 +119,7 @@ class Manifest(BaseModel):
         sound: sounds: samples, and samples a second.
         input_shape: vectors: how many numbers; windows: steps and channels.
         columns: vectors from tables: the names of these numbers, in order.
+        float_islands: what computes in float between integers, and where; None where every format gives the same bits.
         threshold: the best score below which the answer is "none of these"; None when it was not calibrated.
         recipe: how the student was made.
         data_digest: digest of the training and validation texts.
@@ -142,6 +143,7 @@ class Manifest(BaseModel):
     sound: SoundInput | None = None
     input_shape: tuple[Side] | tuple[Side, Side] | None = None
     columns: tuple[str, ...] | None = None
+    float_islands: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None
     recipe: dict[str, JsonValue]
     data_digest: str
@@ -223,7 +225,7 @@ class Manifest(BaseModel):
 
     def _fields(self) -> dict[str, JsonValue]:
         """Return plain values; what only other tasks have is missing, and so is protection that is not there."""
-        optional = ("max_bytes", "image_shape", "input_shape", "columns", "sound", "encryption", "signature")
+        optional = ("max_bytes", "image_shape", "input_shape", "columns", "sound", "float_islands", "encryption", "signature")
         absent = {name for name in optional if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 

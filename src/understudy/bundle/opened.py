@@ -267,7 +267,8 @@ class Bundle:
             SetupError: what runs it is not installed.
         """
         vectors, session = self.vectors(), self.load(format).session
-        found = compare(session.predict(vectors.inputs), vectors.scores, logit_scale=vectors.logit_scale)
+        islands = self.manifest.float_islands is not None
+        found = compare(session.predict(vectors.inputs), vectors.scores, logit_scale=vectors.logit_scale, islands=islands)
         reason = why_not_run(session)
         return replace(found, verified=False, reason=reason) if found.verified and reason else found
 

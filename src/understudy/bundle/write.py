@@ -17,6 +17,7 @@ from understudy.errors import InputError, SetupError
 from understudy.export.registry import exporter
 from understudy.files import write_bytes
 from understudy.program import archive
+from understudy.program.islands import islands_of
 from understudy.program.ops import Image, Program, Sound, Standardize
 from understudy.protection.keys import signing_key
 from understudy.version import installed_version
@@ -67,6 +68,7 @@ def write_bundle(
         name=name,
         labels=tuple(labels),
         **_reads(program),
+        float_islands=islands_of(program) or None,
         threshold=threshold,
         recipe=dict(recipe),
         data_digest=data_digest,

@@ -193,6 +193,7 @@ def _print_family(family: Family, folder: Path) -> None:
                 f"{member.budget}: the twin is delivered, which is better on validation than the student with the teacher"
             )
     _print_pruning(family)
+    _print_islands(family)
     _print_quantization(family)
     teacher = family.teacher
     if teacher is None:
@@ -232,6 +233,13 @@ def _print_pruning(family: Family) -> None:
                 f"{as_percent(found.accuracy_before)}, cut {as_percent(found.accuracy_cut)}, after fine-tuning "
                 f"{as_percent(found.accuracy_finetuned)}, as integers {as_percent(member.accuracy)}"
             )
+
+
+def _print_islands(family: Family) -> None:
+    """Print what the files of each student compute in float."""
+    for member in family.members:
+        if member.float_islands:
+            typer.echo(f"{member.budget}: float islands: {on_one_line('; '.join(member.float_islands))}")
 
 
 def _print_quantization(family: Family) -> None:

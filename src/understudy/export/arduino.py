@@ -12,6 +12,7 @@ from understudy.export.arduino_session import ArduinoSession
 from understudy.export.c import RUNTIME, CExporter
 from understudy.export.c_input import size_lines
 from understudy.export.c_writer import c_identifier
+from understudy.export.unbranched import need_integers
 from understudy.program.ops import Program
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -137,6 +138,7 @@ class ArduinoExporter:
         Raises:
             InputError: a float program, or one beyond the C runtime.
         """
+        need_integers(program, format_name=self.format)
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         library = library_name(name)
         reads = arduino_input(program)
@@ -163,6 +165,7 @@ class ArduinoExporter:
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return the rows of the C format: the flash that the model takes."""
+        need_integers(program, format_name=self.format)
         return CExporter().byte_table(program, name=name, labels=labels)
 
     def open(self, folder: Path, *, name: str) -> ArduinoSession:

@@ -14,8 +14,6 @@ def check_limits(program: Program) -> None:
     Raises:
         InputError: naming the first limit that is exceeded.
     """
-    if not program.quantization:
-        raise InputError("the C format holds integer programs: received quantization={}; quantize the program first")
     limits: list[tuple[str, int, int]] = []
     if isinstance(program.source, ProjectText):
         projection = program.projection

@@ -12,6 +12,7 @@ from understudy.export.c_pointwise import write_lookup, write_multiply
 from understudy.export.c_ram import static_ram
 from understudy.export.c_rows import write_add, write_concat, write_flatten, write_local_max_pool, write_rows, write_scan
 from understudy.export.c_writer import Constant, Writer
+from understudy.export.unbranched import need_integers
 from understudy.program.ops import (
     Add,
     Concat,
@@ -34,6 +35,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def write_source(program: Program, identifier: str) -> Source:
     Raises:
         InputError: a float program, or one that exceeds the runtime's integer types.
     """
+    need_integers(program, format_name="C")
     check_limits(program)
     writer = Writer(program, identifier)
     for node in program.nodes:
@@ -111,5 +114,7 @@ def _write_node(writer: Writer, node: Node) -> None:
             write_flatten(writer, node)
         case Concat():
             write_concat(writer, node)
+        case Positions() | Place() | LayerNorm() | Attention():
+            raise TypeError(f"no integers: {node.output}")
         case Softmax():
             writer.softmax(node)

@@ -42,6 +42,7 @@ from understudy.program.ops import (
     inputs_of,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 _NIBBLE = np.arange(-8, 8)
 
@@ -104,6 +105,8 @@ class _ProgramWriter:
             case Softmax():
                 return self._softmax(node)
             case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply() | Scan():
+                raise TypeError(f"no chain: {node.output}")
+            case Positions() | Place() | LayerNorm() | Attention():
                 raise TypeError(f"no chain: {node.output}")
 
     def _image(self, node: Image) -> str:

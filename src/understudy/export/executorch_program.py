@@ -40,6 +40,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 _KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
 """Type of the numbers that a source reads."""
@@ -128,6 +129,8 @@ class _ProgramWriter:
             case Softmax():
                 return self._softmax(node)
             case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply() | Scan():
+                raise TypeError(f"no chain: {node.output}")
+            case Positions() | Place() | LayerNorm() | Attention():
                 raise TypeError(f"no chain: {node.output}")
 
     def _image(self, node: Image) -> Tensor:

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from understudy.export.litert_boxes import write_box_projection
 from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT16, INT32, UINT8, FlatbufferWriter, Options
+from understudy.export.litert_lookup import write_lookup
 from understudy.export.litert_sound import write_log_mel
 from understudy.export.litert_text import write_text_projection
+from understudy.export.litert_tokens import write_attention, write_layer_norm, write_place, write_positions
 from understudy.program.ops import (
     Add,
     Concat,
@@ -41,6 +43,7 @@ from understudy.program.ops import (
 )
 from understudy.program.pointwise import Lookup, Multiply
 from understudy.program.shapes import same_padding
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 Int8Array = npt.NDArray[np.int8]
 
@@ -75,7 +78,7 @@ class _ProgramWriter:
             source = self._writer.tensor((1, *first.input_shape), kind, name=first.input)
         self._tensors[first.input] = source
         for node in self._program.nodes:
-            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv | Lookup) else ""
+            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv | Lookup | Positions) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(inputs=[source], outputs=[self._tensors[self._program.nodes[-1].output]])
         return content, self._writer.stored_bytes
@@ -113,7 +116,10 @@ class _ProgramWriter:
             case Add():
                 return self._add(node)
             case Lookup():
-                return self._lookup(node)
+                assert node.table is not None
+                source = self._tensors[node.input]
+                quantization = self._program.quantization[node.output]
+                return write_lookup(self._writer, source, node.table, quantization=quantization)
             case Multiply():
                 return self._multiply(node)
             case Scan():
@@ -122,6 +128,18 @@ class _ProgramWriter:
                 return self._reshaped(self._tensors[node.input], node.output, (1, *self._shapes[node.output]))
             case Concat():
                 return self._concat(node)
+            case Positions():
+                return self._positions(node)
+            case Place():
+                output = self._int8(node.output, (1, 1, 1, self._shapes[node.output][0]))
+                return write_place(self._writer, self._rows(node.input), node.index, output)
+            case LayerNorm():
+                source = self._flat(node.input) if len(self._shapes[node.input]) == 1 else self._tensors[node.input]
+                return self._rounded(node.output, write_layer_norm(self._writer, self._real(source), epsilon=node.epsilon))
+            case Attention():
+                real = [self._real(self._tensors[name]) for name in node.inputs]
+                mixed = write_attention(self._writer, real, heads=node.heads, factor=node.factor)
+                return self._rounded(node.output, mixed)
             case Softmax():
                 return self._softmax(node)
 
@@ -234,24 +252,26 @@ class _ProgramWriter:
         options: Options = ("AddOptions", {"fusedActivationFunction": _RELU if node.relu else 0})
         return self._writer.operator("ADD", tensors, output, options)
 
-    def _lookup(self, node: Lookup) -> int:
-        """GATHER wants places in the table that are int32, and from 0 on."""
-        assert node.table is not None
-        writer, source = self._writer, self._tensors[node.input]
-        shape, quantization = writer.shape(source), self._program.quantization[node.output]
-        offset = writer.tensor((1,), INT32, data=np.asarray([128], np.int32))
-        wide = writer.operator("CAST", [source], writer.tensor(shape, INT32), ("CastOptions", {}))
-        place = writer.operator("ADD", [wide, offset], writer.tensor(shape, INT32), ("AddOptions", {}))
-        scale, zero_point = quantization.scale, quantization.zero_point
-        table = writer.tensor((256,), INT8, scale=scale, zero_point=zero_point, data=node.table)
-        return writer.operator("GATHER", [table, place], self._int8(node.output, shape), ("GatherOptions", {}))
-
     def _multiply(self, node: Multiply) -> int:
         shape = self._shapes[node.output]
         tensors = [self._flat(name) if len(shape) == 1 else self._tensors[name] for name in node.inputs]
         if len(self._shapes[node.inputs[1]]) < len(shape):
             tensors[1] = self._reshaped(tensors[1], node.inputs[1], (1, 1, 1, shape[-1]))
         return self._writer.operator("MUL", tensors, self._int8(node.output, (1, *shape)), ("MulOptions", {}))
+
+    def _positions(self, node: Positions) -> int:
+        source, shape = self._tensors[node.input], (1, *self._shapes[node.output])
+        if self._writer.shape(source) != shape:
+            places = math.prod(self._shapes[node.input][:2])
+            source = self._reshaped(source, node.input, (1, places, 1, shape[-1]))
+        table, quantization = node.table.astype(np.int8), self._program.quantization[node.input]
+        return write_positions(self._writer, source, table, quantization, self._int8(node.output, shape))
+
+    def _real(self, tensor: int) -> int:
+        return self._writer.operator("DEQUANTIZE", [tensor], self._writer.tensor(self._writer.shape(tensor), FLOAT32))
+
+    def _rounded(self, name: str, real: int) -> int:
+        return self._writer.operator("QUANTIZE", [real], self._int8(name, self._writer.shape(real)))
 
     def _weights(self, node: Linear, weight: Int8Array) -> int:
         # 4-bit rows of an odd width do not end at a byte; the delegate refuses them, and the plain kernels round otherwise

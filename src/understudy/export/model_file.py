@@ -10,6 +10,7 @@ from understudy.errors import BundleError
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.text_graph import TABLES
 from understudy.program.ops import Program, ProjectBoxes, ProjectText, Sound
+from understudy.program.tokens import Positions
 from understudy.projections.log_mel import LOG_MEL
 
 
@@ -74,7 +75,7 @@ def read_model_file(path: Path) -> bytes:
 
 
 def _byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return (where, bytes) for a projection or a log-mel picture, each layer and the rest; they add up to its length.
+    """Return (where, bytes) for a projection or a log-mel picture, tables, each layer and the rest; they add up to its length.
 
     Args:
         program: what the file was written from.
@@ -86,6 +87,7 @@ def _byte_rows(program: Program, content: bytes, stored_bytes: Mapping[str, int]
         projecting = (CONSTANTS,)
     if isinstance(program.source, Sound):
         projecting = (LOG_MEL,)
-    owners = (*projecting, *(node.output for node in program.layers))
+    tables = (node.output for node in program.nodes if isinstance(node, Positions))
+    owners = (*projecting, *tables, *(node.output for node in program.layers))
     rows = [(owner, stored_bytes.get(owner, 0)) for owner in owners]
     return [*rows, ("operators and tensors", len(content) - sum(size for _, size in rows))]

@@ -16,6 +16,7 @@ from understudy.export.onnx_boxes import write_box_projection
 from understudy.export.onnx_scan import write_scan
 from understudy.export.onnx_sound import write_log_mel
 from understudy.export.onnx_text import write_text_projection
+from understudy.export.onnx_tokens import write_attention, write_layer_norm
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, OnnxWriter
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
@@ -45,6 +46,7 @@ from understudy.program.ops import (
     inputs_of,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 _KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
 """Type of the numbers that a source reads."""
@@ -68,7 +70,7 @@ class _ProgramWriter:
     def file(self) -> tuple[bytes, dict[str, int]]:
         program = self._program
         for node in program.nodes:
-            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv | Lookup) else ""
+            self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv | Lookup | Positions) else ""
             self._tensors[node.output] = self._node(node)
         content = self._writer.finish(
             {program.source.input: (_KINDS[type(program.source)], [1, *program.source.input_shape])},
@@ -119,6 +121,24 @@ class _ProgramWriter:
                 return self._writer.node("Reshape", [last, row])
             case Concat():
                 return self._writer.node("Concat", [self._tensors[name] for name in node.inputs], axis=1)
+            case Positions():
+                return self._positions(node)
+            case Place():
+                at = [self._writer.constant([index], INT64) for index in (node.index, node.index + 1, 2)]
+                return self._writer.node("Slice", [self._rows(node.input), *at])
+            case LayerNorm():
+                real = write_layer_norm(self._writer, self._dequantized(node.input), epsilon=node.epsilon)
+                return self._quantized(real, node.output)
+            case Attention():
+                height, width, channels = self._shapes[node.output]
+                real = write_attention(
+                    self._writer,
+                    [self._dequantized(name) for name in node.inputs],
+                    heads=node.heads,
+                    factor=node.factor,
+                    shape=(1, channels, height, width),
+                )
+                return self._quantized(real, node.output)
             case Softmax():
                 flat = self._writer.node("Flatten", [self._dequantized(node.input)])
                 return self._writer.node("Softmax", [flat], output=node.output)
@@ -204,6 +224,19 @@ class _ProgramWriter:
         assert node.table is not None
         table = self._writer.constant(node.table.astype(np.int16) + 128, UINT8)
         return self._writer.node("Gather", [table, self._writer.node("Cast", [self._tensors[node.input]], to=INT32)])
+
+    def _positions(self, node: Positions) -> str:
+        writer, x, quantization = self._writer, self._tensors[node.input], self._program.quantization[node.input]
+        height, width, channels = self._shapes[node.output]
+        scale, zero_point = self._quantization(quantization)
+        lead = len(node.table) - self._row_count(node.input)
+        if lead:
+            rows = writer.node("Reshape", [x, writer.constant([1, channels, -1, 1], INT64)])
+            x = writer.node("Pad", [rows, writer.constant([0, 0, lead, 0, 0, 0, 0, 0], INT64), zero_point])
+        table = writer.constant((node.table.T.astype(np.int16) + 128).reshape(1, channels, height, width), UINT8)
+        steps = self._quantization(Quantization(quantization.scale, 0))
+        real = [writer.node("DequantizeLinear", [x, scale, zero_point]), writer.node("DequantizeLinear", [table, *steps])]
+        return self._quantized(writer.node("Add", real), node.output)
 
     def _multiply(self, node: Multiply) -> str:
         """Integers in float, with steps of 1 on both sides: onnxruntime's integer kernel rounds some products otherwise."""

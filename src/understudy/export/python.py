@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError
 from understudy.export import python_runtime
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.c_writer import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
+from understudy.export.unbranched import need_integers
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Add,
@@ -42,6 +42,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 from understudy.projections.log_mel import LOG_MEL
 
 _LINE = 120
@@ -318,6 +319,8 @@ def _expression(program: Program, node: Node, names: dict[str, str]) -> str:
             return f"{names[node.input]}.reshape(-1)"
         case Concat():
             return f"np.concatenate([{', '.join(names[name] for name in node.inputs)}], -1)"
+        case Positions() | Place() | LayerNorm() | Attention():
+            raise TypeError(f"no integers: {node.output}")
         case Softmax():
             return f"softmax({names[node.input]}, {scheme[node.input].scale:.8e})"
 
@@ -347,7 +350,7 @@ class PythonExporter:
         """Return the file.
 
         Raises:
-            InputError: a float program.
+            InputError: a float program, or one with float islands.
         """
         return {self.filename: "".join(text for _, text in self._parts(program, name, labels)).encode()}
 
@@ -368,8 +371,7 @@ class PythonExporter:
 
     def _parts(self, program: Program, name: str, labels: Sequence[str] | None) -> Iterator[tuple[str, str]]:
         """Yield (row of the byte table, text) in the order of the file."""
-        if not program.quantization:
-            raise InputError("the python format holds integer programs: received quantization={}; quantize the program first")
+        need_integers(program, format_name=self.format)
         names = {node.output: f"{c_identifier(node.output)}_{i}" for i, node in enumerate(program.nodes)}
         module = self.filename.removesuffix(".py")
         reads, head = _input(program), {"name": name, "classes": program.classes, "filename": self.filename, "module": module}

@@ -19,6 +19,7 @@ from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.c_input import c_input
 from understudy.export.c_writer import c_identifier
+from understudy.export.unbranched import need_integers
 from understudy.export.wasm_loader import LOADER, wasm_loader
 from understudy.export.wasm_session import WasmSession
 from understudy.program.ops import Program, ProjectText, Sound, Source
@@ -156,6 +157,7 @@ class WasmExporter:
             InputError: a float program, or one beyond the C runtime.
             SetupError: clang or lld is missing.
         """
+        need_integers(program, format_name=self.format)
         module = _compiled(program, name)
         padding = _module_bytes(program, name) - len(module)
         if not 3 <= padding <= 64:
@@ -167,6 +169,7 @@ class WasmExporter:
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return rows for the constants, labels, loader and code; they add up to the two files."""
+        need_integers(program, format_name=self.format)
         constants = [row for row in CExporter().byte_table(program, name=name) if not row[0].startswith("code")]
         code = _module_bytes(program, name) - sum(size for _, size in constants)
         return [

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from understudy.errors import InputError
-from understudy.network.steps import PIXELS, Network, Step, run_step
+from understudy.network.steps import PIXELS, Network, Scaling, Step, run_step
+from understudy.program import tokens
 from understudy.program.ops import (
     Add,
     Concat,
@@ -33,6 +34,8 @@ from understudy.program.pointwise import Lookup, Multiply
 
 Float32Array = npt.NDArray[np.float32]
 _NO_PADDING = (0, 0, 0, 0)
+_READ_THROUGH = ("mean", "place")
+"""What keeps numbers for each channel: a mean of ``x * scale + shift`` is that of ``x``, scaled and shifted."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,17 @@ class _Folder:
                 node = Lookup(tensors[0], step.name, step.curve)
             case "multiply":
                 node = Multiply((tensors[0], tensors[1]), step.name)
+            case "standardize":
+                node = tokens.LayerNorm(tensors[0], step.name, step.epsilon, step.where)
+            case "attention":
+                queries, keys, values = tensors
+                node = tokens.Attention((queries, keys, values), step.name, step.heads, step.factor, step.where)
+            case "positions":
+                layer: Any = self._network.layers[step.name]
+                table = np.ascontiguousarray(layer.table[0, :, :, 0].numpy().T, np.float32)
+                node = tokens.Positions(tensors[0], step.name, table)
+            case "place":
+                node = tokens.Place(tensors[0], step.name, step.place)
             case "concat":
                 node = Concat(tuple(tensors), step.name)
             case "flatten":
@@ -124,6 +138,8 @@ class _Folder:
                 self._tensor[step.name] = self._tensor[name] = name
                 self._nodes.append(Add((tensors[0], tensors[1]), name, relu, ceiling))
                 return
+        if step.kind in _READ_THROUGH and waiting[0] is not None:
+            self._waiting[step.name] = waiting[0]
         self._tensor[step.name] = step.name
         self._nodes.append(node)
 
@@ -156,7 +172,7 @@ class _Folder:
         """Return whether every reader can compute the affine part: zeros around an image stay zeros only without a shift."""
         return all(
             reader.kind == "linear"
-            or (reader.kind == "flatten" and all(r.kind == "linear" for r in self._network.readers(reader.name)))
+            or (reader.kind in ("flatten", *_READ_THROUGH) and self._read_by_linear(reader.name))
             or (
                 reader.kind == "conv"
                 and _groups(self._network.layers[reader.name]) == 1
@@ -164,6 +180,9 @@ class _Folder:
             )
             for reader in self._network.readers(step.name)
         )
+
+    def _read_by_linear(self, name: str) -> bool:
+        return all(reader.kind == "linear" for reader in self._network.readers(name))
 
     def _identity(self, step: Step) -> None:
         """Write a relu that belongs to no layer."""
@@ -279,8 +298,8 @@ def _groups(layer: Any) -> int:
 
 
 def _affine_of(layer: Any) -> _Affine:
-    """Return what a batch norm or normalization does in evaluation."""
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+    """Return what a batch norm, a number for each channel, or a normalization does in evaluation."""
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | Scaling):
         assert layer.running_var is not None
         assert layer.running_mean is not None
         scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)

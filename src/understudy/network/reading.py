@@ -26,7 +26,8 @@ from understudy.teachers.image_model import test_patterns
 from understudy.teachers.protocol import UInt8Array, users_code
 from understudy.teachers.torch import evaluating, logits_in
 
-_BATCH = 2
+BATCH = 2
+"""Images of the example that a module is exported with."""
 NORMALIZED = "normalized"
 """The images as the user's module is given them."""
 ENDED = "nf, ended"
@@ -101,11 +102,14 @@ def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int]
     values: dict[Any, Any] = {}
     constants = {**exported.state_dict, **exported.constants}
     given = {spec.arg.name: spec.target for spec in exported.graph_signature.input_specs}
+    needed = _needed(exported.graph.nodes)
     for node in exported.graph.nodes:
         if node.op == "placeholder":
             target = given.get(node.name)
             values[node] = reader.begin() if target is None else constants[target].detach().clone()
         elif node.op == "call_function":
+            if node not in needed:
+                continue
             values[node] = _called(reader, node, values, HANDLERS)
         else:
             [[result, *_]] = node.args
@@ -118,7 +122,16 @@ def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int]
 def _example(taken: Taken, shape: tuple[int, int, int]) -> torch.Tensor:
     height, width, channels = shape
     sizes = {"NCHW": (channels, height, width), "NHWC": shape, "NHW": (height, width), "flat": (height * width * channels,)}
-    return torch.zeros(_BATCH, *sizes[taken.layout])
+    return torch.zeros(BATCH, *sizes[taken.layout])
+
+
+def _needed(nodes: Any) -> set[Any]:
+    """Return the nodes that the answer comes from, or that change what another reads; the others compute for nobody."""
+    needed: set[Any] = set()
+    for node in reversed(list(nodes)):
+        if node.op == "output" or node in needed or str(getattr(node.target, "__name__", "")).partition(".")[0].endswith("_"):
+            needed.update([node, *node.all_input_nodes])
+    return needed
 
 
 def _called(reader: Reader, node: Any, values: dict[Any, Any], handlers: dict[str, Callable[..., Any]]) -> Any:
@@ -128,6 +141,8 @@ def _called(reader: Reader, node: Any, values: dict[Any, Any], handlers: dict[st
         if isinstance(argument, list | tuple):
             return type(argument)(found(each) for each in argument)
         return argument
+
+    from understudy.network.reading_token_layers import node_values, reads_tokens, token_step  # they import what is below
 
     arguments, named = found(node.args), {key: found(value) for key, value in node.kwargs.items()}
     if not any(isinstance(values[each], Value) for each in node.all_input_nodes):
@@ -142,10 +157,13 @@ def _called(reader: Reader, node: Any, values: dict[Any, Any], handlers: dict[st
             elif argument.name not in named and argument.has_default_value():
                 named[argument.name] = argument.default_value
     reader.at(node, word)
-    handler = handlers.get(word.removesuffix("_"))
-    if handler is None or schema is None:
-        raise reader.refused("is not known")
-    result = handler(reader, named, tuple(node.meta["val"].shape))
+    if reads_tokens(word.removesuffix("_"), node_values(arguments), node.meta["val"]):
+        result = token_step(reader, word, node, arguments, named)
+    else:
+        handler = handlers.get(word.removesuffix("_"))
+        if handler is None or schema is None:
+            raise reader.refused("is not known")
+        result = handler(reader, named, tuple(node.meta["val"].shape))
     if word.endswith("_") and node.args:
         values[node.args[0]] = result  # it was changed in place
     return result
@@ -159,7 +177,7 @@ class Reader:
         self.steps: list[Step] = []
         self.layers: dict[str, nn.Module] = {}
         height, width, channels = shape
-        self._examples = {PIXELS: torch.zeros(_BATCH, channels, height, width)}
+        self._examples = {PIXELS: torch.zeros(BATCH, channels, height, width)}
         self.curves: dict[str, str] = {}
         """Steps whose values each come of one value alone, as curves over what they read."""
         self._word = self._where = self._line = ""
@@ -289,6 +307,17 @@ def linear_of(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     with torch.no_grad():
         layer.weight.copy_(weight)
         if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
+
+
+def convolution_of(weight: torch.Tensor, bias: torch.Tensor | None, *, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution over all channels with these weights ``[O, I, rows, columns]``."""
+    outputs, inputs, rows, columns = weight.shape
+    layer = nn.Conv2d(inputs, outputs, (rows, columns), stride, bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None and layer.bias is not None:
             layer.bias.copy_(bias)
     return layer
 

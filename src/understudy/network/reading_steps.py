@@ -84,7 +84,10 @@ def refusing(why: str, *, advice: str | None = None) -> Handler:
 
 
 _OWN_STATISTICS = refusing("norms every image by its own values", advice="use a batch norm, nn.BatchNorm2d, in its place")
-_MATRICES = refusing("multiplies values of the network as matrices, as attention does")
+_MATRICES = refusing(
+    "multiplies maps as matrices",
+    advice="make rows of their places first, x.flatten(2).transpose(1, 2), as vision transformers do",
+)
 
 
 def _adaptive(reader: Reader, given: Arguments, shape: Shape, *, all_places: Any, parts: Any) -> Value:
@@ -136,8 +139,6 @@ def flatten(reader: Reader, given: Arguments, shape: Shape) -> Value:
             if tuple(shape[1:]) == wanted and (axes == "nhwc" or channels == 1):
                 reader.steps.pop()
                 return Value(NORMALIZED, axes)
-    if x.axes == "nchw" and len(shape) == 3:
-        raise reader.refused("makes tokens of an image's places, as vision transformers do")
     raise reader.refused(f"makes {tuple(shape)} of axes {x.axes!r}", advice="flatten(1) the image, and nothing else of it")
 
 

@@ -10,13 +10,14 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from understudy.program.curves import VALUE, apply
+from understudy.program.tokens_torch import attention, layer_norm
 
 Kind = Literal[
     "normalize",
@@ -33,6 +34,10 @@ Kind = Literal[
     "mean",
     "max",
     "flatten",
+    "standardize",
+    "attention",
+    "positions",
+    "place",
 ]
 PIXELS = "pixels"
 """The value that a network begins with: images ``[N, C, H, W]`` from 0 to 1."""
@@ -53,6 +58,10 @@ class Step:
         ceiling: of a relu, 6 for relu6; None for none.
         reversed_channels: ``normalize`` gives blue first.
         curve: of a lookup, the function of each value; see ``program/curves.py``.
+        epsilon: of ``standardize``, a layer norm without weights, what is added to the variance.
+        heads: of an attention between queries, keys and values.
+        factor: of its products.
+        place: the one that is read, counted along the rows.
     """
 
     kind: Kind
@@ -65,6 +74,10 @@ class Step:
     ceiling: float | None = None
     reversed_channels: bool = False
     curve: str = VALUE
+    epsilon: float = 0.0
+    heads: int = 1
+    factor: float = 1.0
+    place: int = 0
 
 
 class Normalize(nn.Module):
@@ -83,12 +96,41 @@ class Normalize(nn.Module):
         return x * self.scale[:, None, None] + self.shift[:, None, None]
 
 
+class Scaling(nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - the base of those for maps and for vectors
+    """``x * weight + bias`` for each channel of a map or vector: a batch norm whose statistics are 0 and 1 for ever."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=0.0)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
+        """Keep the statistics."""
+        return super().train(False)
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's signature
+        """Take maps and vectors."""
+
+
+class Positions(nn.Module):
+    """Adds a table ``[1, C, rows, 1]`` to a map; where it has more rows than that, places of zeros come first."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum for ``x`` ``[N, C, H, W]``."""
+        lead = self.table.shape[2] - x.shape[2] * x.shape[3]
+        if lead == 0:
+            return x + self.table.reshape(1, *x.shape[1:])
+        return functional.pad(x.flatten(2), (lead, 0))[..., None] + self.table
+
+
 class Network(nn.Module):
     """Steps as a torch module: images ``[N, C, H, W]`` from 0 to 1 to logits ``[N, classes]``.
 
     Args:
         steps: in order; the last one gives the logits.
-        layers: step's name to its convolution, linear layer, batch norm or normalization.
+        layers: step's name to its convolution, linear layer, batch norm, table or normalization.
         shape: height, width and channels of an image.
     """
 
@@ -122,7 +164,7 @@ def run_step(step: Step, layer: nn.Module | None, inputs: Sequence[Tensor]) -> T
     """Return what ``step`` gives for ``inputs``."""
     x = inputs[0]
     match step.kind:
-        case "normalize" | "linear" | "norm" | "conv":
+        case "normalize" | "linear" | "norm" | "conv" | "positions":
             assert layer is not None
             x = x.flip(1) if step.reversed_channels else x
             if step.kind == "conv" and not symmetric(step.padding):  # else the layer pads
@@ -149,6 +191,13 @@ def run_step(step: Step, layer: nn.Module | None, inputs: Sequence[Tensor]) -> T
             return functional.adaptive_max_pool2d(x, 1).flatten(1)
         case "flatten":
             return x.flatten(1)
+        case "standardize":
+            return layer_norm(x.movedim(1, -1), step.epsilon).movedim(-1, 1)
+        case "attention":
+            queries, keys, values = (each.permute(0, 2, 3, 1) for each in inputs)
+            return attention((queries, keys, values), heads=step.heads, factor=step.factor).permute(0, 3, 1, 2)
+        case "place":
+            return x.flatten(2)[:, :, step.place]
 
 
 def symmetric(padding: tuple[int, int, int, int]) -> bool:
@@ -191,6 +240,8 @@ _MAKERS: dict[str, Callable[..., nn.Module]] = {
     "Linear": nn.Linear,
     "BatchNorm1d": nn.BatchNorm1d,
     "BatchNorm2d": nn.BatchNorm2d,
+    "Positions": lambda channels, rows: Positions(torch.zeros(1, channels, rows, 1)),
+    "Scaling": Scaling,
     "Normalize": lambda channels: Normalize(torch.ones(channels), torch.zeros(channels)),
 }
 
@@ -208,6 +259,10 @@ def _described(layer: nn.Module) -> tuple[str, dict[str, Any]]:
             return "Linear", {**sizes, "bias": layer.bias is not None}
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             return type(layer).__name__, {"num_features": layer.num_features, "eps": layer.eps}
+        case Positions():
+            return "Positions", {"channels": layer.table.shape[1], "rows": layer.table.shape[2]}
+        case Scaling():
+            return "Scaling", {"channels": layer.num_features}
         case Normalize():
             return "Normalize", {"channels": len(layer.scale)}
     raise TypeError(f"a network holds known layers: received {type(layer).__name__}")

@@ -34,6 +34,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.dense import DenseProjection
 from understudy.projections.log_mel import LogMel
@@ -61,6 +62,10 @@ _NODES: dict[str, type[Any]] = {
         Scan,
         Flatten,
         Concat,
+        Positions,
+        Place,
+        LayerNorm,
+        Attention,
         Softmax,
     )
 }

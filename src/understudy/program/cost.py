@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from understudy.program.ops import Layer, Program, ProjectBoxes, ProjectText, Scan, Sound, Standardize
+from understudy.program.ops import Layer, Program, ProjectBoxes, ProjectText, Scan, Shape, Sound, Standardize
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm
 
 WORK_OF_A_VALUE, WORK_OF_AN_EXAMPLE = 43, 550_000
 """Multiply-accumulates that take as long, in training, as one value behind a layer (batch norm, quantization, gradients:
@@ -21,13 +23,20 @@ def input_bytes(program: Program) -> int:
 def macs(program: Program) -> int:
     """Return the multiply-accumulates of one prediction: those of all layers with weights, at every place.
 
-    Pools, lookups, products of two tensors and projections of texts have none; each state of a recurrence has two.
+    Pools, lookups, products of two tensors, layer norms and projections of texts have none; each state of a recurrence has two.
+    Attention has those of queries with keys, and of their weights with values.
     The transforms of a log-mel picture count, as the C runtime computes them.
     """
     shapes = program.shapes()
     layers = sum(math.prod(shapes[layer.output][:-1]) * layer.weight.size for layer in program.layers)
     states = 2 * sum(math.prod(shapes[node.output]) for node in program.nodes if isinstance(node, Scan))
-    return layers + states + (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
+    mixed = sum(_products(node, shapes) for node in program.nodes if isinstance(node, Attention))
+    return layers + states + mixed + (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
+
+
+def _products(node: Attention, shapes: Mapping[str, Shape]) -> int:
+    *places, channels = shapes[node.inputs[0]]
+    return math.prod(places) ** 2 * (channels + shapes[node.output][-1])
 
 
 def latency_work(program: Program) -> tuple[float, ...]:
@@ -48,7 +57,7 @@ def latency_work(program: Program) -> tuple[float, ...]:
 def training_work(program: Program) -> int:
     """Return what one example costs in training, in multiply-accumulates of the forward pass that take as long."""
     shapes = program.shapes()
-    computed = [node for node in program.nodes if isinstance(node, Layer | Lookup | Multiply | Scan)]
+    computed = [node for node in program.nodes if isinstance(node, Layer | Lookup | Multiply | Scan | LayerNorm | Attention)]
     values = sum(math.prod(shapes[node.output]) for node in computed)
     layers = macs(program) - (program.source.log_mel.macs if isinstance(program.source, Sound) else 0)
     return layers + _signs(program) + WORK_OF_A_VALUE * values + WORK_OF_AN_EXAMPLE

@@ -31,6 +31,7 @@ from understudy.program.ops import (
     Linear,
     LocalMaxPool,
     MaxPool,
+    Node,
     Program,
     ProjectBoxes,
     ProjectText,
@@ -44,6 +45,8 @@ from understudy.program.ops import (
 )
 from understudy.program.pointwise import Lookup, Multiply
 from understudy.program.scan_torch import scan
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
+from understudy.program.tokens_torch import attention, layer_norm, with_positions
 from understudy.projections.boxes_torch import BoxLayer
 from understudy.projections.dense_torch import DenseProjectionLayer
 
@@ -126,6 +129,8 @@ class Executor(nn.Module):
             self.weight[node.output] = nn.Parameter(torch.tensor(node.weight, dtype=torch.float32))
             if node.bias is not None:
                 self.bias[node.output] = nn.Parameter(torch.tensor(node.bias, dtype=torch.float32))
+        tables = {node.output: torch.tensor(node.table) for node in program.nodes if isinstance(node, Positions)}
+        self.table = nn.ParameterDict({name: nn.Parameter(table) for name, table in tables.items()})
         shapes = program.shapes()
         self.scanned = frozenset(node.input for node in program.nodes if isinstance(node, Scan))
         bounded = [n for n in program.layers if n.relu or n.output in self.scanned] if normalized else []
@@ -209,6 +214,17 @@ class Executor(nn.Module):
                 case Concat():
                     values[node.output] = torch.cat([values[name] for name in node.inputs], dim=-1)
                     values[node.output] = functional.dropout(values[node.output], self.dropout, self.training)
+                case Positions():
+                    table = self._fake(node.output, self.table[node.output])
+                    values[node.output] = self._fake(node.output, with_positions(values[node.input], table))
+                case Place():
+                    values[node.output] = _rows(values[node.input])[:, node.index]
+                case LayerNorm():
+                    values[node.output] = self._fake(node.output, layer_norm(values[node.input], node.epsilon))
+                case Attention():
+                    queries, keys, means = (values[name] for name in node.inputs)
+                    mixed = attention((queries, keys, means), heads=node.heads, factor=node.factor)
+                    values[node.output] = self._fake(node.output, mixed)
                 case Softmax():
                     pass
         return values
@@ -275,7 +291,12 @@ class Executor(nn.Module):
             learned_bias = bias.cpu().numpy().copy() if has_bias else None
             return replace(node, weight=weight.cpu().numpy().copy(), bias=learned_bias)
 
-        nodes = tuple(layer(n) if isinstance(n, Linear | Conv | DepthwiseConv) else n for n in self.graph.nodes)
+        def updated(node: Node) -> Node:
+            if isinstance(node, Positions):
+                return replace(node, table=self.table[node.output].detach().numpy().copy())
+            return layer(node) if isinstance(node, Linear | Conv | DepthwiseConv) else node
+
+        nodes = tuple(map(updated, self.graph.nodes))
         scheme = None
         if self.quantized:
             scheme = Scheme(

@@ -24,6 +24,7 @@ from understudy.program.ops import (
     inputs_of,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 
 def quantization_groups(program: Program) -> dict[str, str]:
@@ -31,7 +32,7 @@ def quantization_groups(program: Program) -> dict[str, str]:
 
     Windows, max pools, flattenings and concatenations copy values, so their inputs and outputs share their quantization;
     recurrences mix values of one range, and share theirs.
-    What is added shares the scale with the sum, but not the zero point.
+    What is added, tables of positions too, shares the scale with the sum, but not the zero point.
     """
     return _groups(program, added=True)
 
@@ -42,6 +43,8 @@ def signed_tensors(program: Program) -> frozenset[str]:
     signed: set[str] = set()
     for node in program.nodes:
         if isinstance(node, Linear | Conv | DepthwiseConv | Add) and not node.relu and node.output != program.logits:
+            signed.add(groups[node.output])
+        if isinstance(node, LayerNorm | Positions):
             signed.add(groups[node.output])
     while True:  # a sum over places has the sign of what it sums, a product that of its factors
         more = {groups[n.output] for n in program.nodes if _has_sign(n, groups, signed)} - signed
@@ -54,6 +57,8 @@ def _has_sign(node: Node, groups: Mapping[str, str], signed: Collection[str]) ->
     found = [groups[name] in signed for name in inputs_of(node) if name in groups]
     if isinstance(node, Lookup):
         return falls_below_zero(node.curve, signed=found[0])
+    if isinstance(node, Attention):  # means of its values
+        return found[-1]
     return isinstance(node, SumPool | Multiply) and any(found)
 
 
@@ -90,12 +95,14 @@ def _groups(program: Program, *, added: bool) -> dict[str, str]:
 
     for node in program.nodes:
         match node:
-            case Window() | MaxPool() | LocalMaxPool() | Flatten() | Scan():
+            case Window() | MaxPool() | LocalMaxPool() | Flatten() | Place() | Scan():
                 group[node.output] = group[node.input]
             case Concat():
                 group[node.output] = merge(node.inputs)
             case Add() if added:
                 group[node.output] = merge(node.inputs)
+            case Positions() if added:
+                group[node.output] = group[node.input]
             case _:
                 group[node.output] = node.output
     return group

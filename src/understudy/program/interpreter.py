@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from understudy.program.islands import attention, layer_norm
 from understudy.program.ops import (
     ACCUMULATOR_LIMIT,
     Add,
@@ -31,6 +32,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 from understudy.projections import boxes
 from understudy.projections.log_mel import pictures
 from understudy.projections.text import project
@@ -136,6 +138,17 @@ def _add(node: Add, values: Mapping[str, Int8Array], scheme: Mapping[str, Quanti
     total = sum(values[name].astype(np.int64) - scheme[name].zero_point for name in node.inputs) + target
     clipped: Int8Array = np.clip(total, target if node.relu else -128, 127).astype(np.int8)
     return clipped
+
+
+def _positions(node: Positions, x: Int8Array, scheme: Mapping[str, Quantization]) -> Int8Array:
+    source, target = scheme[node.input], scheme[node.output]
+    if source.scale != target.scale:
+        raise ValueError(f"{node.output}: what is added shares its scale with the sum")
+    rows = _rows(x).astype(np.int64) - source.zero_point
+    lead = len(node.table) - rows.shape[1]
+    total = np.pad(rows, ((0, 0), (lead, 0), (0, 0))) + node.table.astype(np.int64) + target.zero_point
+    clipped: Int8Array = np.clip(total, -128, 127).astype(np.int8)
+    return clipped[:, :, None] if lead else clipped.reshape(x.shape)
 
 
 def _lookup(node: Lookup, x: Int8Array) -> Int8Array:
@@ -250,6 +263,17 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
                 values[node.output] = values[node.input].reshape(len(values[node.input]), -1)
             case Concat():
                 values[node.output] = np.concatenate([values[name] for name in node.inputs], axis=-1)
+            case Positions():
+                values[node.output] = _positions(node, values[node.input], scheme)
+            case Place():
+                values[node.output] = _rows(values[node.input])[:, node.index]
+            case LayerNorm():
+                values[node.output] = layer_norm(node, values[node.input], scheme[node.input], scheme[node.output])
+            case Attention():
+                queries, keys, means = node.inputs
+                parts = (values[queries], values[keys], values[means])
+                sources = (scheme[queries], scheme[keys], scheme[means])
+                values[node.output] = attention(node, parts, sources, scheme[node.output])
             case Softmax():
                 pass
     return values

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, Island, Place, Positions
 from understudy.projections.boxes import BoxProjection
 from understudy.projections.dense import DenseProjection, coefficients
 from understudy.projections.log_mel import LogMel
@@ -319,9 +320,10 @@ Source = ProjectText | Image | Sound | Standardize
 """What a program begins with: it reads what a device has, learns nothing, and fixes its output's quantization."""
 Layer = Linear | Conv | DepthwiseConv
 """What learns. Axis 0 of every weight is the output channel."""
-Copy = Window | MaxPool | LocalMaxPool | Flatten
+Copy = Window | MaxPool | LocalMaxPool | Flatten | Place
 """What writes values of its input as they are, so that both share their quantization; a ``Concat`` does too."""
-Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Add | Lookup | Multiply | Scan | Concat | Softmax
+Pointwise = Add | Lookup | Multiply | Positions
+Node = Source | ProjectVector | Layer | ProjectBoxes | Copy | SumPool | Pointwise | Scan | Concat | Island | Softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,8 +376,9 @@ class Program:
 
     @property
     def weight_count(self) -> int:
-        """Learned numbers: weights and biases."""
-        return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in self.layers)
+        """Learned numbers: weights, biases and tables of positions."""
+        tables = sum(node.table.size for node in self.nodes if isinstance(node, Positions))
+        return tables + sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in self.layers)
 
     def shapes(self) -> dict[str, Shape]:
         """Return the shape of every tensor, without the batch axis.
@@ -393,4 +396,4 @@ class Program:
 
 def inputs_of(node: Node) -> tuple[str, ...]:
     """Return the names of the tensors that ``node`` reads."""
-    return node.inputs if isinstance(node, Concat | Add | Multiply) else (node.input,)
+    return node.inputs if isinstance(node, Concat | Add | Multiply | Attention) else (node.input,)

@@ -29,6 +29,7 @@ from understudy.program.ops import (
     Window,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 
 def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
@@ -63,14 +64,14 @@ def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
         case Window():
             words, width = shapes[node.input]
             return (words, width * node.width)
-        case MaxPool() | SumPool():
+        case MaxPool() | SumPool() | Place():
             return shapes[node.input][-1:]
         case Add():
             first, second = (shapes[name] for name in node.inputs)
             if first != second:
                 raise ValueError(f"{node.output}: {first} and {second} cannot be added")
             return first
-        case Lookup():
+        case Lookup() | LayerNorm():
             return shapes[node.input]
         case Multiply():
             first, second = (shapes[name] for name in node.inputs)
@@ -82,6 +83,17 @@ def output_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             if across != 1 or width % 2:
                 raise ValueError(f"{node.output}: a recurrence cannot read {shapes[node.input]}")
             return (steps, 1, width // 2)
+        case Positions():
+            height, width, channels = shapes[node.input]
+            rows = len(node.table)
+            if node.table.shape[1] != channels or rows < height * width:
+                raise ValueError(f"{node.output}: a table {node.table.shape} cannot be added to {shapes[node.input]}")
+            return (height, width, channels) if rows == height * width else (rows, 1, channels)
+        case Attention():
+            queries, keys, values = (shapes[name] for name in node.inputs)
+            if queries != keys or keys[:-1] != values[:-1] or queries[-1] % node.heads or values[-1] % node.heads:
+                raise ValueError(f"{node.output}: {node.heads} heads cannot read {queries}, {keys} and {values}")
+            return values
         case Flatten():
             return (math.prod(shapes[node.input]),)
         case Concat():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jinja2
 
+from understudy.program.islands import ISLAND_STEPS
 from understudy.report import wording
 from understudy.report.findings import lowest_accuracy
 from understudy.units import format_bytes
@@ -39,4 +40,5 @@ def template(name: str, *, autoescape: bool) -> jinja2.Template:
         md=wording.markdown,
         claimed=lowest_accuracy,
     )
+    environment.globals["island_steps"] = ISLAND_STEPS
     return environment.get_template(name)

@@ -18,10 +18,10 @@ from understudy.program.ops import (
     Layer,
     Linear,
     MaxPool,
-    Node,
     Program,
     SumPool,
     Window,
+    inputs_of,
 )
 
 Float32Array = npt.NDArray[np.float32]
@@ -72,7 +72,7 @@ def _readers(program: Program, layer: Layer) -> tuple[_Reader, ...]:
     shapes = program.shapes()
     readers: list[_Reader] = []
     for node in program.nodes:
-        if not any(name in origin for name in _inputs(node)):
+        if not any(name in origin for name in inputs_of(node)):
             continue
         match node:
             case Linear() | Conv() | DepthwiseConv():
@@ -87,10 +87,6 @@ def _readers(program: Program, layer: Layer) -> tuple[_Reader, ...]:
             case _:
                 return ()  # anything else need not pass a factor through
     return tuple(readers)
-
-
-def _inputs(node: Node) -> tuple[str, ...]:
-    return node.inputs if hasattr(node, "inputs") else (node.input,)
 
 
 def _factors(layer: Layer, readers: list[tuple[Layer, Int64Array]]) -> Float32Array:

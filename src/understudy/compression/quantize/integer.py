@@ -27,6 +27,7 @@ from understudy.program.ops import (
     Softmax,
 )
 from understudy.program.pointwise import Lookup
+from understudy.program.tokens import Positions
 
 Float32Array = npt.NDArray[np.float32]
 LOGIT_CUT = 0.001
@@ -78,6 +79,9 @@ def _integer_node(node: Node, scheme: Scheme, quantization: Mapping[str, Quantiz
     if isinstance(node, Lookup):
         table = table_of(node.curve, quantization[node.input], quantization[node.output])
         return replace(node, table=table)
+    if isinstance(node, Positions):
+        steps = np.rint(node.table / np.float32(quantization[node.output].scale))
+        return replace(node, table=np.clip(steps, -128, 127).astype(np.int8))
     return replace(node, ceiling=None) if isinstance(node, Add) else node
 
 

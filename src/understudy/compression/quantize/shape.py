@@ -22,6 +22,7 @@ from understudy.program.ops import (
     Standardize,
 )
 from understudy.program.pointwise import Lookup
+from understudy.program.tokens import Positions
 
 
 def quantized_shape(program: Program) -> Program:
@@ -54,6 +55,8 @@ def _random(node: Node, rng: np.random.Generator) -> Node:
         return replace(node, offset=offset, multiplier=multiplier)
     if isinstance(node, Lookup):
         return replace(node, table=rng.integers(-128, 128, 256).astype(np.int8))
+    if isinstance(node, Positions):
+        return replace(node, table=rng.integers(-128, 128, node.table.shape).astype(np.int8))
     return _random_layer(node, rng) if isinstance(node, Linear | Conv | DepthwiseConv) else node
 
 
