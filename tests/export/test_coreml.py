@@ -31,7 +31,7 @@ from understudy.family import Family
 from understudy.program.interpreter import run
 from understudy.program.ops import Image, Program
 from understudy.projections.text import encode
-from understudy.testing.image_programs import box_program
+from understudy.testing.image_programs import box_program, branched_program, gated_program
 
 PROGRAMS = {
     "sequence-8": sequence_program(width=48),
@@ -40,6 +40,9 @@ PROGRAMS = {
     "image": image_program(),
     "boxes": box_program(),
     "boxes-large": box_program(shape=(40, 37, 2), rows=tuple(range(300))),
+    "branched": branched_program(),
+    "branched-flat": branched_program(flat=True, padding=(2, 0, 0, 1)),
+    "gated": gated_program(),
 }
 
 

@@ -22,7 +22,7 @@ from understudy.errors import BundleError, SetupError
 from understudy.export.executorch import ExecutorchExporter
 from understudy.export.executorch_flatbuffer import INT32, UINT8, ExecutorchWriter
 from understudy.program.ops import Image, Program
-from understudy.testing.image_programs import box_program
+from understudy.testing.image_programs import box_program, branched_program, gated_program
 
 PROGRAMS = {
     "sequence-8": sequence_program(width=48),
@@ -31,6 +31,9 @@ PROGRAMS = {
     "image": image_program(),
     "boxes": box_program(),
     "boxes-large": box_program(shape=(40, 37, 2), rows=tuple(range(300))),
+    "branched": branched_program(),
+    "branched-flat": branched_program(flat=True, padding=(2, 0, 0, 1)),
+    "gated": gated_program(),
     "image-4": image_program(bits=4),
 }
 

@@ -12,9 +12,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from c_programs import random_program
-from image_programs import branched_program, gated_program, image_program
+from image_programs import image_program
 from programs import sequence_program
-from understudy.errors import BundleError, InputError
+from understudy.errors import BundleError
 from understudy.export.coreml_messages import Model
 from understudy.export.coreml_package import WeightsWriter, pack, unpack
 from understudy.export.executorch_flatbuffer import UINT8, ExecutorchWriter
@@ -33,8 +33,6 @@ FEW = tuple(
     in ("crooked-4", "sequence-4-tensor", "short-2-3", "window-read-twice", "image-4-channel", "image-uneven-padding")
 )
 """For formats that are compiled: every node, both widths of weights and both kinds of scales."""
-CHAINS = tuple(case for case in CASES if not case.name.startswith(("branched", "gated")))
-"""For formats that hold no network with branches."""
 RANDOM = tuple(Case(f"random-{seed}", random_program(seed)) for seed in range(12))
 
 
@@ -92,21 +90,13 @@ class TestEveryArduino(FormatSuite):
 class TestExecutorch(FormatSuite):
     exporter = exporter("executorch")
     reads = ("text", "image", "vector")
-    cases = (*CHAINS, *RANDOM)
+    cases = (*CASES, *RANDOM)
 
 
 class TestCoreml(FormatSuite):
     exporter = exporter("coreml")
     reads = ("text", "image", "vector")
-    cases = (*CHAINS, *RANDOM)
-
-
-@pytest.mark.parametrize("name", ["coreml", "executorch"])
-def test_networks_with_branches_are_refused_where_a_format_holds_chains(name: str) -> None:
-    for program, node in ((branched_program(), "LocalMaxPool"), (gated_program(), "Lookup")):
-        with pytest.raises(InputError, match=f"the {name} format holds no {node}: .*; ask for onnx") as caught:
-            exporter(name).byte_table(program, name="b")
-        assert "\n" not in str(caught.value)
+    cases = (*CASES, *RANDOM)
 
 
 @pytest.fixture(params=GRAPH_FORMATS)

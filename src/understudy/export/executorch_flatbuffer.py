@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-UINT8, INT8, INT16, INT32, FLOAT, BOOL = 0, 1, 2, 3, 6, 11
+UINT8, INT8, INT16, INT32, INT64, FLOAT, BOOL = 0, 1, 2, 3, 4, 6, 11
 """Element types of the schema."""
-_ITEM_BYTES = {UINT8: 1, INT8: 1, INT16: 2, INT32: 4, FLOAT: 4, BOOL: 1}
+_ITEM_BYTES = {UINT8: 1, INT8: 1, INT16: 2, INT32: 4, INT64: 8, FLOAT: 4, BOOL: 1}
 NUMPY = {UINT8: np.uint8, INT8: np.int8, INT16: np.int16, INT32: np.int32, FLOAT: np.float32}
 _NULL, _INT, _BOOL, _DOUBLE, _TENSOR, _INT_LIST, _TENSOR_LIST = 1, 2, 3, 4, 5, 7, 10
 """Kinds of values."""
@@ -124,14 +124,15 @@ class ExecutorchWriter:
         """Count stored bytes for the present owner."""
         self.stored_bytes[self.owner] = self.stored_bytes.get(self.owner, 0) + size_bytes
 
-    def call(self, operator: str, *arguments: Value) -> Tensor:
-        """Append a call of a kernel, such as ``aten::add.out``, and return its last argument, the output."""
+    def call(self, operator: str, *arguments: Value, outputs: int = 1) -> Tensor:
+        """Append a call of a kernel, such as ``aten::add.out``, whose last arguments are its outputs; return the first output."""
         number = self._operators.setdefault(operator, len(self._operators))
         values = [self._value(argument) for argument in arguments]
-        self._calls.append((number, [*values, values[-1]]))  # a kernel is also given what it returns
-        output = arguments[-1]
-        assert isinstance(output, Tensor)
-        return output
+        tensors = [argument for argument in arguments[-outputs:] if isinstance(argument, Tensor)]
+        assert len(tensors) == outputs
+        returned = values[-1] if outputs == 1 else self._value(tensors)
+        self._calls.append((number, [*values, returned]))  # a kernel is also given what it returns
+        return tensors[0]
 
     def finish(self, given: Tensor, answer: Tensor) -> bytes:
         """Return the file of a method ``forward`` with one input and one output."""
