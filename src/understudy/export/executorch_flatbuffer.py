@@ -125,7 +125,7 @@ class ExecutorchWriter:
         self.stored_bytes[self.owner] = self.stored_bytes.get(self.owner, 0) + size_bytes
 
     def call(self, operator: str, *arguments: Value, outputs: int = 1) -> Tensor:
-        """Append a call of a kernel, such as ``aten::add.out``, whose last arguments are its outputs; return the first output."""
+        """Append a call of a kernel, such as ``aten::add.out``, whose last arguments are its outputs; return the first one."""
         number = self._operators.setdefault(operator, len(self._operators))
         values = [self._value(argument) for argument in arguments]
         tensors = [argument for argument in arguments[-outputs:] if isinstance(argument, Tensor)]
