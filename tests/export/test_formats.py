@@ -25,7 +25,7 @@ from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.testing import CASES, FEATURES, SCAN_CASES, Case, FormatSuite
 from wasm_tools import needs_wasm
 
-GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch")
+GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch", "executorch_xnnpack")
 FEW = tuple(
     case
     for case in CASES
@@ -93,6 +93,12 @@ class TestExecutorch(FormatSuite):
     cases = (*CASES, *RANDOM)
 
 
+class TestExecutorchXnnpack(FormatSuite):
+    exporter = exporter("executorch_xnnpack")
+    reads = ("text", "image", "vector")
+    cases = (*CASES, *RANDOM)
+
+
 class TestCoreml(FormatSuite):
     exporter = exporter("coreml")
     reads = ("text", "image", "vector")
@@ -155,8 +161,8 @@ def test_a_file_without_operators_takes_at_most_500_bytes(format_name: str, foun
     A Core ML package is three files in a ZIP file, and one of them lists the others.
     """
     content = found.export(image_program(), name="x")[found.filename]
-    rests = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest, "executorch": _executorch_rest}
-    rest = rests[format_name](content)
+    rests = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest}
+    rest = rests.get(format_name, _executorch_rest)(content)
     assert 50 < len(rest) <= (1400 if format_name == "coreml" else 500)
 
 
@@ -196,7 +202,15 @@ def _litert_rest(content: bytes) -> bytes:
 @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
 @pytest.mark.parametrize(
     ("name", "channel_bytes", "factor"),
-    [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25), ("coreml", 80, 1), ("executorch", 40, 1)],
+    [
+        ("onnx", 28, 1),
+        ("litert", 28, 1),
+        ("c", 8, 1),
+        ("python", 8, 1.25),
+        ("coreml", 80, 1),
+        ("executorch", 40, 1),
+        ("executorch_xnnpack", 24, 1),
+    ],
 )
 def test_a_further_layer_costs_its_numbers_and_a_short_record(
     name: str, channel_bytes: int, factor: float, image: bool

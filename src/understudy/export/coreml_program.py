@@ -11,7 +11,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError
 from understudy.export.coreml_boxes import write_box_projection
 from understudy.export.coreml_messages import MIL
 from understudy.export.coreml_text import integers, write_text_projection
@@ -48,8 +47,6 @@ _NIBBLE = np.arange(-8, 8)
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the package of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
-    if isinstance(program.source, Sound):
-        raise InputError("the coreml format has no sounds so far: received a program for sounds; choose another format")
     return _ProgramWriter(program).file()
 
 

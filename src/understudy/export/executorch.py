@@ -16,7 +16,7 @@ import numpy as np
 from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.protocol import Float32Array, Inputs
-from understudy.export.refused import need_integers, need_no_recurrence
+from understudy.export.refused import need_integers, need_no_recurrence, need_no_sounds
 from understudy.program.ops import Program
 
 try:
@@ -64,8 +64,9 @@ class ExecutorchExporter(ModelFileExporter):
     filename = "model.pte"
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
-        """Return the file and what it stores; a float program, or one with a recurrence, is refused."""
+        """Return the file and what it stores; a float program, or one with a recurrence or for sounds, is refused."""
         need_integers(program, format_name=self.format)
+        need_no_sounds(program, format_name=self.format)
         need_no_recurrence(program, format_name=self.format)
         return write_program(program)
 
@@ -84,12 +85,21 @@ class ExecutorchExporter(ModelFileExporter):
         Raises:
             BundleError: it is damaged, or not one for this runtime.
         """
-        try:
-            check_length(content)
-            return ExecutorchSession(content)
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise BundleError(
-                f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "
-                "copy or compress it again"
-            ) from error
+        return open_program(content, path=path)
+
+
+def open_program(content: bytes, *, path: Path) -> ExecutorchSession:
+    """Return a session on ``content``, which messages call ``path``.
+
+    Raises:
+        BundleError: it is damaged, or not one for this runtime.
+    """
+    try:
+        check_length(content)
+        return ExecutorchSession(content)
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(
+            f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "
+            "copy or compress it again"
+        ) from error

@@ -11,7 +11,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError
 from understudy.export.executorch_boxes import box_nibbles, write_box_projection
 from understudy.export.executorch_flatbuffer import (
     BOOL,
@@ -54,7 +53,7 @@ from understudy.program.ops import (
 )
 from understudy.program.pointwise import Lookup, Multiply
 
-_KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
+KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
 """Type of the numbers that a source reads."""
 _BELOW_ALL = -256
 """Less than any int8 value less its zero point."""
@@ -62,8 +61,6 @@ _BELOW_ALL = -256
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the ``.pte`` file of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
-    if isinstance(program.source, Sound):
-        raise InputError("the executorch format has no sounds so far: received a program for sounds; choose another format")
     return _ProgramWriter(program).file()
 
 
@@ -76,7 +73,7 @@ class _ProgramWriter:
 
     def file(self) -> tuple[bytes, dict[str, int]]:
         program, writer = self._program, self._writer
-        given = writer.tensor((1, *program.source.input_shape), _KINDS[type(program.source)])
+        given = writer.tensor((1, *program.source.input_shape), KINDS[type(program.source)])
         self._tensors[program.source.input] = given
         self._weights = self._spread_weights()
         for node in program.nodes:
@@ -179,17 +176,10 @@ class _ProgramWriter:
 
     def _standardized(self, node: Standardize) -> Tensor:
         """Quantize in the shape that is read, then move the channels of a window before its steps."""
-        writer, given = self._writer, self._tensors[node.input]
-        real = self._call("sub.out", given, writer.constant(node.offset), 1, writer.tensor(given.shape))
-        self._call("mul.out", real, writer.constant(node.multiplier), real)
-        known = self._call("eq.Tensor_out", real, real, writer.tensor(given.shape, BOOL))  # NaN differs from itself
-        steps = self._call("where.self_out", known, real, writer.constant([0.0]), writer.tensor(given.shape))
-        self._call("mul.Scalar_out", steps, 1 / node.quantization.scale, steps)
-        self._call("round.out", steps, steps)
-        self._call("clamp.out", steps, -128, 127, steps)
+        steps = write_standardized(self._writer, node, self._tensors[node.input])
         if len(node.shape) == 1:
             return steps
-        moved = writer.tensor((1, *reversed(node.shape)))
+        moved = self._writer.tensor((1, *reversed(node.shape)))
         return self._call("permute_copy.out", steps, [0, 2, 1], moved).view((*moved.shape, 1))
 
     def _linear(self, node: Linear) -> Tensor:
@@ -325,6 +315,18 @@ class _ProgramWriter:
 
     def _call(self, kernel: str, *arguments: Value) -> Tensor:
         return self._writer.call(f"aten::{kernel}", *arguments)
+
+
+def write_standardized(writer: ExecutorchWriter, node: Standardize, given: Tensor) -> Tensor:
+    """Append the calls that standardize and round ``given``, and return the steps as floats in its shape."""
+    real = writer.call("aten::sub.out", given, writer.constant(node.offset), 1, writer.tensor(given.shape))
+    writer.call("aten::mul.out", real, writer.constant(node.multiplier), real)
+    known = writer.call("aten::eq.Tensor_out", real, real, writer.tensor(given.shape, BOOL))  # NaN differs from itself
+    zero = writer.constant([0.0])
+    steps = writer.call("aten::where.self_out", known, real, zero, writer.tensor(given.shape))
+    writer.call("aten::mul.Scalar_out", steps, 1 / node.quantization.scale, steps)
+    writer.call("aten::round.out", steps, steps)
+    return writer.call("aten::clamp.out", steps, -128, 127, steps)
 
 
 def _kernel(node: Layer, shapes: dict[str, tuple[int, ...]]) -> npt.NDArray[np.int8]:
