@@ -19,8 +19,8 @@ from understudy.errors import InputError
 from understudy.export.executorch import ExecutorchSession
 from understudy.export.executorch_xnnpack import ExecutorchXnnpackExporter
 from understudy.export.parity import verify_file
-from understudy.program.ops import DepthwiseConv, Image, LocalMaxPool, Program, Quantization
-from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.ops import DepthwiseConv, Image, Linear, LocalMaxPool, Program, Quantization
+from understudy.program.pointwise import Lookup
 from understudy.testing.image_programs import box_program, branched_program
 from understudy.testing.vector_programs import window_program
 
@@ -76,7 +76,8 @@ for path in sys.argv[1:]:
         "calls": calls,
         "backends": [delegate.id for delegate in plan.delegates],
         "nodes": [[node["xnode_union_type"] for node in graph["xnodes"]] for graph in graphs],
-        "constants": [graph["constant_data"][-1] for graph in graphs],
+        "steps": [v["xvalue_union"]["quant_params"].get("scale") for g in graphs for v in g["xvalues"]
+                  if v["xvalue_union"].get("quant_params_type") == "PerTensorQuant"],
     })
 print(json.dumps(found))
 """
@@ -97,6 +98,7 @@ def test_executorchs_own_readers_find_every_layer_in_a_delegate(tmp_path: Path) 
         layers = nodes.count("XNNConv2d") + nodes.count("XNNFullyConnected")
         assert layers >= len(program.layers) - slid
         assert nodes.count("XNNSoftmax") == 1
+        assert set(found["steps"]) == {1.0}  # every factor is ours, none follows from XNNPACK's order of operations
         assert not {name for name in found["calls"] if "conv" in name or "max" in name}
         lookups = sum(isinstance(node, Lookup) for node in program.nodes)
         if isinstance(program.source, Image) and not any("boxes" in name for name in program.shapes()):
@@ -155,7 +157,7 @@ def test_a_pool_of_one_place_copies_it(stride: int) -> None:
     assert (result.agreement, result.reason) == (1.0, None)
 
 
-@pytest.mark.parametrize("kind", [Multiply, DepthwiseConv])
+@pytest.mark.parametrize("kind", [Linear, DepthwiseConv])
 def test_steps_that_xnnpack_refuses_are_refused_by_name(kind: type) -> None:
     program = gated_program()
     node = next(node for node in program.nodes if isinstance(node, kind))

@@ -1,8 +1,10 @@
 """Nodes of an integer program to XNNPACK's int8 operators, and to portable kernels where XNNPACK has none.
 
 Tensors are int8 with the channels last: maps ``[1, H, W, C]``, rows of tokens ``[1, 1, W, E]``, vectors ``[1, E]``. What stands
-between two nodes that XNNPACK lacks (tables, projections) is one delegate. Every layer has a scale for each channel, because
-kernels for these round as ``spec/program.md`` 2 says on every processor.
+between two nodes that XNNPACK lacks (tables, projections) is one delegate.
+
+XNNPACK is told that every step is 1, so that a layer's scales are the very factors of ``spec/program.md`` 2, and that each
+channel has one: kernels for these round as we do on every processor. A product is one of floats for the same reason.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ from understudy.program.pointwise import Lookup, Multiply
 
 BACKEND = "XnnpackBackend"
 _NO_PADDING: Padding = (0, 0, 0, 0)
-_LEAST_PRODUCT, _MOST_STEPS = 2.0**-16, 2.0**8
+_MOST_STEPS = 2.0**8
+"""A step of a sum is less than so many of the output, or XNNPACK does not load the layer."""
 _MOST_PARTS = 4
 """Tensors that one node concatenates."""
 
@@ -98,7 +101,6 @@ class _ProgramWriter:
                 self._outside[node.output] = self._outside[node.input]
             case Standardize():
                 steps = write_standardized(self._writer, node, self._outside[node.input])
-                self._call("mul.Scalar_out", steps, node.quantization.scale, steps)
                 self._outside[node.output] = steps.view(self._shape(node.output))
             case ProjectBoxes():
                 sides, image = self._nibbles.get(f"boxes {node.output}"), self._centred(node.input)
@@ -126,8 +128,13 @@ class _ProgramWriter:
                 return self._sum_pool(node)
             case LocalMaxPool():
                 return self._local_max_pool(node)
-            case Add() | Multiply():
-                return self._pairwise(node)
+            case Add():
+                found = self._int8(node.output)
+                fields = {i: self._value(name) for i, name in enumerate(node.inputs)}
+                self._graph.node(xnn.ADD, {**fields, 2: found}, relu=node.relu)
+                return found
+            case Multiply():
+                return self._multiply(node)
             case Flatten():
                 return self._reshaped(self._value(node.input), self._shape(node.output))
             case Concat():
@@ -141,12 +148,12 @@ class _ProgramWriter:
     def _value(self, name: str) -> xnn.Value:
         """Return a tensor of the program as a value of the present graph."""
         if name not in self._inside:
-            tensor, quantization, graph = self._outside[name], self._program.quantization[name], self._graph
+            tensor, quantization, graph = self._outside[name], self._quantization(name), self._graph
             self._given.append(tensor)
             if tensor.kind == INT8:
                 self._inside[name] = graph.input(tensor.shape, xnn.INT8, quantization)
             elif tensor.kind == UINT8:
-                bytes_ = Quantization(quantization.scale, quantization.zero_point + 128)
+                bytes_ = Quantization(1.0, quantization.zero_point + 128)
                 self._inside[name] = self._converted(graph.input(tensor.shape, xnn.UINT8, bytes_), quantization)
             else:
                 self._inside[name] = self._converted(graph.input(tensor.shape, xnn.FLOAT), quantization)
@@ -223,8 +230,13 @@ class _ProgramWriter:
         """Store weights, bias and a scale for each channel, which both share: XNNPACK does not look at those of a bias."""
         graph, count = self._graph, len(node.weight)
         assert node.weight_scale is not None
-        self._need_range(node, node.weight_scale, least=0.0)
-        scales = graph.scales(np.broadcast_to(node.weight_scale, (count,)))
+        factors = self._factors(self._read(node)[0], node.weight_scale, node.output)
+        if factors.max() >= _MOST_STEPS:
+            raise InputError(
+                f"in XNNPACK a step of a sum is less than {_MOST_STEPS:g} steps of the output: received "
+                f"tensor={node.output!r} with {factors.max():g}; ask for the format executorch"
+            )
+        scales = graph.scales(np.broadcast_to(factors, (count,)))
         filters = graph.constant(weight, kind, scales, shape=shape, axis=axis)
         self._writer.charge(weight.nbytes + 4 * count)
         if node.bias is None:
@@ -232,19 +244,16 @@ class _ProgramWriter:
         self._writer.charge(4 * count)
         return filters, graph.constant(node.bias.astype("<i4"), xnn.CHANNEL_INT32, scales, shape=(count,))
 
-    def _need_range(self, node: Layer | Multiply, scale: npt.ArrayLike, *, least: float) -> None:
-        """Refuse what XNNPACK would not load: steps of a sum or product far from the output's."""
+    def _quantization(self, name: str) -> Quantization:
+        return Quantization(1.0, self._program.quantization[name].zero_point)
+
+    def _factors(self, source: str, factor: npt.ArrayLike, target: str) -> npt.NDArray[np.float32]:
+        """Return what sums are multiplied by."""
         scheme = self._program.quantization
-        steps = requantize_scale(scheme[self._read(node)[0]].scale, scale, scheme[node.output].scale)
-        wrong = steps[(steps < least) | (steps >= _MOST_STEPS)]
-        if wrong.size:
-            raise InputError(
-                f"XNNPACK takes a step of a sum for {least:g} to {_MOST_STEPS:g} steps of the output: received "
-                f"tensor={node.output!r} with {wrong.flat[0]:g}; ask for the format executorch"
-            )
+        return requantize_scale(scheme[source].scale, factor, scheme[target].scale)
 
     def _int8(self, name: str) -> xnn.Value:
-        return self._graph.value(self._shape(name), xnn.INT8, self._program.quantization[name])
+        return self._graph.value(self._shape(name), xnn.INT8, self._quantization(name))
 
     def _reshaped(self, x: xnn.Value, shape: tuple[int, ...]) -> xnn.Value:
         if x.shape == shape:
@@ -279,21 +288,35 @@ class _ProgramWriter:
         _, _, count, channels = rows.shape
         turned = graph.value((1, 1, channels, count), xnn.INT8, rows.quantization)
         graph.node(xnn.TRANSPOSE, {0: 4, 1: (0, 1, 3, 2), 2: rows, 3: turned})
-        scales = graph.scales(np.asarray([node.multiplier], np.float32))
+        scales = graph.scales(self._factors(node.input, node.multiplier, node.output).reshape(1))
         ones = graph.constant(np.ones((1, count), np.int8), xnn.CHANNEL_INT8, scales, shape=(1, count))
-        sums = graph.value((1, 1, channels, 1), xnn.INT8, self._program.quantization[node.output])
+        sums = graph.value((1, 1, channels, 1), xnn.INT8, self._quantization(node.output))
         graph.node(xnn.LINEAR, {0: turned, 1: ones, 2: xnn.NOTHING, 3: sums})
         return self._reshaped(sums, self._shape(node.output))
 
-    def _pairwise(self, node: Add | Multiply) -> xnn.Value:
+    def _multiply(self, node: Multiply) -> xnn.Value:
+        """Integers in float: XNNPACK's product of int8 rounds otherwise on ARM."""
         first, second = (self._value(name) for name in node.inputs)
-        if isinstance(node, Multiply):
-            self._need_range(node, self._program.quantization[node.inputs[1]].scale, least=_LEAST_PRODUCT)
         if len(first.shape) != len(second.shape):  # a number for each channel
             second = self._reshaped(second, (1, 1, *second.shape))
-        found, kind = self._int8(node.output), xnn.ADD if isinstance(node, Add) else xnn.MULTIPLY
-        self._graph.node(kind, {0: first, 1: second, 2: found}, relu=isinstance(node, Add) and node.relu)
+        product = self._product(self._float(first), self._float(second))
+        factor = self._factors(node.inputs[0], self._program.quantization[node.inputs[1]].scale, node.output)
+        return self._converted(self._scaled(product, factor.item()), self._quantization(node.output))
+
+    def _float(self, x: xnn.Value) -> xnn.Value:
+        """Return int8 less its zero point as floats."""
+        found = self._graph.value(x.shape, xnn.FLOAT)
+        self._graph.node(xnn.CONVERT, {0: x, 1: found})
         return found
+
+    def _product(self, x: xnn.Value, y: xnn.Value) -> xnn.Value:
+        found = self._graph.value(x.shape, xnn.FLOAT)
+        self._graph.node(xnn.MULTIPLY, {0: x, 1: y, 2: found})
+        return found
+
+    def _scaled(self, x: xnn.Value, factor: float) -> xnn.Value:
+        number = np.full((1,) * len(x.shape), factor, "<f4")
+        return self._product(x, self._graph.constant(number, xnn.FLOAT, 0, shape=number.shape))
 
     def _window(self, node: Window) -> xnn.Value:
         """Return rows beside their neighbours, for others than layers."""
@@ -340,10 +363,9 @@ class _ProgramWriter:
         return real
 
     def _softmax(self, node: Softmax) -> None:
-        graph, logits = self._graph, self._value(node.input)
-        real, found = (graph.value(logits.shape, xnn.FLOAT) for _ in range(2))
-        graph.node(xnn.CONVERT, {0: logits, 1: real})
-        graph.node(xnn.SOFTMAX, {0: real, 1: found})
+        real = self._scaled(self._float(self._value(node.input)), self._program.quantization[node.input].scale)
+        found = self._graph.value(real.shape, xnn.FLOAT)
+        self._graph.node(xnn.SOFTMAX, {0: real, 1: found})
         self._delegate([found], [self._writer.tensor(found.shape, FLOAT)], [node.output])
 
     def _call(self, kernel: str, *arguments: Value) -> Tensor:
