@@ -89,19 +89,16 @@ class TestEveryArduino(FormatSuite):
 
 class TestExecutorch(FormatSuite):
     exporter = exporter("executorch")
-    reads = ("text", "image", "vector")
     cases = (*CASES, *RANDOM)
 
 
 class TestExecutorchXnnpack(FormatSuite):
     exporter = exporter("executorch_xnnpack")
-    reads = ("text", "image", "vector")
     cases = (*CASES, *RANDOM)
 
 
 class TestCoreml(FormatSuite):
     exporter = exporter("coreml")
-    reads = ("text", "image", "vector")
     cases = (*CASES, *RANDOM)
 
 

@@ -243,6 +243,7 @@ _CONSTANTS: Mapping[str, Callable[..., Array]] = {
     "constexpr_lut_to_dense": _lookup,
 }
 _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    "abs": _unary(np.abs),
     "add": lambda x, y: x + y,
     "cast": lambda x, dtype: x.astype({"fp32": np.float32, "int32": np.int32}[dtype]),
     "clip": lambda x, alpha, beta: x.clip(alpha, beta),
@@ -252,10 +253,13 @@ _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "equal": lambda x, y: x == y,
     "floor": _unary(np.floor),
     "gather": lambda x, indices, axis: np.take(x, indices, axis=int(axis)),
+    "greater_equal": lambda x, y: x >= y,
     "matmul": _matmul,
     "max_pool": _max_pool,
+    "mod": lambda x, y: x % y,
     "mul": lambda x, y: x * y,
     "pad": _pad,
+    "range_1d": lambda start, end, step: np.arange(start.item(), end.item(), step.item()).astype(np.float32),
     "reduce_max": _reduced(np.max),
     "reduce_sum": _reduced(np.sum),
     "relu": lambda x: np.maximum(x, 0),

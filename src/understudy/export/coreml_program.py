@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from understudy.export.coreml_boxes import write_box_projection
 from understudy.export.coreml_messages import MIL
+from understudy.export.coreml_sound import write_log_mel
 from understudy.export.coreml_text import integers, write_text_projection
 from understudy.export.coreml_writer import CoremlWriter
 from understudy.program.interpreter import requantize_scale
@@ -77,7 +78,7 @@ class _ProgramWriter:
             case Standardize():
                 return self._standardized(node)
             case Sound():
-                raise TypeError("refused before anything is written")
+                return write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():

@@ -16,6 +16,7 @@ from understudy.export.executorch_flatbuffer import (
     BOOL,
     FLOAT,
     INT8,
+    INT16,
     INT32,
     INT64,
     UINT8,
@@ -24,6 +25,7 @@ from understudy.export.executorch_flatbuffer import (
     Tensor,
     Value,
 )
+from understudy.export.executorch_sound import write_log_mel
 from understudy.export.executorch_text import Nibbles, spread_nibbles, text_nibbles, write_text_projection
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
@@ -53,7 +55,7 @@ from understudy.program.ops import (
 )
 from understudy.program.pointwise import Lookup, Multiply
 
-KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
+KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
 """Type of the numbers that a source reads."""
 _BELOW_ALL = -256
 """Less than any int8 value less its zero point."""
@@ -129,7 +131,8 @@ class _ProgramWriter:
             case Standardize():
                 return self._standardized(node)
             case Sound():
-                raise TypeError("refused before anything is written")
+                picture = write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
+                return picture.view((1, 1, *picture.shape[1:3]))
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():

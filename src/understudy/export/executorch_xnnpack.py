@@ -10,7 +10,7 @@ from pathlib import Path
 from understudy.export.executorch import ExecutorchSession, open_program
 from understudy.export.executorch_xnnpack_program import write_program
 from understudy.export.model_file import ModelFileExporter, read_model_file
-from understudy.export.refused import need_integers, need_no_recurrence, need_no_sounds
+from understudy.export.refused import need_integers, need_no_recurrence
 from understudy.program.ops import Program
 
 
@@ -21,9 +21,8 @@ class ExecutorchXnnpackExporter(ModelFileExporter):
     filename = "model_xnnpack.pte"
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
-        """Return the file and what it stores; a float program, or one with a recurrence or for sounds, is refused."""
+        """Return the file and what it stores; a float program, or one with a recurrence, is refused."""
         need_integers(program, format_name=self.format)
-        need_no_sounds(program, format_name=self.format)
         need_no_recurrence(program, format_name=self.format)
         return write_program(program)
 

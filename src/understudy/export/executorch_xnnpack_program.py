@@ -20,6 +20,7 @@ from understudy.export import executorch_xnnpack_graph as xnn
 from understudy.export.executorch_boxes import box_nibbles, write_box_projection
 from understudy.export.executorch_flatbuffer import FLOAT, INT8, INT32, UINT8, ExecutorchWriter, Learned, Tensor, Value
 from understudy.export.executorch_program import KINDS, write_standardized
+from understudy.export.executorch_sound import write_log_mel
 from understudy.export.executorch_text import spread_nibbles, text_nibbles, write_text_projection
 from understudy.export.executorch_xnnpack_graph import XnnpackGraph
 from understudy.program.interpreter import requantize_scale
@@ -41,6 +42,7 @@ from understudy.program.ops import (
     ProjectText,
     Quantization,
     Softmax,
+    Sound,
     Standardize,
     SumPool,
     Window,
@@ -99,6 +101,8 @@ class _ProgramWriter:
                 self._outside[node.output] = features.view(self._shape(node.output))
             case Image():
                 self._outside[node.output] = self._outside[node.input]
+            case Sound():
+                self._outside[node.output] = write_log_mel(self._writer, node.log_mel, self._outside[node.input])
             case Standardize():
                 steps = write_standardized(self._writer, node, self._outside[node.input])
                 self._outside[node.output] = steps.view(self._shape(node.output))

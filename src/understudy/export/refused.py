@@ -1,10 +1,10 @@
-"""What some formats refuse: float programs, sounds, and recurrences where there is no loop."""
+"""What some formats refuse: float programs, and recurrences where there is no loop."""
 
 from __future__ import annotations
 
 from understudy.errors import InputError
 from understudy.formats import RECURRENT_FORMATS
-from understudy.program.ops import Program, Scan, Sound
+from understudy.program.ops import Program, Scan
 
 
 def need_integers(program: Program, *, format_name: str) -> None:
@@ -17,16 +17,6 @@ def need_integers(program: Program, *, format_name: str) -> None:
         raise InputError(
             f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
         )
-
-
-def need_no_sounds(program: Program, *, format_name: str) -> None:
-    """Refuse a ``program`` that reads sounds.
-
-    Raises:
-        InputError: it does.
-    """
-    if isinstance(program.source, Sound):
-        raise InputError(f"the {format_name} format has no sounds so far: received a program for sounds; choose another format")
 
 
 def need_no_recurrence(program: Program, *, format_name: str) -> None:
