@@ -30,6 +30,7 @@ class Results:
         self.image_latency = latest(
             read(folder, "image_latency.jsonl"), lambda row: (*row["shape"], row["width"], row["hidden"])
         )
+        self.executorch_latency = latest(read(folder, "executorch_latency.jsonl"), lambda row: row["network"])
         self.raw_text = latest(
             read(folder, "raw_text.jsonl"), lambda row: (row["set"], row["trained_on"], row["tested_on"], row["seed"])
         )

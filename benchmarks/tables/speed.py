@@ -71,6 +71,24 @@ def image_latency(results: Results) -> str:
     return "\n\n".join(parts) or NOT_MEASURED
 
 
+def executorch_latency(results: Results) -> str:
+    """Return the times of ExecuTorch's files with and without XNNPACK, for each network."""
+    parts = []
+    for row in results.executorch_latency:
+        body = [
+            [way, spread_of(us, 1), spread_of(row["ratio"][way], 3), format_bytes(row["size_bytes"][way])]
+            for way, us in row["us"].items()
+        ]
+        load = max(row["load_average"].values())
+        busy = " **The machine was busy: times are indicative, ratios less so.**" if load > BUSY_LOAD else ""
+        heading = (
+            f"{row['network']}, {row['multiplications']:,} multiplications; {row['rounds']} rounds on {row['machine']}; "
+            f"load average {load:.1f}.{busy}"
+        )
+        parts += [heading, table(["format", "µs per image", "ratio to executorch", "size"], body)]
+    return "\n\n".join(parts) or NOT_MEASURED
+
+
 def import_time(results: Results) -> str:
     """Return how long a start takes."""
     body = [

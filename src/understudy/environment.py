@@ -181,6 +181,7 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _compiled_format("arduino")
     yield _from_extra("coreml", "coreml", versions)
     yield _from_extra("executorch", "executorch", versions)
+    yield _from_extra("executorch_xnnpack", "executorch", versions)
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-FORMATS = ("onnx", "litert", "c", "python", "wasm", "arduino", "coreml", "executorch")
+FORMATS = ("onnx", "litert", "c", "python", "wasm", "arduino", "coreml", "executorch", "executorch_xnnpack")
 """The formats that come with understudy."""
 DEFAULT_FORMATS = ("onnx", "litert", "c")
 """What a job writes unless it says otherwise."""

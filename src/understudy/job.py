@@ -86,7 +86,8 @@ class Job(Settings):
     formats: Formats = Field(
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
-        "'coreml' (.mlpackage), 'executorch' (.pte). The default for the student 'projection_rnn' is 'onnx' and 'c'.",
+        "'coreml' (.mlpackage), 'executorch' (.pte), 'executorch_xnnpack' (.pte with XNNPACK's layers). The default for the "
+        "student 'projection_rnn' is 'onnx' and 'c'.",
     )
     encrypt: KeyFiles = Field(
         (),

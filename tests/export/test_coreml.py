@@ -17,7 +17,7 @@ import pytest
 from bundles import make_bundle
 from command import understudy
 from families import clinc_like_family
-from image_programs import image_program, pictures
+from image_programs import image_program
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
@@ -29,9 +29,10 @@ from understudy.export.coreml_messages import MIL, FeatureTypes, Model
 from understudy.export.coreml_package import WeightsWriter, pack, read_weights, unpack
 from understudy.family import Family
 from understudy.program.interpreter import run
-from understudy.program.ops import Image, Program
-from understudy.projections.text import encode
-from understudy.testing.image_programs import box_program
+from understudy.program.ops import Program
+from understudy.testing.formats import examples
+from understudy.testing.image_programs import box_program, branched_program, gated_program
+from understudy.testing.sound_programs import sound_program
 
 PROGRAMS = {
     "sequence-8": sequence_program(width=48),
@@ -40,6 +41,10 @@ PROGRAMS = {
     "image": image_program(),
     "boxes": box_program(),
     "boxes-large": box_program(shape=(40, 37, 2), rows=tuple(range(300))),
+    "branched": branched_program(),
+    "branched-flat": branched_program(flat=True, padding=(2, 0, 0, 1)),
+    "gated": gated_program(),
+    "sound": sound_program(),
 }
 
 
@@ -210,7 +215,7 @@ def test_where_core_ml_is_it_runs_the_file(program: Program, tmp_path: Path, mon
     session = CoremlExporter().open(tmp_path, name="x")
     assert session.runtime.startswith("Core ML through coremltools ")
     assert not hasattr(session, "not_run")
-    inputs = pictures(program, 3) if isinstance(program.source, Image) else encode(TEXTS, max_bytes=64)
+    inputs = examples(program)[:9]
     np.testing.assert_allclose(session.predict(inputs), run(program, inputs).probabilities, atol=1e-6)
 
 

@@ -21,8 +21,9 @@ from programs import sequence_program, utterance_program
 from understudy.errors import BundleError, SetupError
 from understudy.export.executorch import ExecutorchExporter
 from understudy.export.executorch_flatbuffer import INT32, UINT8, ExecutorchWriter
-from understudy.program.ops import Image, Program
-from understudy.testing.image_programs import box_program
+from understudy.program.ops import Image, Program, Sound
+from understudy.testing.image_programs import box_program, branched_program, gated_program
+from understudy.testing.sound_programs import sound_program
 
 PROGRAMS = {
     "sequence-8": sequence_program(width=48),
@@ -31,6 +32,10 @@ PROGRAMS = {
     "image": image_program(),
     "boxes": box_program(),
     "boxes-large": box_program(shape=(40, 37, 2), rows=tuple(range(300))),
+    "branched": branched_program(),
+    "branched-flat": branched_program(flat=True, padding=(2, 0, 0, 1)),
+    "gated": gated_program(),
+    "sound": sound_program(),
     "image-4": image_program(bits=4),
 }
 
@@ -86,7 +91,7 @@ def test_the_interface_is_the_one_of_every_graph_format(program: Program) -> Non
     described = runtime._load_for_executorch_from_buffer(content).method_meta("forward")
     assert (described.num_inputs(), described.num_outputs()) == (1, 1)
     assert described.input_tensor_meta(0).sizes() == (1, *program.source.input_shape)
-    item = 1 if isinstance(program.source, Image) else 4
+    item = {Image: 1, Sound: 2}.get(type(program.source), 4)
     assert described.input_tensor_meta(0).nbytes() == item * np.prod(program.source.input_shape)
     assert described.output_tensor_meta(0).sizes() == (1, program.classes)
 

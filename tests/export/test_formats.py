@@ -12,9 +12,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from c_programs import random_program
-from image_programs import branched_program, gated_program, image_program
+from image_programs import image_program
 from programs import sequence_program
-from understudy.errors import BundleError, InputError
+from understudy.errors import BundleError
 from understudy.export.coreml_messages import Model
 from understudy.export.coreml_package import WeightsWriter, pack, unpack
 from understudy.export.executorch_flatbuffer import UINT8, ExecutorchWriter
@@ -25,7 +25,7 @@ from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.testing import CASES, FEATURES, SCAN_CASES, Case, FormatSuite
 from wasm_tools import needs_wasm
 
-GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch")
+GRAPH_FORMATS = ("onnx", "litert", "coreml", "executorch", "executorch_xnnpack")
 FEW = tuple(
     case
     for case in CASES
@@ -33,8 +33,6 @@ FEW = tuple(
     in ("crooked-4", "sequence-4-tensor", "short-2-3", "window-read-twice", "image-4-channel", "image-uneven-padding")
 )
 """For formats that are compiled: every node, both widths of weights and both kinds of scales."""
-CHAINS = tuple(case for case in CASES if not case.name.startswith(("branched", "gated")))
-"""For formats that hold no network with branches."""
 RANDOM = tuple(Case(f"random-{seed}", random_program(seed)) for seed in range(12))
 
 
@@ -91,22 +89,17 @@ class TestEveryArduino(FormatSuite):
 
 class TestExecutorch(FormatSuite):
     exporter = exporter("executorch")
-    reads = ("text", "image", "vector")
-    cases = (*CHAINS, *RANDOM)
+    cases = (*CASES, *RANDOM)
+
+
+class TestExecutorchXnnpack(FormatSuite):
+    exporter = exporter("executorch_xnnpack")
+    cases = (*CASES, *RANDOM)
 
 
 class TestCoreml(FormatSuite):
     exporter = exporter("coreml")
-    reads = ("text", "image", "vector")
-    cases = (*CHAINS, *RANDOM)
-
-
-@pytest.mark.parametrize("name", ["coreml", "executorch"])
-def test_networks_with_branches_are_refused_where_a_format_holds_chains(name: str) -> None:
-    for program, node in ((branched_program(), "LocalMaxPool"), (gated_program(), "Lookup")):
-        with pytest.raises(InputError, match=f"the {name} format holds no {node}: .*; ask for onnx") as caught:
-            exporter(name).byte_table(program, name="b")
-        assert "\n" not in str(caught.value)
+    cases = (*CASES, *RANDOM)
 
 
 @pytest.fixture(params=GRAPH_FORMATS)
@@ -165,8 +158,8 @@ def test_a_file_without_operators_takes_at_most_500_bytes(format_name: str, foun
     A Core ML package is three files in a ZIP file, and one of them lists the others.
     """
     content = found.export(image_program(), name="x")[found.filename]
-    rests = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest, "executorch": _executorch_rest}
-    rest = rests[format_name](content)
+    rests = {"onnx": _onnx_rest, "litert": _litert_rest, "coreml": _coreml_rest}
+    rest = rests.get(format_name, _executorch_rest)(content)
     assert 50 < len(rest) <= (1400 if format_name == "coreml" else 500)
 
 
@@ -206,7 +199,15 @@ def _litert_rest(content: bytes) -> bytes:
 @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
 @pytest.mark.parametrize(
     ("name", "channel_bytes", "factor"),
-    [("onnx", 28, 1), ("litert", 28, 1), ("c", 8, 1), ("python", 8, 1.25), ("coreml", 80, 1), ("executorch", 40, 1)],
+    [
+        ("onnx", 28, 1),
+        ("litert", 28, 1),
+        ("c", 8, 1),
+        ("python", 8, 1.25),
+        ("coreml", 80, 1),
+        ("executorch", 40, 1),
+        ("executorch_xnnpack", 24, 1),
+    ],
 )
 def test_a_further_layer_costs_its_numbers_and_a_short_record(
     name: str, channel_bytes: int, factor: float, image: bool

@@ -52,7 +52,7 @@ def test_bytes_follow_from_shapes(format_name: str) -> None:
         assert {where for where, _ in tables[0]} >= {"scan states1", "scan states2"}
 
 
-@pytest.mark.parametrize("format_name", ["litert", "coreml", "executorch"])
+@pytest.mark.parametrize("format_name", ["litert", "coreml", "executorch", "executorch_xnnpack"])
 def test_formats_without_a_loop_refuse_them_by_name(format_name: str) -> None:
     with pytest.raises(InputError) as caught:
         exporter(format_name).export(scan_program(), name="demo")

@@ -44,6 +44,7 @@ ADDED = tuple(
         ("python", "model.py"),
         ("wasm", "model.wasm"),
         ("executorch", "model.pte"),
+        ("executorch_xnnpack", "model_xnnpack.pte"),
         ("coreml", "model.mlpackage.zip"),
     )
 )

@@ -34,7 +34,7 @@ from understudy.program.ops import Program
 from understudy.projections.text import encode
 from understudy.protection.keys import key_id, read_key
 
-PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino", "executorch", "coreml")
+PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino", "executorch_xnnpack", "executorch", "coreml")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
 Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]

@@ -12,7 +12,7 @@ from understudy.export.arduino_session import ArduinoSession
 from understudy.export.c import RUNTIME, CExporter
 from understudy.export.c_input import size_lines
 from understudy.export.c_writer import c_identifier
-from understudy.export.unbranched import need_integers
+from understudy.export.refused import need_integers
 from understudy.program.ops import Program
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -12,7 +12,7 @@ from understudy.export.c_pointwise import write_lookup, write_multiply
 from understudy.export.c_ram import static_ram
 from understudy.export.c_rows import write_add, write_concat, write_flatten, write_local_max_pool, write_rows, write_scan
 from understudy.export.c_writer import Constant, Writer
-from understudy.export.unbranched import need_integers
+from understudy.export.refused import need_integers
 from understudy.program.ops import (
     Add,
     Concat,

@@ -18,7 +18,7 @@ import numpy as np
 from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.protocol import Float32Array, Inputs, Session
-from understudy.export.unbranched import need_integer_chain
+from understudy.export.refused import need_integers, need_no_recurrence
 from understudy.program.ops import Program
 
 try:
@@ -84,8 +84,9 @@ class CoremlExporter(ModelFileExporter):
     filename = f"{FOLDER}.zip"
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
-        """Return the file and what it stores; a float program, or one with branches, is refused."""
-        need_integer_chain(program, format_name="coreml")
+        """Return the file and what it stores; a float program, or one with a recurrence, is refused."""
+        need_integers(program, format_name=self.format)
+        need_no_recurrence(program, format_name=self.format)
         return write_program(program)
 
     def open(self, folder: Path, *, name: str) -> Session:  # noqa: ARG002 - files do not hold the name

@@ -147,6 +147,21 @@ def _lookup(indices: Array, lut: Array, shape: Array) -> Array:
     return looked_up
 
 
+def _around(x: Array, pad_type: str, pad: Array, value: float) -> Array:
+    """Return the only example of ``x`` with ``value`` around its places."""
+    top, bottom, left, right = (0, 0, 0, 0) if pad_type == "valid" else pad
+    return np.pad(x[0], ((0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+def _max_pool(x: Array, kernel_sizes: Array, strides: Array, pad_type: str, pad: Array, ceil_mode: Array) -> Array:
+    if ceil_mode:
+        raise ValueError("a pool of another kind")
+    padded, (down, across) = _around(x, pad_type, pad, -np.inf), strides
+    seen = sliding_window_view(padded, tuple(kernel_sizes), axis=(1, 2))[:, ::down, ::across]
+    largest: Array = seen.max(axis=(3, 4))[None]
+    return largest
+
+
 def _conv(
     x: Array,
     weight: Array,
@@ -157,8 +172,7 @@ def _conv(
     pad: Array,
     bias: Array | None = None,
 ) -> Array:
-    top, bottom, left, right = (0, 0, 0, 0) if pad_type == "valid" else pad
-    padded = np.pad(x[0], ((0, 0), (top, bottom), (left, right)))
+    padded = _around(x, pad_type, pad, 0)
     outputs, channels, height, width = weight.shape
     (row, column), (down, across) = dilations, strides
     reach = ((height - 1) * row + 1, (width - 1) * column + 1)
@@ -229,6 +243,7 @@ _CONSTANTS: Mapping[str, Callable[..., Array]] = {
     "constexpr_lut_to_dense": _lookup,
 }
 _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    "abs": _unary(np.abs),
     "add": lambda x, y: x + y,
     "cast": lambda x, dtype: x.astype({"fp32": np.float32, "int32": np.int32}[dtype]),
     "clip": lambda x, alpha, beta: x.clip(alpha, beta),
@@ -238,9 +253,13 @@ _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "equal": lambda x, y: x == y,
     "floor": _unary(np.floor),
     "gather": lambda x, indices, axis: np.take(x, indices, axis=int(axis)),
+    "greater_equal": lambda x, y: x >= y,
     "matmul": _matmul,
+    "max_pool": _max_pool,
+    "mod": lambda x, y: x % y,
     "mul": lambda x, y: x * y,
     "pad": _pad,
+    "range_1d": lambda start, end, step: np.arange(start.item(), end.item(), step.item()).astype(np.float32),
     "reduce_max": _reduced(np.max),
     "reduce_sum": _reduced(np.sum),
     "relu": lambda x: np.maximum(x, 0),

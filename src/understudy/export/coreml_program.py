@@ -11,9 +11,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError
 from understudy.export.coreml_boxes import write_box_projection
 from understudy.export.coreml_messages import MIL
+from understudy.export.coreml_sound import write_log_mel
 from understudy.export.coreml_text import integers, write_text_projection
 from understudy.export.coreml_writer import CoremlWriter
 from understudy.program.interpreter import requantize_scale
@@ -49,8 +49,6 @@ _NIBBLE = np.arange(-8, 8)
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the package of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
-    if isinstance(program.source, Sound):
-        raise InputError("the coreml format has no sounds so far: received a program for sounds; choose another format")
     return _ProgramWriter(program).file()
 
 
@@ -81,7 +79,7 @@ class _ProgramWriter:
             case Standardize():
                 return self._standardized(node)
             case Sound():
-                raise TypeError("refused before anything is written")
+                return write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
@@ -99,15 +97,30 @@ class _ProgramWriter:
                 scale = requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale)
                 return self._requantized(self._pooled("reduce_sum", node.input), node.output, scale, relu=False)
             case Concat():
-                names = [self._tensors[name] for name in node.inputs]
-                shape = (1, *self._shapes[node.output], 1, 1)
+                names, shape = [self._tensors[name] for name in node.inputs], self._shape(node.output)
                 return self._writer.operator("concat", {"values": names}, shape, axis=np.int32(1), interleave=False)
+            case LocalMaxPool():
+                return self._local_max_pool(node)
+            case Add():
+                return self._clipped(self._pairwise("add", node), node.output, relu=node.relu)
+            case Lookup():
+                return self._lookup(node)
+            case Multiply():
+                scheme = self._program.quantization
+                one, other, target = (scheme[name].scale for name in (*node.inputs, node.output))
+                scale = requantize_scale(one, other, target)
+                return self._requantized(self._pairwise("mul", node), node.output, scale, relu=False)
+            case Flatten():
+                return self._flatten(node)
             case Softmax():
                 return self._softmax(node)
-            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply() | Scan():
-                raise TypeError(f"no chain: {node.output}")
-            case Positions() | Place() | LayerNorm() | Attention():
-                raise TypeError(f"no chain: {node.output}")
+            case Scan() | Positions() | Place() | LayerNorm() | Attention():
+                raise TypeError("refused before anything is written")
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape that a tensor of the program has in the file."""
+        *places, channels = self._shapes[name]
+        return (1, channels, *(places if len(places) == 2 else (1, *(places or (1,)))))
 
     def _image(self, node: Image) -> str:
         """Return the pixels: q - zero_point is the pixel itself."""
@@ -167,12 +180,10 @@ class _ProgramWriter:
         inputs = {"x": self._tensors[source], "weight": weight}
         if node.bias is not None:
             inputs["bias"] = writer.floats(node.bias)
-        *places, channels = self._shapes[node.output]
-        shape = (1, channels, *(places if len(places) == 2 else (1, *(places or (1,)))))
         sums = writer.operator(
             "conv",
             inputs,
-            shape,
+            self._shape(node.output),
             strides=integers(stride, stride),
             dilations=integers(1, 1),
             groups=np.int32(groups),
@@ -186,11 +197,49 @@ class _ProgramWriter:
     def _requantized(self, sums: str, name: str, scale: npt.NDArray[np.float32], *, relu: bool) -> str:
         """Return ``clamp(round(sums * scale))`` less the zero point."""
         writer, shape = self._writer, self._writer.shape(sums)
-        zero_point = self._program.quantization[name].zero_point
         factor = writer.floats(scale.reshape(1, -1, 1, 1) if scale.size > 1 else scale.reshape(()))
         rounded = writer.operator("round", {"x": writer.operator("mul", {"x": sums, "y": factor}, shape)}, shape)
+        return self._clipped(rounded, name, relu=relu)
+
+    def _clipped(self, x: str, name: str, *, relu: bool) -> str:
+        """Return what int8 holds of ``x``, which is the tensor ``name`` less its zero point."""
+        zero_point, shape = self._program.quantization[name].zero_point, self._writer.shape(x)
         low = 0 if relu else -128 - zero_point
-        return writer.operator("clip", {"x": rounded}, shape, alpha=np.float32(low), beta=np.float32(127 - zero_point))
+        return self._writer.operator("clip", {"x": x}, shape, alpha=np.float32(low), beta=np.float32(127 - zero_point))
+
+    def _pairwise(self, kind: str, node: Add | Multiply) -> str:
+        """Return sums or products; a number for each channel of a map is repeated over its places."""
+        first, second = (self._tensors[name] for name in node.inputs)
+        return self._writer.operator(kind, {"x": first, "y": second}, self._shape(node.output))
+
+    def _lookup(self, node: Lookup) -> str:
+        """Values from 0 to 255 are places in the table, whose numbers come out less their zero point."""
+        assert node.table is not None
+        writer, scheme, shape = self._writer, self._program.quantization, self._shape(node.output)
+        inputs, offset = {"x": self._tensors[node.input]}, scheme[node.input].zero_point + 128
+        place = writer.operator("add", inputs, shape, y=np.asarray(offset, np.float32))
+        place = writer.operator("cast", {"x": place}, shape, data_type=MIL.INT32, dtype="int32")
+        table = writer.bytes8(node.table, zero_point=scheme[node.output].zero_point)
+        return writer.operator("gather", {"x": table, "indices": place}, shape, axis=np.int32(0))
+
+    def _local_max_pool(self, node: LocalMaxPool) -> str:
+        top, left, bottom, right = node.padding
+        return self._writer.operator(
+            "max_pool",
+            {"x": self._tensors[node.input]},
+            self._shape(node.output),
+            kernel_sizes=integers(*node.kernel),
+            strides=integers(node.stride, node.stride),
+            pad_type="custom",
+            pad=integers(top, bottom, left, right),
+            ceil_mode=False,
+        )
+
+    def _flatten(self, node: Flatten) -> str:
+        height, width, channels = self._shapes[node.input]
+        inputs, shape = {"x": self._tensors[node.input]}, self._shape(node.output)
+        last = self._writer.operator("transpose", inputs, (1, height, width, channels), perm=integers(0, 2, 3, 1))
+        return self._writer.operator("reshape", {"x": last}, shape, shape_=integers(*shape))
 
     def _window(self, node: Window) -> str:
         """Return what linear nodes read: the window's input, because their convolutions look at neighbours themselves."""

@@ -16,7 +16,7 @@ import numpy as np
 from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.protocol import Float32Array, Inputs
-from understudy.export.unbranched import need_integer_chain
+from understudy.export.refused import need_integers, need_no_recurrence
 from understudy.program.ops import Program
 
 try:
@@ -64,8 +64,9 @@ class ExecutorchExporter(ModelFileExporter):
     filename = "model.pte"
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
-        """Return the file and what it stores; a float program, or one with branches, is refused."""
-        need_integer_chain(program, format_name="executorch")
+        """Return the file and what it stores; a float program, or one with a recurrence, is refused."""
+        need_integers(program, format_name=self.format)
+        need_no_recurrence(program, format_name=self.format)
         return write_program(program)
 
     def open(self, folder: Path, *, name: str) -> ExecutorchSession:  # noqa: ARG002 - files do not hold the name
@@ -83,12 +84,21 @@ class ExecutorchExporter(ModelFileExporter):
         Raises:
             BundleError: it is damaged, or not one for this runtime.
         """
-        try:
-            check_length(content)
-            return ExecutorchSession(content)
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise BundleError(
-                f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "
-                "copy or compress it again"
-            ) from error
+        return open_program(content, path=path)
+
+
+def open_program(content: bytes, *, path: Path) -> ExecutorchSession:
+    """Return a session on ``content``, which messages call ``path``.
+
+    Raises:
+        BundleError: it is damaged, or not one for this runtime.
+    """
+    try:
+        check_length(content)
+        return ExecutorchSession(content)
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(
+            f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "
+            "copy or compress it again"
+        ) from error

@@ -8,23 +8,26 @@ what is not alive at the same time may lie at the same place.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import numpy.typing as npt
 
+from understudy.export.flatbuffer_tables import Field, FlatbufferTables
+
 Array = npt.NDArray[Any]
 
-UINT8, INT8, INT16, INT32, FLOAT, BOOL = 0, 1, 2, 3, 6, 11
+UINT8, INT8, INT16, INT32, INT64, FLOAT, BOOL = 0, 1, 2, 3, 4, 6, 11
 """Element types of the schema."""
-_ITEM_BYTES = {UINT8: 1, INT8: 1, INT16: 2, INT32: 4, FLOAT: 4, BOOL: 1}
+_ITEM_BYTES = {UINT8: 1, INT8: 1, INT16: 2, INT32: 4, INT64: 8, FLOAT: 4, BOOL: 1}
 NUMPY = {UINT8: np.uint8, INT8: np.int8, INT16: np.int16, INT32: np.int32, FLOAT: np.float32}
 _NULL, _INT, _BOOL, _DOUBLE, _TENSOR, _INT_LIST, _TENSOR_LIST = 1, 2, 3, 4, 5, 7, 10
 """Kinds of values."""
-_KERNEL_CALL = 1
+_KERNEL_CALL, _DELEGATE_CALL = 1, 2
+_IN_SEGMENT = 1
+"""Where a delegate's data lies: in a segment of the file."""
 _PLANNED = 1
 """Number of the memory that is planned; 0 means constants."""
 _ALIGNMENT = 16
@@ -95,13 +98,13 @@ class ExecutorchWriter:
 
     owner: str = ""
     stored_bytes: dict[str, int] = field(default_factory=dict)
-    _builder: Any = field(default_factory=lambda: flatbuffers.Builder(4096))
+    _tables: FlatbufferTables = field(default_factory=FlatbufferTables)
     _values: dict[object, tuple[int, _Stored]] = field(default_factory=dict)
     _operators: dict[str, int] = field(default_factory=dict)
-    _calls: list[tuple[int, list[int]]] = field(default_factory=list)
+    _delegates: list[tuple[str, bytes]] = field(default_factory=list)
+    _calls: list[tuple[int, int, list[int]]] = field(default_factory=list)
     _constants: list[bytes] = field(default_factory=list)
     _known: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
-    _stored: dict[object, int] = field(default_factory=dict)
     _learned: list[Learned] = field(default_factory=list)
 
     def tensor(self, shape: Sequence[int], kind: int = FLOAT) -> Tensor:
@@ -124,48 +127,45 @@ class ExecutorchWriter:
         """Count stored bytes for the present owner."""
         self.stored_bytes[self.owner] = self.stored_bytes.get(self.owner, 0) + size_bytes
 
-    def call(self, operator: str, *arguments: Value) -> Tensor:
-        """Append a call of a kernel, such as ``aten::add.out``, and return its last argument, the output."""
+    def call(self, operator: str, *arguments: Value, outputs: int = 1) -> Tensor:
+        """Append a call of a kernel, such as ``aten::add.out``, whose last arguments are its outputs; return the first one."""
         number = self._operators.setdefault(operator, len(self._operators))
         values = [self._value(argument) for argument in arguments]
-        self._calls.append((number, [*values, values[-1]]))  # a kernel is also given what it returns
-        output = arguments[-1]
-        assert isinstance(output, Tensor)
-        return output
+        tensors = [argument for argument in arguments[-outputs:] if isinstance(argument, Tensor)]
+        assert len(tensors) == outputs
+        returned = values[-1] if outputs == 1 else self._value(tensors)
+        self._calls.append((_KERNEL_CALL, number, [*values, returned]))  # a kernel is also given what it returns
+        return tensors[0]
+
+    def delegate(self, backend: str, content: bytes, tensors: Sequence[Tensor]) -> None:
+        """Append a call of a backend, such as ``XnnpackBackend``, with its own program; inputs stand before outputs."""
+        self._calls.append((_DELEGATE_CALL, len(self._delegates), [self._value(tensor) for tensor in tensors]))
+        self._delegates.append((backend, content))
 
     def finish(self, given: Tensor, answer: Tensor) -> bytes:
         """Return the file of a method ``forward`` with one input and one output."""
         source, target = self._value(given), self._value(answer)
         given.memory.first, answer.memory.last = 0, len(self._calls)
         planned = self._plan()
-        build = self._builder
-        name = build.CreateString("forward")
-        values = self._offsets([self._packed(value) for _, value in self._values.values()])
-        operators = self._offsets([self._operator(name) for name in self._operators])
-        instructions = self._offsets([self._instruction(*call) for call in self._calls])
-        sources, targets = self._vector(np.asarray([source], np.int32)), self._vector(np.asarray([target], np.int32))
-        chain = self._table(4, {0: sources, 1: targets, 2: instructions})
-        sizes = self._vector(np.asarray([0, planned], np.int64))
-        plan = self._table(
-            10,
-            {
-                0: name,
-                2: values,
-                3: sources,
-                4: targets,
-                5: self._offsets([chain]),
-                6: operators,
-                7: self._offsets([]),
-                8: sizes,
-            },
-        )
-        plans = self._offsets([plan])
-        begins = self._vector(np.cumsum([0, 0, *(_aligned(len(c)) for c in self._constants)])[:-1].astype(np.int64))
-        segment = b"".join(content + bytes(_aligned(len(content)) - len(content)) for content in self._constants)
-        segments = self._offsets([self._table(2, {1: ("Uint64", len(segment))})])
-        constants = self._table(2, {1: begins})
-        build.Finish(self._table(8, {1: plans, 4: segments, 5: constants}), _IDENTIFIER)
-        return _with_segment(bytes(build.Output()), segment)
+        tables = self._tables
+        name = tables.text("forward")
+        values = tables.offsets([self._packed(value) for _, value in self._values.values()])
+        operators = tables.offsets([self._operator(name) for name in self._operators])
+        delegates = tables.offsets([self._backend(i, backend) for i, (backend, _) in enumerate(self._delegates)])
+        instructions = tables.offsets([self._instruction(*call) for call in self._calls])
+        sources, targets = tables.vector(np.asarray([source], np.int32)), tables.vector(np.asarray([target], np.int32))
+        chain = tables.table(4, {0: sources, 1: targets, 2: instructions})
+        sizes = tables.vector(np.asarray([0, planned], np.int64))
+        fields = {0: name, 2: values, 3: sources, 4: targets, 5: tables.offsets([chain]), 6: operators, 7: delegates, 8: sizes}
+        plans = tables.offsets([tables.table(10, fields)])
+        begins = tables.vector(np.cumsum([0, 0, *(_aligned(len(c)) for c in self._constants)])[:-1].astype(np.int64))
+        parts = [_joined(self._constants), *(content for _, content in self._delegates)]
+        places = np.cumsum([0, *(_aligned(len(part)) for part in parts)])[:-1]
+        segments = tables.offsets([self._segment(int(at), len(part)) for at, part in zip(places, parts, strict=True)])
+        constants = tables.table(2, {1: begins})
+        inline = {3: tables.offsets([])} if self._delegates else {}  # readers count what stands in the flatbuffer itself
+        root = tables.table(8, {1: plans, **inline, 4: segments, 5: constants})
+        return _with_segment(tables.finish(root, _IDENTIFIER), _joined(parts))
 
     def _value(self, given: Value) -> int:
         """Return the number of a value; the same list or tensor has one, and so have equal scalars that are not learned."""
@@ -207,12 +207,12 @@ class ExecutorchWriter:
 
     def _packed(self, value: _Stored) -> int:
         kind, content = self._content(value)
-        return self._once(("value", kind, content), lambda: self._table(2, {0: ("Uint8", kind), 1: content}))
+        return self._tables.once(("value", kind, content), lambda: self._tables.table(2, {0: ("Uint8", kind), 1: content}))
 
     def _content(self, value: _Stored) -> tuple[int, int]:
         match value:
             case None:
-                return _NULL, self._once(("null",), lambda: self._table(0, {}))
+                return _NULL, self._tables.once(("null",), lambda: self._tables.table(0, {}))
             case bool():
                 return _BOOL, self._scalar("Bool", value)
             case int():
@@ -223,63 +223,40 @@ class ExecutorchWriter:
                 return _TENSOR, self._tensor(value)
             case _List():
                 numbers = np.asarray(value.numbers, np.int32 if value.kind == _TENSOR_LIST else np.int64)
-                return value.kind, self._table(1, {0: self._vector(numbers)})
+                return value.kind, self._tables.table(1, {0: self._tables.vector(numbers)})
 
     def _scalar(self, kind: str, value: float) -> int:
-        self._builder.ForceDefaults(True)  # 0 takes its bytes as every other number does
-        found = self._table(1, {0: (kind, value)})
-        self._builder.ForceDefaults(False)
-        return found
+        return self._tables.table(1, {0: (kind, value)}, zeros=True)
 
     def _tensor(self, tensor: Tensor) -> int:
-        memory = tensor.memory
-        fields: dict[int, int | tuple[str, Any]] = {
+        memory, tables = tensor.memory, self._tables
+        fields: dict[int, Field] = {
             0: ("Int8", tensor.kind),
-            2: self._vector(np.asarray(tensor.shape, np.int32)),
-            3: self._vector(np.arange(len(tensor.shape), dtype=np.uint8)),
+            2: tables.vector(np.asarray(tensor.shape, np.int32)),
+            3: tables.vector(np.arange(len(tensor.shape), dtype=np.uint8)),
         }
         if memory.constant:
             fields[5] = ("Uint32", memory.constant)
         else:
-            place = memory.offset + tensor.start
-            fields[6] = self._once(("place", place), lambda: self._table(3, {0: ("Uint32", _PLANNED), 1: ("Uint32", place)}))
-        return self._table(10, fields)
+            at = memory.offset + tensor.start
+            fields[6] = tables.once(("place", at), lambda: tables.table(3, {0: ("Uint32", _PLANNED), 1: ("Uint32", at)}))
+        return tables.table(10, fields)
 
     def _operator(self, name: str) -> int:
         stem, _, overload = name.partition(".")
-        return self._table(2, {0: self._builder.CreateSharedString(stem), 1: self._builder.CreateSharedString(overload)})
+        return self._tables.table(2, {0: self._tables.text(stem), 1: self._tables.text(overload)})
 
-    def _instruction(self, number: int, arguments: list[int]) -> int:
-        call = self._table(2, {0: ("Int32", number), 1: self._vector(np.asarray(arguments, np.int32))})
-        return self._table(2, {0: ("Uint8", _KERNEL_CALL), 1: call})
+    def _backend(self, number: int, name: str) -> int:
+        """Its data is the segment behind the constants and the data of those before."""
+        content = self._tables.table(2, {0: ("Int8", _IN_SEGMENT), 1: ("Uint32", number + 1)})
+        return self._tables.table(3, {0: self._tables.text(name), 1: content, 2: self._tables.offsets([])})
 
-    def _table(self, slots: int, fields: dict[int, int | tuple[str, Any]]) -> int:
-        """Return a table; a field is the offset of what it holds, or (type, value)."""
-        build = self._builder
-        build.StartObject(slots)
-        for slot, value in fields.items():
-            if isinstance(value, tuple):
-                getattr(build, f"Prepend{value[0]}Slot")(slot, value[1], 0)
-            else:
-                build.PrependUOffsetTRelativeSlot(slot, value, 0)
-        return int(build.EndObject())
+    def _segment(self, begin: int, size_bytes: int) -> int:
+        return self._tables.table(2, {0: ("Uint64", begin), 1: ("Uint64", size_bytes)})
 
-    def _once(self, key: object, create: Callable[[], int]) -> int:
-        if key not in self._stored:
-            self._stored[key] = create()
-        return self._stored[key]
-
-    def _vector(self, values: Array) -> int:
-        def create() -> int:
-            return int(self._builder.CreateNumpyVector(values))
-
-        return self._once(("vector", values.dtype.str, values.tobytes()), create)
-
-    def _offsets(self, offsets: Sequence[int]) -> int:
-        self._builder.StartVector(4, len(offsets), 4)
-        for offset in reversed(offsets):
-            self._builder.PrependUOffsetTRelative(offset)
-        return int(self._builder.EndVector())
+    def _instruction(self, kind: int, number: int, arguments: list[int]) -> int:
+        call = self._tables.table(2, {0: ("Int32", number), 1: self._tables.vector(np.asarray(arguments, np.int32))})
+        return self._tables.table(2, {0: ("Uint8", kind), 1: call})
 
 
 def check_length(content: bytes) -> None:
@@ -298,6 +275,10 @@ def _with_segment(program: bytes, segment: bytes) -> bytes:
     begin = _aligned(size)
     header = _HEADER + struct.pack("<IQQQ", _HEADER_BYTES, size, begin, len(segment))
     return struct.pack("<I", root + _HEADER_BYTES) + _IDENTIFIER + header + program[8:] + bytes(begin - size) + segment
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    return b"".join(part + bytes(_aligned(len(part)) - len(part)) for part in parts)
 
 
 def _aligned(offset: int) -> int:

@@ -11,9 +11,21 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError
 from understudy.export.executorch_boxes import box_nibbles, write_box_projection
-from understudy.export.executorch_flatbuffer import BOOL, FLOAT, INT8, INT32, UINT8, ExecutorchWriter, Learned, Tensor, Value
+from understudy.export.executorch_flatbuffer import (
+    BOOL,
+    FLOAT,
+    INT8,
+    INT16,
+    INT32,
+    INT64,
+    UINT8,
+    ExecutorchWriter,
+    Learned,
+    Tensor,
+    Value,
+)
+from understudy.export.executorch_sound import write_log_mel
 from understudy.export.executorch_text import Nibbles, spread_nibbles, text_nibbles, write_text_projection
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
@@ -28,6 +40,7 @@ from understudy.program.ops import (
     LocalMaxPool,
     MaxPool,
     Node,
+    Padding,
     Program,
     ProjectBoxes,
     ProjectText,
@@ -38,18 +51,19 @@ from understudy.program.ops import (
     Standardize,
     SumPool,
     Window,
+    inputs_of,
 )
 from understudy.program.pointwise import Lookup, Multiply
 from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
-_KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT}
+KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
 """Type of the numbers that a source reads."""
+_BELOW_ALL = -256
+"""Less than any int8 value less its zero point."""
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the ``.pte`` file of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
-    if isinstance(program.source, Sound):
-        raise InputError("the executorch format has no sounds so far: received a program for sounds; choose another format")
     return _ProgramWriter(program).file()
 
 
@@ -62,7 +76,7 @@ class _ProgramWriter:
 
     def file(self) -> tuple[bytes, dict[str, int]]:
         program, writer = self._program, self._writer
-        given = writer.tensor((1, *program.source.input_shape), _KINDS[type(program.source)])
+        given = writer.tensor((1, *program.source.input_shape), KINDS[type(program.source)])
         self._tensors[program.source.input] = given
         self._weights = self._spread_weights()
         for node in program.nodes:
@@ -75,8 +89,10 @@ class _ProgramWriter:
         program, writer = self._program, self._writer
         views: dict[str, Tensor] = {}
         bytes8 = [node for node in program.layers if node.bits == 8]
-        if bytes8:
-            flat = np.concatenate([_kernel(node, self._shapes).ravel() for node in bytes8])
+        lookups = [node for node in program.nodes if isinstance(node, Lookup)]
+        if bytes8 or lookups:
+            tables = [node.table for node in lookups if node.table is not None]
+            flat = np.concatenate([*(_kernel(node, self._shapes).ravel() for node in bytes8), *tables])
             packed = writer.constant(flat, INT8, charge=False)
             real = writer.call("aten::_to_copy.out", packed, False, None, writer.tensor(flat.shape))
             begin = 0
@@ -85,6 +101,7 @@ class _ProgramWriter:
                 writer.charge(node.weight.size)
                 views[f"layer {node.output}"] = real.view(_kernel(node, self._shapes).shape, begin=begin)
                 begin += node.weight.size
+            views |= self._centred_tables(lookups, real, begin) if lookups else {}
         nibbles = {
             f"layer {node.output}": Nibbles(node.output, _kernel(node, self._shapes).astype(np.int64), -8)
             for node in program.layers
@@ -97,6 +114,15 @@ class _ProgramWriter:
             nibbles |= {} if sides is None else {f"boxes {box_node.output}": sides}
         return views | (spread_nibbles(writer, nibbles) if nibbles else {})
 
+    def _centred_tables(self, lookups: list[Lookup], real: Tensor, begin: int) -> dict[str, Tensor]:
+        """Return the tables that stand in ``real`` from ``begin`` on, less the zero points of what comes out of them."""
+        writer, count = self._writer, len(lookups)
+        writer.owner = ""
+        zero_points = writer.constant([[self._program.quantization[node.output].zero_point] for node in lookups])
+        tables = real.view((count, 256), begin=begin)
+        self._call("sub.out", tables, zero_points, 1, tables)
+        return {f"table {node.output}": tables.view((256, 1), begin=256 * i) for i, node in enumerate(lookups)}
+
     def _node(self, node: Node) -> Tensor:
         match node:
             case ProjectText():
@@ -106,7 +132,8 @@ class _ProgramWriter:
             case Standardize():
                 return self._standardized(node)
             case Sound():
-                raise TypeError("refused before anything is written")
+                picture = write_log_mel(self._writer, node.log_mel, self._tensors[node.input])
+                return picture.view((1, 1, *picture.shape[1:3]))
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
@@ -124,14 +151,25 @@ class _ProgramWriter:
             case SumPool():
                 return self._sum_pool(node)
             case Concat():
-                found = self._writer.tensor((1, *self._shapes[node.output]))
-                return self._call("cat.out", [self._tensors[name] for name in node.inputs], 1, found)
+                return self._concat(node)
+            case LocalMaxPool():
+                return self._local_max_pool(node)
+            case Add():
+                first, second = (self._tensors[name] for name in node.inputs)
+                sums = self._call("add.out", first, second, 1, self._writer.tensor(first.shape))
+                return self._clamped(sums, node.output, relu=node.relu)
+            case Lookup():
+                return self._lookup(node)
+            case Multiply():
+                return self._multiply(node)
+            case Flatten():
+                height, width, channels = self._shapes[node.input]
+                moved = self._writer.tensor((1, height, width, channels))
+                return self._flat(self._call("permute_copy.out", self._tensors[node.input], [0, 2, 3, 1], moved))
             case Softmax():
                 return self._softmax(node)
-            case Add() | LocalMaxPool() | Flatten() | Lookup() | Multiply() | Scan():
-                raise TypeError(f"no chain: {node.output}")
-            case Positions() | Place() | LayerNorm() | Attention():
-                raise TypeError(f"no chain: {node.output}")
+            case Scan() | Positions() | Place() | LayerNorm() | Attention():
+                raise TypeError("refused before anything is written")
 
     def _image(self, node: Image) -> Tensor:
         """Return the pixels: q - zero_point is the pixel itself."""
@@ -142,17 +180,10 @@ class _ProgramWriter:
 
     def _standardized(self, node: Standardize) -> Tensor:
         """Quantize in the shape that is read, then move the channels of a window before its steps."""
-        writer, given = self._writer, self._tensors[node.input]
-        real = self._call("sub.out", given, writer.constant(node.offset), 1, writer.tensor(given.shape))
-        self._call("mul.out", real, writer.constant(node.multiplier), real)
-        known = self._call("eq.Tensor_out", real, real, writer.tensor(given.shape, BOOL))  # NaN differs from itself
-        steps = self._call("where.self_out", known, real, writer.constant([0.0]), writer.tensor(given.shape))
-        self._call("mul.Scalar_out", steps, 1 / node.quantization.scale, steps)
-        self._call("round.out", steps, steps)
-        self._call("clamp.out", steps, -128, 127, steps)
+        steps = write_standardized(self._writer, node, self._tensors[node.input])
         if len(node.shape) == 1:
             return steps
-        moved = writer.tensor((1, *reversed(node.shape)))
+        moved = self._writer.tensor((1, *reversed(node.shape)))
         return self._call("permute_copy.out", steps, [0, 2, 1], moved).view((*moved.shape, 1))
 
     def _linear(self, node: Linear) -> Tensor:
@@ -164,15 +195,30 @@ class _ProgramWriter:
         return self._requantized(sums, node)
 
     def _conv(self, node: Conv | DepthwiseConv) -> Tensor:
-        source, (top, left, bottom, right) = self._tensors[node.input], node.padding
-        around = [top, left]
-        if (top, left) != (bottom, right):
-            _, channels, height, width = source.shape
-            longer = self._writer.tensor((1, channels, height + top + bottom, width + left + right))
-            source, around = self._call("constant_pad_nd.out", source, [left, right, top, bottom], 0, longer), [0, 0]
+        source, around = self._tensors[node.input], list(node.padding[:2])
+        if node.padding[:2] != node.padding[2:]:
+            source, around = self._around(source, node.padding, 0), [0, 0]
         groups = len(node.weight) if isinstance(node, DepthwiseConv) else 1
         weight = self._weights[f"layer {node.output}"]
         return self._convolved(node, source, weight, stride=node.stride, around=around, groups=groups)
+
+    def _around(self, source: Tensor, padding: Padding, value: int) -> Tensor:
+        """Return a map with ``value`` around its places."""
+        (top, left, bottom, right), (_, channels, height, width) = padding, source.shape
+        longer = self._writer.tensor((1, channels, height + top + bottom, width + left + right))
+        return self._call("constant_pad_nd.out", source, [left, right, top, bottom], value, longer)
+
+    def _local_max_pool(self, node: LocalMaxPool) -> Tensor:
+        """The kernel takes padding of at most half of what it sees, so there is none; it also says where it found values."""
+        source, strides = self._tensors[node.input], [node.stride, node.stride]
+        if any(node.padding):
+            source = self._around(source, node.padding, _BELOW_ALL)
+        height, width, channels = self._shapes[node.output]
+        found = self._writer.tensor((1, channels, height, width))
+        places = self._writer.tensor(found.shape, INT64)
+        nothing, ones = [0, 0], [1, 1]
+        arguments = (source, list(node.kernel), strides, nothing, ones, False)
+        return self._writer.call("aten::max_pool2d_with_indices.out", *arguments, found, places, outputs=2)
 
     def _convolved(
         self,
@@ -193,22 +239,54 @@ class _ProgramWriter:
     def _bias(self, node: Layer) -> Tensor | None:
         return None if node.bias is None else self._writer.constant(node.bias)
 
-    def _requantized(self, sums: Tensor, node: Layer | SumPool) -> Tensor:
+    def _requantized(self, sums: Tensor, node: Layer | SumPool | Multiply) -> Tensor:
         """Replace sums by ``clamp(round(sums * scale))`` less the zero point."""
         scheme = self._program.quantization
-        factor = node.multiplier if isinstance(node, SumPool) else node.weight_scale
-        assert factor is not None
-        scale = requantize_scale(scheme[node.input].scale, factor, scheme[node.output].scale)
+        scale = requantize_scale(scheme[inputs_of(node)[0]].scale, self._factor(node), scheme[node.output].scale)
         if scale.size > 1:
             shape = (-1, 1, 1) if len(sums.shape) == 4 else (-1,)
             self._call("mul.out", sums, self._writer.constant(scale.reshape(shape)), sums)
         else:
             self._call("mul.Scalar_out", sums, Learned(float(scale.item())), sums)
         self._call("round.out", sums, sums)
-        zero_point = scheme[node.output].zero_point
-        low = 0 if not isinstance(node, SumPool) and node.relu else -128 - zero_point
+        return self._clamped(sums, node.output, relu=isinstance(node, Linear | Conv | DepthwiseConv) and node.relu)
+
+    def _factor(self, node: Layer | SumPool | Multiply) -> npt.ArrayLike:
+        """Return what a step of the first input is multiplied by, in steps of the output's real values."""
+        if isinstance(node, SumPool):
+            return node.multiplier
+        if isinstance(node, Multiply):
+            return self._program.quantization[node.inputs[1]].scale
+        assert node.weight_scale is not None
+        return node.weight_scale
+
+    def _clamped(self, sums: Tensor, name: str, *, relu: bool) -> Tensor:
+        """Replace ``sums``, the tensor ``name`` less its zero point, by what int8 holds of it."""
+        zero_point = self._program.quantization[name].zero_point
+        low = 0 if relu else -128 - zero_point
         limits = (low, 127 - zero_point) if zero_point == -128 else (Learned(low), Learned(127 - zero_point))
         return self._call("clamp.out", sums, *limits, sums)
+
+    def _concat(self, node: Concat) -> Tensor:
+        parts = [self._tensors[name] for name in node.inputs]
+        lead, _, *places = parts[0].shape
+        found = self._writer.tensor((lead, self._shapes[node.output][-1], *places))
+        return self._call("cat.out", parts, 1, found)
+
+    def _lookup(self, node: Lookup) -> Tensor:
+        """Values from 0 to 255 are places in the table."""
+        source, offset = self._tensors[node.input], self._program.quantization[node.input].zero_point + 128
+        real = self._call("add.Scalar_out", source, Learned(offset), 1, self._writer.tensor(source.shape))
+        places = self._call("_to_copy.out", real, False, None, self._writer.tensor(source.shape, INT32))
+        found = self._writer.tensor((*source.shape, 1))
+        table = self._weights[f"table {node.output}"]
+        return self._call("embedding.out", table, places, -1, False, False, found).view(source.shape)
+
+    def _multiply(self, node: Multiply) -> Tensor:
+        first, second = (self._tensors[name] for name in node.inputs)
+        if len(first.shape) != len(second.shape):  # a number for each channel
+            second = second.view((*second.shape, 1, 1))
+        return self._requantized(self._call("mul.out", first, second, self._writer.tensor(first.shape)), node)
 
     def _window(self, node: Window) -> Tensor:
         """Return rows beside their neighbours: they overlap in memory, so one strided copy does it."""
@@ -241,6 +319,18 @@ class _ProgramWriter:
 
     def _call(self, kernel: str, *arguments: Value) -> Tensor:
         return self._writer.call(f"aten::{kernel}", *arguments)
+
+
+def write_standardized(writer: ExecutorchWriter, node: Standardize, given: Tensor) -> Tensor:
+    """Append the calls that standardize and round ``given``, and return the steps as floats in its shape."""
+    real = writer.call("aten::sub.out", given, writer.constant(node.offset), 1, writer.tensor(given.shape))
+    writer.call("aten::mul.out", real, writer.constant(node.multiplier), real)
+    known = writer.call("aten::eq.Tensor_out", real, real, writer.tensor(given.shape, BOOL))  # NaN differs from itself
+    zero = writer.constant([0.0])
+    steps = writer.call("aten::where.self_out", known, real, zero, writer.tensor(given.shape))
+    writer.call("aten::mul.Scalar_out", steps, 1 / node.quantization.scale, steps)
+    writer.call("aten::round.out", steps, steps)
+    return writer.call("aten::clamp.out", steps, -128, 127, steps)
 
 
 def _kernel(node: Layer, shapes: dict[str, tuple[int, ...]]) -> npt.NDArray[np.int8]:

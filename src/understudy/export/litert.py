@@ -16,7 +16,7 @@ from understudy.errors import BundleError, missing_extra
 from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.native_stderr import dropped_lines
 from understudy.export.protocol import Float32Array, Inputs
-from understudy.export.unbranched import need_no_recurrence
+from understudy.export.refused import need_no_recurrence
 from understudy.program.ops import Program
 
 try:

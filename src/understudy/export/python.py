@@ -15,7 +15,7 @@ from understudy.export import python_runtime
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.c_writer import c_identifier
 from understudy.export.python_session import LAST_LINE, PythonSession
-from understudy.export.unbranched import need_integers
+from understudy.export.refused import need_integers
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Add,

@@ -59,6 +59,12 @@ def _executorch() -> Exporter:
     return ExecutorchExporter()
 
 
+def _executorch_xnnpack() -> Exporter:
+    from understudy.export.executorch_xnnpack import ExecutorchXnnpackExporter
+
+    return ExecutorchXnnpackExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -68,6 +74,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "arduino": _arduino,
     "coreml": _coreml,
     "executorch": _executorch,
+    "executorch_xnnpack": _executorch_xnnpack,
 }
 
 

@@ -19,7 +19,7 @@ from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter
 from understudy.export.c_input import c_input
 from understudy.export.c_writer import c_identifier
-from understudy.export.unbranched import need_integers
+from understudy.export.refused import need_integers
 from understudy.export.wasm_loader import LOADER, wasm_loader
 from understudy.export.wasm_session import WasmSession
 from understudy.program.ops import Program, ProjectText, Sound, Source

@@ -50,6 +50,7 @@ _COMPILE_SOUND = _COMPILE.replace("predict.c", "predict_sound.c") + " samples.ra
 _COMPILE_VECTOR = _COMPILE.replace("predict.c", "predict_vector.c") + " values.bin"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
+_EXECUTORCH = "pip install executorch"
 _UNPACK = "unzip {{ folder | quote }}/{{ file }}"
 _BRIDGE = '// bridging header: #include "model.h"'
 _TEMPLATES = (
@@ -59,7 +60,8 @@ _TEMPLATES = (
     _Template("Python, NumPy only", "python", "predict_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_wasm.mjs", "node predict_wasm.mjs", executed=True),
     _Template("JavaScript, Node or browser", "onnx", "predict.mjs", _NODE, executed=True),
-    _Template("Python, ExecuTorch", "executorch", "predict_executorch.py", "pip install executorch", executed=True),
+    _Template("Python, ExecuTorch", "executorch", "predict_executorch.py", _EXECUTORCH, executed=True),
+    _Template("Python, ExecuTorch with XNNPACK", "executorch_xnnpack", "predict_executorch.py", _EXECUTORCH, executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
     _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
@@ -71,7 +73,10 @@ _IMAGE_TEMPLATES = (
     _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
     _Template("Python, NumPy only", "python", "predict_image_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
-    _Template("Python, ExecuTorch", "executorch", "predict_image_executorch.py", "pip install executorch", executed=True),
+    _Template("Python, ExecuTorch", "executorch", "predict_image_executorch.py", _EXECUTORCH, executed=True),
+    _Template(
+        "Python, ExecuTorch with XNNPACK", "executorch_xnnpack", "predict_image_executorch.py", _EXECUTORCH, executed=True
+    ),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
 _SOUND_TEMPLATES = (
