@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,18 +64,29 @@ def assess(
     if job.teacher.kind != "auto":
         check_better_than_chance(logits, validation.labels, class_names=dataset.class_names, name=teacher.name)
         return Teaching(teacher, used=True, validation_accuracy=reached)
-    judged, standard, where = reached, baseline.score(validation).accuracy, "it reached {} on validation"
-    if isinstance(dataset, TextDataset) and len(validation) < FEW_VALIDATION_TEXTS and _can_be_folded(dataset.labelled):
+    judged, standard, margin, where = reached, baseline.score(validation).accuracy, 0.0, "it reached {} on validation"
+    if isinstance(dataset, TextDataset) and has_few_validation_texts(dataset) and _can_be_folded(dataset.labelled):
         progress.stage("judging the teacher by cross-validation")
         judged, standard = cross_validated(dataset.labelled, baseline, seed=job.seed)
+        margin = standard_error(standard, len(dataset.labelled))
         where = "its linear part reached {} in cross-validation"
-    wanted = standard + required_gain(job.teacher.minimum_gain, standard)
+    wanted = standard + required_gain(job.teacher.minimum_gain, standard) - margin
     note = (
         ""
         if judged >= wanted
         else f"{where.format(f'{judged:.1%}')}, where at least {wanted:.1%} was needed to be worth learning from"
     )
     return Teaching(teacher, used=judged >= wanted, note=note, validation_accuracy=reached)
+
+
+def has_few_validation_texts(dataset: Dataset) -> bool:
+    """Return whether validation is too small to tell a teacher from a baseline, or a student from its twin."""
+    return isinstance(dataset, TextDataset) and len(dataset.validation) < FEW_VALIDATION_TEXTS
+
+
+def standard_error(share: float, count: int) -> float:
+    """Return the standard deviation of a ``share`` found in ``count`` examples."""
+    return math.sqrt(share * (1 - share) / max(1, count))
 
 
 def cross_validated(examples: Examples, baseline: Baseline, *, seed: int) -> tuple[float, float]:

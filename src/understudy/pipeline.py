@@ -35,7 +35,7 @@ from understudy.feasibility import Budgets, base_recipe, check_budgets
 from understudy.files import write_text
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
-from understudy.judging import Teaching, assess
+from understudy.judging import Teaching, assess, has_few_validation_texts
 from understudy.latency import LatencyModel, check_latency
 from understudy.network.steps import Network
 from understudy.progress import Progress, SilentProgress
@@ -252,7 +252,7 @@ def _plan(
         taught=taught,
         joint=joint,
         brought=Brought(job.teacher.source, dataset.class_names, brought.digest) if joint and brought else None,
-        teacher_is_optional=taught and isinstance(teaching.teacher, TrainedTeacher),
+        teacher_is_optional=taught and isinstance(teaching.teacher, TrainedTeacher) and not has_few_validation_texts(dataset),
         seed=job.seed,
         epochs=settings.epochs,
         budgets=len(budgets.reachable),
