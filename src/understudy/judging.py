@@ -14,7 +14,7 @@ from understudy.data.text import Examples, TextDataset
 from understudy.metrics import accuracy
 from understudy.teachers.cache import cached_logits
 from understudy.teachers.chance import check_better_than_chance
-from understudy.teachers.trained import fit_machines
+from understudy.teachers.trained import FEW_VALIDATION_TEXTS, fit_machines
 
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from understudy.progress import Progress
     from understudy.teachers.protocol import Teacher
 
-FEW_VALIDATION_TEXTS = 500
-"""Below this many, a point of accuracy is less than the noise of the split."""
 FOLDS = 5
 
 

@@ -25,6 +25,8 @@ _LARGEST_VOCABULARY = 200_000
 _REGULARIZATION = 0.5
 _FACTORS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)
+FEW_VALIDATION_TEXTS = 500
+"""Below this many, a point of accuracy is less than the noise of the split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +142,9 @@ def mix(machines: LinearMachines, networks: Networks, dataset: TextDataset, *, s
     machine_factor = min(_FACTORS, key=lambda factor: _log_loss(linear * factor, labels))
     network_factor = min(_FACTORS, key=lambda factor: _log_loss(wide * factor, labels))
     linear, wide = linear * machine_factor, wide * network_factor
-    share = min(_SHARES, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
+    # of few texts the linear part has learned more, and what it has learned passes on to students better
+    shares = _SHARES if len(texts) >= FEW_VALIDATION_TEXTS else _SHARES[-1:]
+    share = min(shares, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
     digest = hashlib.sha256(f"trained-teacher-2 {dataset.digest} {seed} {networks.digest}".encode()).hexdigest()
     return TrainedTeacher(
         class_names=dataset.class_names,
