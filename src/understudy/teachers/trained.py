@@ -145,7 +145,7 @@ def mix(machines: LinearMachines, networks: Networks, dataset: TextDataset, *, s
     # of few texts the linear part has learned more, and what it has learned passes on to students better
     shares = _SHARES if len(texts) >= FEW_VALIDATION_TEXTS else _SHARES[-1:]
     share = min(shares, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
-    digest = hashlib.sha256(f"trained-teacher-2 {dataset.digest} {seed} {networks.digest}".encode()).hexdigest()
+    digest = hashlib.sha256(f"trained-teacher-3 {dataset.digest} {seed} {networks.digest}".encode()).hexdigest()
     return TrainedTeacher(
         class_names=dataset.class_names,
         machines=machines,
