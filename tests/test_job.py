@@ -310,6 +310,7 @@ COVERED: dict[str, object] = {
     "training.class_weights": "balanced",
     "training.distortion": 0.0,
     "training.augmented_views": 1,
+    "training.recombined_texts": 0,
     "training.variations": ("cutout",),
     "training.epochs": 1,
     "training.refit": False,
