@@ -177,6 +177,7 @@ def linear_teacher(path: Path, folder: Path, *, order: np.ndarray) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_teacher_for_images(finished: Path) -> None:
     linear_teacher(finished / "linear.onnx", finished, order=np.arange(10))
     (finished / "taught.toml").write_text(TAUGHT)
@@ -223,6 +224,7 @@ def test_a_teacher_names_its_columns(finished: Path) -> None:
     assert "columns named by the teacher" in result.err
 
 
+@pytest.mark.slow
 def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
     (finished / "guess.py").write_text(
         "import numpy as np\ndef guess(images): return np.eye(10)[images.reshape(len(images), -1).sum(axis=1) % 10]\n"

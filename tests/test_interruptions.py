@@ -177,6 +177,7 @@ def whole(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return runner
 
 
+@pytest.mark.slow
 def test_kill_9_at_half_way_costs_little_and_changes_nothing(whole: Runner, tiny_csv: Path, tmp_path: Path) -> None:
     runner = Runner(tmp_path / "job", tiny_csv)
     runner.kill(lambda: runner.steps() >= whole.steps() // 2)

@@ -213,6 +213,7 @@ def function(texts):
 """
 
 
+@pytest.mark.slow
 def test_a_module_that_was_brought_learns_beside_the_student(tiny_csv: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MODULE)
     source = f"{tmp_path / 'mine.py'}:network"
@@ -371,6 +372,7 @@ def test_every_format_keeps_to_the_budget(tiny_csv: Path, tmp_path: Path) -> Non
     assert sizes["arduino"] == sizes["c"]
 
 
+@pytest.mark.slow
 def test_every_device_has_its_right_member(tiny_csv: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "training.epochs": 1, "teacher": "none"}
     family = understudy.compress(data=tiny_csv, devices=["cortex-m3", "watch"], out=tmp_path / "out", **settings)
@@ -392,6 +394,7 @@ def test_every_device_has_its_right_member(tiny_csv: Path, tmp_path: Path) -> No
     assert "The right model for each device" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_bundles_are_written_for_the_owners_of_keys(
     finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

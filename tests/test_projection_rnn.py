@@ -66,6 +66,7 @@ def test_it_learns_order_and_every_file_is_verified(finished: Path) -> None:
     assert sum(isinstance(node, Scan) for node in program.nodes) == 2
 
 
+@pytest.mark.slow
 def test_more_formats_are_exported_and_one_without_a_loop_refused(finished: Path) -> None:
     result = understudy("export", "out/5KB", "--to", "python", folder=finished)
     assert result.exit_code == 0, result.err

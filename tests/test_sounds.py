@@ -92,6 +92,7 @@ def test_every_file_reads_samples_and_is_verified(finished: Path) -> None:
     assert "test sounds" in page
 
 
+@pytest.mark.slow
 def test_predict_evaluate_and_bench_read_wav_files(finished: Path) -> None:
     sounds = [finished / "later" / label / "3.wav" for label in ("hiss", "rising")]
     result = understudy("predict", finished / "out" / "10KB", *sounds)
@@ -195,6 +196,7 @@ answer.class_names = class_names
 '''
 
 
+@pytest.mark.slow
 def test_a_function_of_samples_teaches(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "big.py").write_text(TEACHER)
     settings = {"budgets": ["10KB"], "formats": ["c"], "teacher": str(tmp_path / "big.py:answer"), "training.epochs": 6}

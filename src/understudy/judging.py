@@ -14,7 +14,7 @@ from understudy.data.text import Examples, TextDataset
 from understudy.metrics import accuracy
 from understudy.teachers.cache import cached_logits
 from understudy.teachers.chance import check_better_than_chance
-from understudy.teachers.trained import FEW_VALIDATION_TEXTS, fit_machines
+from understudy.teachers.trained import fit_machines, has_few_validation_texts
 
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
@@ -75,11 +75,6 @@ def assess(
         else f"{where.format(f'{judged:.1%}')}, where at least {wanted:.1%} was needed to be worth learning from"
     )
     return Teaching(teacher, used=judged >= wanted, note=note, validation_accuracy=reached)
-
-
-def has_few_validation_texts(dataset: Dataset) -> bool:
-    """Return whether validation is too small to tell a teacher from a baseline, or a student from its twin."""
-    return isinstance(dataset, TextDataset) and len(dataset.validation) < FEW_VALIDATION_TEXTS
 
 
 def standard_error(share: float, count: int) -> float:

@@ -122,7 +122,7 @@ class TeacherSettings(Settings):
         ge=0,
         lt=1,
         description="An 'auto' teacher is used only if its validation accuracy is this much above "
-        "TF-IDF + logistic regression (0.015 is 1.5 points), or a twentieth of that one's errors where that is less; below 500 "
+        "TF-IDF + logistic regression (0.015 is 1.5 points), or a twentieth of that one's errors where that is less; below 300 "
         "validation texts cross-validation decides, less one standard error.",
     )
 

@@ -34,7 +34,7 @@ from understudy.teachers.image_registry import load_image_teacher
 from understudy.teachers.protocol import Int16Array, checked_logits, kind_of_example
 from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.sound_registry import load_sound_teacher
-from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, mix
+from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, has_few_validation_texts, mix
 from understudy.teachers.vector_registry import load_vector_teacher
 from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
@@ -60,8 +60,8 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
-MOST_RECOMBINED, RECOMBINED_FOR_EACH, ENOUGH_TEXTS = 8000, 20, 12_000
-"""Recombined texts in a lesson, at most in all and for each text; with enough texts there are none."""
+RECOMBINED_FOR_EACH, ENOUGH_TEXTS = 20, 4000
+"""Recombined texts for each text of a lesson, but no more than make enough texts of all together."""
 LEAST_REFIT_SHARE = 0.03
 """Validation texts against training texts, below which a second training is not worth its time."""
 
@@ -88,6 +88,12 @@ def workers_for(job: Job, store: LessonStore, folder: JobFolder) -> Workers:
 
 def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress: Progress) -> TrainedTeacher:
     """Return the teacher that is trained here, from the job's folder where parts of it are finished."""
+    networks = None if has_few_validation_texts(dataset) else _train_networks(job, dataset, folder=folder, progress=progress)
+    progress.stage("training the teacher's linear part")
+    return mix(fit_machines(dataset.train, seed=job.seed), networks, dataset, seed=job.seed)
+
+
+def _train_networks(job: Job, dataset: TextDataset, *, folder: JobFolder, progress: Progress) -> Networks:
     settings = job.training
     store = LessonStore(folder.state / "teacher-lesson")
     if not store.complete:
@@ -124,9 +130,7 @@ def train_teacher(job: Job, dataset: TextDataset, *, folder: JobFolder, progress
     ]
     with workers_for(job, store, folder) as workers:
         results = train_all(tasks, workers, progress=progress, title="training the teacher's networks")
-    progress.stage("training the teacher's linear part")
-    machines = fit_machines(dataset.train, seed=job.seed)
-    return mix(machines, networks_of([result.float_program for result in results]), dataset, seed=job.seed)
+    return networks_of([result.float_program for result in results])
 
 
 def networks_of(programs: Sequence[Program]) -> Networks:
@@ -321,7 +325,7 @@ def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> 
 
 def recombined_texts_for(texts: int) -> int:
     """Return how many recombined texts a lesson of ``texts`` has: few texts say little about what their teacher knows."""
-    return max(0, min(MOST_RECOMBINED, RECOMBINED_FOR_EACH * texts, ENOUGH_TEXTS - texts))
+    return max(0, min(RECOMBINED_FOR_EACH * texts, ENOUGH_TEXTS - texts))
 
 
 def _covered(teacher: TextTeacher, views: list[list[str]]) -> list[list[str]]:

@@ -85,6 +85,7 @@ def test_a_familys_report_shows_it_too(studied: Path, tmp_path: Path) -> None:
     assert "neural bits (T × d)" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_texts_have_bits_too(tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_text(f'budgets = ["8KB"]\n[data]\ntrain = {str(TINY)!r}\n[training]\nepochs = 40\n')
     result = understudy("study", "bits", "job.toml", "--bits", 8, "--bits", 128, "--out", "out", "--json", folder=tmp_path)
@@ -94,6 +95,7 @@ def test_texts_have_bits_too(tmp_path: Path) -> None:
     assert study["points"][1]["validation_accuracy"] >= study["points"][0]["validation_accuracy"]
 
 
+@pytest.mark.slow
 def test_vectors_have_bits_too(tmp_path: Path) -> None:
     found = load_breast_cancer()
     np.savez(tmp_path / "cells.npz", x=found.data.astype(np.float32), y=found.target)

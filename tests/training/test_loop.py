@@ -147,6 +147,7 @@ def test_workers_give_what_one_process_gives(lesson: Path, tmp_path: Path) -> No
     assert len(events) == 60
 
 
+@pytest.mark.slow
 def test_a_worker_that_the_system_kills_is_no_bug_and_costs_nothing_finished(lesson: Path, tmp_path: Path) -> None:
     tasks = [_task(), _task(seed=6)]
     with Workers(lesson, tmp_path / "results", count=1) as workers:

@@ -2,7 +2,7 @@
 
 Two kinds of classifier err differently, so their logits are mixed: linear support vector machines on TF-IDF of words,
 word pairs and character n-grams, and wide float networks of the students' own kind. The scale of each and their shares
-are those with the lowest log-loss on validation texts.
+are those with the lowest log-loss on validation texts. Of few texts the linear part learns as much alone, and it is that alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LARGEST_VOCABULARY = 200_000
 _REGULARIZATION = 0.5
 _FACTORS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)
-FEW_VALIDATION_TEXTS = 500
+FEW_VALIDATION_TEXTS = 300
 """Below this many, a point of accuracy is less than the noise of the split."""
 
 
@@ -76,7 +76,7 @@ class TrainedTeacher:
     Attributes:
         class_names: the data's classes, in order.
         machines: the linear part.
-        networks: the other part.
+        networks: the other part, None where texts are few.
         machine_factor: decisions to logits.
         network_factor: scale of the networks' logits.
         machine_share: share of the linear part in the mixture.
@@ -85,7 +85,7 @@ class TrainedTeacher:
 
     class_names: tuple[str, ...]
     machines: LinearMachines
-    networks: Networks
+    networks: Networks | None
     machine_factor: float
     network_factor: float
     machine_share: float
@@ -95,14 +95,15 @@ class TrainedTeacher:
     @property
     def size_bytes(self) -> int:
         """Bytes of all weights as float32."""
-        return self.machines.size_bytes + self.networks.size_bytes
+        return self.machines.size_bytes + (self.networks.size_bytes if self.networks else 0)
 
     def describe(self) -> str:
         """Return what was trained."""
-        return (
-            f"{self.machine_share:.0%} linear support vector machines on TF-IDF of words, word pairs and character n-grams, "
-            f"{1 - self.machine_share:.0%} {self.networks.count} wide projection networks, trained here"
-        )
+        linear = "linear support vector machines on TF-IDF of words, word pairs and character n-grams"
+        if self.networks is None:
+            return f"{linear}, trained here"
+        share = self.machine_share
+        return f"{share:.0%} {linear}, {1 - share:.0%} {self.networks.count} wide projection networks, trained here"
 
     def covers(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Return True for every text."""
@@ -113,9 +114,16 @@ class TrainedTeacher:
         if not texts:
             return np.zeros((0, len(self.class_names)), np.float32)
         linear = self.machines.decisions(texts) * np.float32(self.machine_factor)
+        if self.networks is None:
+            return linear
         wide = self.networks.logits(texts) * np.float32(self.network_factor)
         share = np.float32(self.machine_share)
         return share * linear + (1 - share) * wide
+
+
+def has_few_validation_texts(dataset: TextDataset) -> bool:
+    """Return whether validation is too small to tell a teacher from a baseline, or a student from its twin."""
+    return len(dataset.validation) < FEW_VALIDATION_TEXTS
 
 
 def fit_machines(train: Examples, *, seed: int) -> LinearMachines:
@@ -135,17 +143,19 @@ def fit_machines(train: Examples, *, seed: int) -> LinearMachines:
     return LinearMachines(vectorizers, model)
 
 
-def mix(machines: LinearMachines, networks: Networks, dataset: TextDataset, *, seed: int) -> TrainedTeacher:
-    """Return the teacher of both parts, with scales and shares chosen on ``dataset``'s validation texts."""
+def mix(machines: LinearMachines, networks: Networks | None, dataset: TextDataset, *, seed: int) -> TrainedTeacher:
+    """Return the teacher of its parts, with scales and shares chosen on ``dataset``'s validation texts."""
     texts, labels = dataset.validation.texts, dataset.validation.labels
-    linear, wide = machines.decisions(texts), networks.logits(texts)
+    linear = machines.decisions(texts)
     machine_factor = min(_FACTORS, key=lambda factor: _log_loss(linear * factor, labels))
-    network_factor = min(_FACTORS, key=lambda factor: _log_loss(wide * factor, labels))
-    linear, wide = linear * machine_factor, wide * network_factor
-    # of few texts the linear part has learned more, and what it has learned passes on to students better
-    shares = _SHARES if len(texts) >= FEW_VALIDATION_TEXTS else _SHARES[-1:]
-    share = min(shares, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
-    digest = hashlib.sha256(f"trained-teacher-3 {dataset.digest} {seed} {networks.digest}".encode()).hexdigest()
+    network_factor, share = 1.0, 1.0
+    if networks is not None:
+        wide = networks.logits(texts)
+        network_factor = min(_FACTORS, key=lambda factor: _log_loss(wide * factor, labels))
+        linear, wide = linear * machine_factor, wide * network_factor
+        share = min(_SHARES, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
+    digest_of_networks = networks.digest if networks else ""
+    digest = hashlib.sha256(f"trained-teacher-3 {dataset.digest} {seed} {digest_of_networks}".encode()).hexdigest()
     return TrainedTeacher(
         class_names=dataset.class_names,
         machines=machines,
