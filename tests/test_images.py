@@ -149,6 +149,7 @@ def test_a_folder_of_class_folders_gives_the_same_model(finished: Path) -> None:
     assert all(file["accuracy"] > 0.9 for file in json.loads(evaluation.out)["files"])
 
 
+@pytest.mark.slow
 def test_a_finished_job_is_not_trained_again_and_gives_the_same_bytes(finished: Path) -> None:
     before = (finished / "out" / "6KB" / "manifest.json").read_bytes()
     result = understudy("compress", "digits.toml", "--out", "out", folder=finished)

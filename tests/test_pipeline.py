@@ -164,7 +164,7 @@ def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
     ]
 
 
-@pytest.mark.parametrize("student", ["projection_net", "sgnn"])
+@pytest.mark.parametrize("student", [pytest.param("projection_net", marks=pytest.mark.slow), "sgnn"])
 def test_every_student_can_be_asked_for(tiny_csv: Path, tmp_path: Path, student: str) -> None:
     family = understudy.compress(
         data=tiny_csv, budgets=["24KB"], out=tmp_path / "out", student=student, teacher="none", **SETTINGS
@@ -174,7 +174,7 @@ def test_every_student_can_be_asked_for(tiny_csv: Path, tmp_path: Path, student:
     assert all(file.verified for file in member.files)
 
 
-@pytest.mark.parametrize("mode", ["joint", "self"])
+@pytest.mark.parametrize("mode", ["joint", pytest.param("self", marks=pytest.mark.slow)])
 def test_the_other_modes(tiny_csv: Path, tmp_path: Path, mode: str) -> None:
     family = understudy.compress(
         data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", **{**SETTINGS, "formats": ("c",), "training.mode": mode}

@@ -164,6 +164,7 @@ def test_the_bundle_says_what_it_reads(vectors: Path, windows: Path) -> None:
     assert "Input: float32 `[1, 40, 3]`" in card
 
 
+@pytest.mark.slow
 def test_more_formats_are_exported_and_the_demo_is_refused(vectors: Path) -> None:
     result = understudy("export", "out/6KB", "--to", "arduino", folder=vectors)
     assert result.exit_code == 0, result.err

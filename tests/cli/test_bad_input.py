@@ -194,6 +194,7 @@ def test_an_error_is_one_line_and_leaves_everything_as_it_was(place: Path, case:
     assert tree(place) == before, "something was written"
 
 
+@pytest.mark.slow
 def test_the_smallest_size_of_an_impossible_budget_is_true(place: Path) -> None:
     last = refused(understudy("compress", "tiny.csv", "--budget", "600B", folder=place), 3)
     found = re.search(r"\((\d+) bytes\), where (c|onnx|litert) binds", last)

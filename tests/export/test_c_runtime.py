@@ -53,7 +53,7 @@ def compiled(folder: Path, *command: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
+@pytest.mark.parametrize("level", [pytest.param("-O0", marks=pytest.mark.slow), "-O2", "-Os"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang", ARM])
 def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -> None:
     if shutil.which(compiler) is None:
@@ -220,7 +220,7 @@ int main(int argc, char **argv) {
 """
 
 
-@pytest.mark.parametrize("case", range(4))
+@pytest.mark.parametrize("case", [0, *(pytest.param(case, marks=pytest.mark.slow) for case in (1, 2, 3))])
 def test_sanitizers_find_nothing(tmp_path: Path, case: int) -> None:
     programs = (sequence_program(bits=4), utterance_program(), crooked_program(bits=4), random_program(5))
     program = programs[case]

@@ -166,6 +166,7 @@ def test_a_worker_that_the_system_kills_is_no_bug_and_costs_nothing_finished(les
     assert steps[0] > 60
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_a_worker_is_no_bug(lesson: Path, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / f"{_task().key}.checkpoint").mkdir()  # where a file belongs, the system refuses
