@@ -1,4 +1,4 @@
-"""What students learn from few texts of each class, as spreadsheets of intents have them, with recombined texts and without.
+"""What students learn from few texts of each class on average, as spreadsheets of intents have them, with recombined texts and without.
 
     python benchmarks/few_texts.py --seeds 3
     python benchmarks/few_texts.py --set snips --per-class 50
@@ -30,15 +30,15 @@ RECOMBINED: tuple[int | str, ...] = ("auto", 0)
 
 
 def draw(name: str, folder: Path, *, per_class: int, seed: int) -> int:
-    """Write ``train.csv`` with at most ``per_class`` texts of each class, and ``test.csv``; return how many texts train has."""
+    """Write ``train.csv`` with ``per_class`` texts of each class on average, and ``test.csv``; return how many texts train has.
+
+    Classes are as frequent as in the training split, but have two texts at least.
+    """
     dataset = read_set(name)
     rng = np.random.default_rng(seed)
-    rows = np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(dataset.train.labels == number))[:per_class]
-            for number in range(len(dataset.class_names))
-        ]
-    )
+    order = rng.permutation(len(dataset.train))
+    two = np.concatenate([order[dataset.train.labels[order] == number][:2] for number in range(len(dataset.class_names))])
+    rows = np.concatenate([two, order[~np.isin(order, two)]])[: per_class * len(dataset.class_names)]
     for part, examples, chosen in (("train", dataset.train, rng.permutation(rows)), ("test", dataset.test, None)):
         with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)

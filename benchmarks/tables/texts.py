@@ -186,7 +186,17 @@ def few_texts(results: Results) -> str:
         ]
         for rows in grouped(results.few_texts, lambda row: (*set_order(row), row["per_class"], str(row["recombined"]))).values()
     ]
-    head = ["data", "of each class", "texts", "recombined ones", "seeds", "student, %", "twin, %", "teacher, %", "teacher used"]
+    head = [
+        "data",
+        "of a class, on average",
+        "texts",
+        "recombined ones",
+        "seeds",
+        "student, %",
+        "twin, %",
+        "teacher, %",
+        "teacher used",
+    ]
     return table([*head, BASELINE, "not below it"], body)
 
 
