@@ -1,4 +1,4 @@
-"""What students learn from few texts of each class on average, as spreadsheets of intents have them, with recombined texts and without.
+"""What students learn from few texts of each class, as in spreadsheets of intents, with recombined texts and without.
 
     python benchmarks/few_texts.py --seeds 3
     python benchmarks/few_texts.py --set snips --per-class 50
