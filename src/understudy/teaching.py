@@ -60,8 +60,8 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
-RECOMBINED_FOR_EACH, ENOUGH_TEXTS = 20, 4000
-"""Recombined texts for each text of a lesson, but no more than make enough texts of all together."""
+RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 4000
+"""Recombined texts for each text of a lesson, and at most; a lesson that has enough texts gets none."""
 LEAST_REFIT_SHARE = 0.03
 """Validation texts against training texts, below which a second training is not worth its time."""
 
@@ -325,7 +325,7 @@ def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> 
 
 def recombined_texts_for(texts: int) -> int:
     """Return how many recombined texts a lesson of ``texts`` has: few texts say little about what their teacher knows."""
-    return max(0, min(RECOMBINED_FOR_EACH * texts, ENOUGH_TEXTS - texts))
+    return 0 if texts >= ENOUGH_TEXTS else min(RECOMBINED_FOR_EACH * texts, MOST_RECOMBINED)
 
 
 def _covered(teacher: TextTeacher, views: list[list[str]]) -> list[list[str]]:
