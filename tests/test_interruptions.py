@@ -189,6 +189,7 @@ def test_kill_9_at_half_way_costs_little_and_changes_nothing(whole: Runner, tiny
     assert whole.steps() <= runner.steps() <= (1 + MOST_EXTRA_WORK) * whole.steps()
 
 
+@pytest.mark.slow
 def test_ctrl_c_delivers_what_is_finished_and_the_next_run_goes_on(whole: Runner, tiny_csv: Path, tmp_path: Path) -> None:
     # one training after the other, so that the first budget is finished before the second begins
     runner = Runner(tmp_path / "job", tiny_csv, threads=1)

@@ -51,6 +51,7 @@ def test_a_table_of_numbers_becomes_a_family(flowers: Path) -> None:
     assert "Their order: sepal length, sepal, width, petal length" in (flowers / "out" / "4KB" / "card.md").read_text()
 
 
+@pytest.mark.slow
 def test_predict_finds_the_columns_by_their_names(flowers: Path) -> None:
     iris = load_iris()
     order = [2, 0, 3, 1]
@@ -79,6 +80,7 @@ def test_evaluate_reads_such_a_table(flowers: Path) -> None:
     assert json.loads(result.out)["measurements"][0]["exact"]
 
 
+@pytest.mark.slow
 def test_init_names_the_columns_and_its_job_runs(tmp_path: Path) -> None:
     wine = load_wine()
     columns = tuple(wine.feature_names)

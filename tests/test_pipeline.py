@@ -241,6 +241,7 @@ def test_what_cannot_learn_in_joint_mode_is_refused(tiny_csv: Path, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
     rows = [line.rsplit(",", 1) for line in tiny_csv.read_text().splitlines()[1:]]
     labels = sorted({label for _, label in rows})

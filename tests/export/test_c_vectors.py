@@ -180,7 +180,11 @@ def test_builds_agree_on_random_bytes_under_the_sanitizers(tmp_path: Path, kind:
 
 @pytest.mark.parametrize("vector", ["", "-DUS_VECTOR=0"])
 @pytest.mark.parametrize(
-    "analyzer", ["gcc -std=c99 -O2 -fanalyzer -Werror -c -o main.o", "clang --analyze -Xclang -analyzer-werror"]
+    "analyzer",
+    [
+        pytest.param("gcc -std=c99 -O2 -fanalyzer -Werror -c -o main.o", marks=pytest.mark.slow),
+        "clang --analyze -Xclang -analyzer-werror",
+    ],
 )
 def test_static_analysers_find_nothing(tmp_path: Path, analyzer: str, vector: str) -> None:
     command = [*analyzer.split(), *vector.split(), "main.c"]
