@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,19 @@ def branched_program(
     return Program(nodes, {**scheme, "image": Image.quantization, "logits": logits})
 
 
+def layer_numbers(rng: np.random.Generator, *weight_shape: int, per_channel: bool, gain: float = 2.0) -> dict[str, Any]:
+    """Return random int8 weights ``weight_shape``, biases and scales of a layer without ReLU, which ``gain`` makes louder."""
+    outputs, inputs = weight_shape[0], int(np.prod(weight_shape[1:]))
+    spread = rng.uniform(0.7, 1.3, outputs if per_channel else 1)
+    return {
+        "weight": rng.integers(-127, 128, weight_shape).astype(np.int8),
+        "bias": rng.integers(-1500, 1500, outputs).astype(np.int32),
+        "per_channel": per_channel,
+        "weight_scale": (spread * gain / 127 / inputs**0.5).astype(np.float32),
+        "relu": False,
+    }
+
+
 def gated_program(
     *,
     shape: tuple[int, int, int] = (13, 10, 3),
@@ -166,17 +180,7 @@ def gated_program(
     """What MobileNetV3 and EfficientNet have: activations as tables, a gate for each channel, products of maps and vectors."""
     rng = np.random.default_rng(seed)
 
-    def numbers(*weight_shape: int, gain: float = 2.0) -> dict[str, Any]:
-        outputs, inputs = weight_shape[0], int(np.prod(weight_shape[1:]))
-        spread = rng.uniform(0.7, 1.3, outputs if per_channel else 1)
-        return {
-            "weight": rng.integers(-127, 128, weight_shape).astype(np.int8),
-            "bias": rng.integers(-1500, 1500, outputs).astype(np.int32),
-            "per_channel": per_channel,
-            "weight_scale": (spread * gain / 127 / inputs**0.5).astype(np.float32),
-            "relu": False,
-        }
-
+    numbers = partial(layer_numbers, rng, per_channel=per_channel)
     size = (-(-shape[0] // 2), -(-shape[1] // 2))
     around = same_padding(size, kernel=kernel, stride=2)
     stem = same_padding(shape[:2], kernel=(3, 3), stride=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from understudy.program.curves import table_of
 from understudy.program.ops import Add, Conv, Image, Linear, Node, Program, Quantization, Softmax, SumPool
 from understudy.program.pointwise import Lookup
 from understudy.program.tokens import Attention, LayerNorm, Place, Positions
+from understudy.testing.image_programs import layer_numbers
 
 _STREAM = ("patches", "tokens", "mixed", "stream", "narrow", "output", "token")
 
@@ -28,17 +29,7 @@ def token_program(
     """Patches with positions, one block of attention and of two layers with GELU between them, a class token or the mean."""
     rng = np.random.default_rng(seed)
 
-    def numbers(*weight_shape: int, gain: float = 1.5) -> dict[str, Any]:
-        outputs, inputs = weight_shape[0], int(np.prod(weight_shape[1:]))
-        spread = rng.uniform(0.7, 1.3, outputs if per_channel else 1)
-        return {
-            "weight": rng.integers(-127, 128, weight_shape).astype(np.int8),
-            "bias": rng.integers(-1500, 1500, outputs).astype(np.int32),
-            "per_channel": per_channel,
-            "weight_scale": (spread * gain / 127 / inputs**0.5).astype(np.float32),
-            "relu": False,
-        }
-
+    numbers = partial(layer_numbers, rng, per_channel=per_channel, gain=1.5)
     places = (shape[0] // patch) * (shape[1] // patch)
     table = rng.integers(-60, 61, (places + class_token, width)).astype(np.int8)
     inner = heads * head_width
