@@ -84,21 +84,12 @@ class ExecutorchExporter(ModelFileExporter):
         Raises:
             BundleError: it is damaged, or not one for this runtime.
         """
-        return open_program(content, path=path)
-
-
-def open_program(content: bytes, *, path: Path) -> ExecutorchSession:
-    """Return a session on ``content``, which messages call ``path``.
-
-    Raises:
-        BundleError: it is damaged, or not one for this runtime.
-    """
-    try:
-        check_length(content)
-        return ExecutorchSession(content)
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise BundleError(
-            f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "
-            "copy or compress it again"
-        ) from error
+        try:
+            check_length(content)
+            return ExecutorchSession(content)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise BundleError(
+                f"an ExecuTorch program must be complete and use known kernels: received path={str(path)!r} ({reason}); "
+                "copy or compress it again"
+            ) from error

@@ -5,17 +5,14 @@ Needs what ``executorch`` needs, and a runtime with the XNNPACK backend, which t
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from understudy.export.executorch import ExecutorchSession, open_program
+from understudy.export.executorch import ExecutorchExporter
 from understudy.export.executorch_xnnpack_program import write_program
-from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.refused import need_integers, need_no_recurrence
 from understudy.program.ops import Program
 
 
-class ExecutorchXnnpackExporter(ModelFileExporter):
-    """Writes and opens ``model_xnnpack.pte``."""
+class ExecutorchXnnpackExporter(ExecutorchExporter):
+    """Writes and opens ``model_xnnpack.pte``, which the same session runs."""
 
     format = "executorch_xnnpack"
     filename = "model_xnnpack.pte"
@@ -25,20 +22,3 @@ class ExecutorchXnnpackExporter(ModelFileExporter):
         need_integers(program, format_name=self.format)
         need_no_recurrence(program, format_name=self.format)
         return write_program(program)
-
-    def open(self, folder: Path, *, name: str) -> ExecutorchSession:  # noqa: ARG002 - files do not hold the name
-        """Return a session on the file.
-
-        Raises:
-            BundleError: the file is missing, damaged, or not one for this runtime.
-        """
-        path = folder / self.filename
-        return self.open_content(read_model_file(path), path=path)
-
-    def open_content(self, content: bytes, *, path: Path) -> ExecutorchSession:
-        """Return a session on ``content``, which messages call ``path``.
-
-        Raises:
-            BundleError: it is damaged, or not one for this runtime.
-        """
-        return open_program(content, path=path)
