@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from fasttext_peer import read_set
-from records import RESULTS, append, command, data_is_here, machine
+from records import RESULTS, append, data_is_here, origin
 from text import SETS, Lines
 
 import understudy
@@ -77,11 +77,7 @@ def run(name: str, *, per_class: int, recombined: int | str, seed: int) -> dict[
         "twin_accuracy": member.twin.accuracy if member.twin else None,
         "delivers_twin": member.passed_over is not None,
         "teacher": family.teacher.model_dump() if family.teacher else None,
-        "baselines": {baseline.name: baseline.accuracy for baseline in family.baselines},
-        "understudy": family.created_with.understudy,
-        "seconds": round(time.monotonic() - begin),
-        "command": command(),
-        "machine": machine(),
+        **origin(family, begin),
     }
 
 

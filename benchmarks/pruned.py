@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from records import REPOSITORY, RESULTS, append, command, machine
+from records import REPOSITORY, RESULTS, append, origin
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from text import Lines
@@ -110,11 +110,7 @@ def run(name: str, *, budget: str, seed: int) -> dict[str, object]:
         "macs_before": member.pruning.macs_before,
         "macs_after": member.pruning.macs_after,
         "test_images": len(labels),
-        "baselines": {baseline.name: baseline.accuracy for baseline in family.baselines},
-        "understudy": family.created_with.understudy,
-        "seconds": round(time.monotonic() - begin),
-        "command": command(),
-        "machine": machine(),
+        **origin(family, begin),
     }
 
 

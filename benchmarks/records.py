@@ -7,8 +7,13 @@ import os
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from understudy.family import Family
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -36,6 +41,17 @@ def command() -> str:
             del given[at : at + 2]
     words = [Path(word).name if "/" in word else word for word in given]
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+
+
+def origin(family: Family, begin: float) -> dict[str, object]:
+    """Return what every row of a job ends with: baselines, version, seconds since ``begin``, command and machine."""
+    return {
+        "baselines": {baseline.name: baseline.accuracy for baseline in family.baselines},
+        "understudy": family.created_with.understudy,
+        "seconds": round(time.monotonic() - begin),
+        "command": command(),
+        "machine": machine(),
+    }
 
 
 def append(path: Path, row: Mapping[str, object]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import DATA, RESULTS, append, command, data_is_here, machine
+from records import DATA, RESULTS, append, data_is_here, origin
 from text import Lines
 
 import understudy
@@ -78,12 +78,8 @@ def run(name: str, *, student: str, budget: str, seed: int) -> dict[str, object]
         "weights": member.weight_count,
         "macs": member.macs,
         "test_windows": family.data.splits["test"].examples,
-        "baselines": {baseline.name: baseline.accuracy for baseline in family.baselines},
         "recipe": member.recipe,
-        "understudy": family.created_with.understudy,
-        "seconds": round(time.monotonic() - begin),
-        "command": command(),
-        "machine": machine(),
+        **origin(family, begin),
     }
 
 
