@@ -7,7 +7,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -20,7 +19,6 @@ from understudy.errors import BudgetError, InputError, SetupError
 from understudy.family import Family
 from understudy.formats import FORMATS
 from understudy.job import job_from_arguments
-from understudy.judging import required_gain
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
 from understudy.protection.envelope import public_device_key
@@ -113,11 +111,6 @@ def test_the_test_split_influences_nothing(tiny_csv: Path, tmp_path: Path) -> No
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize(("baseline", "gain"), [(0.5, 0.015), (0.9, 0.005), (1.0, 0.0)])
-def test_a_teacher_is_used_for_a_gain_that_fits_the_errors_that_are_left(baseline: float, gain: float) -> None:
-    assert required_gain(0.015, baseline) == pytest.approx(gain)
-
-
 @pytest.mark.slow
 def test_the_refit_can_be_left_out(finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "training.refit": False}
@@ -172,89 +165,6 @@ def test_every_student_can_be_asked_for(tiny_csv: Path, tmp_path: Path, student:
     [member] = family.members
     assert member.student == student
     assert all(file.verified for file in member.files)
-
-
-@pytest.mark.parametrize("mode", ["joint", pytest.param("self", marks=pytest.mark.slow)])
-def test_the_other_modes(tiny_csv: Path, tmp_path: Path, mode: str) -> None:
-    family = understudy.compress(
-        data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", **{**SETTINGS, "formats": ("c",), "training.mode": mode}
-    )
-    [member] = family.members
-    assert (member.twin is not None) == (mode == "joint")
-    assert (family.teacher is not None) == (mode == "joint")
-
-
-MODULE = """
-import torch
-
-
-class Network(torch.nn.Module):
-    max_bytes = 64
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(3)
-        self.embedding = torch.nn.EmbeddingBag(256 * 8, 16)
-        torch.nn.init.zeros_(self.embedding.weight)
-        self.dense = torch.nn.Linear(16, 8)
-
-    def forward(self, byte_ids):
-        place = byte_ids.clamp(min=0).long()
-        pairs = (place[:, :-1] * 31 + place[:, 1:] * 7) % (256 * 8)
-        return self.dense(200 * self.embedding(pairs))
-
-
-def network():
-    return Network()
-
-
-def function(texts):
-    return [[0.0] * 8] * len(texts)
-"""
-
-
-@pytest.mark.slow
-def test_a_module_that_was_brought_learns_beside_the_student(tiny_csv: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(MODULE)
-    source = f"{tmp_path / 'mine.py'}:network"
-    settings = {**SETTINGS, "formats": ("c",), "training.mode": "joint", "training.epochs": 60}
-    job = job_from_arguments(tiny_csv, budgets=("12KB",), teacher=source, **settings)
-    family = run_job(job, out=tmp_path / "out")
-    [member] = family.members
-    assert member.twin is not None
-    assert {"teacher_on_labels", "student_on_teacher"} <= set(member.learning_curve[-1].train_loss)
-    losses = [point.train_loss["teacher_on_labels"] for point in member.learning_curve]
-    assert losses[-1] < losses[0] - 0.2
-    assert family.teacher is not None
-    assert family.teacher.note.startswith("trained beside the largest student")
-    assert family.teacher.validation_accuracy is not None and family.teacher.validation_accuracy > 0.5
-    assert not (tmp_path / "out" / ".understudy" / "teacher").exists(), "in joint mode nothing is cached"
-
-
-def test_what_cannot_learn_in_joint_mode_is_refused(tiny_csv: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(MODULE)
-    settings = {"budgets": ("12KB",), "training.mode": "joint"}
-    with pytest.raises(InputError, match="joint training changes the teacher, which must be a torch module"):
-        run_job(job_from_arguments(tiny_csv, teacher=f"{tmp_path / 'mine.py'}:function", **settings), out=tmp_path / "out")
-    with pytest.raises(InputError, match="processes of its own: received teacher='Linear', an object"):
-        understudy.compress(data=tiny_csv, out=tmp_path / "out", teacher=torch.nn.Linear(2, 2), **settings)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
-    rows = [line.rsplit(",", 1) for line in tiny_csv.read_text().splitlines()[1:]]
-    labels = sorted({label for _, label in rows})
-
-    def teacher(texts: list[str]) -> np.ndarray:
-        known = {text.strip('"'): labels.index(label) for text, label in rows}
-        return 6.0 * np.eye(len(labels), dtype=np.float32)[[known.get(text, 0) for text in texts]]
-
-    family = understudy.compress(
-        data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", teacher=teacher, **{**SETTINGS, "formats": ("c",)}
-    )
-    assert family.teacher is not None and family.teacher.used
-    assert family.members[0].twin is not None
 
 
 @pytest.mark.slow

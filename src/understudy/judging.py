@@ -14,7 +14,7 @@ from understudy.data.text import Examples, TextDataset
 from understudy.metrics import accuracy
 from understudy.teachers.cache import cached_logits
 from understudy.teachers.chance import check_better_than_chance
-from understudy.teachers.trained import fit_machines, has_few_validation_texts
+from understudy.teachers.trained import TrainedTeacher, fit_machines, has_few_validation_texts
 
 if TYPE_CHECKING:
     from understudy.baselines import Baseline
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from understudy.teachers.protocol import Teacher
 
 FOLDS = 5
+"""Parts of a cross-validation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,9 @@ class Teaching:
 def assess(
     teacher: Teacher[Any] | None, job: Job, dataset: Dataset, *, baseline: Baseline, folder: JobFolder, progress: Progress
 ) -> Teaching:
-    """Return whether ``teacher`` is used: one trained here must beat the baseline on validation, one that was brought is used.
+    """Return whether ``teacher`` is used: one that was brought is; one trained here must beat the baseline on validation.
+
+    Where validation is small, its linear part must not be worse than the baseline in cross-validation (docs/adr/0033).
 
     Raises:
         InputError: answers that break a rule, see ``teachers/protocol.py``, or are no better than chance on validation.
@@ -77,15 +80,25 @@ def assess(
     return Teaching(teacher, used=judged >= wanted, note=note, validation_accuracy=reached)
 
 
+def teacher_is_optional(teacher: Teacher[Any] | None, dataset: Dataset) -> bool:
+    """Return whether a twin that is better on validation is delivered: it can tell, and nobody asked for ``teacher``."""
+    return isinstance(teacher, TrainedTeacher) and isinstance(dataset, TextDataset) and not has_few_validation_texts(dataset)
+
+
 def standard_error(share: float, count: int) -> float:
-    """Return the standard deviation of a ``share`` found in ``count`` examples."""
+    """Return the standard error of a ``share``, 0 to 1, found in ``count`` examples: that of a binomial proportion."""
     return math.sqrt(share * (1 - share) / max(1, count))
 
 
 def cross_validated(examples: Examples, baseline: Baseline, *, seed: int) -> tuple[float, float]:
-    """Return the accuracy of a trained teacher's linear part and of ``baseline`` on texts that they did not learn from.
+    """Return the accuracies of a trained teacher's linear part and of ``baseline`` on texts that they did not learn from.
 
     A few validation texts cannot tell such classifiers apart; all labelled texts, a fifth at a time, can.
+
+    Args:
+        examples: texts with labels, at least ``FOLDS`` of each of two classes; those labelled -1 are left out.
+        baseline: keeps its choices and learns anew from each part.
+        seed: of the parts.
     """
     from sklearn.model_selection import StratifiedKFold
 

@@ -35,7 +35,7 @@ from understudy.feasibility import Budgets, base_recipe, check_budgets
 from understudy.files import write_text
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder, claim
-from understudy.judging import Teaching, assess
+from understudy.judging import Teaching, assess, teacher_is_optional
 from understudy.latency import LatencyModel, check_latency
 from understudy.network.steps import Network
 from understudy.progress import Progress, SilentProgress
@@ -44,7 +44,6 @@ from understudy.record import baseline_record, created_with, data_record, teache
 from understudy.report.page import write_report
 from understudy.selection import Plan, Searches, Selection
 from understudy.teachers.protocol import Teacher
-from understudy.teachers.trained import TrainedTeacher, has_few_validation_texts
 from understudy.teaching import (
     bring_teacher,
     network_to_prune,
@@ -252,7 +251,7 @@ def _plan(
         taught=taught,
         joint=joint,
         brought=Brought(job.teacher.source, dataset.class_names, brought.digest) if joint and brought else None,
-        teacher_is_optional=taught and _is_optional(teaching.teacher, dataset),
+        teacher_is_optional=taught and teacher_is_optional(teaching.teacher, dataset),
         seed=job.seed,
         epochs=settings.epochs,
         budgets=len(budgets.reachable),
@@ -336,11 +335,6 @@ def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Prog
     if job.training_mode == "joint":
         check_trainable(teacher)
     return teacher
-
-
-def _is_optional(teacher: Teacher[Any] | None, dataset: Dataset) -> bool:
-    """Return whether a twin that is better on validation is delivered: it can tell, and nobody asked for ``teacher``."""
-    return isinstance(teacher, TrainedTeacher) and isinstance(dataset, TextDataset) and not has_few_validation_texts(dataset)
 
 
 def _teach(

@@ -244,12 +244,9 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
     if taught:
         assert teaching.teacher is not None
         views = _covered(teaching.teacher, views)
-        progress.stage("asking the teacher", total=len(views) + bool(recombined))
-        parts = []
-        for view in [recombined, *views]:
-            parts.append(cached_logits(teaching.teacher, view, class_names=dataset.class_names, folder=folder.teacher).values)
-            progress.advance(bool(view))
-        of_recombined, *of_views = parts
+        if recombined:
+            progress.note(f"the teacher also answers {len(recombined)} texts made of words of the training texts")
+        of_recombined, *of_views = _asked(teaching.teacher, [recombined, *views], dataset, folder=folder, progress=progress)
         answers = np.stack([np.concatenate([of_recombined, each]) for each in of_views])
     store.write(
         # what is made of words at random need not be misspelt too: it is the same in every view
@@ -281,15 +278,8 @@ def _write_arrays(
     if taught is not None:
         asked = learned.original
         _check_covered(taught, asked)
-        progress.stage("asking the teacher", total=len(asked))
-        found = cached_logits(
-            taught,
-            asked,
-            class_names=dataset.class_names,
-            folder=folder.teacher,
-            progress=lambda done, total: progress.advance(CHUNK if done % CHUNK == 0 else total % CHUNK),
-        )
-        answers = found.values[None]
+        [found] = _asked(taught, [asked], dataset, folder=folder, progress=progress)
+        answers = found[None]
     store.write(
         views=[learned.content],
         labels=learned.labels,
@@ -302,6 +292,19 @@ def _write_arrays(
         validation_samples=dataset.validation.samples if isinstance(dataset, ImageDataset) else None,
         standardization=(dataset.offset, dataset.multiplier) if isinstance(dataset, VectorDataset) else None,
     )
+
+
+def _asked(
+    teacher: Teacher[Any], parts: Sequence[Any], dataset: Dataset, *, folder: JobFolder, progress: Progress
+) -> list[Float32Array]:
+    """Return ``teacher``'s logits of each of ``parts``, float32 ``[examples, classes]``."""
+    progress.stage("asking the teacher", total=sum(len(part) for part in parts))
+
+    def answered(done: int, total: int) -> None:
+        progress.advance(CHUNK if done % CHUNK == 0 else total % CHUNK)
+
+    names, place = dataset.class_names, folder.teacher
+    return [cached_logits(teacher, part, class_names=names, folder=place, progress=answered).values for part in parts]
 
 
 def _held_out(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> Examples:
