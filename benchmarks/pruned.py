@@ -3,9 +3,9 @@
     python benchmarks/pruned.py --seeds 3
     python benchmarks/pruned.py --network ResNet --budget 5KB
 
-Each run trains a small network of a known kind (tests/networks.py) on scikit-learn's digits, 16 values stretched to a byte, as
-its owner would, and hands it to ``compress`` with the student ``pruned``. A fifth of the digits is the test split, which the
-network and its pruned students see once. Appends JSON lines to benchmarks/results/pruned.jsonl.
+Each run trains a small network of a known kind (tests/networks.py, tests/vision_transformers.py) on scikit-learn's digits, 16
+values stretched to a byte, as its owner would, and hands it to ``compress`` with the student ``pruned``. A fifth of the digits
+is the test split, which the network and its pruned students see once. Appends JSON lines to benchmarks/results/pruned.jsonl.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import understudy
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 import networks  # the tests' networks, found by the line above
+import vision_transformers
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "ResNet": (lambda: networks.ResNet(1), "6KB"),
@@ -37,10 +38,13 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "MobileNetV3": (lambda: networks.MobileNetV3(1, 16), "24KB"),
     "EfficientNet": (lambda: networks.EfficientNet(1, 16), "24KB"),
     "DenseNet": (lambda: networks.DenseNet(1), "7KB"),
+    "VisionTransformer": (lambda: vision_transformers.VisionTransformer(width=32, heads=4), "24KB"),
     "Perceptron": (lambda: networks.Perceptron(64), "4KB"),
 }
 """How each network is made, and the budget that asks for a real cut."""
 FORMATS = ("onnx", "litert", "c")
+ISLAND_FORMATS = FORMATS[:2]
+"""What holds the layer norms and the attention of a transformer."""
 EPOCHS_OF_ITS_OWNER = 20
 EPOCHS = 40
 Array = npt.NDArray[np.generic]
@@ -87,7 +91,7 @@ def run(name: str, *, budget: str, seed: int) -> dict[str, object]:
             budgets=[budget],
             teacher=network,
             student="pruned",
-            formats=FORMATS,
+            formats=ISLAND_FORMATS if name == "VisionTransformer" else FORMATS,
             out=Path(temporary) / "run",
             progress=Lines(),
             seed=seed,
