@@ -106,7 +106,10 @@ def test_init_names_the_columns_and_its_job_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("compress", "iris.csv", "--label", "species", "--columns", "petal"), "what --columns names is a column of the file"),
+        (
+            ("compress", "iris.csv", "--label", "species", "--columns", "petal"),
+            "every column of numbers that is read is a column of the file",
+        ),
         (("compress", "iris.csv", "--text", "species", "--columns", "petal width"), "columns of numbers are vectors: "),
         (("init", "bad.csv", "--label", "species"), "a column of numbers has one in every row: received petal width='?' at l"),
         (("predict", "out/4KB", "bad.csv"), "a column of numbers has one in every row: received petal width='?' at line=4 of"),

@@ -92,7 +92,11 @@ def test_a_table_is_of_texts_or_numbers(tmp_path: Path, header: str, row: str, s
         ("a,b,label\n1,2,x\n1,-inf,y\n", {}, r"finite, at most 1e\+30: received b='-inf' at line=3"),
         ("a,b,label\n1,2,x\n1,1e31,y\n", {}, r"finite, at most 1e\+30: received b='1e31' at line=3"),
         ("a,b,label\n1,2,x\n1,2,\n", {}, r"every row has a label: received label='' at line=3"),
-        ("a,b,label\n1,2,x\n1,2,y\n", {"columns": ("a", "c")}, r"what --columns names is a column of the file: received col"),
+        (
+            "a,b,label\n1,2,x\n1,2,y\n",
+            {"columns": ("a", "c")},
+            r"every column of numbers that is read is a column of the file: received col",
+        ),
         ("a,b,label\n1,2,x\n1,2,y\n", {"columns": ("a", "B")}, r"did you mean 'b'\?|name one of these columns"),
         ("a,b,label\n1,2,x\n1,2,y\n", {"columns": ("a", "a")}, r"each with a name of its own: received columns=\['a', 'a'\]"),
         ("a,b,label\n1,2,x\n1,2,y\n", {"columns": ("a", "label")}, r"beside the label, .* label='label'"),
@@ -110,6 +114,15 @@ def test_what_cannot_be_used_is_named_with_its_row(
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match=message):
         load_vector_dataset(DataSettings.model_validate({"train": path, **settings}), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "ending"), [(None, "row, or name the columns to read with --columns"), (("a", "b"), "row")]
+)
+def test_other_columns_are_proposed_where_none_were_named(tmp_path: Path, columns: tuple[str, ...] | None, ending: str) -> None:
+    (tmp_path / "data.csv").write_text("a,b,label\n1,,x\n")
+    with pytest.raises(InputError, match=f"fill it in or remove the {ending}$"):
+        read_number_table(tmp_path / "data.csv", columns, label=None)
 
 
 def test_rows_of_a_parquet_file_are_counted(tmp_path: Path) -> None:
@@ -132,7 +145,7 @@ def test_a_file_for_testing_may_order_its_columns_otherwise(tmp_path: Path) -> N
     assert found.columns == ("a", "b")
     assert found.test.content.tolist() == [[a, b] for a, b, _ in rows[:7]]
     (tmp_path / "other.csv").write_text("a,label\n1,odd\n")
-    with pytest.raises(InputError, match="what --columns names is a column of the file"):
+    with pytest.raises(InputError, match="every column of numbers that is read is a column of the file"):
         load_vector_dataset(DataSettings(train=tmp_path / "train.csv", test=tmp_path / "other.csv"), seed=1)
 
 

@@ -15,6 +15,7 @@ from understudy.errors import InputError
 
 _TRUTH = {"true": 1.0, "false": 0.0}
 """How Parquet, JSON and pandas write what is true or not, in small letters."""
+_OTHER_COLUMNS = ", or name the columns to read with --columns"
 
 
 def holds_numbers(path: Path, *, label: str | None) -> bool:
@@ -48,6 +49,7 @@ def read_number_table(path: Path, columns: Sequence[str] | None, *, label: str |
     """
     table = read_table(path)
     label = find_label_column(table, label)
+    hint = _OTHER_COLUMNS if columns is None else ""
     if columns is None:
         columns = [name for name in table.columns if name != label and name.strip()]
     if not columns or len(set(columns)) < len(columns) or label in columns:
@@ -55,7 +57,7 @@ def read_number_table(path: Path, columns: Sequence[str] | None, *, label: str |
             f"numbers stand in columns beside the label, each with a name of its own: received columns={list(columns)} and "
             f"label={label!r} in file={str(path)!r}; name the columns with --columns, the label with --label"
         )
-    values = _rows(table, columns, finite=True)
+    values = _rows(table, columns, finite=True, hint=hint)
     return Vectors(as_numbers(values, f"columns of file={str(path)!r}"), take_labels(table, label), tuple(columns))
 
 
@@ -90,12 +92,13 @@ def named(columns: Sequence[str] | None, path: Path) -> Sequence[str]:
     return columns
 
 
-def _rows(table: Table, columns: Sequence[str], *, finite: bool) -> npt.NDArray[np.float64]:
-    """Return the numbers of ``table``, float64 ``[rows, columns]``."""
-    return np.stack([_numbers(table, find_column(table, name, role="columns"), finite=finite) for name in columns], axis=1)
+def _rows(table: Table, columns: Sequence[str], *, finite: bool, hint: str = "") -> npt.NDArray[np.float64]:
+    """Return the numbers of ``table``, float64 ``[rows, columns]``; ``hint`` is one more way out of a cell without one."""
+    found = [find_column(table, name, role="columns") for name in columns]
+    return np.stack([_numbers(table, name, finite=finite, hint=hint) for name in found], axis=1)
 
 
-def _numbers(table: Table, column: str, *, finite: bool) -> npt.NDArray[np.float64]:
+def _numbers(table: Table, column: str, *, finite: bool, hint: str) -> npt.NDArray[np.float64]:
     if not is_unicode(column):
         raise InputError(
             f"a column of numbers has a name in UTF-8: received {column!r} in file={str(table.path)!r}; save the file as UTF-8"
@@ -106,7 +109,7 @@ def _numbers(table: Table, column: str, *, finite: bool) -> npt.NDArray[np.float
         if number is None:
             raise InputError(
                 f"a column of numbers has one in every row: received {column}={'null' if value is None else repr(value)} at "
-                f"{table.place(record)}; fill it in, remove the row, or name the columns to read with --columns"
+                f"{table.place(record)}; fill it in or remove the row{hint}"
             )
         if finite and not abs(number) <= LARGEST_NUMBER:
             raise InputError(

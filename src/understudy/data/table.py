@@ -106,7 +106,7 @@ def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[st
         raise InputError(f"a column name occurs once: {received}; rename one of the columns")
     close = difflib.get_close_matches(name, table.columns, n=1)
     step = f"did you mean {close[0]!r}?" if close else "name one of these columns"
-    named = "what --columns names" if role == "columns" else f"the {role} column"
+    named = "every column of numbers that is read" if role == "columns" else f"the {role} column"
     raise InputError(f"{named} is a column of the file: {received}; {step}")
 
 
