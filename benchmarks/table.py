@@ -32,6 +32,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "fasttext": texts.fasttext,
     "latency": speed.latency,
     "image_latency": speed.image_latency,
+    "image_peer": speed.image_peer,
     "executorch_latency": speed.executorch_latency,
     "devices": devices.devices,
     "raw_text": texts.raw_text,

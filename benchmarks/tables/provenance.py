@@ -20,6 +20,7 @@ def provenance(results: Results) -> str:
         "fasttext.jsonl": (results.fasttext, [row["command"] for row in results.fasttext]),
         "latency.jsonl": (results.latency, [row["command"] for row in results.latency]),
         "image_latency.jsonl": (results.image_latency, [row["command"] for row in results.image_latency]),
+        "image_peer.jsonl": (results.image_peer, [row["command"] for row in results.image_peer]),
         "executorch_latency.jsonl": (results.executorch_latency, [row["command"] for row in results.executorch_latency]),
         "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),

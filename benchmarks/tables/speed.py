@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables.markdown import NONE, NOT_MEASURED, spread_of, table
+from tables.markdown import NONE, NOT_MEASURED, percent, spread_of, table
 from tables.results import Results, set_order
 from understudy.units import format_bytes
 
@@ -68,6 +68,25 @@ def image_latency(results: Results) -> str:
             heading,
             table(["what", "µs per image", "ratio to litert", "instructions per image", "ratio to litert reference"], body),
         ]
+    return "\n\n".join(parts) or NOT_MEASURED
+
+
+def image_peer(results: Results) -> str:
+    """Return accuracy and times of a delivered file beside others' files for the same images."""
+    parts = []
+    for row in results.image_peer:
+        body = [
+            [name, percent([row["accuracy"][name]]), spread_of(us, 1), spread_of(row["ratio"][name], 2), size]
+            for name, us in row["us"].items()
+            for size in [format_bytes(row["size_bytes"][name])]
+        ]
+        load = max(row["load_average"].values())
+        busy = " **The machine was busy: times are indicative, ratios less so.**" if load > BUSY_LOAD else ""
+        heading = (
+            f"{row['set']}, {row['test_images']:,} test images, {row['rounds']} rounds on {row['machine']}; "
+            f"load average {load:.1f}.{busy}"
+        )
+        parts += [heading, table(["file", "accuracy, %", "µs per image", "ratio to ResNet-8, int8", "size"], body)]
     return "\n\n".join(parts) or NOT_MEASURED
 
 
