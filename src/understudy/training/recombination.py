@@ -8,6 +8,8 @@ import numpy as np
 
 REPLACED = 0.3
 """Share of the words that are replaced, in the second of the three ways."""
+INVENTED = 0.2
+"""Share of all words that are then replaced by invented ones."""
 
 
 def recombine(texts: Sequence[str], *, count: int, seed: int) -> list[str]:
@@ -16,6 +18,9 @@ def recombine(texts: Sequence[str], *, count: int, seed: int) -> list[str]:
     These are the beginning of one text and the end of another, a text with some words replaced by words of any text, and as
     many words of any text as a text has. Most mean nothing, and a teacher has an answer to all of them: a student that gives
     the same answers has learned what the teacher does with words, not only what it says of the few texts of ``texts``.
+
+    Some words are the beginning of one and the end of another. Few texts have few words, so that many of a new text are
+    unknown: a student's hash makes features of them too, which mean as little to it as to its teacher once it has met some.
     One seed gives one result.
     """
     rng = np.random.default_rng([seed, len(texts)])
@@ -24,7 +29,7 @@ def recombine(texts: Sequence[str], *, count: int, seed: int) -> list[str]:
     if not split:
         return []
     pool = [word for words in split for word in words]
-    return [" ".join(_recombined(rng, split, pool)) for _ in range(count)]
+    return [" ".join(_with_invented(rng, _recombined(rng, split, pool), pool)) for _ in range(count)]
 
 
 def _recombined(rng: np.random.Generator, split: Sequence[Sequence[str]], pool: Sequence[str]) -> Sequence[str]:
@@ -37,3 +42,14 @@ def _recombined(rng: np.random.Generator, split: Sequence[Sequence[str]], pool: 
         kept = rng.random(len(first)) >= REPLACED
         return [word if keep else other for word, other, keep in zip(first, drawn, kept, strict=True)]
     return drawn
+
+
+def _with_invented(rng: np.random.Generator, words: Sequence[str], pool: Sequence[str]) -> list[str]:
+    kept = rng.random(len(words)) >= INVENTED
+    return [word if keep else _invented(rng, pool) for word, keep in zip(words, kept, strict=True)]
+
+
+def _invented(rng: np.random.Generator, pool: Sequence[str]) -> str:
+    """Return the beginning of one word of ``pool`` and the end of another, of at least a character each."""
+    first, second = (pool[number] for number in rng.integers(0, len(pool), 2))
+    return first[: int(rng.integers(1, len(first) + 1))] + second[int(rng.integers(0, len(second))) :]
