@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from records import REPOSITORY, RESULTS
-from tables import devices, images, provenance, robustness, speed, texts, windows
+from tables import devices, images, overhead, provenance, robustness, speed, texts, windows
 from tables.results import Results
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
@@ -34,6 +34,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "image_latency": speed.image_latency,
     "image_peer": speed.image_peer,
     "executorch_latency": speed.executorch_latency,
+    "file_overhead": overhead.file_overhead,
     "devices": devices.devices,
     "raw_text": texts.raw_text,
     "images": images.images,

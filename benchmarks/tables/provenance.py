@@ -21,6 +21,7 @@ def provenance(results: Results) -> str:
         "latency.jsonl": (results.latency, [row["command"] for row in results.latency]),
         "image_latency.jsonl": (results.image_latency, [row["command"] for row in results.image_latency]),
         "image_peer.jsonl": (results.image_peer, [row["command"] for row in results.image_peer]),
+        "file_overhead.jsonl": (results.file_overhead, [row["command"] for row in results.file_overhead]),
         "executorch_latency.jsonl": (results.executorch_latency, [row["command"] for row in results.executorch_latency]),
         "search.jsonl": (results.search, [row["command"] for row in results.search]),
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),

@@ -32,6 +32,7 @@ class Results:
         )
         self.executorch_latency = latest(read(folder, "executorch_latency.jsonl"), lambda row: row["network"])
         self.image_peer = latest(read(folder, "image_peer.jsonl"), lambda row: row["set"])
+        self.file_overhead = read(folder, "file_overhead.jsonl")
         self.raw_text = latest(
             read(folder, "raw_text.jsonl"), lambda row: (row["set"], row["trained_on"], row["tested_on"], row["seed"])
         )
