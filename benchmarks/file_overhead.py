@@ -3,8 +3,8 @@
     python benchmarks/file_overhead.py
 
 One student of each kind with random numbers, which sizes do not depend on. "Weights" are all weights in their bits, and for
-each output of a layer four bytes of bias and, with a scale per channel, four of scale; everything else that counts against a budget
-is beside them, projection constants and tables too. Exact, and the same on every machine.
+each output of a layer four bytes of bias and, with a scale per channel, four of scale; everything else that counts against a
+budget is beside them, projection constants and tables too. Exact, and the same on every machine.
 Writes benchmarks/results/file_overhead.jsonl anew.
 """
 
