@@ -73,7 +73,9 @@ class Lines(SilentProgress):
             print(f"      {message}", flush=True)
 
 
-def run(name: str, *, seed: int, budget: str | None, student: str, trials: int | None, teacher: str) -> dict[str, object]:
+def run(
+    name: str, *, seed: int, budget: str | None, student: str, trials: int | None, teacher: str, epochs: int | None
+) -> dict[str, object]:
     """Return the row of one job."""
     what = SETS[name]
     begin = time.monotonic()
@@ -89,6 +91,7 @@ def run(name: str, *, seed: int, budget: str | None, student: str, trials: int |
             trials=trials,
             seed=seed,
             name=name,
+            **{"training.epochs": epochs},
         )
     [member] = family.members
     return {
@@ -97,6 +100,7 @@ def run(name: str, *, seed: int, budget: str | None, student: str, trials: int |
         "budget": member.budget,
         "student": member.student,
         "trials": trials or 1,
+        "epochs": epochs,
         "validation_accuracy": member.validation_accuracy,
         "twin_validation_accuracy": member.twin.validation_accuracy if member.twin else None,
         "accuracy": {file.format: file.accuracy for file in member.files},
@@ -128,6 +132,7 @@ def main() -> int:
     parser.add_argument("--student", default="auto")
     parser.add_argument("--teacher", default="auto")
     parser.add_argument("--trials", type=int)
+    parser.add_argument("--epochs", type=int, help="passes over the texts; default: what their number suggests")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if not DATA.is_dir():
@@ -143,6 +148,7 @@ def main() -> int:
                 student=arguments.student,
                 trials=arguments.trials,
                 teacher=arguments.teacher,
+                epochs=arguments.epochs,
             )
             with arguments.results.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")

@@ -57,6 +57,8 @@ def _text_command(rows: Sequence[Row]) -> str:
         words += ["--student", row["student"]]
     if row["teacher"] is None:
         words += ["--teacher", "none"]
+    if row.get("epochs"):
+        words += ["--epochs", str(row["epochs"])]
     if row["trials"] > 1:
         words += ["--trials", str(row["trials"])]
     return shlex.join(words)

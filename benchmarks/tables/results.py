@@ -78,7 +78,8 @@ def set_order(row: Row) -> tuple[int, str]:
 
 
 def configuration(row: Row) -> tuple[Any, ...]:
-    return (*set_order(row), parse_bytes(row["budget"]), row["student"], row["trials"], row["teacher"] is not None)
+    taught = row["teacher"] is not None
+    return (*set_order(row), parse_bytes(row["budget"]), row["student"], row["trials"], taught, row.get("epochs") or 0)
 
 
 def taught(row: Row) -> bool:
@@ -88,7 +89,8 @@ def taught(row: Row) -> bool:
 def described(row: Row) -> str:
     """Return the configuration in words, beside the set and the budget."""
     trials = f"{row['trials']} trial" + ("s" if row["trials"] > 1 else "")
-    return f"{trials}, {'taught' if taught(row) else 'no teacher'}"
+    epochs = f", {row['epochs']} epochs" if row.get("epochs") else ""
+    return f"{trials}, {'taught' if taught(row) else 'no teacher'}{epochs}"
 
 
 def image_configuration(row: Row) -> tuple[Any, ...]:
