@@ -1601,7 +1601,7 @@ US_FUNCTION const char *us_unit(void) {
 #if defined(US_CHOICE)
     return US_HAS_AVX512 ? "AVX-512 VNNI" : US_HAS_AVX2 ? "AVX2" : "SSE2";
 #elif US_VECTOR && defined(__SSE2__)
-    return US_VECTOR == 64 ? "AVX-512" : US_VECTOR == 32 ? "AVX2" : "SSE2";
+    return US_VECTOR == 64 ? US_DOTS == 2 ? "AVX-512 VNNI" : "AVX-512" : US_VECTOR == 32 ? "AVX2" : "SSE2";
 #elif US_VECTOR
     return "NEON";
 #else
