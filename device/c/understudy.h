@@ -9,7 +9,7 @@
  *   values at once where an Arm core has the DSP instructions (Cortex-M4, M7, M33), eight where it has Helium (M55).
  * - Vectors, where the target has them (SSE2 and up, AVX2, AVX-512 with VNNI, NEON with dot products): tables of every multiple
  *   of a coefficient, unpacked weights, words that are remembered. Requantization rounds as the vector unit does by default,
- *   to nearest even. Compile with the flags of the processor (-O2 -march=native); docs/adr/0012 has what each gains.
+ *   to nearest even. On x86-64 -O2 is enough: the processor chooses when it runs (US_CHOICE), and us_unit() says what.
  *
  * All state is static RAM that the generated header declares. Predictions therefore must not run at the same time
  * (interrupts, threads) on one model, and model.h belongs into one source file.
@@ -1472,6 +1472,7 @@ US_FUNCTION void us_project_boxes(const us_boxes *boxes) {
 #define us_gather_row US_OF_UNIT(us_gather_row)
 #define us_linear US_OF_UNIT(us_linear)
 #define us_max_pool US_OF_UNIT(us_max_pool)
+#define us_add_row US_OF_UNIT(us_add_row)
 #define us_sum_pool US_OF_UNIT(us_sum_pool)
 #define us_multiply US_OF_UNIT(us_multiply)
 #define us_pixels US_OF_UNIT(us_pixels)
@@ -1596,7 +1597,7 @@ US_CHOOSE(us_convolve_depthwise, (const us_conv *conv), (conv))
 
 #endif
 
-/* The name of what predictions compute with on this machine. */
+/* What predictions compute with on this machine, for those who measure. */
 US_FUNCTION const char *us_unit(void) {
 #if defined(US_CHOICE)
     return US_HAS_AVX512 ? "AVX-512 VNNI" : US_HAS_AVX2 ? "AVX2" : "SSE2";
@@ -2189,7 +2190,7 @@ US_FUNCTION void us_add_word(const us_by_word *by_word, size_t row, size_t word)
 
 /* The same for a word whose row stands in the layer's input. */
 US_FUNCTION void us_multiply_word(const us_by_word *by_word, size_t row, size_t word) {
-    enum { EACH = US_WIDTH / 4, ALL = US_ACCUMULATORS / 2 };
+    enum { EACH = US_WIDTH / 4, ALL = US_WIDTH == 32 ? US_ACCUMULATORS : US_ACCUMULATORS / 2 };
     const us_layer each = us_word_layer(by_word->layer);
     const us_view view = {each.activations, 0, 1, 0};
     const uint8_t *weights = (const uint8_t *)each.unpacked + 4 * each.outputs;
@@ -2217,14 +2218,14 @@ US_FUNCTION void us_linear_by_word(const us_by_word *by_word, size_t words, size
     const uint8_t *scales = (const uint8_t *)layer->unpacked + padded * 4;
     for (size_t row = 0; row < rows; row++) {
         const us_block *sums = row < seen ? by_word->sums + row * padded * 4 / US_BLOCK : layer->unpacked;
+        const size_t room = (layer->rows - row) * layer->outputs;
         int8_t *output = layer->output + row * layer->outputs;
-        for (size_t o = 0; o < layer->outputs; o += 16) {
-            const size_t left = layer->outputs - o;
-            const int spills = left < 16 && o + 16 > (layer->rows - row) * layer->outputs;
+        for (size_t o = 0; o < layer->outputs; o += 16, sums++) {
             int8_t whole[16];
-            us_store_parts(spills ? whole : output + o, (const us_sums *)(const void *)(sums++), scales + 4 * o, layer->range, US_PARTS);
-            if (spills) {
-                __builtin_memcpy(output + o, whole, left);
+            int8_t *target = o + 16 <= room ? output + o : whole;
+            us_store_parts(target, (const us_sums *)(const void *)sums, scales + 4 * o, layer->range, US_PARTS);
+            if (target == whole) {
+                __builtin_memcpy(output + o, whole, layer->outputs - o);
             }
         }
     }
@@ -2250,24 +2251,43 @@ US_FUNCTION void us_max_pool(const us_rows *rows, size_t present) {
     }
 }
 
+/* Add 16 values to sums. */
+US_INLINE void us_add_row(us_sums *sums, const int8_t *input) {
+#if US_WIDTH == 64
+    sums[0] += (us_sums)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)input));
+#elif US_WIDTH == 32
+    sums[0] += (us_sums)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)input));
+    sums[1] += (us_sums)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(input + 8)));
+#else
+    int32_t values[16]; /* a loop that compilers make vectors of */
+    us_sums parts[US_PARTS];
+    for (size_t i = 0; i < 16; i++) {
+        values[i] = input[i];
+    }
+    __builtin_memcpy(parts, values, sizeof parts);
+    US_UNROLL
+    for (size_t i = 0; i < US_PARTS; i++) {
+        sums[i] += parts[i];
+    }
+#endif
+}
+
 US_FUNCTION void us_sum_pool(const us_rows *rows, size_t present) {
     const size_t count = present < rows->rows ? present : rows->rows;
     const us_floats scale = us_broadcast_real(us_scale(rows->scale));
     for (size_t column = 0; column < rows->columns; column += 16) {
         const size_t left = rows->columns - column;
+        const int8_t *input = rows->input + column;
         us_sums sums[US_PARTS];
         int8_t pooled[16];
-        int32_t sum[16] = {0};
+        US_UNROLL
+        for (size_t i = 0; i < US_PARTS; i++) {
+            sums[i] = (us_sums){0} - rows->input_zero * (int32_t)count;
+        }
         for (size_t row = 0; row < count; row++) {
-            const int8_t *input = rows->input + row * rows->columns + column;
-            for (size_t i = 0; i < 16; i++) {
-                sum[i] += input[i];
-            }
+            us_add_row(sums, input);
+            input += rows->columns;
         }
-        for (size_t i = 0; i < 16; i++) {
-            sum[i] -= rows->input_zero * (int32_t)count;
-        }
-        __builtin_memcpy(sums, sum, sizeof sums);
         for (size_t i = 0; i < US_PARTS; i++) {
             us_store_sums(pooled + i * US_WIDTH / 4, sums[i], scale, rows->range);
         }
