@@ -661,7 +661,7 @@ US_FUNCTION int us_recall(uint8_t *keys, const us_tokens *tokens, size_t *word) 
         codes[i] = (uint8_t)us_code_at(tokens, tokens->begin + i);
     }
     __builtin_memcpy(key, codes, sizeof key);
-    *word = (((key[0] ^ (key[1] * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u) >> 32) % (US_WORDS / US_WAYS);
+    *word = (size_t)(((key[0] ^ (key[1] * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u) >> 32) % (US_WORDS / US_WAYS);
     last = keys + US_WORDS * US_WORD_BYTES + *word;
     *word *= US_WAYS;
     set = keys + *word * US_WORD_BYTES;
