@@ -1702,17 +1702,22 @@ US_INLINE void us_add_signs(
             }
         }
     }
+    us_bytes counts[US_COUNTED * US_PARTS]; /* what is read byte by byte would not stay in registers */
+    US_UNROLL
+    for (size_t k = 0; k < blocks * US_PARTS; k++) {
+        counts[k] = negative[k];
+    }
     size_t i = 0;
     for (; i + US_WIDTH / 2 <= features; i += US_WIDTH / 2) {
         us_shorts sum;
         us_half count;
         __builtin_memcpy(&sum, sums + i, sizeof sum);
-        __builtin_memcpy(&count, (const uint8_t *)negative + i, sizeof count);
+        __builtin_memcpy(&count, (const uint8_t *)counts + i, sizeof count);
         sum += (int16_t)digests - 2 * __builtin_convertvector(count, us_shorts);
         __builtin_memcpy(sums + i, &sum, sizeof sum);
     }
     for (size_t left = features % (US_WIDTH / 2); left > 0; left--, i++) {
-        sums[i] = (int16_t)(sums[i] + (int)digests - 2 * ((const uint8_t *)negative)[i]);
+        sums[i] = (int16_t)(sums[i] + (int)digests - 2 * ((const uint8_t *)counts)[i]);
     }
 }
 
@@ -1769,7 +1774,10 @@ US_FUNCTION void us_characters(const us_group *group, const us_tokens *tokens) {
                 digest[k] += us_part(rows + (code >> 4), k) + us_part(rows + 16 + (code & 15), k);
             }
         }
-        __builtin_memcpy(next, digest, US_BLOCK);
+        US_UNROLL
+        for (size_t k = 0; k < US_PARTS; k++) {
+            __builtin_memcpy(next + k * US_WIDTH, &digest[k], US_WIDTH);
+        }
         next += group->orders * US_DIGITS;
         if (next > digits + sizeof digits - US_BLOCK || at + 1 == tokens->end) {
             us_count(group, digits, (size_t)(next - digits) / US_DIGITS);
