@@ -7,12 +7,13 @@ Each shape appends one JSON line to benchmarks/results/image_latency.jsonl. The 
 and random numbers: no instruction of either runtime depends on what the numbers are. Everything is timed in turn, round after
 round; a figure is the median over the images in one round, of which the row holds median, least and most.
 
-- ``c``: the clock stands in C around each call. The flags behind it are those of the build; none is plain x86-64 with SSE2.
+- ``c``: the clock stands in C around each call. The flags behind it are those of the build; without any, x86-64 takes the best
+  vectors of the processor when it runs. The row says what each took.
 - ``litert``: the interpreter with XNNPACK, its default, on one thread. The clock stands in Python around ``invoke`` alone,
   without setting the input and reading the output.
 - Instructions, where valgrind is installed: what 110 images take more than 10, so that starting and loading cancel out, both
   for C and for the interpreter in Python. ``litert reference`` has LiteRT's plain kernels. valgrind does not know AVX-512, so
-  that ``-march=native`` has no figure and XNNPACK takes its AVX2 kernels.
+  that ``-march=native`` has no figure, and XNNPACK and the default build of C take their AVX2 kernels.
 
 Before anything is measured, C must give the interpreter's logits for every image.
 """
@@ -32,7 +33,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from latency import Timer, builds_here, compiled_with, in_turn, instructions_of_lines, processor, spread
+from latency import (
+    C_BUILDS,
+    Timer,
+    compiled_with,
+    in_turn,
+    instructions_of_lines,
+    processor,
+    program_flags,
+    spread,
+    units_taken,
+)
 from records import RESULTS, append, command, machine
 
 from understudy.compression.quantize.shape import quantized_shape
@@ -130,8 +141,7 @@ def compile_images(folder: Path, program: Path) -> Path:
     """Return a program that answers every image of a file, built from the header in ``folder``."""
     source = program.with_suffix(".c")
     source.write_text(_MAIN, encoding="utf-8")
-    flags = [flag for flag in COMPILE_FLAGS if flag not in ("-shared", "-fPIC")]
-    subprocess.run([*c_compiler(), *flags, "-I", str(folder), "-o", str(program), str(source)], check=True)
+    subprocess.run([*c_compiler(), *program_flags(), "-I", str(folder), "-o", str(program), str(source)], check=True)
     return program
 
 
@@ -149,7 +159,7 @@ def measure(shape: tuple[int, ...], *, rounds: int, folder: Path) -> dict[str, o
 
     timers: dict[str, Timer] = {}
     instructions: dict[str, float | None] = {}
-    for number, (build, flags) in enumerate(builds_here().items()):
+    for number, (build, flags) in enumerate(C_BUILDS.items()):
         with compiled_with(flags):
             session = exporter("c").open(folder, name="bench")
             answers = compile_images(folder, folder / f"images{number}")
@@ -182,6 +192,7 @@ def measure(shape: tuple[int, ...], *, rounds: int, folder: Path) -> dict[str, o
         },
         "instructions": instructions,
         "compile_flags": list(COMPILE_FLAGS),
+        "units": units_taken(folder, folder),
         "load_average": {"before": round(load_before, 2), "after": round(load_after, 2)},
         "machine": f"{processor()}, {machine()}",
         "command": command(),

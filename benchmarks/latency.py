@@ -11,9 +11,12 @@ the mean over the texts in one round, of which the row holds median, least and m
   ten times as long as the other, so that starting and loading the model cancel out. These may be compared with each other.
   The files hold the test texts and the training texts, so that hardly a text comes twice within what C remembers of words.
 - Instructions, where valgrind is installed: of the same programs on the test texts, after training texts that do not count.
-  They do not depend on what else the machine does. valgrind does not know AVX-512, so ``-march=native`` has none.
+  They do not depend on what else the machine does. valgrind does not know AVX-512: ``-march=native`` has none, and the default
+  build, which asks the processor, takes AVX2 there.
 
-C is compiled with the flags of ``COMPILE_FLAGS`` and those that stand behind its name: none is plain x86-64 with SSE2.
+C is compiled with the flags of ``COMPILE_FLAGS`` and those that stand behind its name. Without any, x86-64 takes the best
+vectors that the processor has when it runs; with ``-DUS_WIDEST=32`` at most AVX2, with ``-DUS_VECTOR=16`` SSE2. The row says
+what each took.
 """
 
 from __future__ import annotations
@@ -58,13 +61,22 @@ WARM_LINES = 2000
 """Training texts before the test texts whose instructions are counted."""
 C_BUILDS: dict[str, tuple[str, ...]] = {
     "": (),
-    " -mavx2": ("-mavx2",),
+    " -DUS_WIDEST=32": ("-DUS_WIDEST=32",),
+    " -DUS_VECTOR=16": ("-DUS_VECTOR=16",),
     " -march=native": ("-march=native",),
     " -DUS_VECTOR=0": ("-DUS_VECTOR=0",),
 }
 """Compiler flags by what they add to the name of a way."""
 REFERENCE = "fasttext default"
 """What the ratios are to: default parameters are fastText's fastest, words alone."""
+
+_UNIT = """\
+#include <stdio.h>
+#include "understudy.h"
+int main(void) {
+    return puts(us_unit()) < 0;
+}
+"""
 
 _LINES = """\
 #include <stdio.h>
@@ -116,11 +128,19 @@ def quick_bundle(name: str, folder: Path, *, seed: int) -> Bundle:
     return find_bundle(folder)
 
 
-def builds_here() -> dict[str, tuple[str, ...]]:
-    """Return the builds that this machine can run."""
-    path = Path("/proc/cpuinfo")
-    avx2 = path.exists() and " avx2 " in path.read_text(encoding="utf-8")
-    return {name: flags for name, flags in C_BUILDS.items() if avx2 or "-mavx2" not in flags}
+def units_taken(runtime: Path, folder: Path) -> dict[str, str]:
+    """Return what each build computes with on this machine, as the ``understudy.h`` in ``runtime`` says.
+
+    Programs are written to ``folder``.
+    """
+    source, program = folder / "unit.c", folder / "unit"
+    source.write_text(_UNIT, encoding="utf-8")
+    taken = {}
+    for build, flags in C_BUILDS.items():
+        call = [*c_compiler(), *program_flags(), *flags, "-I", str(runtime.resolve()), "-o", str(program), str(source)]
+        subprocess.run(call, check=True)
+        taken[f"c{build}"] = subprocess.run([program], check=True, capture_output=True, text=True).stdout.strip()
+    return taken
 
 
 @contextmanager
@@ -137,13 +157,18 @@ def compiled_with(flags: Sequence[str]) -> Iterator[None]:
             os.environ["CC"] = before
 
 
+def program_flags() -> list[str]:
+    """Return the flags that a model is compiled with, for a program in place of a library."""
+    return [flag for flag in COMPILE_FLAGS if flag not in ("-shared", "-fPIC")]
+
+
 def compile_lines(bundle: Bundle, program: Path) -> Path:
     """Return a program that reads texts from a file and prints the label of each, built from the bundle's header."""
     identifier = c_identifier(bundle.manifest.name)
     source = program.with_suffix(".c")
     source.write_text(_LINES.format(identifier=identifier, upper=identifier.upper()), encoding="utf-8")
-    flags = [flag for flag in COMPILE_FLAGS if flag not in ("-shared", "-fPIC")]
-    subprocess.run([*c_compiler(), *flags, "-I", str(bundle.folder.resolve()), "-o", str(program), str(source)], check=True)
+    paths = ["-I", str(bundle.folder.resolve()), "-o", str(program), str(source)]
+    subprocess.run([*c_compiler(), *program_flags(), *paths], check=True)
     return program
 
 
@@ -248,7 +273,8 @@ def measure(name: str, bundle: Bundle, *, seed: int, rounds: int, autotune_secon
         "long": write_texts(folder / "long.txt", repeated),
     }
     models = peer_models(name, dataset, folder, autotune_seconds=autotune_seconds)
-    builds = builds_here()
+    builds = C_BUILDS
+    units = units_taken(bundle.folder, folder)
     calls: dict[str, list[str | Path]] = {}
     for number, (build, flags) in enumerate(builds.items()):
         with compiled_with(flags):
@@ -296,6 +322,7 @@ def measure(name: str, bundle: Bundle, *, seed: int, rounds: int, autotune_secon
             if "native" not in way
         },
         "compile_flags": list(COMPILE_FLAGS),
+        "units": units,
         "size_bytes": _sizes(bundle) | {way: model.stat().st_size for way, model in models.items()},
         "runtime": runtimes,
         "load_average": {"before": round(load_before, 2), "after": round(load_after, 2)},

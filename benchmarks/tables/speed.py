@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tables.markdown import NONE, NOT_MEASURED, percent, spread_of, table
-from tables.results import Results, set_order
+from tables.results import Results, Row, set_order
 from understudy.units import format_bytes
 
 BUSY_LOAD = 1.5
@@ -42,8 +42,13 @@ def latency(results: Results) -> str:
         ]
         if row.get("ratio_to_c"):  # rows from before the C runtime had more than one build have none
             parts.append(table(["time", "ratio"], [[way, spread_of(us, 2)] for way, us in row["ratio_to_c"].items()]))
-            parts.append(f"C is compiled with `{' '.join(row['compile_flags'])}` and the flags behind its name.")
+            parts.append(f"C is compiled with `{' '.join(row['compile_flags'])}` and the flags behind its name.{_units(row)}")
     return "\n\n".join(parts) or NOT_MEASURED
+
+
+def _units(row: Row) -> str:
+    """Return what the builds of C computed with; rows from before they could choose do not say it."""
+    return f" Vectors: {'; '.join(f'`{build}` {unit}' for build, unit in row['units'].items())}." if "units" in row else ""
 
 
 def image_latency(results: Results) -> str:
@@ -68,6 +73,7 @@ def image_latency(results: Results) -> str:
             heading,
             table(["what", "µs per image", "ratio to litert", "instructions per image", "ratio to litert reference"], body),
         ]
+        parts += [_units(row).strip()] if "units" in row else []
     return "\n\n".join(parts) or NOT_MEASURED
 
 

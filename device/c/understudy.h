@@ -9,7 +9,7 @@
  *   values at once where an Arm core has the DSP instructions (Cortex-M4, M7, M33), eight where it has Helium (M55).
  * - Vectors, where the target has them (SSE2 and up, AVX2, AVX-512 with VNNI, NEON with dot products): tables of every multiple
  *   of a coefficient, unpacked weights, words that are remembered. Requantization rounds as the vector unit does by default,
- *   to nearest even. Compile with the flags of the processor (-O2 -march=native); docs/adr/0012 has what each gains.
+ *   to nearest even. On x86-64 -O2 is enough: the processor chooses when it runs (US_CHOICE), and us_unit() says what.
  *
  * All state is static RAM that the generated header declares. Predictions therefore must not run at the same time
  * (interrupts, threads) on one model, and model.h belongs into one source file.
@@ -36,7 +36,13 @@
 #endif
 
 /* Bytes of a vector, 0 for none: then the code is plain C and the static RAM smallest. Define US_VECTOR 0 to ask for that.
- * Vectors trade RAM for time: hash tables and weights are unpacked once, into US_<NAME>_RAM_BYTES of static RAM. */
+ * Vectors trade RAM for time: hash tables and weights are unpacked once, into US_<NAME>_RAM_BYTES of static RAM.
+ *
+ * US_CHOICE: on x86-64 without flags of a processor, what vectors need is compiled once for each unit up to US_WIDEST bytes, and
+ * the processor that runs it decides. Flags that allow AVX2 or a defined US_VECTOR leave one unit. */
+#if !defined(US_WIDEST)
+#define US_WIDEST 64
+#endif
 #if !defined(US_VECTOR)
 #if !defined(__GNUC__) || defined(__OPTIMIZE_SIZE__)
 #define US_VECTOR 0
@@ -46,6 +52,11 @@
 #define US_VECTOR 32
 #elif defined(__SSE2__) || defined(__aarch64__)
 #define US_VECTOR 16
+#if defined(__x86_64__) && __STDC_HOSTED__ && US_WIDEST > 16
+#if defined(__clang__) ? __clang_major__ >= 9 : __GNUC__ >= 9
+#define US_CHOICE
+#endif
+#endif
 #else
 #define US_VECTOR 0
 #endif
@@ -60,27 +71,8 @@
 #else
 #include <arm_neon.h>
 #endif
-typedef uint8_t us_bytes __attribute__((vector_size(US_VECTOR), may_alias));
-typedef int8_t us_signs __attribute__((vector_size(US_VECTOR)));
-typedef uint8_t us_half __attribute__((vector_size(US_VECTOR / 2)));
-typedef int16_t us_shorts __attribute__((vector_size(US_VECTOR)));
-typedef int32_t us_sums __attribute__((vector_size(US_VECTOR), may_alias));
-typedef float us_floats __attribute__((vector_size(US_VECTOR), may_alias));
 #define US_INLINE static inline __attribute__((always_inline))
-#if US_VECTOR == 16
-#define US_COUNTED 2
-#else
-#define US_COUNTED 4
-#endif
-/* US_COUNTED: blocks of features whose negative signs are counted in registers */
-#define US_PARTS (64 / US_VECTOR)
 #define US_ACCUMULATORS 8 /* vectors of outputs that are summed together; 16 registers hold them and what they read */
-/* US_PLACES: rows that are multiplied at once, so that weights are read once for all of them. */
-#if defined(__SSE2__) && US_VECTOR == 16
-#define US_PLACES 2
-#else
-#define US_PLACES 4
-#endif
 /* Before a loop of at most 16 trips, as many as the compiler knows: sums stay in registers. */
 #if defined(__clang__)
 #define US_UNROLL _Pragma("clang loop unroll(full)")
@@ -95,8 +87,8 @@ typedef float us_floats __attribute__((vector_size(US_VECTOR), may_alias));
 #endif
 /* 64 bytes, whatever the vectors: what tables and weights are laid out in. */
 typedef struct {
-    us_bytes part[US_PARTS];
-} us_block;
+    uint8_t bytes[64];
+} __attribute__((aligned(64))) us_block;
 #else
 #define US_EITHER(vector, plain) plain
 #define US_VECTOR_FIELDS(...)
@@ -127,8 +119,9 @@ enum {
     US_FIRST_BLOCK = 8,         /* bytes in a row of a first-level table: one digest */
     US_SECOND_BLOCK = 32,       /* features that are hashed together */
     US_BLOCK = 64,              /* bytes of a us_block */
-    US_WORDS = 1024,            /* words whose rows are remembered: a power of two */
+    US_WORDS = 1024,            /* words that are remembered: a power of two */
     US_WORD_BYTES = 16,         /* longest of them */
+    US_WAYS = 4,                /* places that a word may have */
     US_DIGESTS = 4              /* word digests that are remembered, for pairs with up to two tokens between */
 };
 
@@ -310,110 +303,8 @@ US_FUNCTION void us_expand_rows(const us_group *groups, size_t count, uint8_t *c
     }
 }
 
-US_INLINE const us_block *us_row(const us_block *rows, size_t digit_times_16) {
-    return (const us_block *)(const void *)((const uint8_t *)rows + US_BLOCK / 16 * digit_times_16);
-}
-
-/* Add the signs of `blocks` * 64 features for some digests (at most 255), whose digits are times 16: projection 2.4.
- * Callers give `inputs` and `blocks` as constants, so that the counts stay in registers. */
-US_INLINE void us_add_signs(
-    int16_t *sums, size_t features, const us_block *rows, const uint8_t *digits, size_t digests, const size_t inputs, const size_t blocks
-) {
-    us_block negative[US_COUNTED];
-    US_UNROLL
-    for (size_t b = 0; b < blocks; b++) {
-        negative[b] = (us_block){{{0}}};
-    }
-    for (size_t d = 0; d < digests; d++) {
-        const us_block *row[2 * US_DIGITS];
-        US_UNROLL
-        for (size_t k = 0; k < inputs; k++) {
-            row[k] = (const us_block *)(const void *)((const uint8_t *)(rows + 16 * k) + US_BLOCK / 16 * (size_t)*digits++);
-        }
-        US_UNROLL
-        for (size_t b = 0; b < blocks; b++) {
-            US_UNROLL
-            for (size_t i = 0; i < US_PARTS; i++) {
-                us_bytes sum = row[0][b * inputs * 16].part[i];
-                US_UNROLL
-                for (size_t k = 1; k < inputs; k++) {
-                    sum += row[k][b * inputs * 16].part[i];
-                }
-                negative[b].part[i] -= (us_bytes)((us_signs)sum < 0);
-            }
-        }
-    }
-    size_t i = 0;
-    for (; i + US_VECTOR / 2 <= features; i += US_VECTOR / 2) {
-        us_shorts sum;
-        us_half count;
-        __builtin_memcpy(&sum, sums + i, sizeof sum);
-        __builtin_memcpy(&count, (const uint8_t *)negative + i, sizeof count);
-        sum += (int16_t)digests - 2 * __builtin_convertvector(count, us_shorts);
-        __builtin_memcpy(sums + i, &sum, sizeof sum);
-    }
-    for (size_t left = features % (US_VECTOR / 2); left > 0; left--, i++) {
-        sums[i] = (int16_t)(sums[i] + (int)digests - 2 * ((const uint8_t *)negative)[i]);
-    }
-}
-
-/* Add the signs of some digests to the sums of a group. */
-US_FUNCTION void us_count(const us_group *group, const uint8_t *digits, size_t digests) {
-    const us_block *rows = group->second_rows;
-    int16_t *sums = group->sums;
-    size_t left = group->second->outputs;
-    if (group->second->inputs != US_DIGITS) {
-        for (; left > US_BLOCK; left -= US_BLOCK) {
-            us_add_signs(sums, US_BLOCK, rows, digits, digests, 2 * US_DIGITS, 1);
-            sums += US_BLOCK;
-            rows += 2 * US_DIGITS * 16;
-        }
-        us_add_signs(sums, left, rows, digits, digests, 2 * US_DIGITS, 1);
-        return;
-    }
-    for (; left > US_COUNTED * US_BLOCK; left -= US_COUNTED * US_BLOCK) {
-        us_add_signs(sums, US_COUNTED * US_BLOCK, rows, digits, digests, US_DIGITS, US_COUNTED);
-        sums += US_COUNTED * US_BLOCK;
-        rows += US_COUNTED * US_DIGITS * 16;
-    }
-    switch ((left + US_BLOCK - 1) / US_BLOCK) {
-    case 1:
-        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 1);
-        break;
-    case 2:
-        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 2);
-        break;
-#if US_COUNTED > 2
-    case 3:
-        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 3);
-        break;
-    default:
-        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 4);
-#endif
-    }
-}
-
-US_FUNCTION void us_characters(const us_group *group, const us_tokens *tokens) {
-    uint8_t digits[12 * US_BLOCK];
-    uint8_t *next = digits;
-    for (size_t at = tokens->begin; at < tokens->end; at++) {
-        us_block digest = group->first_rows[at == tokens->begin];
-        for (size_t i = 0; i < group->widest && at + i < tokens->end; i++) {
-            const unsigned code = us_code_at(tokens, at + i);
-            const us_block *rows = &group->first_rows[2 + 32 * i];
-            US_UNROLL
-            for (size_t k = 0; k < US_PARTS; k++) {
-                digest.part[k] += rows[code >> 4].part[k] + rows[16 + (code & 15)].part[k];
-            }
-        }
-        __builtin_memcpy(next, &digest, US_BLOCK);
-        next += group->orders * US_DIGITS;
-        if (next > digits + sizeof digits - US_BLOCK || at + 1 == tokens->end) {
-            us_count(group, digits, (size_t)(next - digits) / US_DIGITS);
-            next = digits;
-        }
-    }
-}
+/* Add the signs of some digests, whose digits are times 16, to the sums of a group. */
+US_FUNCTION void us_count(const us_group *group, const uint8_t *digits, size_t digests);
 
 #else
 
@@ -692,15 +583,6 @@ US_FUNCTION void us_absent(const us_layer *layer, size_t row) {
  * add to every sum; float32 [outputs], scales; int8 [inputs / 4, outputs, 4], weights, where every run of inputs is filled up
  * to a multiple of 4, and a single one of 8. Where the machine multiplies 16 bits only, weights are int16
  * [inputs / 4, 2, outputs, 2] instead: those of the inputs 0 and 2, then those of 1 and 3. */
-#if !defined(__SSE2__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
-#define US_WIDE(layer) 0
-#elif defined(__SSSE3__)
-#define US_SHORT_DOTS /* weights of 4 bits are multiplied in bytes and summed in 16 bits */
-#define US_WIDE(layer) (!(layer)->offset)
-#else
-#define US_WIDE(layer) 1
-#endif
-
 /* Lay down the weight of four inputs' `input` for `output`; `at` counts the fours. */
 US_INLINE void us_lay_weight(void *weights, int wide, size_t padded, size_t at, size_t input, size_t output, int weight) {
     if (wide) {
@@ -753,149 +635,6 @@ US_FUNCTION void *us_unpack_outputs(const us_layer *layer) {
     return layer->unpacked + padded * 8 / US_BLOCK;
 }
 
-US_FUNCTION void us_unpack(const us_layer *layer) {
-    const size_t padded = us_padded_outputs(layer);
-    const size_t run = us_padded_run(layer);
-    void *weights = us_unpack_outputs(layer);
-    for (size_t i = 0; i < layer->inputs; i++) {
-        const size_t at = i / layer->run * run + i % layer->run;
-        for (size_t o = 0; o < layer->outputs; o++) {
-            us_lay_weight(weights, US_WIDE(layer), padded, at / 4, at % 4, o, us_weight(layer, o, i));
-        }
-    }
-}
-
-#if defined(__SSE2__)
-#if US_VECTOR == 64
-#define US_MM(operation) _mm512_##operation
-typedef __m512i us_register;
-typedef __m512 us_float_register;
-#elif US_VECTOR == 32
-#define US_MM(operation) _mm256_##operation
-typedef __m256i us_register;
-typedef __m256 us_float_register;
-#else
-#define US_MM(operation) _mm_##operation
-typedef __m128i us_register;
-typedef __m128 us_float_register;
-#endif
-#endif
-
-#if defined(US_SHORT_DOTS)
-US_INLINE us_shorts us_dot_pairs(us_bytes inputs, us_bytes weights) {
-    return (us_shorts)US_MM(maddubs_epi16)((us_register)inputs, (us_register)weights);
-}
-
-US_INLINE us_sums us_add_pairs(us_shorts pairs) {
-    return (us_sums)US_MM(madd_epi16)((us_register)pairs, US_MM(set1_epi16)(1));
-}
-#endif
-
-/* sums[o] += inputs[0] * weights[o][0] + ... + inputs[3] * weights[o][3]. `odd` is how far behind the weights of the inputs 0
- * and 2 those of 1 and 3 stand, where they are wide. */
-US_INLINE us_sums us_dot_quads(us_sums sums, us_bytes inputs, const uint8_t *weights, size_t odd) {
-#if defined(__SSE2__)
-    const us_register weight = *(const us_register *)(const void *)weights;
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    (void)odd;
-    return (us_sums)US_MM(dpbusd_epi32)((us_register)sums, (us_register)inputs, weight);
-#elif defined(__AVXVNNI__)
-    (void)odd;
-    return (us_sums)_mm256_dpbusd_avx_epi32((us_register)sums, (us_register)inputs, weight);
-#else
-    const us_register other = *(const us_register *)(const void *)(weights + odd);
-    const us_shorts shorts = (us_shorts)inputs;
-    sums += (us_sums)US_MM(madd_epi16)((us_register)(shorts & 255), weight);
-    return sums + (us_sums)US_MM(madd_epi16)(US_MM(srli_epi16)((us_register)inputs, 8), other);
-#endif
-#else
-    const int8x16_t activations = (int8x16_t)inputs;
-    const int8x16_t weight = (int8x16_t)*(const us_bytes *)(const void *)weights;
-    (void)odd;
-#if defined(__ARM_FEATURE_DOTPROD)
-    return (us_sums)vdotq_s32((int32x4_t)sums, activations, weight);
-#else
-    const int16x8_t low = vmull_s8(vget_low_s8(activations), vget_low_s8(weight));
-    const int16x8_t high = vmull_high_s8(activations, weight);
-    return sums + (us_sums)vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
-#endif
-#endif
-}
-
-US_INLINE us_floats us_broadcast_real(float value) {
-    us_floats values = {0};
-    for (size_t i = 0; i < US_VECTOR / 4; i++) {
-        values[i] = value;
-    }
-    return values;
-}
-
-/* clamp(zero + rint(float32(sum) * scale)) for a vector of outputs, by the rounding of the vector unit: to nearest even. */
-US_INLINE void us_store_sums(int8_t *output, us_sums sums, us_floats scales, us_range range) {
-    const float low = (float)(range.low - range.zero);
-    const float high = (float)(127 - range.zero);
-#if defined(__SSE2__)
-    us_float_register real = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums), (us_float_register)scales);
-    us_sums rounded;
-    real = US_MM(min_ps)(US_MM(max_ps)(real, US_MM(set1_ps)(low)), US_MM(set1_ps)(high));
-    rounded = (us_sums)US_MM(cvtps_epi32)(real) + range.zero;
-#if US_VECTOR == 64
-    _mm_storeu_si128((__m128i *)(void *)output, _mm512_cvtepi32_epi8((us_register)rounded));
-#else
-#if US_VECTOR == 32
-    __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128((us_register)rounded), _mm256_extracti128_si256((us_register)rounded, 1));
-#else
-    __m128i bytes = _mm_packs_epi32((us_register)rounded, (us_register)rounded);
-#endif
-    bytes = _mm_packs_epi16(bytes, bytes);
-    __builtin_memcpy(output, &bytes, US_VECTOR / 4);
-#endif
-#else
-    float32x4_t real = vmulq_f32(vcvtq_f32_s32((int32x4_t)sums), (float32x4_t)scales);
-    real = vminq_f32(vmaxq_f32(real, vdupq_n_f32(low)), vdupq_n_f32(high));
-    const int16x4_t shorts = vmovn_s32(vaddq_s32(vcvtnq_s32_f32(real), vdupq_n_s32(range.zero)));
-    const int8x8_t bytes = vmovn_s16(vcombine_s16(shorts, shorts));
-    __builtin_memcpy(output, &bytes, US_VECTOR / 4);
-#endif
-}
-
-/* The same for `parts` vectors, a constant, with their scales side by side. Two at a time share what packs them. */
-US_INLINE void us_store_parts(int8_t *output, const us_sums *sums, const uint8_t *scales, us_range range, const size_t parts) {
-    size_t i = 0;
-#if defined(__SSE2__) && US_VECTOR < 64
-    const us_float_register high = US_MM(set1_ps)((float)(127 - range.zero));
-    US_UNROLL
-    for (; i + 2 <= parts; i += 2) {
-        const us_float_register *scale = (const us_float_register *)(const void *)(scales + i * US_VECTOR);
-        const us_float_register first = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums[i]), scale[0]);
-        const us_float_register second = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums[i + 1]), scale[1]);
-        /* what lies below every integer becomes the least one, and saturates as it is packed */
-        us_register shorts =
-            US_MM(packs_epi32)(US_MM(cvtps_epi32)(US_MM(min_ps)(first, high)), US_MM(cvtps_epi32)(US_MM(min_ps)(second, high)));
-        __m128i bytes;
-        shorts = US_MM(max_epi16)(US_MM(adds_epi16)(shorts, US_MM(set1_epi16)(range.zero)), US_MM(set1_epi16)(range.low));
-#if US_VECTOR == 32
-        shorts = _mm256_permute4x64_epi64(shorts, 0xD8);
-        bytes = _mm_packs_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1));
-#else
-        bytes = _mm_packs_epi16(shorts, shorts);
-#endif
-        __builtin_memcpy(output + i * US_VECTOR / 4, &bytes, US_VECTOR / 2);
-    }
-#endif
-    US_UNROLL
-    for (; i < parts; i++) {
-        us_store_sums(output + i * US_VECTOR / 4, sums[i], *(const us_floats *)(const void *)(scales + i * US_VECTOR), range);
-    }
-}
-
-/* The same four activations for every output. */
-US_INLINE us_bytes us_broadcast(const uint8_t *input) {
-    int32_t quad;
-    __builtin_memcpy(&quad, input, 4);
-    return (us_bytes)(quad - (us_sums){0});
-}
-
 /* Where rows of inputs stand, plus US_UNSIGNED. */
 typedef struct {
     const uint8_t *first;
@@ -904,254 +643,59 @@ typedef struct {
     size_t apart; /* bytes from a part to the next */
 } us_view;
 
-/* `parts` vectors of outputs from `first` on, of `places` rows, written `stride` bytes apart. Callers give `parts` and `places`
- * as constants, so that the sums stay in registers. */
-US_INLINE void us_layer_outputs(
-    const us_layer *layer, us_view view, int8_t *output, size_t stride, size_t first, const size_t parts, const size_t places
-) {
-    const size_t odd = us_padded_outputs(layer) * 4;
-    const size_t column = odd << US_WIDE(layer); /* bytes of the weights of four inputs */
-    const size_t run = us_padded_run(layer);
-    const uint8_t *corrections = (const uint8_t *)layer->unpacked + 4 * first;
-    const uint8_t *scales = corrections + odd;
-    const uint8_t *weights = scales + odd;
-    us_sums sums[US_ACCUMULATORS];
-    us_sums others[US_ACCUMULATORS]; /* of one row, two chains of additions, which do not wait for each other */
-    US_UNROLL
-    for (size_t i = 0; i < parts * places; i++) {
-        sums[i] = *(const us_sums *)(const void *)(corrections + i % parts * US_VECTOR);
-        others[i] = (us_sums){0};
-    }
-    for (; view.runs > 0; view.runs--, view.first += view.apart) {
-        const uint8_t *input = view.first;
-        const uint8_t *end = input + run;
-#if defined(US_SHORT_DOTS)
-        while (layer->offset && input < end) { /* 4 bits: eight products of two, 2 * 255 * 8, fit 16 bits */
-            const uint8_t *stop = end - input > 32 ? input + 32 : end;
-            us_shorts shorts[US_ACCUMULATORS];
-            US_UNROLL
-            for (size_t i = 0; i < parts * places; i++) {
-                shorts[i] = (us_shorts){0};
-            }
-            for (; input < stop; input += 4) {
-                US_UNROLL
-                for (size_t p = 0; p < places; p++) {
-                    const us_bytes here = us_broadcast(input + p * view.next);
-                    US_UNROLL
-                    for (size_t i = 0; i < parts; i++) {
-                        shorts[p * parts + i] += us_dot_pairs(here, *(const us_bytes *)(const void *)(weights + i * US_VECTOR));
-                    }
-                }
-                weights += column;
-            }
-            US_UNROLL
-            for (size_t i = 0; i < parts * places; i++) {
-                sums[i] += us_add_pairs(shorts[i]);
-            }
-        }
-#endif
-        for (; places == 1 && end - input >= 8; input += 8) {
-            const us_bytes here = us_broadcast(input);
-            const us_bytes there = us_broadcast(input + 4);
-            US_UNROLL
-            for (size_t i = 0; i < parts; i++) {
-                sums[i] = us_dot_quads(sums[i], here, weights + i * US_VECTOR, odd);
-                others[i] = us_dot_quads(others[i], there, weights + column + i * US_VECTOR, odd);
-            }
-            weights += 2 * column;
-        }
-        for (; input < end; input += 4) {
-            US_UNROLL
-            for (size_t p = 0; p < places; p++) {
-                const us_bytes here = us_broadcast(input + p * view.next);
-                US_UNROLL
-                for (size_t i = 0; i < parts; i++) {
-                    sums[p * parts + i] = us_dot_quads(sums[p * parts + i], here, weights + i * US_VECTOR, odd);
-                }
-            }
-            weights += column;
-        }
-    }
-    US_UNROLL
-    for (size_t i = 0; i < parts * places; i++) {
-        sums[i] += others[i];
-    }
-    US_UNROLL
-    for (size_t p = 0; p < places; p++) {
-        us_store_parts(output + p * stride, sums + p * parts, scales, layer->range, parts);
-    }
-}
-
-/* One output row. */
-US_FUNCTION void us_layer_row(const us_layer *layer, us_view view, size_t row) {
-    enum { EACH = US_VECTOR / 4, ALL = US_ACCUMULATORS * EACH };
-    int8_t *output = layer->output + row * layer->outputs;
-    for (size_t first = 0; first < layer->outputs; first += ALL) {
-        const size_t left = layer->outputs - first;
-        int8_t whole[ALL];
-        int8_t *target = left < ALL ? whole : output + first;
-        switch ((left + EACH - 1) / EACH) {
-        case 1:
-            us_layer_outputs(layer, view, target, ALL, first, 1, 1);
-            break;
-        case 2:
-            us_layer_outputs(layer, view, target, ALL, first, 2, 1);
-            break;
-        case 3:
-            us_layer_outputs(layer, view, target, ALL, first, 3, 1);
-            break;
-        case 4:
-            us_layer_outputs(layer, view, target, ALL, first, 4, 1);
-            break;
-        case 5:
-            us_layer_outputs(layer, view, target, ALL, first, 5, 1);
-            break;
-        case 6:
-            us_layer_outputs(layer, view, target, ALL, first, 6, 1);
-            break;
-        case 7:
-            us_layer_outputs(layer, view, target, ALL, first, 7, 1);
-            break;
-        default:
-            us_layer_outputs(layer, view, target, ALL, first, 8, 1);
-        }
-        if (left < ALL) {
-            __builtin_memcpy(output + first, whole, left);
-        }
-    }
-}
-
-/* US_PLACES output rows from `row` on. Vectors are stored whole, which spills into the rows behind: the last outputs come
- * first, so that what is spilled on is written later. Behind the last row nothing may be touched. */
-US_FUNCTION void us_layer_places(const us_layer *layer, us_view view, size_t row) {
-    enum { EACH = US_VECTOR / 4, PARTS = US_ACCUMULATORS / US_PLACES, ALL = PARTS * EACH };
-    const size_t outputs = layer->outputs;
-    int8_t *output = layer->output + row * outputs;
-    const size_t room = (layer->rows - row - (US_PLACES - 1)) * outputs; /* from the last of these rows on */
-    for (size_t first = (outputs - 1) / ALL * ALL + ALL; first > 0;) {
-        int8_t whole[US_PLACES * ALL];
-        first -= ALL;
-        const size_t left = outputs - first < ALL ? outputs - first : ALL;
-        const int spills = first + (left + EACH - 1) / EACH * EACH > room;
-        int8_t *target = spills ? whole : output + first;
-        const size_t stride = spills ? ALL : outputs;
-        switch ((left + EACH - 1) / EACH) {
-        case 1:
-            us_layer_outputs(layer, view, target, stride, first, 1, US_PLACES);
-            break;
-#if US_ACCUMULATORS / US_PLACES == 4
-        case 2:
-            us_layer_outputs(layer, view, target, stride, first, 2, US_PLACES);
-            break;
-        case 3:
-            us_layer_outputs(layer, view, target, stride, first, 3, US_PLACES);
-            break;
-#endif
-        default:
-            us_layer_outputs(layer, view, target, stride, first, PARTS, US_PLACES);
-        }
-        for (size_t place = 0; spills && place < US_PLACES; place++) {
-            __builtin_memcpy(output + place * outputs + first, whole + place * ALL, left);
-        }
-    }
-}
-
-/* One output row from the row that stands in layer->values. */
-US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
-    const size_t whole = layer->inputs & ~(size_t)15;
-    for (size_t first = 0; first < whole; first += 16) {
-        uint8_t activations[16]; /* a loop that compilers make a vector of: what it writes is nothing that it reads */
-        for (size_t i = 0; i < 16; i++) {
-            activations[i] = (uint8_t)(layer->values[first + i] + US_UNSIGNED);
-        }
-        __builtin_memcpy(layer->activations + first, activations, 16);
-    }
-    for (size_t i = whole; i < layer->inputs; i++) {
-        layer->activations[i] = (uint8_t)(layer->values[i] + US_UNSIGNED);
-    }
-    us_layer_row(layer, (us_view){layer->activations, 0, 1, 0}, row);
-}
-
-/* values[0..columns) = input plus US_UNSIGNED, in whole vectors: up to a vector more is read and written. */
-US_INLINE void us_gather(uint8_t *values, const int8_t *input, size_t columns) {
-    for (size_t i = 0; i < columns; i += US_VECTOR) {
-        us_bytes bytes;
-        __builtin_memcpy(&bytes, input + i, US_VECTOR);
-        bytes ^= US_UNSIGNED;
-        __builtin_memcpy(values + i, &bytes, US_VECTOR);
-    }
-}
-
-/* The inputs of one row. */
-US_INLINE void us_gather_row(const us_layer *layer, size_t row, uint8_t *activations) {
-    const size_t columns = (size_t)layer->inputs / layer->width;
-    const size_t before = (layer->width - 1u) / 2;
-    if (row >= before && row - before + layer->width <= layer->rows) { /* all inside, beside each other */
-        us_gather(activations, layer->input + (row - before) * columns, layer->inputs);
-        return;
-    }
-    for (size_t offset = 0; offset < layer->width; offset++) {
-        const size_t source = row + offset - before; /* wraps below zero, past every row */
-        uint8_t *values = activations + offset * columns;
-        if (source < layer->rows) {
-            us_gather(values, layer->input + source * columns, columns);
-        } else {
-            __builtin_memset(values, layer->input_zero + US_UNSIGNED, columns);
-        }
-    }
-}
-
-US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
-    const size_t rows = present < layer->rows ? present : layer->rows;
-    const us_view view = {layer->activations, us_padded_run(layer), 1, 0};
-    size_t row = 0;
-    while (row < rows) {
-        if (rows < US_PLACES) {
-            us_gather_row(layer, row, layer->activations);
-            us_layer_row(layer, view, row++);
-        } else {
-            row = rows - row < US_PLACES ? rows - US_PLACES : row; /* the last ones again rather than one by one */
-            for (size_t place = 0; place < US_PLACES; place++) {
-                us_gather_row(layer, row + place, layer->activations + place * view.next);
-            }
-            us_layer_places(layer, view, row);
-            row += US_PLACES;
-        }
-    }
-    us_absent(layer, rows);
-}
-
 /* ---- words that were met lately ---- */
 
-/* A row of the first layer depends on its token alone, and texts repeat their words. `words` holds US_WORDS times the codes of
- * a word and its row. Returns NULL if the row was there and is written; else the place where us_remember shall put it. */
-US_FUNCTION uint8_t *us_recall(const us_layer *layer, const us_tokens *tokens, size_t row, uint8_t *words) {
+/* Texts repeat their words. What is remembered of one is found by its codes: `keys` holds those of US_WORDS words, US_WAYS beside
+ * each other that share a hash, then for each such set which of them was met last; another one makes room for a new word. */
+US_FUNCTION int us_recall(uint8_t *keys, const us_tokens *tokens, size_t *word) {
     const size_t length = tokens->end - tokens->begin;
-    const size_t stride = US_WORD_BYTES + ((layer->outputs + 15u) & ~(size_t)15);
     uint8_t codes[US_WORD_BYTES] = {0}; /* no code of a token is 0 */
+    uint8_t *set;
+    uint8_t *last;
     uint64_t key[2];
-    uint64_t known[2];
-    uint8_t *word;
+    *word = US_WORDS; /* the place of a word that is not kept */
     if (length > US_WORD_BYTES) {
-        return words + US_WORDS * stride;
+        return 0;
     }
     for (size_t i = 0; i < length; i++) {
         codes[i] = (uint8_t)us_code_at(tokens, tokens->begin + i);
     }
     __builtin_memcpy(key, codes, sizeof key);
-    word = words + (((key[0] ^ (key[1] * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u) >> 32) % US_WORDS * stride;
-    __builtin_memcpy(known, word, sizeof known);
-    if (known[0] == key[0] && known[1] == key[1]) {
-        __builtin_memcpy(layer->output + row * layer->outputs, word + US_WORD_BYTES, layer->outputs);
-        return NULL;
+    *word = (size_t)(((key[0] ^ (key[1] * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u) >> 32) % (US_WORDS / US_WAYS);
+    last = keys + US_WORDS * US_WORD_BYTES + *word;
+    *word *= US_WAYS;
+    set = keys + *word * US_WORD_BYTES;
+    for (size_t way = 0; way < US_WAYS; way++) {
+        uint64_t known[2];
+        __builtin_memcpy(known, set + way * US_WORD_BYTES, sizeof known);
+        if (known[0] == key[0] && known[1] == key[1]) {
+            *last = (uint8_t)way;
+            *word += way;
+            return 1;
+        }
     }
-    __builtin_memcpy(word, key, sizeof key);
-    return word;
+    *last = (*last + 1u) % US_WAYS;
+    __builtin_memcpy(set + *last * US_WORD_BYTES, key, sizeof key);
+    *word += *last;
+    return 0;
 }
 
-US_FUNCTION void us_remember(const us_layer *layer, size_t row, uint8_t *word) {
-    __builtin_memcpy(word + US_WORD_BYTES, layer->output + row * layer->outputs, layer->outputs);
+/* A row of the first layer depends on its token alone. `rows` holds those of the words that are remembered. */
+US_FUNCTION void us_recall_row(const us_layer *layer, size_t row, const uint8_t *rows, size_t word) {
+    __builtin_memcpy(layer->output + row * layer->outputs, rows + word * layer->outputs, layer->outputs);
 }
+
+US_FUNCTION void us_remember_row(const us_layer *layer, size_t row, uint8_t *rows, size_t word) {
+    __builtin_memcpy(rows + word * layer->outputs, layer->output + row * layer->outputs, layer->outputs);
+}
+
+/* A layer that alone reads the rows of the words, in windows. Row t is a sum over the places k of a window, each the product of
+ * row t + k - before with the weights of that place; these products, too, depend on one word each. */
+typedef struct {
+    const us_layer *layer;
+    us_block *products; /* int32 [US_WORDS + 1, width, outputs], filled up to a multiple of 16 outputs */
+    us_block *sums;     /* int32 [rows, outputs], the same */
+} us_by_word;
 
 #else
 
@@ -1338,48 +882,6 @@ typedef struct {
 
 #if US_VECTOR
 
-US_FUNCTION void us_max_pool(const us_rows *rows, size_t present) {
-    const size_t count = present < rows->rows ? present + 1 : rows->rows; /* with one of the absent ones */
-    for (size_t column = 0; column < rows->columns; column += US_VECTOR) {
-        const size_t left = rows->columns - column;
-        us_signs best;
-        __builtin_memcpy(&best, rows->input + column, US_VECTOR);
-        for (size_t row = 1; row < count; row++) {
-            us_signs value;
-            us_signs larger;
-            __builtin_memcpy(&value, rows->input + row * rows->columns + column, US_VECTOR);
-            larger = value > best;
-            best = (value & larger) | (best & ~larger);
-        }
-        __builtin_memcpy(rows->output + column, &best, left < US_VECTOR ? left : US_VECTOR);
-    }
-}
-
-US_FUNCTION void us_sum_pool(const us_rows *rows, size_t present) {
-    const size_t count = present < rows->rows ? present : rows->rows;
-    const us_floats scale = us_broadcast_real(us_scale(rows->scale));
-    for (size_t column = 0; column < rows->columns; column += 16) {
-        const size_t left = rows->columns - column;
-        us_block sums = {{{0}}};
-        int8_t pooled[16];
-        int32_t sum[16] = {0};
-        for (size_t row = 0; row < count; row++) {
-            const int8_t *input = rows->input + row * rows->columns + column;
-            for (size_t i = 0; i < 16; i++) {
-                sum[i] += input[i];
-            }
-        }
-        for (size_t i = 0; i < 16; i++) {
-            sum[i] -= rows->input_zero * (int32_t)count;
-        }
-        __builtin_memcpy(&sums, sum, sizeof sums);
-        for (size_t i = 0; i < US_PARTS; i++) {
-            us_store_sums(pooled + i * US_VECTOR / 4, (us_sums)sums.part[i], scale, rows->range);
-        }
-        __builtin_memcpy(rows->output + column, pooled, left < 16 ? left : 16);
-    }
-}
-
 #else
 
 US_FUNCTION void us_max_pool(const us_rows *rows, size_t present) {
@@ -1481,28 +983,6 @@ typedef struct {
 } us_product;
 
 #if US_VECTOR
-
-US_FUNCTION void us_multiply(const us_product *product) {
-    const us_floats scale = us_broadcast_real(us_scale(product->scale));
-    for (size_t row = 0; row < product->count; row += product->period) {
-        for (size_t at = 0; at < product->period; at += 16) {
-            const size_t left = product->period - at;
-            const int8_t *first = product->first + row + at;
-            const int8_t *second = product->second + at;
-            us_block sums;
-            int8_t values[16];
-            int32_t products[16];
-            for (size_t i = 0; i < 16; i++) {
-                products[i] = (first[i] - product->first_zero) * (second[i] - product->second_zero);
-            }
-            __builtin_memcpy(&sums, products, sizeof sums);
-            for (size_t i = 0; i < US_PARTS; i++) {
-                us_store_sums(values + i * US_VECTOR / 4, (us_sums)sums.part[i], scale, product->range);
-            }
-            __builtin_memcpy(product->output + row + at, values, left < 16 ? left : 16);
-        }
-    }
-}
 
 #else
 
@@ -1712,217 +1192,6 @@ US_FUNCTION void us_local_max_pool(const us_pool *pool) {
 }
 
 #if US_VECTOR
-
-/* Pixels 0..255 become -128..127. */
-US_FUNCTION void us_pixels(const uint8_t *pixels, int8_t *output, size_t count) {
-    size_t i = 0;
-    for (; i + US_VECTOR <= count; i += US_VECTOR) {
-        us_bytes bytes;
-        __builtin_memcpy(&bytes, pixels + i, US_VECTOR);
-        bytes ^= 128;
-        __builtin_memcpy(output + i, &bytes, US_VECTOR);
-    }
-    for (; i < count; i++) {
-        output[i] = (int8_t)((int)pixels[i] - 128);
-    }
-}
-
-/* A row of places reads lines: rows of the input between columns of real zeros, so that nothing behind them asks where the
- * image ends. This is how many columns a line has. */
-US_FUNCTION size_t us_line_columns(const us_conv *conv) {
-    return (conv->output_columns - 1u) * conv->stride + conv->kernel_columns;
-}
-
-/* How many of them are columns of the input. */
-US_FUNCTION size_t us_line_inside(const us_conv *conv) {
-    const size_t right = us_line_columns(conv) - conv->left;
-    return right < conv->columns ? right : conv->columns;
-}
-
-/* Every output sees every channel: a kernel's row meets a run of a line, from where it begins. */
-US_FUNCTION void us_convolve(const us_conv *conv) {
-    const us_layer *layer = &conv->layer;
-    const size_t line = us_line_columns(conv) * conv->channels;
-    const size_t before = (size_t)conv->left * conv->channels;
-    const size_t inside = us_line_inside(conv) * conv->channels;
-    us_view view = {layer->activations, (size_t)conv->stride * conv->channels, conv->kernel_rows, line};
-    for (size_t row = 0; row < conv->output_rows; row++) {
-        for (size_t i = 0; i < conv->kernel_rows; i++) {
-            const size_t y = row * conv->stride + i - conv->top; /* wraps below zero, past every row */
-            uint8_t *values = layer->activations + i * line;
-            if (y < conv->rows) {
-                us_gather(values + before, layer->input + y * conv->columns * conv->channels, inside);
-                __builtin_memset(values, layer->input_zero + US_UNSIGNED, before);
-                __builtin_memset(values + before + inside, layer->input_zero + US_UNSIGNED, line - before - inside);
-            } else {
-                __builtin_memset(values, layer->input_zero + US_UNSIGNED, line);
-            }
-        }
-        for (size_t column = 0; column < conv->output_columns;) {
-            const size_t left = conv->output_columns - column;
-            if (conv->output_columns < US_PLACES) {
-                view.first = layer->activations + column * view.next;
-                us_layer_row(layer, view, row * conv->output_columns + column++);
-            } else {
-                column -= left < US_PLACES ? US_PLACES - left : 0;
-                view.first = layer->activations + column * view.next;
-                us_layer_places(layer, view, row * conv->output_columns + column);
-                column += US_PLACES;
-            }
-        }
-    }
-}
-
-/* Where each channel is alone, four rows of a line lie beside each other for every channel, as dot products read them.
- * Unpacked weights are int8 [kernel_rows / 4, kernel_columns, channels, 4] behind corrections and scales. */
-US_FUNCTION void us_unpack_depthwise(const us_conv *conv) {
-    const us_layer *layer = &conv->layer;
-    const size_t padded = us_padded_outputs(layer);
-    void *weights = us_unpack_outputs(layer);
-    for (size_t i = 0; i < layer->inputs; i++) {
-        const size_t row = i / conv->kernel_columns;
-        const size_t quad = row / 4 * conv->kernel_columns + i % conv->kernel_columns;
-        for (size_t o = 0; o < layer->outputs; o++) {
-            us_lay_weight(weights, US_WIDE(layer), padded, quad, row % 4, o, us_weight(layer, o, i));
-        }
-    }
-}
-
-/* Four times 16 channels plus US_UNSIGNED, channel by channel. */
-US_INLINE void us_interleave(uint8_t *quads, const int8_t *rows[4], const size_t at[4]) {
-#if defined(__SSE2__)
-    const __m128i offset = _mm_set1_epi8((char)US_UNSIGNED);
-    const __m128i a = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[0] + at[0])), offset);
-    const __m128i b = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[1] + at[1])), offset);
-    const __m128i c = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[2] + at[2])), offset);
-    const __m128i d = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[3] + at[3])), offset);
-    const __m128i low_ab = _mm_unpacklo_epi8(a, b);
-    const __m128i high_ab = _mm_unpackhi_epi8(a, b);
-    const __m128i low_cd = _mm_unpacklo_epi8(c, d);
-    const __m128i high_cd = _mm_unpackhi_epi8(c, d);
-    __m128i *target = (__m128i *)(void *)quads;
-    _mm_storeu_si128(target, _mm_unpacklo_epi16(low_ab, low_cd));
-    _mm_storeu_si128(target + 1, _mm_unpackhi_epi16(low_ab, low_cd));
-    _mm_storeu_si128(target + 2, _mm_unpacklo_epi16(high_ab, high_cd));
-    _mm_storeu_si128(target + 3, _mm_unpackhi_epi16(high_ab, high_cd));
-#else
-    int8x16x4_t four;
-    US_UNROLL
-    for (size_t i = 0; i < 4; i++) {
-        four.val[i] = vld1q_s8(rows[i] + at[i]);
-    }
-    vst4q_s8((int8_t *)quads, four);
-#endif
-}
-
-/* The four lines from `first` on of what a row of places sees, beside each other. */
-US_FUNCTION void us_interleave_lines(const us_conv *conv, size_t y, size_t first, uint8_t *quads) {
-    const us_layer *layer = &conv->layer;
-    const size_t inside = us_line_inside(conv);
-    const size_t padded = us_padded_outputs(layer);
-    int8_t outside[16];
-    const int8_t *rows[4];
-    size_t masks[4]; /* 0: the same zeros for every column */
-    __builtin_memset(outside, layer->input_zero, sizeof outside);
-    for (size_t i = 0; i < 4; i++) {
-        const size_t source = y + first + i - conv->top; /* wraps below zero, past every row */
-        const int seen = first + i < conv->kernel_rows && source < conv->rows;
-        rows[i] = seen ? layer->input + source * conv->columns * conv->channels : outside;
-        masks[i] = seen ? ~(size_t)0 : 0;
-    }
-    __builtin_memset(quads, layer->input_zero + US_UNSIGNED, conv->left * padded * 4);
-    quads += conv->left * padded * 4;
-    for (size_t x = 0; x < inside; x++) {
-        for (size_t c = 0; c < padded; c += 16) {
-            const size_t from = x * conv->channels + c;
-            const size_t at[4] = {from & masks[0], from & masks[1], from & masks[2], from & masks[3]};
-            us_interleave(quads, rows, at);
-            quads += US_BLOCK;
-        }
-    }
-    __builtin_memset(quads, layer->input_zero + US_UNSIGNED, (us_line_columns(conv) - conv->left - inside) * padded * 4);
-}
-
-/* `parts` vectors of channels from `channel` on, of `count` places beside each other. Callers give `parts` as a constant, and
- * `taps`: the columns of a kernel of at most 4 rows, or 0. */
-US_INLINE void us_depthwise_outputs(
-    const us_conv *conv, const uint8_t *quads, int8_t *output, size_t channel, size_t count, const size_t parts, const size_t taps
-) {
-    const us_layer *layer = &conv->layer;
-    const size_t odd = us_padded_outputs(layer) * 4; /* also the bytes of a column of a line */
-    const size_t column = odd << US_WIDE(layer);
-    const size_t line = us_line_columns(conv) * odd;
-    const size_t lines = (conv->kernel_rows + 3u) / 4;
-    const uint8_t *corrections = (const uint8_t *)layer->unpacked + 4 * channel;
-    const uint8_t *weights = corrections + 2 * odd;
-    quads += 4 * channel;
-    for (size_t place = 0; place < count; place++) {
-        us_sums sums[US_PARTS];
-        us_bytes inputs;
-        US_UNROLL
-        for (size_t i = 0; i < parts; i++) {
-            sums[i] = *(const us_sums *)(const void *)(corrections + i * US_VECTOR);
-            US_UNROLL
-            for (size_t j = 0; j < taps; j++) {
-                __builtin_memcpy(&inputs, quads + j * odd + i * US_VECTOR, US_VECTOR);
-                sums[i] = us_dot_quads(sums[i], inputs, weights + j * column + i * US_VECTOR, odd);
-            }
-        }
-        for (size_t k = 0; taps == 0 && k < lines * conv->kernel_columns; k++) {
-            const uint8_t *from = quads + k / conv->kernel_columns * line + k % conv->kernel_columns * odd;
-            US_UNROLL
-            for (size_t i = 0; i < parts; i++) {
-                __builtin_memcpy(&inputs, from + i * US_VECTOR, US_VECTOR);
-                sums[i] = us_dot_quads(sums[i], inputs, weights + k * column + i * US_VECTOR, odd);
-            }
-        }
-        us_store_parts(output, sums, corrections + odd, layer->range, parts);
-        quads += conv->stride * odd;
-        output += conv->channels;
-    }
-}
-
-/* The same with a block's channels, or with the first half of them. */
-US_FUNCTION void us_depthwise_places(
-    const us_conv *conv, const uint8_t *quads, int8_t *output, size_t channel, size_t count, int half
-) {
-    enum { HALF = US_PARTS > 1 ? US_PARTS / 2 : 1 };
-    if (conv->kernel_rows > 4 || conv->kernel_columns != 3) {
-        us_depthwise_outputs(conv, quads, output, channel, count, US_PARTS, 0);
-    } else if (half) {
-        us_depthwise_outputs(conv, quads, output, channel, count, HALF, 3);
-    } else {
-        us_depthwise_outputs(conv, quads, output, channel, count, US_PARTS, 3);
-    }
-}
-
-/* Each channel for itself. Vectors are stored whole; see us_layer_places. */
-US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
-    enum { EACH = 16 };
-    const us_layer *layer = &conv->layer;
-    const size_t padded = us_padded_outputs(layer);
-    const size_t line = us_line_columns(conv) * padded * 4;
-    for (size_t row = 0; row < conv->output_rows; row++) {
-        int8_t *output = layer->output + row * conv->output_columns * conv->channels;
-        const size_t room = (size_t)(conv->output_rows - row) * conv->output_columns * conv->channels;
-        for (size_t i = 0; i < conv->kernel_rows; i += 4) {
-            us_interleave_lines(conv, row * conv->stride, i, layer->activations + i / 4 * line);
-        }
-        for (size_t channel = (conv->channels - 1u) / EACH * EACH + EACH; channel > 0;) {
-            channel -= EACH;
-            const size_t left = conv->channels - channel < EACH ? conv->channels - channel : EACH;
-            size_t place = channel + EACH <= room ? (room - channel - EACH) / conv->channels + 1 : 0;
-            place = place < conv->output_columns ? place : conv->output_columns;
-            us_depthwise_places(conv, layer->activations, output + channel, channel, place, 2 * left <= EACH);
-            for (; place < conv->output_columns; place++) { /* too near to the end for a whole vector */
-                const uint8_t *quads = layer->activations + place * conv->stride * padded * 4;
-                int8_t whole[EACH];
-                us_depthwise_places(conv, quads, whole, channel, 1, 2 * left <= EACH);
-                __builtin_memcpy(output + place * conv->channels + channel, whole, left);
-            }
-        }
-    }
-}
 
 #else
 
@@ -2163,6 +1432,1111 @@ US_FUNCTION void us_project_boxes(const us_boxes *boxes) {
         const uint32_t counter = boxes->start + (uint32_t)boxes->rows[r] * (2u * US_BOX_NUMBERS);
         const int32_t first = us_box_sum(boxes, counter);
         boxes->output[r] = first > us_box_sum(boxes, counter + US_BOX_NUMBERS) ? 1 : -1;
+    }
+}
+
+/* ---- vector units ---- */
+
+#if US_VECTOR
+
+/* The second part of this file is compiled for each unit, US_WIDTH bytes wide; its names end with US_UNIT. Behind the last unit
+ * they end with nothing: what a model calls is the only unit, or what chooses one.
+ * US_DOTS, how a unit of x86 multiplies: 2, four bytes at once (VNNI); 1, pairs of bytes (SSSE3); 0, pairs of 16 bits. */
+#define US_JOINED(name, unit) name##unit
+#define US_JOIN(name, unit) US_JOINED(name, unit)
+#define US_OF_UNIT(name) US_JOIN(name, US_UNIT)
+#define us_bytes US_OF_UNIT(us_bytes)
+#define us_signs US_OF_UNIT(us_signs)
+#define us_half US_OF_UNIT(us_half)
+#define us_shorts US_OF_UNIT(us_shorts)
+#define us_sums US_OF_UNIT(us_sums)
+#define us_floats US_OF_UNIT(us_floats)
+#define us_register US_OF_UNIT(us_register)
+#define us_float_register US_OF_UNIT(us_float_register)
+#define us_add_signs US_OF_UNIT(us_add_signs)
+#define us_count US_OF_UNIT(us_count)
+#define us_characters US_OF_UNIT(us_characters)
+#define us_unpack US_OF_UNIT(us_unpack)
+#define us_dot_pairs US_OF_UNIT(us_dot_pairs)
+#define us_add_pairs US_OF_UNIT(us_add_pairs)
+#define us_dot_quads US_OF_UNIT(us_dot_quads)
+#define us_broadcast_real US_OF_UNIT(us_broadcast_real)
+#define us_store_sums US_OF_UNIT(us_store_sums)
+#define us_store_parts US_OF_UNIT(us_store_parts)
+#define us_broadcast US_OF_UNIT(us_broadcast)
+#define us_layer_outputs US_OF_UNIT(us_layer_outputs)
+#define us_layer_row US_OF_UNIT(us_layer_row)
+#define us_layer_places US_OF_UNIT(us_layer_places)
+#define us_linear_row US_OF_UNIT(us_linear_row)
+#define us_gather US_OF_UNIT(us_gather)
+#define us_gather_row US_OF_UNIT(us_gather_row)
+#define us_linear US_OF_UNIT(us_linear)
+#define us_max_pool US_OF_UNIT(us_max_pool)
+#define us_add_row US_OF_UNIT(us_add_row)
+#define us_sum_pool US_OF_UNIT(us_sum_pool)
+#define us_multiply US_OF_UNIT(us_multiply)
+#define us_pixels US_OF_UNIT(us_pixels)
+#define us_line_columns US_OF_UNIT(us_line_columns)
+#define us_line_inside US_OF_UNIT(us_line_inside)
+#define us_convolve US_OF_UNIT(us_convolve)
+#define us_unpack_depthwise US_OF_UNIT(us_unpack_depthwise)
+#define us_interleave US_OF_UNIT(us_interleave)
+#define us_interleave_lines US_OF_UNIT(us_interleave_lines)
+#define us_depthwise_outputs US_OF_UNIT(us_depthwise_outputs)
+#define us_depthwise_places US_OF_UNIT(us_depthwise_places)
+#define us_convolve_depthwise US_OF_UNIT(us_convolve_depthwise)
+#define us_layer_sums US_OF_UNIT(us_layer_sums)
+#define us_unpack_by_word US_OF_UNIT(us_unpack_by_word)
+#define us_add_word US_OF_UNIT(us_add_word)
+#define us_multiply_word US_OF_UNIT(us_multiply_word)
+#define us_linear_by_word US_OF_UNIT(us_linear_by_word)
+#define us_part US_OF_UNIT(us_part)
+#define us_word_layer US_OF_UNIT(us_word_layer)
+
+#if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
+#define US_DOTS 2
+#elif defined(__SSSE3__)
+#define US_DOTS 1
+#else
+#define US_DOTS 0
+#endif
+
+#define US_WIDTH US_VECTOR
+#if defined(US_CHOICE)
+#define US_UNIT _least
+#include "understudy.h"
+#undef US_UNIT
+#undef US_WIDTH
+#undef US_DOTS
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#endif
+#define US_UNIT _avx2
+#define US_WIDTH 32
+#define US_DOTS 1
+#include "understudy.h"
+#undef US_UNIT
+#undef US_WIDTH
+#undef US_DOTS
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#if US_WIDEST > 32
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512bw,avx512vl,avx512vnni"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512bw,avx512vl,avx512vnni")
+#endif
+#define US_UNIT _avx512
+#define US_WIDTH 64
+#define US_DOTS 2
+#include "understudy.h"
+#undef US_UNIT
+#undef US_WIDTH
+#undef US_DOTS
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+#define US_UNIT
+/* The compiler's own library asks the processor once, before main; these are tests of bits. */
+#define US_HAS_AVX2 __builtin_cpu_supports("avx2")
+#if US_WIDEST > 32
+#define US_HAS_AVX512 \
+    (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+#define US_IF_AVX512(call) \
+    if (US_HAS_AVX512) { \
+        call; \
+        return; \
+    }
+#else
+#define US_HAS_AVX512 0
+#define US_IF_AVX512(call)
+#endif
+#define US_CHOOSE(name, parameters, arguments) \
+    US_FUNCTION void name parameters { \
+        US_IF_AVX512(US_JOIN(name, _avx512) arguments) \
+        if (US_HAS_AVX2) { \
+            US_JOIN(name, _avx2) arguments; \
+        } else { \
+            US_JOIN(name, _least) arguments; \
+        } \
+    }
+US_CHOOSE(us_count, (const us_group *group, const uint8_t *digits, size_t digests), (group, digits, digests))
+US_CHOOSE(us_characters, (const us_group *group, const us_tokens *tokens), (group, tokens))
+US_CHOOSE(us_unpack, (const us_layer *layer), (layer))
+US_CHOOSE(us_unpack_by_word, (const us_layer *layer), (layer))
+US_CHOOSE(us_linear_row, (const us_layer *layer, size_t row), (layer, row))
+US_CHOOSE(us_linear, (const us_layer *layer, size_t present), (layer, present))
+US_CHOOSE(us_add_word, (const us_by_word *by_word, size_t row, size_t word), (by_word, row, word))
+US_CHOOSE(us_multiply_word, (const us_by_word *by_word, size_t row, size_t word), (by_word, row, word))
+US_CHOOSE(us_linear_by_word, (const us_by_word *by_word, size_t words, size_t present), (by_word, words, present))
+US_CHOOSE(us_max_pool, (const us_rows *rows, size_t present), (rows, present))
+US_CHOOSE(us_sum_pool, (const us_rows *rows, size_t present), (rows, present))
+US_CHOOSE(us_multiply, (const us_product *product), (product))
+US_CHOOSE(us_pixels, (const uint8_t *pixels, int8_t *output, size_t count), (pixels, output, count))
+US_CHOOSE(us_unpack_depthwise, (const us_conv *conv), (conv))
+US_CHOOSE(us_convolve, (const us_conv *conv), (conv))
+US_CHOOSE(us_convolve_depthwise, (const us_conv *conv), (conv))
+#else
+#define US_UNIT
+#include "understudy.h"
+#undef US_WIDTH
+#endif
+
+#endif
+
+/* What predictions compute with on this machine, for those who measure. */
+US_FUNCTION const char *us_unit(void) {
+#if defined(US_CHOICE)
+    return US_HAS_AVX512 ? "AVX-512 VNNI" : US_HAS_AVX2 ? "AVX2" : "SSE2";
+#elif US_VECTOR && defined(__SSE2__)
+    return US_VECTOR == 64 ? US_DOTS == 2 ? "AVX-512 VNNI" : "AVX-512" : US_VECTOR == 32 ? "AVX2" : "SSE2";
+#elif US_VECTOR
+    return "NEON";
+#else
+    return "plain C";
+#endif
+}
+
+#elif defined(US_WIDTH)
+
+/* ==== what is compiled for each vector unit ==== */
+
+typedef uint8_t us_bytes __attribute__((vector_size(US_WIDTH), may_alias));
+typedef int8_t us_signs __attribute__((vector_size(US_WIDTH)));
+typedef uint8_t us_half __attribute__((vector_size(US_WIDTH / 2)));
+typedef int16_t us_shorts __attribute__((vector_size(US_WIDTH)));
+typedef int32_t us_sums __attribute__((vector_size(US_WIDTH), may_alias));
+typedef float us_floats __attribute__((vector_size(US_WIDTH), may_alias));
+#undef US_COUNTED
+#if US_WIDTH == 16
+#define US_COUNTED 2
+#else
+#define US_COUNTED 4
+#endif
+/* US_COUNTED: blocks of features whose negative signs are counted in registers */
+#undef US_PARTS
+#define US_PARTS (64 / US_WIDTH)
+/* US_PLACES: rows that are multiplied at once, so that weights are read once for all of them. */
+#undef US_PLACES
+#if defined(__SSE2__) && US_WIDTH == 16
+#define US_PLACES 2
+#else
+#define US_PLACES 4
+#endif
+#undef US_MM
+#if defined(__SSE2__)
+#if US_WIDTH == 64
+#define US_MM(operation) _mm512_##operation
+typedef __m512i us_register;
+typedef __m512 us_float_register;
+#elif US_WIDTH == 32
+#define US_MM(operation) _mm256_##operation
+typedef __m256i us_register;
+typedef __m256 us_float_register;
+#else
+#define US_MM(operation) _mm_##operation
+typedef __m128i us_register;
+typedef __m128 us_float_register;
+#endif
+#endif
+/* One unpacked layer, outputs filled up to a multiple of 16: int32 [outputs], bias less what the offsets of the activations
+ * add to every sum; float32 [outputs], scales; int8 [inputs / 4, outputs, 4], weights, where every run of inputs is filled up
+ * to a multiple of 4, and a single one of 8. Where the machine multiplies 16 bits only, weights are int16
+ * [inputs / 4, 2, outputs, 2] instead: those of the inputs 0 and 2, then those of 1 and 3. */
+#undef US_WIDE
+#undef US_SHORT_DOTS
+#if !defined(__SSE2__) || US_DOTS == 2
+#define US_WIDE(layer) 0
+#elif US_DOTS == 1
+#define US_SHORT_DOTS /* weights of 4 bits are multiplied in bytes and summed in 16 bits */
+#define US_WIDE(layer) (!(layer)->offset)
+#else
+#define US_WIDE(layer) 1
+#endif
+
+US_INLINE us_bytes us_part(const us_block *block, size_t part) {
+    return *(const us_bytes *)(const void *)(block->bytes + part * US_WIDTH);
+}
+
+/* ---- hash ---- */
+
+/* Add the signs of `blocks` * 64 features for some digests (at most 255), whose digits are times 16: projection 2.4.
+ * Callers give `inputs` and `blocks` as constants, so that the counts stay in registers. */
+US_INLINE void us_add_signs(
+    int16_t *sums, size_t features, const us_block *rows, const uint8_t *digits, size_t digests, const size_t inputs, const size_t blocks
+) {
+    us_bytes negative[US_COUNTED * US_PARTS];
+    US_UNROLL
+    for (size_t i = 0; i < blocks * US_PARTS; i++) {
+        negative[i] = (us_bytes){0};
+    }
+    for (size_t d = 0; d < digests; d++) {
+        const us_block *row[2 * US_DIGITS];
+        US_UNROLL
+        for (size_t k = 0; k < inputs; k++) {
+            row[k] = (const us_block *)(const void *)((const uint8_t *)(rows + 16 * k) + US_BLOCK / 16 * (size_t)*digits++);
+        }
+        US_UNROLL
+        for (size_t b = 0; b < blocks; b++) {
+            US_UNROLL
+            for (size_t i = 0; i < US_PARTS; i++) {
+                us_bytes sum = us_part(row[0] + b * inputs * 16, i);
+                US_UNROLL
+                for (size_t k = 1; k < inputs; k++) {
+                    sum += us_part(row[k] + b * inputs * 16, i);
+                }
+                negative[b * US_PARTS + i] -= (us_bytes)((us_signs)sum < 0);
+            }
+        }
+    }
+    us_bytes counts[US_COUNTED * US_PARTS]; /* what is read byte by byte would not stay in registers */
+    US_UNROLL
+    for (size_t k = 0; k < blocks * US_PARTS; k++) {
+        counts[k] = negative[k];
+    }
+    size_t i = 0;
+    for (; i + US_WIDTH / 2 <= features; i += US_WIDTH / 2) {
+        us_shorts sum;
+        us_half count;
+        __builtin_memcpy(&sum, sums + i, sizeof sum);
+        __builtin_memcpy(&count, (const uint8_t *)counts + i, sizeof count);
+        sum += (int16_t)digests - 2 * __builtin_convertvector(count, us_shorts);
+        __builtin_memcpy(sums + i, &sum, sizeof sum);
+    }
+    for (size_t left = features % (US_WIDTH / 2); left > 0; left--, i++) {
+        sums[i] = (int16_t)(sums[i] + (int)digests - 2 * ((const uint8_t *)counts)[i]);
+    }
+}
+
+/* Add the signs of some digests to the sums of a group. */
+US_FUNCTION void us_count(const us_group *group, const uint8_t *digits, size_t digests) {
+    const us_block *rows = group->second_rows;
+    int16_t *sums = group->sums;
+    size_t left = group->second->outputs;
+    if (group->second->inputs != US_DIGITS) {
+        for (; left > US_BLOCK; left -= US_BLOCK) {
+            us_add_signs(sums, US_BLOCK, rows, digits, digests, 2 * US_DIGITS, 1);
+            sums += US_BLOCK;
+            rows += 2 * US_DIGITS * 16;
+        }
+        us_add_signs(sums, left, rows, digits, digests, 2 * US_DIGITS, 1);
+        return;
+    }
+    for (; left > US_COUNTED * US_BLOCK; left -= US_COUNTED * US_BLOCK) {
+        us_add_signs(sums, US_COUNTED * US_BLOCK, rows, digits, digests, US_DIGITS, US_COUNTED);
+        sums += US_COUNTED * US_BLOCK;
+        rows += US_COUNTED * US_DIGITS * 16;
+    }
+    switch ((left + US_BLOCK - 1) / US_BLOCK) {
+    case 1:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 1);
+        break;
+    case 2:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 2);
+        break;
+#if US_COUNTED > 2
+    case 3:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 3);
+        break;
+    default:
+        us_add_signs(sums, left, rows, digits, digests, US_DIGITS, 4);
+#endif
+    }
+}
+
+US_FUNCTION void us_characters(const us_group *group, const us_tokens *tokens) {
+    uint8_t digits[12 * US_BLOCK];
+    uint8_t *next = digits;
+    for (size_t at = tokens->begin; at < tokens->end; at++) {
+        us_bytes digest[US_PARTS];
+        US_UNROLL
+        for (size_t k = 0; k < US_PARTS; k++) {
+            digest[k] = us_part(&group->first_rows[at == tokens->begin], k);
+        }
+        for (size_t i = 0; i < group->widest && at + i < tokens->end; i++) {
+            const unsigned code = us_code_at(tokens, at + i);
+            const us_block *rows = &group->first_rows[2 + 32 * i];
+            US_UNROLL
+            for (size_t k = 0; k < US_PARTS; k++) {
+                digest[k] += us_part(rows + (code >> 4), k) + us_part(rows + 16 + (code & 15), k);
+            }
+        }
+        US_UNROLL
+        for (size_t k = 0; k < US_PARTS; k++) {
+            __builtin_memcpy(next + k * US_WIDTH, &digest[k], US_WIDTH);
+        }
+        next += group->orders * US_DIGITS;
+        if (next > digits + sizeof digits - US_BLOCK || at + 1 == tokens->end) {
+            us_count(group, digits, (size_t)(next - digits) / US_DIGITS);
+            next = digits;
+        }
+    }
+}
+
+/* ---- linear, and a window before it ---- */
+
+US_FUNCTION void us_unpack(const us_layer *layer) {
+    const size_t padded = us_padded_outputs(layer);
+    const size_t run = us_padded_run(layer);
+    void *weights = us_unpack_outputs(layer);
+    for (size_t i = 0; i < layer->inputs; i++) {
+        const size_t at = i / layer->run * run + i % layer->run;
+        for (size_t o = 0; o < layer->outputs; o++) {
+            us_lay_weight(weights, US_WIDE(layer), padded, at / 4, at % 4, o, us_weight(layer, o, i));
+        }
+    }
+}
+
+#if defined(US_SHORT_DOTS)
+US_INLINE us_shorts us_dot_pairs(us_bytes inputs, us_bytes weights) {
+    return (us_shorts)US_MM(maddubs_epi16)((us_register)inputs, (us_register)weights);
+}
+
+US_INLINE us_sums us_add_pairs(us_shorts pairs) {
+    return (us_sums)US_MM(madd_epi16)((us_register)pairs, US_MM(set1_epi16)(1));
+}
+#endif
+
+/* sums[o] += inputs[0] * weights[o][0] + ... + inputs[3] * weights[o][3]. `odd` is how far behind the weights of the inputs 0
+ * and 2 those of 1 and 3 stand, where they are wide. */
+US_INLINE us_sums us_dot_quads(us_sums sums, us_bytes inputs, const uint8_t *weights, size_t odd) {
+#if defined(__SSE2__)
+    const us_register weight = *(const us_register *)(const void *)weights;
+#if US_DOTS == 2 && defined(__AVXVNNI__) && !defined(__AVX512VNNI__)
+    (void)odd;
+    return (us_sums)US_MM(dpbusd_avx_epi32)((us_register)sums, (us_register)inputs, weight);
+#elif US_DOTS == 2
+    (void)odd;
+    return (us_sums)US_MM(dpbusd_epi32)((us_register)sums, (us_register)inputs, weight);
+#else
+    const us_register other = *(const us_register *)(const void *)(weights + odd);
+    const us_shorts shorts = (us_shorts)inputs;
+    sums += (us_sums)US_MM(madd_epi16)((us_register)(shorts & 255), weight);
+    return sums + (us_sums)US_MM(madd_epi16)(US_MM(srli_epi16)((us_register)inputs, 8), other);
+#endif
+#else
+    const int8x16_t activations = (int8x16_t)inputs;
+    const int8x16_t weight = (int8x16_t)*(const us_bytes *)(const void *)weights;
+    (void)odd;
+#if defined(__ARM_FEATURE_DOTPROD)
+    return (us_sums)vdotq_s32((int32x4_t)sums, activations, weight);
+#else
+    const int16x8_t low = vmull_s8(vget_low_s8(activations), vget_low_s8(weight));
+    const int16x8_t high = vmull_high_s8(activations, weight);
+    return sums + (us_sums)vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+#endif
+#endif
+}
+
+US_INLINE us_floats us_broadcast_real(float value) {
+    us_floats values = {0};
+    for (size_t i = 0; i < US_WIDTH / 4; i++) {
+        values[i] = value;
+    }
+    return values;
+}
+
+/* clamp(zero + rint(float32(sum) * scale)) for a vector of outputs, by the rounding of the vector unit: to nearest even. */
+US_INLINE void us_store_sums(int8_t *output, us_sums sums, us_floats scales, us_range range) {
+    const float low = (float)(range.low - range.zero);
+    const float high = (float)(127 - range.zero);
+#if defined(__SSE2__)
+    us_float_register real = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums), (us_float_register)scales);
+    us_sums rounded;
+    real = US_MM(min_ps)(US_MM(max_ps)(real, US_MM(set1_ps)(low)), US_MM(set1_ps)(high));
+    rounded = (us_sums)US_MM(cvtps_epi32)(real) + range.zero;
+#if US_WIDTH == 64
+    _mm_storeu_si128((__m128i *)(void *)output, _mm512_cvtepi32_epi8((us_register)rounded));
+#else
+#if US_WIDTH == 32
+    __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128((us_register)rounded), _mm256_extracti128_si256((us_register)rounded, 1));
+#else
+    __m128i bytes = _mm_packs_epi32((us_register)rounded, (us_register)rounded);
+#endif
+    bytes = _mm_packs_epi16(bytes, bytes);
+    __builtin_memcpy(output, &bytes, US_WIDTH / 4);
+#endif
+#else
+    float32x4_t real = vmulq_f32(vcvtq_f32_s32((int32x4_t)sums), (float32x4_t)scales);
+    real = vminq_f32(vmaxq_f32(real, vdupq_n_f32(low)), vdupq_n_f32(high));
+    const int16x4_t shorts = vmovn_s32(vaddq_s32(vcvtnq_s32_f32(real), vdupq_n_s32(range.zero)));
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(shorts, shorts));
+    __builtin_memcpy(output, &bytes, US_WIDTH / 4);
+#endif
+}
+
+/* The same for `parts` vectors, a constant, with their scales side by side. Two at a time share what packs them. */
+US_INLINE void us_store_parts(int8_t *output, const us_sums *sums, const uint8_t *scales, us_range range, const size_t parts) {
+    size_t i = 0;
+#if defined(__SSE2__) && US_WIDTH < 64
+    const us_float_register high = US_MM(set1_ps)((float)(127 - range.zero));
+    US_UNROLL
+    for (; i + 2 <= parts; i += 2) {
+        const us_float_register *scale = (const us_float_register *)(const void *)(scales + i * US_WIDTH);
+        const us_float_register first = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums[i]), scale[0]);
+        const us_float_register second = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums[i + 1]), scale[1]);
+        /* what lies below every integer becomes the least one, and saturates as it is packed */
+        us_register shorts =
+            US_MM(packs_epi32)(US_MM(cvtps_epi32)(US_MM(min_ps)(first, high)), US_MM(cvtps_epi32)(US_MM(min_ps)(second, high)));
+        __m128i bytes;
+        shorts = US_MM(max_epi16)(US_MM(adds_epi16)(shorts, US_MM(set1_epi16)(range.zero)), US_MM(set1_epi16)(range.low));
+#if US_WIDTH == 32
+        shorts = _mm256_permute4x64_epi64(shorts, 0xD8);
+        bytes = _mm_packs_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1));
+#else
+        bytes = _mm_packs_epi16(shorts, shorts);
+#endif
+        __builtin_memcpy(output + i * US_WIDTH / 4, &bytes, US_WIDTH / 2);
+    }
+#endif
+    US_UNROLL
+    for (; i < parts; i++) {
+        us_store_sums(output + i * US_WIDTH / 4, sums[i], *(const us_floats *)(const void *)(scales + i * US_WIDTH), range);
+    }
+}
+
+/* The same four activations for every output. */
+US_INLINE us_bytes us_broadcast(const uint8_t *input) {
+    int32_t quad;
+    __builtin_memcpy(&quad, input, 4);
+    return (us_bytes)(quad - (us_sums){0});
+}
+
+/* The sums of `parts` vectors of outputs from `first` on, of `places` rows. `weights` begin with those of `first`. Callers give
+ * `parts` and `places` as constants, so that the sums stay in registers. */
+US_INLINE void us_layer_sums(
+    const us_layer *layer, us_view view, const uint8_t *weights, size_t first, us_sums *sums, const size_t parts, const size_t places
+) {
+    const size_t odd = us_padded_outputs(layer) * 4;
+    const size_t column = odd << US_WIDE(layer); /* bytes of the weights of four inputs */
+    const size_t run = us_padded_run(layer);
+    const uint8_t *corrections = (const uint8_t *)layer->unpacked + 4 * first;
+    us_sums others[US_ACCUMULATORS]; /* of one row, two chains of additions, which do not wait for each other */
+    US_UNROLL
+    for (size_t i = 0; i < parts * places; i++) {
+        sums[i] = *(const us_sums *)(const void *)(corrections + i % parts * US_WIDTH);
+        others[i] = (us_sums){0};
+    }
+    for (; view.runs > 0; view.runs--, view.first += view.apart) {
+        const uint8_t *input = view.first;
+        const uint8_t *end = input + run;
+#if defined(US_SHORT_DOTS)
+        while (layer->offset && input < end) { /* 4 bits: eight products of two, 2 * 255 * 8, fit 16 bits */
+            const uint8_t *stop = end - input > 32 ? input + 32 : end;
+            us_shorts shorts[US_ACCUMULATORS];
+            US_UNROLL
+            for (size_t i = 0; i < parts * places; i++) {
+                shorts[i] = (us_shorts){0};
+            }
+            for (; input < stop; input += 4) {
+                US_UNROLL
+                for (size_t p = 0; p < places; p++) {
+                    const us_bytes here = us_broadcast(input + p * view.next);
+                    US_UNROLL
+                    for (size_t i = 0; i < parts; i++) {
+                        shorts[p * parts + i] += us_dot_pairs(here, *(const us_bytes *)(const void *)(weights + i * US_WIDTH));
+                    }
+                }
+                weights += column;
+            }
+            US_UNROLL
+            for (size_t i = 0; i < parts * places; i++) {
+                sums[i] += us_add_pairs(shorts[i]);
+            }
+        }
+#endif
+        for (; places == 1 && end - input >= 8; input += 8) {
+            const us_bytes here = us_broadcast(input);
+            const us_bytes there = us_broadcast(input + 4);
+            US_UNROLL
+            for (size_t i = 0; i < parts; i++) {
+                sums[i] = us_dot_quads(sums[i], here, weights + i * US_WIDTH, odd);
+                others[i] = us_dot_quads(others[i], there, weights + column + i * US_WIDTH, odd);
+            }
+            weights += 2 * column;
+        }
+        for (; input < end; input += 4) {
+            US_UNROLL
+            for (size_t p = 0; p < places; p++) {
+                const us_bytes here = us_broadcast(input + p * view.next);
+                US_UNROLL
+                for (size_t i = 0; i < parts; i++) {
+                    sums[p * parts + i] = us_dot_quads(sums[p * parts + i], here, weights + i * US_WIDTH, odd);
+                }
+            }
+            weights += column;
+        }
+    }
+    US_UNROLL
+    for (size_t i = 0; i < parts * places; i++) {
+        sums[i] += others[i];
+    }
+}
+
+/* `parts` vectors of outputs from `first` on, of `places` rows, written `stride` bytes apart. */
+US_INLINE void us_layer_outputs(
+    const us_layer *layer, us_view view, int8_t *output, size_t stride, size_t first, const size_t parts, const size_t places
+) {
+    us_sums sums[US_ACCUMULATORS];
+    const uint8_t *scales = (const uint8_t *)layer->unpacked + 4 * first + us_padded_outputs(layer) * 4;
+    us_layer_sums(layer, view, scales + us_padded_outputs(layer) * 4, first, sums, parts, places);
+    US_UNROLL
+    for (size_t p = 0; p < places; p++) {
+        us_store_parts(output + p * stride, sums + p * parts, scales, layer->range, parts);
+    }
+}
+/* One output row. */
+US_FUNCTION void us_layer_row(const us_layer *layer, us_view view, size_t row) {
+    enum { EACH = US_WIDTH / 4, ALL = US_ACCUMULATORS * EACH };
+    int8_t *output = layer->output + row * layer->outputs;
+    for (size_t first = 0; first < layer->outputs; first += ALL) {
+        const size_t left = layer->outputs - first;
+        int8_t whole[ALL];
+        int8_t *target = left < ALL ? whole : output + first;
+        switch ((left + EACH - 1) / EACH) {
+        case 1:
+            us_layer_outputs(layer, view, target, ALL, first, 1, 1);
+            break;
+        case 2:
+            us_layer_outputs(layer, view, target, ALL, first, 2, 1);
+            break;
+        case 3:
+            us_layer_outputs(layer, view, target, ALL, first, 3, 1);
+            break;
+        case 4:
+            us_layer_outputs(layer, view, target, ALL, first, 4, 1);
+            break;
+        case 5:
+            us_layer_outputs(layer, view, target, ALL, first, 5, 1);
+            break;
+        case 6:
+            us_layer_outputs(layer, view, target, ALL, first, 6, 1);
+            break;
+        case 7:
+            us_layer_outputs(layer, view, target, ALL, first, 7, 1);
+            break;
+        default:
+            us_layer_outputs(layer, view, target, ALL, first, 8, 1);
+        }
+        if (left < ALL) {
+            __builtin_memcpy(output + first, whole, left);
+        }
+    }
+}
+
+/* US_PLACES output rows from `row` on. Vectors are stored whole, which spills into the rows behind: the last outputs come
+ * first, so that what is spilled on is written later. Behind the last row nothing may be touched. */
+US_FUNCTION void us_layer_places(const us_layer *layer, us_view view, size_t row) {
+    enum { EACH = US_WIDTH / 4, PARTS = US_ACCUMULATORS / US_PLACES, ALL = PARTS * EACH };
+    const size_t outputs = layer->outputs;
+    int8_t *output = layer->output + row * outputs;
+    const size_t room = (layer->rows - row - (US_PLACES - 1)) * outputs; /* from the last of these rows on */
+    for (size_t first = (outputs - 1) / ALL * ALL + ALL; first > 0;) {
+        int8_t whole[US_PLACES * ALL];
+        first -= ALL;
+        const size_t left = outputs - first < ALL ? outputs - first : ALL;
+        const int spills = first + (left + EACH - 1) / EACH * EACH > room;
+        int8_t *target = spills ? whole : output + first;
+        const size_t stride = spills ? ALL : outputs;
+        switch ((left + EACH - 1) / EACH) {
+        case 1:
+            us_layer_outputs(layer, view, target, stride, first, 1, US_PLACES);
+            break;
+#if US_ACCUMULATORS / US_PLACES == 4
+        case 2:
+            us_layer_outputs(layer, view, target, stride, first, 2, US_PLACES);
+            break;
+        case 3:
+            us_layer_outputs(layer, view, target, stride, first, 3, US_PLACES);
+            break;
+#endif
+        default:
+            us_layer_outputs(layer, view, target, stride, first, PARTS, US_PLACES);
+        }
+        for (size_t place = 0; spills && place < US_PLACES; place++) {
+            __builtin_memcpy(output + place * outputs + first, whole + place * ALL, left);
+        }
+    }
+}
+
+/* One output row from the row that stands in layer->values. */
+US_FUNCTION void us_linear_row(const us_layer *layer, size_t row) {
+    const size_t whole = layer->inputs & ~(size_t)15;
+    for (size_t first = 0; first < whole; first += 16) {
+        uint8_t activations[16]; /* a loop that compilers make a vector of: what it writes is nothing that it reads */
+        for (size_t i = 0; i < 16; i++) {
+            activations[i] = (uint8_t)(layer->values[first + i] + US_UNSIGNED);
+        }
+        __builtin_memcpy(layer->activations + first, activations, 16);
+    }
+    for (size_t i = whole; i < layer->inputs; i++) {
+        layer->activations[i] = (uint8_t)(layer->values[i] + US_UNSIGNED);
+    }
+    us_layer_row(layer, (us_view){layer->activations, 0, 1, 0}, row);
+}
+
+/* values[0..columns) = input plus US_UNSIGNED, in whole vectors: up to a vector more is read and written. */
+US_INLINE void us_gather(uint8_t *values, const int8_t *input, size_t columns) {
+    for (size_t i = 0; i < columns; i += US_WIDTH) {
+        us_bytes bytes;
+        __builtin_memcpy(&bytes, input + i, US_WIDTH);
+        bytes ^= US_UNSIGNED;
+        __builtin_memcpy(values + i, &bytes, US_WIDTH);
+    }
+}
+
+/* The inputs of one row. */
+US_INLINE void us_gather_row(const us_layer *layer, size_t row, uint8_t *activations) {
+    const size_t columns = (size_t)layer->inputs / layer->width;
+    const size_t before = (layer->width - 1u) / 2;
+    if (row >= before && row - before + layer->width <= layer->rows) { /* all inside, beside each other */
+        us_gather(activations, layer->input + (row - before) * columns, layer->inputs);
+        return;
+    }
+    for (size_t offset = 0; offset < layer->width; offset++) {
+        const size_t source = row + offset - before; /* wraps below zero, past every row */
+        uint8_t *values = activations + offset * columns;
+        if (source < layer->rows) {
+            us_gather(values, layer->input + source * columns, columns);
+        } else {
+            __builtin_memset(values, layer->input_zero + US_UNSIGNED, columns);
+        }
+    }
+}
+
+US_FUNCTION void us_linear(const us_layer *layer, size_t present) {
+    const size_t rows = present < layer->rows ? present : layer->rows;
+    const us_view view = {layer->activations, us_padded_run(layer), 1, 0};
+    size_t row = 0;
+    while (row < rows) {
+        if (rows < US_PLACES) {
+            us_gather_row(layer, row, layer->activations);
+            us_layer_row(layer, view, row++);
+        } else {
+            row = rows - row < US_PLACES ? rows - US_PLACES : row; /* the last ones again rather than one by one */
+            for (size_t place = 0; place < US_PLACES; place++) {
+                us_gather_row(layer, row + place, layer->activations + place * view.next);
+            }
+            us_layer_places(layer, view, row);
+            row += US_PLACES;
+        }
+    }
+    us_absent(layer, rows);
+}
+
+/* ---- a layer that reads words: us_by_word ---- */
+
+/* Its weights as those of a layer that reads one row, whose outputs are the outputs for each place of the window. Unpacked are the
+ * bias, int32 [outputs], the scales, float32 [outputs], and behind them this layer, without scales of its own. */
+US_INLINE us_layer us_word_layer(const us_layer *layer) {
+    us_layer each = *layer;
+    const size_t padded = us_padded_outputs(layer);
+    each.inputs = (uint16_t)(layer->inputs / layer->width);
+    each.run = each.inputs;
+    each.outputs = (uint16_t)(layer->width * padded);
+    each.unpacked += padded * 8 / US_BLOCK;
+    return each;
+}
+
+US_FUNCTION void us_unpack_by_word(const us_layer *layer) {
+    const us_layer each = us_word_layer(layer);
+    const size_t padded = us_padded_outputs(layer);
+    int32_t *bias = (int32_t *)(void *)layer->unpacked;
+    float *scales = (float *)(void *)(layer->unpacked + padded * 4 / US_BLOCK);
+    int32_t *corrections = (int32_t *)(void *)each.unpacked;
+    void *weights = each.unpacked + each.outputs * 4u / US_BLOCK;
+    for (size_t o = 0; o < layer->outputs; o++) {
+        bias[o] = layer->bias != NULL ? layer->bias[o] : 0;
+        scales[o] = us_scale(layer->scales[layer->per_channel ? o : 0]);
+        for (size_t k = 0; k < layer->width; k++) {
+            const size_t output = k * padded + o;
+            int32_t sum = 0;
+            for (size_t i = 0; i < each.inputs; i++) {
+                const int weight = us_weight(layer, o, k * each.inputs + i);
+                us_lay_weight(weights, US_WIDE(layer), each.outputs, i / 4, i % 4, output, weight);
+                sum += weight;
+            }
+            corrections[output] = -(layer->input_zero + US_UNSIGNED) * sum;
+        }
+    }
+}
+
+/* Add the products of the word in `row` to the sums of the rows that see it. */
+US_FUNCTION void us_add_word(const us_by_word *by_word, size_t row, size_t word) {
+    const us_layer *layer = by_word->layer;
+    const size_t blocks = us_padded_outputs(layer) * 4 / US_BLOCK;
+    const us_block *products = by_word->products + word * layer->width * blocks;
+    size_t target = row + (layer->width - 1u) / 2;
+    for (size_t k = 0; k < layer->width; k++, target--) { /* wraps below zero, past every row */
+        if (target < layer->rows) {
+            us_block *sums = by_word->sums + target * blocks;
+            const us_block *before = k == 0 || row == 0 ? layer->unpacked : sums; /* the first word that a row sees */
+            for (size_t b = 0; b < blocks; b++) {
+                US_UNROLL
+                for (size_t i = 0; i < US_PARTS; i++) {
+                    *(us_sums *)(void *)(sums[b].bytes + i * US_WIDTH) =
+                        (us_sums)us_part(before + b, i) + (us_sums)us_part(products + b, i);
+                }
+            }
+        }
+        products += blocks;
+    }
+}
+
+/* The same for a word whose row stands in the layer's input. */
+US_FUNCTION void us_multiply_word(const us_by_word *by_word, size_t row, size_t word) {
+    enum { EACH = US_WIDTH / 4, ALL = US_WIDTH == 32 ? US_ACCUMULATORS : US_ACCUMULATORS / 2 };
+    const us_layer each = us_word_layer(by_word->layer);
+    const us_view view = {each.activations, 0, 1, 0};
+    const uint8_t *weights = (const uint8_t *)each.unpacked + 4 * each.outputs;
+    uint8_t *products = (uint8_t *)(by_word->products + word * each.outputs * 4 / US_BLOCK);
+    us_sums sums[US_ACCUMULATORS];
+    size_t first = 0;
+    us_gather(each.activations, each.input + row * each.inputs, each.inputs);
+    for (; first + ALL * EACH <= each.outputs; first += ALL * EACH) {
+        us_layer_sums(&each, view, weights + 4 * first, first, sums, ALL, 1);
+        __builtin_memcpy(products + 4 * first, sums, ALL * US_WIDTH);
+    }
+    for (; first < each.outputs; first += EACH) {
+        us_layer_sums(&each, view, weights + 4 * first, first, sums, 1, 1);
+        __builtin_memcpy(products + 4 * first, sums, US_WIDTH);
+    }
+    us_add_word(by_word, row, word);
+}
+
+/* The output rows, once the words of all `words` rows are added. Vectors are stored whole; see us_layer_places. */
+US_FUNCTION void us_linear_by_word(const us_by_word *by_word, size_t words, size_t present) {
+    const us_layer *layer = by_word->layer;
+    const size_t padded = us_padded_outputs(layer);
+    const size_t rows = present < layer->rows ? present : layer->rows;
+    const size_t seen = words > 0 ? words + (layer->width - 1u) / 2 : 0; /* rows with sums */
+    const uint8_t *scales = (const uint8_t *)layer->unpacked + padded * 4;
+    for (size_t row = 0; row < rows; row++) {
+        const us_block *sums = row < seen ? by_word->sums + row * padded * 4 / US_BLOCK : layer->unpacked;
+        const size_t room = (layer->rows - row) * layer->outputs;
+        int8_t *output = layer->output + row * layer->outputs;
+        for (size_t o = 0; o < layer->outputs; o += 16, sums++) {
+            int8_t whole[16];
+            int8_t *target = o + 16 <= room ? output + o : whole;
+            us_store_parts(target, (const us_sums *)(const void *)sums, scales + 4 * o, layer->range, US_PARTS);
+            if (target == whole) {
+                __builtin_memcpy(output + o, whole, layer->outputs - o);
+            }
+        }
+    }
+    us_absent(layer, rows);
+}
+
+/* ---- pools ---- */
+
+US_FUNCTION void us_max_pool(const us_rows *rows, size_t present) {
+    const size_t count = present < rows->rows ? present + 1 : rows->rows; /* with one of the absent ones */
+    for (size_t column = 0; column < rows->columns; column += US_WIDTH) {
+        const size_t left = rows->columns - column;
+        us_signs best;
+        __builtin_memcpy(&best, rows->input + column, US_WIDTH);
+        for (size_t row = 1; row < count; row++) {
+            us_signs value;
+            us_signs larger;
+            __builtin_memcpy(&value, rows->input + row * rows->columns + column, US_WIDTH);
+            larger = value > best;
+            best = (value & larger) | (best & ~larger);
+        }
+        __builtin_memcpy(rows->output + column, &best, left < US_WIDTH ? left : US_WIDTH);
+    }
+}
+
+/* Add 16 values to sums. */
+US_INLINE void us_add_row(us_sums *sums, const int8_t *input) {
+#if US_WIDTH == 64
+    sums[0] += (us_sums)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)input));
+#elif US_WIDTH == 32
+    sums[0] += (us_sums)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)input));
+    sums[1] += (us_sums)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(input + 8)));
+#else
+    int32_t values[16]; /* a loop that compilers make vectors of */
+    us_sums parts[US_PARTS];
+    for (size_t i = 0; i < 16; i++) {
+        values[i] = input[i];
+    }
+    __builtin_memcpy(parts, values, sizeof parts);
+    US_UNROLL
+    for (size_t i = 0; i < US_PARTS; i++) {
+        sums[i] += parts[i];
+    }
+#endif
+}
+
+US_FUNCTION void us_sum_pool(const us_rows *rows, size_t present) {
+    const size_t count = present < rows->rows ? present : rows->rows;
+    const us_floats scale = us_broadcast_real(us_scale(rows->scale));
+    for (size_t column = 0; column < rows->columns; column += 16) {
+        const size_t left = rows->columns - column;
+        const int8_t *input = rows->input + column;
+        us_sums sums[US_PARTS];
+        int8_t pooled[16];
+        US_UNROLL
+        for (size_t i = 0; i < US_PARTS; i++) {
+            sums[i] = (us_sums){0} - rows->input_zero * (int32_t)count;
+        }
+        for (size_t row = 0; row < count; row++) {
+            us_add_row(sums, input);
+            input += rows->columns;
+        }
+        for (size_t i = 0; i < US_PARTS; i++) {
+            us_store_sums(pooled + i * US_WIDTH / 4, sums[i], scale, rows->range);
+        }
+        __builtin_memcpy(rows->output + column, pooled, left < 16 ? left : 16);
+    }
+}
+
+/* ---- products ---- */
+
+US_FUNCTION void us_multiply(const us_product *product) {
+    const us_floats scale = us_broadcast_real(us_scale(product->scale));
+    for (size_t row = 0; row < product->count; row += product->period) {
+        for (size_t at = 0; at < product->period; at += 16) {
+            const size_t left = product->period - at;
+            const int8_t *first = product->first + row + at;
+            const int8_t *second = product->second + at;
+            us_sums sums[US_PARTS];
+            int8_t values[16];
+            int32_t products[16];
+            for (size_t i = 0; i < 16; i++) {
+                products[i] = (first[i] - product->first_zero) * (second[i] - product->second_zero);
+            }
+            __builtin_memcpy(sums, products, sizeof sums);
+            for (size_t i = 0; i < US_PARTS; i++) {
+                us_store_sums(values + i * US_WIDTH / 4, sums[i], scale, product->range);
+            }
+            __builtin_memcpy(product->output + row + at, values, left < 16 ? left : 16);
+        }
+    }
+}
+
+/* ---- images ---- */
+
+/* Pixels 0..255 become -128..127. */
+US_FUNCTION void us_pixels(const uint8_t *pixels, int8_t *output, size_t count) {
+    size_t i = 0;
+    for (; i + US_WIDTH <= count; i += US_WIDTH) {
+        us_bytes bytes;
+        __builtin_memcpy(&bytes, pixels + i, US_WIDTH);
+        bytes ^= 128;
+        __builtin_memcpy(output + i, &bytes, US_WIDTH);
+    }
+    for (; i < count; i++) {
+        output[i] = (int8_t)((int)pixels[i] - 128);
+    }
+}
+
+/* A row of places reads lines: rows of the input between columns of real zeros, so that nothing behind them asks where the
+ * image ends. This is how many columns a line has. */
+US_FUNCTION size_t us_line_columns(const us_conv *conv) {
+    return (conv->output_columns - 1u) * conv->stride + conv->kernel_columns;
+}
+
+/* How many of them are columns of the input. */
+US_FUNCTION size_t us_line_inside(const us_conv *conv) {
+    const size_t right = us_line_columns(conv) - conv->left;
+    return right < conv->columns ? right : conv->columns;
+}
+
+/* Every output sees every channel: a kernel's row meets a run of a line, from where it begins. */
+US_FUNCTION void us_convolve(const us_conv *conv) {
+    const us_layer *layer = &conv->layer;
+    const size_t line = us_line_columns(conv) * conv->channels;
+    const size_t before = (size_t)conv->left * conv->channels;
+    const size_t inside = us_line_inside(conv) * conv->channels;
+    us_view view = {layer->activations, (size_t)conv->stride * conv->channels, conv->kernel_rows, line};
+    for (size_t row = 0; row < conv->output_rows; row++) {
+        for (size_t i = 0; i < conv->kernel_rows; i++) {
+            const size_t y = row * conv->stride + i - conv->top; /* wraps below zero, past every row */
+            uint8_t *values = layer->activations + i * line;
+            if (y < conv->rows) {
+                us_gather(values + before, layer->input + y * conv->columns * conv->channels, inside);
+                __builtin_memset(values, layer->input_zero + US_UNSIGNED, before);
+                __builtin_memset(values + before + inside, layer->input_zero + US_UNSIGNED, line - before - inside);
+            } else {
+                __builtin_memset(values, layer->input_zero + US_UNSIGNED, line);
+            }
+        }
+        for (size_t column = 0; column < conv->output_columns;) {
+            const size_t left = conv->output_columns - column;
+            if (conv->output_columns < US_PLACES) {
+                view.first = layer->activations + column * view.next;
+                us_layer_row(layer, view, row * conv->output_columns + column++);
+            } else {
+                column -= left < US_PLACES ? US_PLACES - left : 0;
+                view.first = layer->activations + column * view.next;
+                us_layer_places(layer, view, row * conv->output_columns + column);
+                column += US_PLACES;
+            }
+        }
+    }
+}
+
+/* Where each channel is alone, four rows of a line lie beside each other for every channel, as dot products read them.
+ * Unpacked weights are int8 [kernel_rows / 4, kernel_columns, channels, 4] behind corrections and scales. */
+US_FUNCTION void us_unpack_depthwise(const us_conv *conv) {
+    const us_layer *layer = &conv->layer;
+    const size_t padded = us_padded_outputs(layer);
+    void *weights = us_unpack_outputs(layer);
+    for (size_t i = 0; i < layer->inputs; i++) {
+        const size_t row = i / conv->kernel_columns;
+        const size_t quad = row / 4 * conv->kernel_columns + i % conv->kernel_columns;
+        for (size_t o = 0; o < layer->outputs; o++) {
+            us_lay_weight(weights, US_WIDE(layer), padded, quad, row % 4, o, us_weight(layer, o, i));
+        }
+    }
+}
+
+/* Four times 16 channels plus US_UNSIGNED, channel by channel. */
+US_INLINE void us_interleave(uint8_t *quads, const int8_t *rows[4], const size_t at[4]) {
+#if defined(__SSE2__)
+    const __m128i offset = _mm_set1_epi8((char)US_UNSIGNED);
+    const __m128i a = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[0] + at[0])), offset);
+    const __m128i b = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[1] + at[1])), offset);
+    const __m128i c = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[2] + at[2])), offset);
+    const __m128i d = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(rows[3] + at[3])), offset);
+    const __m128i low_ab = _mm_unpacklo_epi8(a, b);
+    const __m128i high_ab = _mm_unpackhi_epi8(a, b);
+    const __m128i low_cd = _mm_unpacklo_epi8(c, d);
+    const __m128i high_cd = _mm_unpackhi_epi8(c, d);
+    __m128i *target = (__m128i *)(void *)quads;
+    _mm_storeu_si128(target, _mm_unpacklo_epi16(low_ab, low_cd));
+    _mm_storeu_si128(target + 1, _mm_unpackhi_epi16(low_ab, low_cd));
+    _mm_storeu_si128(target + 2, _mm_unpacklo_epi16(high_ab, high_cd));
+    _mm_storeu_si128(target + 3, _mm_unpackhi_epi16(high_ab, high_cd));
+#else
+    int8x16x4_t four;
+    US_UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        four.val[i] = vld1q_s8(rows[i] + at[i]);
+    }
+    vst4q_s8((int8_t *)quads, four);
+#endif
+}
+
+/* The four lines from `first` on of what a row of places sees, beside each other. */
+US_FUNCTION void us_interleave_lines(const us_conv *conv, size_t y, size_t first, uint8_t *quads) {
+    const us_layer *layer = &conv->layer;
+    const size_t inside = us_line_inside(conv);
+    const size_t padded = us_padded_outputs(layer);
+    int8_t outside[16];
+    const int8_t *rows[4];
+    size_t masks[4]; /* 0: the same zeros for every column */
+    __builtin_memset(outside, layer->input_zero, sizeof outside);
+    for (size_t i = 0; i < 4; i++) {
+        const size_t source = y + first + i - conv->top; /* wraps below zero, past every row */
+        const int seen = first + i < conv->kernel_rows && source < conv->rows;
+        rows[i] = seen ? layer->input + source * conv->columns * conv->channels : outside;
+        masks[i] = seen ? ~(size_t)0 : 0;
+    }
+    __builtin_memset(quads, layer->input_zero + US_UNSIGNED, conv->left * padded * 4);
+    quads += conv->left * padded * 4;
+    for (size_t x = 0; x < inside; x++) {
+        for (size_t c = 0; c < padded; c += 16) {
+            const size_t from = x * conv->channels + c;
+            const size_t at[4] = {from & masks[0], from & masks[1], from & masks[2], from & masks[3]};
+            us_interleave(quads, rows, at);
+            quads += US_BLOCK;
+        }
+    }
+    __builtin_memset(quads, layer->input_zero + US_UNSIGNED, (us_line_columns(conv) - conv->left - inside) * padded * 4);
+}
+
+/* `parts` vectors of channels from `channel` on, of `count` places beside each other. Callers give `parts` as a constant, and
+ * `taps`: the columns of a kernel of at most 4 rows, or 0. */
+US_INLINE void us_depthwise_outputs(
+    const us_conv *conv, const uint8_t *quads, int8_t *output, size_t channel, size_t count, const size_t parts, const size_t taps
+) {
+    const us_layer *layer = &conv->layer;
+    const size_t odd = us_padded_outputs(layer) * 4; /* also the bytes of a column of a line */
+    const size_t column = odd << US_WIDE(layer);
+    const size_t line = us_line_columns(conv) * odd;
+    const size_t lines = (conv->kernel_rows + 3u) / 4;
+    const uint8_t *corrections = (const uint8_t *)layer->unpacked + 4 * channel;
+    const uint8_t *weights = corrections + 2 * odd;
+    quads += 4 * channel;
+    for (size_t place = 0; place < count; place++) {
+        us_sums sums[US_PARTS];
+        us_bytes inputs;
+        US_UNROLL
+        for (size_t i = 0; i < parts; i++) {
+            sums[i] = *(const us_sums *)(const void *)(corrections + i * US_WIDTH);
+            US_UNROLL
+            for (size_t j = 0; j < taps; j++) {
+                __builtin_memcpy(&inputs, quads + j * odd + i * US_WIDTH, US_WIDTH);
+                sums[i] = us_dot_quads(sums[i], inputs, weights + j * column + i * US_WIDTH, odd);
+            }
+        }
+        for (size_t k = 0; taps == 0 && k < lines * conv->kernel_columns; k++) {
+            const uint8_t *from = quads + k / conv->kernel_columns * line + k % conv->kernel_columns * odd;
+            US_UNROLL
+            for (size_t i = 0; i < parts; i++) {
+                __builtin_memcpy(&inputs, from + i * US_WIDTH, US_WIDTH);
+                sums[i] = us_dot_quads(sums[i], inputs, weights + k * column + i * US_WIDTH, odd);
+            }
+        }
+        us_store_parts(output, sums, corrections + odd, layer->range, parts);
+        quads += conv->stride * odd;
+        output += conv->channels;
+    }
+}
+
+/* The same with a block's channels, or with the first half of them. */
+US_FUNCTION void us_depthwise_places(
+    const us_conv *conv, const uint8_t *quads, int8_t *output, size_t channel, size_t count, int half
+) {
+    enum { HALF = US_PARTS > 1 ? US_PARTS / 2 : 1 };
+    if (conv->kernel_rows > 4 || conv->kernel_columns != 3) {
+        us_depthwise_outputs(conv, quads, output, channel, count, US_PARTS, 0);
+    } else if (half) {
+        us_depthwise_outputs(conv, quads, output, channel, count, HALF, 3);
+    } else {
+        us_depthwise_outputs(conv, quads, output, channel, count, US_PARTS, 3);
+    }
+}
+
+/* Each channel for itself. Vectors are stored whole; see us_layer_places. */
+US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
+    enum { EACH = 16 };
+    const us_layer *layer = &conv->layer;
+    const size_t padded = us_padded_outputs(layer);
+    const size_t line = us_line_columns(conv) * padded * 4;
+    for (size_t row = 0; row < conv->output_rows; row++) {
+        int8_t *output = layer->output + row * conv->output_columns * conv->channels;
+        const size_t room = (size_t)(conv->output_rows - row) * conv->output_columns * conv->channels;
+        for (size_t i = 0; i < conv->kernel_rows; i += 4) {
+            us_interleave_lines(conv, row * conv->stride, i, layer->activations + i / 4 * line);
+        }
+        for (size_t channel = (conv->channels - 1u) / EACH * EACH + EACH; channel > 0;) {
+            channel -= EACH;
+            const size_t left = conv->channels - channel < EACH ? conv->channels - channel : EACH;
+            size_t place = channel + EACH <= room ? (room - channel - EACH) / conv->channels + 1 : 0;
+            place = place < conv->output_columns ? place : conv->output_columns;
+            us_depthwise_places(conv, layer->activations, output + channel, channel, place, 2 * left <= EACH);
+            for (; place < conv->output_columns; place++) { /* too near to the end for a whole vector */
+                const uint8_t *quads = layer->activations + place * conv->stride * padded * 4;
+                int8_t whole[EACH];
+                us_depthwise_places(conv, quads, whole, channel, 1, 2 * left <= EACH);
+                __builtin_memcpy(output + place * conv->channels + channel, whole, left);
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-"""The vector builds of ``understudy.h`` against the interpreter, logit for logit: what this machine has, and NEON in qemu."""
+"""The vector builds of ``understudy.h`` against the interpreter, logit for logit: what this machine has, others in qemu."""
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from c_programs import crooked_program, fuzz_c
+from c_programs import context_program, crooked_program, fuzz_c
 from image_programs import branched_program, gated_program, image_program
 from programs import sequence_program, utterance_program
 from understudy.bundle.vectors import synthetic_images
 from understudy.export.c import CExporter
+from understudy.export.c_source import write_source
 from understudy.program.interpreter import run
 from understudy.program.ops import Image, Linear, Program
 from understudy.projections.text import FeatureGroup, encode
@@ -26,6 +28,10 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "crooked_8_bits": lambda: crooked_program(bits=8),
     "utterance_4_bits": lambda: utterance_program(bits=4, per_channel=True),
     "wide": lambda: wide_program(),  # noqa: PLW0108
+    "one_by_one": lambda: context_program(window=1, outputs=12, bits=8),
+    "two_and_a_bias": lambda: context_program(window=2, outputs=3, bits=4, bias=True),
+    "window_of_nine": lambda: context_program(window=9, outputs=37, bits=4),
+    "too_many_products": lambda: context_program(window=9, outputs=160, bits=8),
     "image_4_bits": lambda: image_program(bits=4, channels=20),
     "image_8_bits": lambda: image_program(shape=(11, 6, 1), channels=9, kernel=(2, 5), stride=1, per_channel=False),
     "one_channel": lambda: image_program(shape=(9, 14, 1), channels=1, classes=3, stride=1, seed=6),
@@ -148,6 +154,60 @@ def differing(cases: Cases, folder: Path, compiler: list[str], runner: list[str]
 @pytest.mark.parametrize("flags", BUILDS, ids=lambda flags: " ".join(flags) or "default")
 def test_logits_equal_the_interpreter(tmp_path: Path, flags: tuple[str, ...], cases: Cases) -> None:
     assert differing(cases, tmp_path, ["cc", *flags], []) == []
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang: apt install clang")
+@pytest.mark.parametrize("flags", [(), ("-DUS_WIDEST=32",)], ids=["default", "-DUS_WIDEST=32"])
+def test_what_clang_compiles_equals_the_interpreter(tmp_path: Path, flags: tuple[str, ...], cases: Cases) -> None:
+    assert differing(cases, tmp_path, ["clang", *flags], []) == []
+
+
+def test_rows_of_words_are_read_as_meant() -> None:
+    """The four programs above take each way that there is."""
+    sources = {name: write_source(PROGRAMS[name](), name).predict for name in PROGRAMS}
+    by_word = {name for name, predict in sources.items() if "us_add_word(" in predict}
+    by_row = {name for name, predict in sources.items() if "us_recall_row(" in predict}
+    assert by_word >= {"sequence_4_bits", "one_by_one", "two_and_a_bias", "window_of_nine"}
+    assert by_row == {"too_many_products"}
+
+
+UNIT = '#include <stdio.h>\n#include "understudy.h"\nint main(void) { return puts(us_unit()) < 0; }\n'
+X86_RUNNER = "qemu-x86_64"
+needs_x86 = pytest.mark.skipif(
+    platform.machine() != "x86_64" or shutil.which(X86_RUNNER) is None,
+    reason=f"no x86-64, or no {X86_RUNNER}: apt install qemu-user",
+)
+
+
+@needs_x86
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_processor_chooses(tmp_path: Path, compiler: str) -> None:
+    """Processors without AVX2 and without AVX-512; the latter is what this machine may have."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} on this machine")
+    (tmp_path / "unit.c").write_text(UNIT)
+    (tmp_path / "understudy.h").write_bytes(CExporter().export(utterance_program(), name="any")["understudy.h"])
+
+    def unit(*flags: str, runner: tuple[str, ...] = ()) -> str:
+        subprocess.run([compiler, "-std=c99", "-O2", *flags, "unit.c", "-o", "unit"], cwd=tmp_path, check=True)
+        return subprocess.run([*runner, "./unit"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    for processor, expected in (("Nehalem", "SSE2"), ("max", "AVX2")):
+        assert unit(runner=(X86_RUNNER, "-cpu", processor)) == expected
+    assert unit("-DUS_VECTOR=16") == "SSE2"
+    assert unit("-DUS_VECTOR=0") == "plain C"
+    assert unit("-Os") == "plain C"
+    assert unit("-ffreestanding") == "SSE2", "nothing to ask the processor with"
+    features = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    if "avx2" in features:
+        assert unit("-DUS_WIDEST=32") == unit("-mavx2") == "AVX2"
+    if {"avx512bw", "avx512vl", "avx512_vnni"} <= features:
+        assert unit() == "AVX-512 VNNI"
+
+
+@needs_x86
+def test_the_least_that_is_chosen_equals_the_interpreter(tmp_path: Path, cases: Cases) -> None:
+    assert differing(cases, tmp_path, ["cc"], [X86_RUNNER, "-cpu", "Nehalem"]) == []
 
 
 @pytest.mark.skipif(

@@ -13,6 +13,7 @@ from understudy.export.c_constants import c_array, pack_nibbles, power_word, sca
 from understudy.export.c_image import unpack_call
 from understudy.export.c_memory import Placement, place_tensors
 from understudy.export.c_ram import BLOCK, SECOND_BLOCK, rounded, unpacked_blocks
+from understudy.export.c_words import by_word_name, by_word_text, read_words, recall_lines, unpacked_blocks_by_word
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Linear,
@@ -27,7 +28,7 @@ from understudy.projections.text import DIGITS, WORD_ORDER, FeatureGroup, TextPr
 
 TABLE_BYTES, GROUP_BYTES, LAYER_BYTES, SCORES_BYTES = 8, 24, 44, 12
 """Sizes of the runtime's descriptor structs on a 32-bit core; a test compares them with the compiler's."""
-_FIRST_BLOCK, _WORDS, _WORD_BYTES = 8, 1024, 16
+_FIRST_BLOCK = 8
 _SECOND_STREAM = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
 _WORD_STREAM = 32
 
@@ -65,6 +66,8 @@ class Writer:
         self.table_bytes = 0
         # of 64 bytes in the RAM of vectors; for texts the first 256 bytes are the codes
         self.blocks = 4 if isinstance(program.source, ProjectText) else 0
+        self.words = read_words(program, self.place)
+        self.by_word = self.words.second if self.words else None
         self.names = {node.output: f"{self.prefix}_{i}_{c_identifier(node.output)}" for i, node in enumerate(program.nodes)}
 
     def constant(self, where: str, size_bytes: int, text: str) -> None:
@@ -146,7 +149,12 @@ class Writer:
     def unpacking(self) -> list[str]:
         """Return the lines that lay out for vectors what does not depend on the input."""
         return [
-            *(f"        {unpack_call(node, self.names[node.output])};" for node in self.program.layers),
+            *(
+                f"        us_unpack_by_word(&{self.names[node.output]});"
+                if node is self.by_word
+                else f"        {unpack_call(node, self.names[node.output])};"
+                for node in self.program.layers
+            ),
             f"        us_expand_scores(&{self.prefix}_scores);",
         ]
 
@@ -190,18 +198,8 @@ class Writer:
         elif by_word:
             self.lines.append(f"    for (row = 0; row < {projection.max_words}; row++) {{")
         self.calls.append("us_next_token")
-        remembered = silent and len(readers) == 1
-        if remembered:
-            layer = f"&{self.names[readers[0]]}"
-            words = f"(uint8_t *)({self._words(readers[0])})"
-            self.lines += [
-                "#if US_VECTOR",
-                f"        uint8_t *const word = us_recall({layer}, &tokens, row, {words});",
-                "        if (word == NULL) {",
-                "            continue;",
-                "        }",
-                "#endif",
-            ]
+        known, new = recall_lines(self, self.words) if self.words else ([], [])
+        self.lines += known
         self.call("us_clear", f"{values}, {features}", indent)
         if silent:
             self._tokens(projection, indent)
@@ -218,21 +216,17 @@ class Writer:
         if direct:
             for name in readers:
                 self.call("us_linear_row", f"&{self.names[name]}, {row}", indent)
-            if remembered:
-                self.lines += ["#if US_VECTOR", f"        us_remember({layer}, row, word);", "#endif"]
+            self.lines += new
         else:
             target = self.pointer(node) + (f" + row * {features}" if by_word else "")
             self.call("us_store", f"{values}, {target}, {features}", indent)
         if by_word:
             self.lines.append("    }")
         if silent:
+            self.lines += ["#if !US_VECTOR"] if self.by_word else []
             for name in readers:
                 self.call("us_absent", f"&{self.names[name]}, row")
-
-    def _words(self, layer: str) -> str:
-        """Return a pointer to new memory for words and their rows of ``layer``, and for one that is not kept."""
-        row_bytes = rounded(self.program.shapes()[layer][-1], 16)
-        return self.vector_blocks(-(-(_WORDS + 1) * (_WORD_BYTES + row_bytes) // BLOCK))
+            self.lines += ["#endif"] if self.by_word else []
 
     def linear(self, node: Linear) -> None:
         """Write one layer's constants and its call, unless the token loop calls it."""
@@ -278,12 +272,19 @@ class Writer:
             int(len(words) > 1),
             8 if node.bits == 4 else 0,
         ]
-        vectors = f" US_VECTOR_FIELDS({self.vector_blocks(unpacked_blocks(node))}, {self.prefix}_ram.activations, {inputs})"
+        blocks = unpacked_blocks_by_word(node, width) if node is self.by_word else unpacked_blocks(node)
+        vectors = f" US_VECTOR_FIELDS({self.vector_blocks(blocks)}, {self.prefix}_ram.activations, {inputs})"
         text = ", ".join(str(field) for field in fields) + vectors
         self.constant(where, LAYER_BYTES, f"static const us_layer {name} = {{\n    {text}\n}};")
         self.calls.append(f"us_dot{node.bits}")
+        present = self.present(node.output)
+        if self.words and node is self.by_word:
+            self.constant(where, 0, by_word_text(self, self.words))
+            self.lines += ["#if US_VECTOR", f"    us_linear_by_word(&{by_word_name(self, node)}, row, {present});", "#else"]
         if not direct:
-            self.call("us_linear", f"&{name}, {self.present(node.output)}")
+            self.call("us_linear", f"&{name}, {present}")
+        if node is self.by_word:
+            self.lines.append("#endif")
 
     def softmax(self, node: Softmax) -> None:
         """Write the last node."""

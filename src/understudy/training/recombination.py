@@ -51,5 +51,5 @@ def _with_invented(rng: np.random.Generator, words: Sequence[str], pool: Sequenc
 
 def _invented(rng: np.random.Generator, pool: Sequence[str]) -> str:
     """Return the beginning of one word of ``pool`` and the end of another, of at least a character each."""
-    first, second = (pool[number] for number in rng.integers(0, len(pool), 2))
+    first, second = (pool[int(number)] for number in rng.integers(0, len(pool), 2))
     return first[: int(rng.integers(1, len(first) + 1))] + second[int(rng.integers(0, len(second))) :]
