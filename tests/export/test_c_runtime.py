@@ -53,8 +53,15 @@ def compiled(folder: Path, *command: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("level", [pytest.param("-O0", marks=pytest.mark.slow), "-O2", "-Os"])
-@pytest.mark.parametrize("compiler", ["gcc", "clang", ARM])
+@pytest.mark.parametrize(
+    ("compiler", "level"),
+    [
+        *(pytest.param(compiler, "-O0", marks=pytest.mark.slow) for compiler in ("gcc", "clang", ARM)),
+        pytest.param("clang", "-O2", marks=pytest.mark.slow),  # three units of vectors, as gcc has too
+        *((compiler, "-Os") for compiler in ("gcc", "clang", ARM)),
+        *((compiler, "-O2") for compiler in ("gcc", ARM)),
+    ],
+)
 def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} on this machine")
