@@ -1998,6 +1998,11 @@ US_INLINE void us_layer_outputs(
         us_store_parts(output + p * stride, sums + p * parts, scales, layer->range, parts);
     }
 }
+/* A case for each number of vectors: loops over them unroll where it is a constant. */
+#define US_ROW_OF(parts) \
+    case parts: \
+        us_layer_outputs(layer, view, target, ALL, first, parts, 1); \
+        break;
 /* One output row. */
 US_FUNCTION void us_layer_row(const us_layer *layer, us_view view, size_t row) {
     enum { EACH = US_WIDTH / 4, ALL = US_ACCUMULATORS * EACH };
@@ -2007,27 +2012,13 @@ US_FUNCTION void us_layer_row(const us_layer *layer, us_view view, size_t row) {
         int8_t whole[ALL];
         int8_t *target = left < ALL ? whole : output + first;
         switch ((left + EACH - 1) / EACH) {
-        case 1:
-            us_layer_outputs(layer, view, target, ALL, first, 1, 1);
-            break;
-        case 2:
-            us_layer_outputs(layer, view, target, ALL, first, 2, 1);
-            break;
-        case 3:
-            us_layer_outputs(layer, view, target, ALL, first, 3, 1);
-            break;
-        case 4:
-            us_layer_outputs(layer, view, target, ALL, first, 4, 1);
-            break;
-        case 5:
-            us_layer_outputs(layer, view, target, ALL, first, 5, 1);
-            break;
-        case 6:
-            us_layer_outputs(layer, view, target, ALL, first, 6, 1);
-            break;
-        case 7:
-            us_layer_outputs(layer, view, target, ALL, first, 7, 1);
-            break;
+            US_ROW_OF(1)
+            US_ROW_OF(2)
+            US_ROW_OF(3)
+            US_ROW_OF(4)
+            US_ROW_OF(5)
+            US_ROW_OF(6)
+            US_ROW_OF(7)
         default:
             us_layer_outputs(layer, view, target, ALL, first, 8, 1);
         }
@@ -2036,6 +2027,7 @@ US_FUNCTION void us_layer_row(const us_layer *layer, us_view view, size_t row) {
         }
     }
 }
+#undef US_ROW_OF
 
 /* US_PLACES output rows from `row` on. Vectors are stored whole, which spills into the rows behind: the last outputs come
  * first, so that what is spilled on is written later. Behind the last row nothing may be touched. */
