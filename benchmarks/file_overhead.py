@@ -17,7 +17,6 @@ from pathlib import Path
 from records import RESULTS, append, command, machine
 
 from understudy.compression.quantize.shape import quantized_shape
-from understudy.errors import InputError
 from understudy.export.registry import exporter
 from understudy.formats import FORMATS
 from understudy.program.ops import Program
@@ -62,15 +61,10 @@ def main() -> int:
     for kind, recipe in STUDENTS.items():
         program = quantized_shape(build_student(recipe, classes=CLASSES, seed=1))
         weights = weight_bytes(program)
-        sizes: dict[str, int | None] = {}
-        for word in FORMATS:
-            try:
-                sizes[word] = sum(count for _, count in exporter(word).byte_table(program, name="model"))
-            except InputError:  # a format that does not take this kind of student
-                sizes[word] = None
+        sizes = {word: sum(count for _, count in exporter(word).byte_table(program, name="model")) for word in FORMATS}
         row = {"kind": kind, "student": recipe.student, "operators": len(program.nodes), "weight_bytes": weights}
         append(arguments.results, {**row, "size_bytes": sizes, "command": command(), "machine": machine()})
-        print(kind, weights, {word: None if size is None else size - weights for word, size in sizes.items()}, flush=True)
+        print(kind, weights, {word: size - weights for word, size in sizes.items()}, flush=True)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables.markdown import NONE, NOT_MEASURED, table
+from tables.markdown import NOT_MEASURED, table
 from tables.results import Results
 from understudy.units import format_bytes
 
@@ -18,7 +18,7 @@ def file_overhead(results: Results) -> str:
             row["student"],
             str(row["operators"]),
             format_bytes(row["weight_bytes"]),
-            *(NONE if size is None else format_bytes(size - row["weight_bytes"]) for size in row["size_bytes"].values()),
+            *(format_bytes(size - row["weight_bytes"]) for size in row["size_bytes"].values()),
         ]
         for row in results.file_overhead
     ]
