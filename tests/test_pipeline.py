@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -361,3 +363,14 @@ def test_a_graphics_card_that_was_asked_for_and_is_not_there_ends_the_job_first(
     ):
         understudy.compress(data=tiny_csv, budgets=["16KB"], out=tmp_path / "out", **{"training.processor": "cuda"})
     assert not (tmp_path / "out").exists()
+
+
+def test_data_that_break_a_rule_are_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("text,label\na,x\nb,x\n")
+    code = (
+        "import sys, understudy, understudy.errors\n"
+        "try:\n    understudy.compress(data='data.csv', budgets=['16KB'], out='out')\n"
+        "except understudy.errors.InputError as error:\n    print('torch' in sys.modules, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("False a classifier needs at least two classes: ")

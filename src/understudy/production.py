@@ -53,18 +53,10 @@ from understudy.training.trainer import Brought, check_trainable
 def produce(
     job: Job, dataset: Dataset, *, out: Path, progress: Progress, teacher: Any = None, command: Sequence[str] = ()
 ) -> Family:
-    """Make the family of ``job`` from ``dataset`` into the folder ``out``, or go on where an earlier run of it stopped.
-
-    Args:
-        job: what is asked for.
-        dataset: what ``job`` names, read.
-        out: as ``pipeline.run_job`` has it.
-        progress: listens to the job.
-        teacher: an object that stands in for ``job.teacher.source``.
-        command: the words that asked for it, for the record.
+    """Make the family of ``job`` from ``dataset``, which is what it names; the other arguments are those of ``run_job``.
 
     Raises:
-        InputError: something that was handed over breaks a rule.
+        InputError: the teacher or a setting breaks a rule, or ``out`` holds another job.
         BudgetError: no budget can be met.
         SetupError: the machine lacks something.
     """
