@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -9,4 +11,4 @@ import pytest
 def one_vector_unit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile in half the time; test_c_vectors.py takes every unit, and what the processor chooses, as whole jobs do."""
     if request.path.name != "test_c_vectors.py":
-        monkeypatch.setenv("CC", "cc -DUS_WIDEST=16")
+        monkeypatch.setenv("CC", f"{os.environ.get('CC') or 'cc'} -DUS_WIDEST=16")
