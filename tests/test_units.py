@@ -45,4 +45,4 @@ def test_what_is_no_latency_is_refused(text: str) -> None:
 
 
 def test_microseconds_are_written_for_people() -> None:
-    assert [format_microseconds(value) for value in (84.6, 999, 1240)] == ["85 us", "999 us", "1.24 ms"]
+    assert [format_microseconds(value) for value in (1.26, 84.6, 999, 1240)] == ["1.3 us", "85 us", "999 us", "1.24 ms"]

@@ -97,8 +97,10 @@ def parse_latency(text: str) -> Latency:
 
 
 def format_microseconds(value: float) -> str:
-    """Return microseconds for people: ``'85 us'``, ``'1.24 ms'``."""
-    return f"{value:.0f} us" if value < 1000 else f"{value / 1000:.2f} ms"
+    """Return microseconds for people: ``'1.3 us'``, ``'85 us'``, ``'1.24 ms'``."""
+    if value >= 1000:
+        return f"{value / 1000:.2f} ms"
+    return f"{value:.1f} us" if value < 10 else f"{value:.0f} us"
 
 
 def format_macs(count: int) -> str:

@@ -28,6 +28,7 @@ def test_points(difference: float | None, shown: str) -> None:
 
 
 def test_latency() -> None:
+    assert wording.latency(LatencyMicroseconds(median=1.34, p10=1.26, p90=2)) == "1.3\xa0µs (1.3–2.0)"
     assert wording.latency(LatencyMicroseconds(median=84.2, p10=79, p90=101)) == "84\xa0µs (79–101)"
     assert wording.latency(LatencyMicroseconds(median=1240, p10=1100, p90=1500)) == "1.24\xa0ms (1.10–1.50)"
     assert wording.latency(None) == "–"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from understudy.data.statistics import MEANINGS
 from understudy.measurements import LatencyMicroseconds
+from understudy.units import format_microseconds
 
 NO_BREAK_SPACE = "\u00a0"
 MINUS = "\u2212"
@@ -44,8 +45,9 @@ def count(number: int) -> str:
 
 
 def microseconds(value: float) -> str:
-    """Return ``84 µs`` or ``1.24 ms``."""
-    return f"{value:.0f}{NO_BREAK_SPACE}µs" if value < 1000 else f"{value / 1000:.2f}{NO_BREAK_SPACE}ms"
+    """Return ``1.3 µs``, ``84 µs`` or ``1.24 ms``."""
+    number, _, unit = format_microseconds(value).partition(" ")
+    return f"{number}{NO_BREAK_SPACE}{'µs' if unit == 'us' else unit}"
 
 
 def latency(value: LatencyMicroseconds | None) -> str:
@@ -53,7 +55,8 @@ def latency(value: LatencyMicroseconds | None) -> str:
     if value is None:
         return "–"
     if value.median < 1000:
-        return f"{microseconds(value.median)} ({value.p10:.0f}–{value.p90:.0f})"
+        digits = 1 if value.median < 10 else 0
+        return f"{microseconds(value.median)} ({value.p10:.{digits}f}–{value.p90:.{digits}f})"
     return f"{microseconds(value.median)} ({value.p10 / 1000:.2f}–{value.p90 / 1000:.2f})"
 
 
