@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,9 @@ atexit.register(shutil.rmtree, os.environ["UNDERSTUDY_HOME"], ignore_errors=True
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 """Data sets beside the repository; most machines do not have them."""
+
+EVERY_VECTOR_UNIT = {"test_c_vectors.py", "test_doctor.py", "test_pipeline.py", "test_readme.py"}
+"""Modules that see the compiler as users do; C is then compiled for every unit of vectors that the processor may have."""
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -75,6 +78,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("onnxruntime_web")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_vector_unit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compile C for one unit of vectors: that takes half the time, and whole commands are run by hundreds of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name not in EVERY_VECTOR_UNIT:
+            patch.setenv("CC", f"{os.environ.get('CC') or 'cc'} -DUS_WIDEST=16")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from understudy.compression.quantize.integer import to_integer
 from understudy.errors import InputError
 from understudy.export.c import CExporter
 from understudy.export.c_boxes import BOXES_BYTES
+from understudy.export.c_session import c_compiler
 from understudy.export.onnx import OnnxExporter
 from understudy.export.parity import measure_latency
 from understudy.export.protocol import Session
@@ -85,7 +86,7 @@ def test_c_refuses_null_and_another_number_of_pixels(tmp_path: Path) -> None:
         'printf("%d %d %d %d", us_demo_predict(NULL, US_DEMO_PIXELS, scores), us_demo_predict(pixels, US_DEMO_PIXELS, NULL),\n'
         "us_demo_predict(pixels, US_DEMO_PIXELS - 1, scores), US_DEMO_HEIGHT * US_DEMO_WIDTH * US_DEMO_CHANNELS); return 0; }\n"
     )
-    command = ["cc", "-std=c99", "-fsanitize=address,undefined", "-o", "odd", "odd.c"]
+    command = [*c_compiler(), "-std=c99", "-fsanitize=address,undefined", "-o", "odd", "odd.c"]
     subprocess.run(command, cwd=tmp_path, check=True)
     found = subprocess.run(["./odd"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert found == "-1 -1 -2 390"
@@ -97,7 +98,7 @@ def test_c_reads_and_writes_only_what_is_its_own(case: Case, tmp_path: Path) -> 
     images = pictures(program, 3)
     for filename, content in CExporter().export(program, name="demo").items():
         (tmp_path / filename).write_bytes(content)
-    command = ["cc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-o", "example", "example.c"]
+    command = [*c_compiler(), "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-o", "example", "example.c"]
     subprocess.run(command, cwd=tmp_path, check=True)
     for image, scores in zip(images, run(program, images).probabilities, strict=True):
         (tmp_path / "pixels.bin").write_bytes(image.tobytes())

@@ -11,6 +11,7 @@ import pytest
 
 from understudy.errors import BundleError, InputError
 from understudy.export.c_sealed import sealed_model
+from understudy.export.c_session import c_compiler
 from understudy.export.onnx import OnnxExporter
 from understudy.export.parity import verify_file
 from understudy.export.registry import exporter
@@ -88,7 +89,7 @@ def test_an_encrypted_model_computes_it_too(tmp_path: Path) -> None:
     model = sealed_model(scan_program(), name="demo", labels=[str(i) for i in range(7)], digest=bytes(32))
     for name, content in model.files.items():
         (tmp_path / name).write_bytes(content)
-    command = ["cc", "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-o", "example", "example.c"]
+    command = [*c_compiler(), "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-o", "example", "example.c"]
     subprocess.run(command, cwd=tmp_path, check=True)
 
 
@@ -98,7 +99,7 @@ def test_the_example_in_c_keeps_to_its_own_memory(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     strict = ("-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-pedantic", "-Werror")
     sanitized = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
-    subprocess.run(["cc", "-std=c99", *strict, *sanitized, "-o", "example", "example.c"], cwd=tmp_path, check=True)
+    subprocess.run([*c_compiler(), "-std=c99", *strict, *sanitized, "-o", "example", "example.c"], cwd=tmp_path, check=True)
     [values] = measurements(program, 1, seed=3)
     (tmp_path / "values.bin").write_bytes(values.tobytes())
     printed = subprocess.run(["./example", "values.bin"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout

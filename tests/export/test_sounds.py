@@ -11,6 +11,7 @@ import pytest
 
 from understudy.errors import InputError
 from understudy.export.c import CExporter
+from understudy.export.c_session import c_compiler
 from understudy.export.onnx import OnnxExporter
 from understudy.export.protocol import Session
 from understudy.export.registry import exporter
@@ -75,7 +76,7 @@ def test_c_refuses_null_and_another_number_of_samples_and_keeps_to_its_memory(tm
         "us_demo_predict(samples, US_DEMO_SAMPLES, NULL), us_demo_predict(samples, US_DEMO_SAMPLES - 1, scores),\n"
         "US_DEMO_SAMPLE_RATE); return 0; }\n"
     )
-    strict = ["cc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+    strict = [*c_compiler(), "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
     subprocess.run([*strict, "-o", "odd", "odd.c"], cwd=tmp_path, check=True)
     found = subprocess.run(["./odd"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert found == "-1 -1 -2 8000"

@@ -15,6 +15,7 @@ import pytest
 from understudy.export.arduino import ArduinoExporter
 from understudy.export.c import CExporter
 from understudy.export.c_sealed import sealed_model
+from understudy.export.c_session import c_compiler
 from understudy.export.onnx import OnnxExporter
 from understudy.export.protocol import Session
 from understudy.export.registry import exporter
@@ -72,7 +73,7 @@ def test_c_refuses_null_and_another_number_of_values(tmp_path: Path) -> None:
         'printf("%d %d %d %d", us_demo_predict(NULL, US_DEMO_VALUES, scores), us_demo_predict(values, US_DEMO_VALUES, NULL),\n'
         "us_demo_predict(values, US_DEMO_VALUES - 1, scores), US_DEMO_STEPS * US_DEMO_CHANNELS); return 0; }\n"
     )
-    subprocess.run(["cc", "-std=c99", "-fsanitize=address,undefined", "-o", "odd", "odd.c"], cwd=tmp_path, check=True)
+    subprocess.run([*c_compiler(), "-std=c99", "-fsanitize=address,undefined", "-o", "odd", "odd.c"], cwd=tmp_path, check=True)
     found = subprocess.run(["./odd"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert found == "-1 -1 -2 87"
 
@@ -82,7 +83,7 @@ def test_the_example_in_c_reads_a_file_and_only_what_is_its_own(program: Program
     values = measurements(program, 4)
     for name, content in CExporter().export(program, name="demo").items():
         (tmp_path / name).write_bytes(content)
-    command = ["cc", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-o", "example", "example.c"]
+    command = [*c_compiler(), "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-o", "example", "example.c"]
     subprocess.run(command, cwd=tmp_path, check=True)
     for example, scores in zip(values, run(program, values).probabilities, strict=True):
         (tmp_path / "values.bin").write_bytes(example.tobytes())
@@ -100,7 +101,7 @@ def test_an_encrypted_model_compiles_and_holds_no_mean(tmp_path: Path) -> None:
     offset = program.nodes[0].offset  # type: ignore[union-attr]
     assert offset.tobytes() in model.image
     assert f"0x{offset[1:2].view(np.uint32)[0]:08X}".encode() not in model.files["model.h"]
-    command = ["cc", "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-o", "example", "example.c"]
+    command = [*c_compiler(), "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-o", "example", "example.c"]
     subprocess.run(command, cwd=tmp_path, check=True)
 
 
