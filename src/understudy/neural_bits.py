@@ -18,12 +18,12 @@ ENOUGH_WITHIN: Final = 0.01
 
 
 class BitsPoint(Record):
-    """One number of bits: a linear layer on them, trained for a short time, as the integer program."""
+    """One number of bits: what reads them, trained for a short time, as the integer program."""
 
     bits: Annotated[int, Field(gt=0)]
-    """T * d: projection functions times bits of each."""
+    """T * d: projection functions times bits of each; of windows, for each step."""
     weight_count: Count
-    """Learned numbers of the layer that reads them."""
+    """Learned numbers of the linear layer that reads them, of windows of the recurrences."""
     validation_accuracy: Fraction
     """Accuracy on the validation split."""
     accuracy: Fraction
@@ -49,7 +49,7 @@ class NeuralBits(Record):
     """Number of classes."""
     test_examples: Count
     """Examples in the test split."""
-    kind: Literal["images", "texts", "examples"]
+    kind: Literal["images", "texts", "windows", "examples"]
     """What the examples are; vectors of numbers are examples."""
     steps: Count
     """Optimizer steps of each training."""

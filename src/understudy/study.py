@@ -1,7 +1,8 @@
 """How many neural bits a task needs: one short training for each T·d, and the accuracy that it reached.
 
 The question of ProjectionNet (Ravi 2017, arXiv 1708.00630, section 4: "how many neural projection bits are required to solve a
-task?"). The student is the published one, a linear layer on T·d bits, without a teacher.
+task?"). The student is the published one, a linear layer on T·d bits, without a teacher. Windows of a sensor have so many bits
+for each of their steps, and a recurrence reads these.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
 from understudy.data.room import Room
-from understudy.data.text import TextDataset
+from understudy.data.vector import VectorDataset
 from understudy.errors import InputError
 from understudy.feasibility import base_recipe
 from understudy.job import Job
@@ -25,6 +26,7 @@ from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
 from understudy.record import created_with
 from understudy.report.bits import write_bits_report
+from understudy.students.projection_net import BITS as BITS_OF_A_FUNCTION
 from understudy.students.recipe import Recipe
 from understudy.teaching import workers_for, write_lesson
 from understudy.training.mining import CANDIDATES
@@ -36,6 +38,8 @@ from understudy.training.workers import train_all
 BITS = (16, 32, 64, 128, 256, 512, 1024)
 """T·d where nothing else is asked for."""
 MOST_BITS = CANDIDATES
+STATES = 24
+"""Of both recurrences that read the bits of a window's steps."""
 STEPS = 2000
 """Optimizer steps: on MNIST twice as many change 80 bits by less than 0.1 points, and 600 by less than 0.2."""
 
@@ -48,15 +52,21 @@ def study_bits(
     Trainings that an earlier run of the same study finished are taken over. Interrupted, it keeps those that are finished.
 
     Raises:
-        InputError: bits or data that break a rule, or another student than ``projection_net``.
+        InputError: bits or data that break a rule, or another student than the one for these data.
         SetupError: the machine lacks something.
     """
     progress = progress or SilentProgress()
-    wanted = _checked(bits, job)
+    wanted = _checked(bits)
     progress.note(f"training on: {processor_for(job.training.processor).explain()}")
     progress.stage("reading the data")
     dataset = load_dataset(job, room=Room(out), progress=progress)
-    base = base_recipe(job.model_copy(update={"student": "projection_net"}), dataset)
+    student = _student(job, dataset)
+    if isinstance(dataset, VectorDataset) and any(count % BITS_OF_A_FUNCTION for count in wanted):
+        raise InputError(
+            f"bits of numbers are multiples of {BITS_OF_A_FUNCTION}: received bits={', '.join(map(str, wanted))}; "
+            f"give some, as --bits {8 * BITS_OF_A_FUNCTION} --bits {32 * BITS_OF_A_FUNCTION}"
+        )
+    base = base_recipe(job.model_copy(update={"student": student}), dataset)
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}
     with claim(out, identity) as folder:
@@ -91,22 +101,33 @@ def study_bits(
     return study
 
 
-def _checked(bits: Sequence[int], job: Job) -> list[int]:
+def _checked(bits: Sequence[int]) -> list[int]:
     """Return different numbers of bits, the fewest first."""
     if not bits or min(bits) < 1 or max(bits) > MOST_BITS:
         raise InputError(
             f"bits are numbers from 1 to {MOST_BITS}: received bits={', '.join(map(str, bits)) or 'none'}; "
             "give some, as --bits 64 --bits 256"
         )
-    if job.student not in ("auto", "projection_net"):
-        raise InputError(
-            f"a study of bits trains the student projection_net: received student={job.student!r}; remove it from the job"
-        )
     return sorted(set(bits))
 
 
+def _student(job: Job, dataset: Dataset) -> str:
+    """Return the student that reads bits of ``dataset``."""
+    student = "projection_rnn" if _of_windows(dataset) else "projection_net"
+    if job.student not in ("auto", student):
+        raise InputError(
+            f"a study of bits trains the student {student}: received student={job.student!r}; remove it from the job"
+        )
+    return student
+
+
+def _of_windows(dataset: Dataset) -> bool:
+    return isinstance(dataset, VectorDataset) and len(dataset.shape) == 2
+
+
 def _task(base: Recipe, bits: int, *, job: Job, dataset: Dataset) -> TrainingTask:
-    recipe = Recipe(**{**vars(base), "features": bits, "hidden": 0, "weight_bits": 8})
+    states = STATES if base.student == "projection_rnn" else 0
+    recipe = Recipe(**{**vars(base), "features": bits, "width": states or base.width, "hidden": states, "weight_bits": 8})
     decay = IMAGE_WEIGHT_DECAY if recipe.learns_as_images else Schedule.weight_decay
     schedule = Schedule(steps=_steps(job, len(dataset.train)), dropout=0.0, weight_decay=decay, word_dropout_factor=0.0)
     return TrainingTask(
@@ -120,10 +141,10 @@ def _task(base: Recipe, bits: int, *, job: Job, dataset: Dataset) -> TrainingTas
     )
 
 
-def _kind(dataset: Dataset) -> Literal["images", "texts", "examples"]:
-    if isinstance(dataset, TextDataset):
-        return "texts"
-    return "images" if isinstance(dataset, ImageDataset) else "examples"
+def _kind(dataset: Dataset) -> Literal["images", "texts", "windows", "examples"]:
+    if isinstance(dataset, VectorDataset):
+        return "windows" if _of_windows(dataset) else "examples"
+    return "images" if isinstance(dataset, ImageDataset) else "texts"
 
 
 def _steps(job: Job, examples: int) -> int:

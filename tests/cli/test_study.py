@@ -16,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 
 from command import COMMAND, understudy
 from families import clinc_like_family
+from trainings import windows_and_labels
 from understudy.neural_bits import NeuralBits
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.csv"
@@ -105,6 +106,23 @@ def test_vectors_have_bits_too(tmp_path: Path) -> None:
     [point] = json.loads(result.out)["study"]["points"]
     assert point["weight_count"] == 64 * 2 + 2
     assert point["accuracy"] > 0.85
+
+
+def test_windows_have_bits_of_each_step(tmp_path: Path) -> None:
+    windows, labels = windows_and_labels(300, seed=0)
+    np.savez(tmp_path / "motions.npz", x=windows, y=labels)
+    (tmp_path / "job.toml").write_text('budgets = ["8KB"]\n[data]\ntrain = "motions.npz"\n[training]\nepochs = 20\n')
+    result = understudy("study", "bits", "job.toml", "--bits", 16, "--out", "out", "--json", folder=tmp_path)
+    assert result.exit_code == 0, result.err
+    study = json.loads(result.out)["study"]
+    [point] = study["points"]
+    assert study["kind"] == "windows"
+    assert point["accuracy"] > 0.85
+    assert "two recurrences that read so many bits of each step" in (tmp_path / "out" / "report.html").read_text()
+    refused = understudy("study", "bits", "motions.npz", "--bits", 16, "--bits", 20, "--out", "never", folder=tmp_path)
+    assert refused.exit_code == 2
+    assert "bits of numbers are multiples of 8: received bits=16, 20; give some" in refused.err
+    assert not (tmp_path / "never").exists()
 
 
 @pytest.mark.slow

@@ -52,7 +52,8 @@ def study(
 ) -> None:
     """Find out how many neural bits a task needs.
 
-    Each T * d gets one short training of a linear layer on so many bits of a projection, without a teacher.
+    Each T * d gets one short training of a linear layer on so many bits of a projection, without a teacher; of sensor windows,
+    of a recurrence on so many bits of each step.
     The picture stands in report.html. Ctrl-C keeps what is finished; the same command again goes on from there.
     """
     from understudy.cli.progress import open_progress
