@@ -20,6 +20,7 @@ def images(results: Results) -> str:
         plain = [row["plain"] for row in rows]
         for name in rows[0]["accuracy"]:
             sized = [row["size_bytes"][name] for row in rows]
+            constants = [row["c_constants_bytes"] for row in rows if "c_constants_bytes" in row]
             body.append(
                 [
                     rows[0]["set"],
@@ -33,6 +34,7 @@ def images(results: Results) -> str:
                     NONE if target is None else f"{100 * target:.1f}",
                     NONE if target is None else yes(reached >= target),
                     sizes(sized),
+                    sizes(constants) if name == "c" and len(constants) == len(rows) else NONE,
                     f"{100 * min(row['agreement'][name] for row in rows):.2f}",
                     f"{round(statistics.median(row['macs'] for row in rows)):,}",
                     percent(row["baselines"][PIXELS] for row in rows),
@@ -40,7 +42,7 @@ def images(results: Results) -> str:
                 ]
             )
     head = ["data", "budget", "student", "epochs", "format", "seeds", "accuracy, %", "validation, %", "target", "met"]
-    return table([*head, "size", "least agreement, %", "MACs", PIXELS, "plain network, float"], body)
+    return table([*head, "size", "constants in C", "least agreement, %", "MACs", PIXELS, "plain network, float"], body)
 
 
 def _judged(row: Row) -> float:
