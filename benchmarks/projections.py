@@ -2,6 +2,7 @@
 
     python benchmarks/projections.py --set mnist --shape 80 --seeds 3
     python benchmarks/projections.py --shape 80 --first-rows        # the ablation: rows as they come, none chosen
+    python benchmarks/projections.py --shape cnn --joint            # a wide network learns beside the student and teaches it
 
 Each run appends one JSON line to benchmarks/results/projections.jsonl. The shapes and schedules are fixed before, so nothing is
 chosen on any split; a tenth of the training images is left out all the same, as a job does. Every file is run over the whole
@@ -35,6 +36,8 @@ from understudy.training.loop import Lesson, train
 from understudy.training.mining import CANDIDATES, mined
 from understudy.training.objective import Objective
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
+from understudy.training.task import trainer_recipe
+from understudy.training.trainer import WideNetwork
 from understudy.version import installed_version
 
 FORMATS = ("onnx", "litert", "c", "python")
@@ -79,12 +82,20 @@ SHAPES = {
     "720": Shape(720, 0, 4000, 0.0, 0.0, 3e-3, {"mnist": 0.923}, {"mnist": 0.95}),
     "720-256": Shape(720, 256, 8000, 0.5, 0.1, 3e-3, {"mnist": 0.969}, {"mnist": 0.98}),
     "cnn": Shape(
-        512, 64, 12000, 1.0, 0.0, 9e-3, {"mnist": 0.994, "fashion_mnist": 0.927}, {"mnist": 0.994, "fashion_mnist": 0.927}, 16
+        512,
+        64,
+        12000,
+        1.0,
+        0.0,
+        9e-3,
+        {"mnist": 0.994, "fashion_mnist": 0.927, "cifar10": 0.847},
+        {"mnist": 0.994, "fashion_mnist": 0.927, "cifar10": 0.847},
+        16,
     ),
 }
 
 
-def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: int | None) -> dict[str, object]:
+def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: int | None, joint: bool) -> dict[str, object]:
     """Return the row of one student."""
     begin = time.monotonic()
     shape = SHAPES[shape_name]
@@ -112,7 +123,11 @@ def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: in
         dropout=shape.dropout,
         word_dropout_factor=shape.moved,
     )
-    trained = train(program, lesson, objective=Objective(), schedule=schedule, seed=seed)
+    trainer = None
+    if joint:
+        wide = build_student(trainer_recipe(recipe), classes=len(dataset.class_names), seed=seed + 1)
+        trainer = WideNetwork(wide, dropout=shape.dropout)
+    trained = train(program, lesson, objective=Objective(), schedule=schedule, seed=seed, trainer=trainer)
     reference = run(trained.integer, dataset.test.content).logits.argmax(axis=1)
     files = {}
     for kind in FORMATS:
@@ -132,6 +147,7 @@ def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: in
         "student": shape.student,
         "seed": seed,
         "candidates": candidates,
+        "mode": "joint" if joint else "self",
         "steps": schedule.steps,
         "weights": trained.integer.weight_count,
         "macs": macs(trained.integer),
@@ -165,6 +181,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", choices=sorted(SETS), help="default: mnist")
     parser.add_argument("--shape", action="append", choices=sorted(SHAPES), help="default: all")
     parser.add_argument("--first-rows", action="store_true", help="no seed mining")
+    parser.add_argument("--joint", action="store_true", help="with a wide network that learns beside the student")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--steps", type=int, help="optimizer steps; default: the shape's")
@@ -176,7 +193,8 @@ def main() -> int:
     for name in arguments.set or ["mnist"]:
         for shape in arguments.shape or SHAPES:
             for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-                row = measure(name, shape, seed=seed, candidates=candidates, steps=arguments.steps)
+                asked = {"candidates": candidates, "steps": arguments.steps, "joint": arguments.joint}
+                row = measure(name, shape, seed=seed, **asked)
                 append(arguments.results, row)
                 print(f"{name}, {shape}, seed {seed}: {row['accuracy']:.4f}, {row['files']}, {row['seconds']} s", flush=True)
     return 0

@@ -66,6 +66,7 @@ def projections(results: Results) -> str:
                 row["shape"],
                 f"{row['weights']:,}",
                 mined if row["student"] == "projection_net" else "the first, of what convolutions found",
+                row.get("mode", "self"),
                 str(len(rows)),
                 percent(row["accuracy"] for row in rows),
                 NONE if row["published"] is None else f"{100 * row['published']:.1f}",
@@ -75,8 +76,8 @@ def projections(results: Results) -> str:
                 f"{100 * min(file['agreement'] for found in rows for file in found['files'].values()):.2f}",
             ]
         )
-    head = ["data", "student", "bits and hidden", "learned numbers", "rows", "seeds", "accuracy, %", "published", "target"]
-    return table([*head, "met", *FORMATS, "least agreement, %"], body)
+    head = ["data", "student", "bits and hidden", "learned numbers", "rows", "mode", "seeds", "accuracy, %", "published"]
+    return table([*head, "target", "met", *FORMATS, "least agreement, %"], body)
 
 
 def pruned(results: Results) -> str:

@@ -123,4 +123,4 @@ def latest(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
 
 def projection_configuration(row: Row) -> tuple[Any, ...]:
     """Return what runs of one shape share, whatever their seed."""
-    return (row["set"], row["student"], row["weights"], row["candidates"] == 0, row["steps"])
+    return (row["set"], row["student"], row["weights"], row["candidates"] == 0, row.get("mode", "self"), row["steps"])
