@@ -12,7 +12,8 @@ from typing import Any
 
 from understudy.network.reading import Reader, Value
 from understudy.network.reading_values import Arguments, Handler, Shape, plain
-from understudy.program.curves import VALUE, composed
+from understudy.program.curves import composed
+from understudy.program.real_curves import VALUE
 
 
 def activation(words: str) -> Handler:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.program.curves import VALUE, apply
+from understudy.program.curves import apply
+from understudy.program.real_curves import VALUE
 from understudy.program.tokens_torch import attention, layer_norm
 
 Kind = Literal[

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from understudy.program.ops import Quantization
+from understudy.program.real_curves import VALUE
 
 Int8Array = npt.NDArray[np.int8]
 
-VALUE = "x"
 _Function = Callable[..., Tensor]
 FUNCTIONS: dict[str, tuple[int, _Function]] = {
     "add": (2, torch.add),

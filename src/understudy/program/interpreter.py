@@ -1,9 +1,14 @@
-"""The reference: runs an integer program in NumPy, exact to the last bit; ``spec/program.md`` is its text form."""
+"""The reference: runs an integer program in NumPy, exact to the last bit; ``spec/program.md`` is its text form.
+
+There is one walk over the nodes. What a tensor keeps of a result is the business of an ``Arithmetic``: here int8 steps, in
+``real.py`` real numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +22,7 @@ from understudy.program.ops import (
     DepthwiseConv,
     Flatten,
     Image,
+    Layer,
     Linear,
     LocalMaxPool,
     MaxPool,
@@ -47,6 +53,8 @@ Float64Array = npt.NDArray[np.float64]
 Inputs = Int32Array | UInt8Array | Float32Array | Int16Array
 """What programs read: bytes int32 ``[batch, max_bytes]``, pixels uint8 ``[batch, H, W, C]``, numbers float32
 ``[batch, d]`` or ``[batch, T, C]``, or samples int16 ``[batch, samples]``."""
+Tensor = Int8Array | Float64Array
+"""Values in steps of their tensor's scale, the zero point included: rounded, or as they are."""
 _BATCH, _BATCH_BYTES = 256, 1 << 22
 """Rows, and bytes of inputs, that are run together at most."""
 
@@ -65,17 +73,65 @@ def requantize_scale(input_scale: float, weight_scale: npt.ArrayLike, output_sca
     return np.asarray(product.astype(np.float32) / np.float32(output_scale), np.float32)
 
 
-def requantize(accumulator: Int64Array, scale: Float32Array, output: Quantization, *, relu: bool) -> Int8Array:
+class Arithmetic(Protocol):
+    """What a program computes with between its source and its logits."""
+
+    def sums(self, exact: Float64Array) -> Float32Array | Float64Array:
+        """Return sums of products, in units of the product of both scales, as they are multiplied with a scale."""
+        ...
+
+    def stored(self, steps: Float32Array | Float64Array, target: Quantization, *, relu: bool = False) -> Tensor:
+        """Return what a tensor of ``target`` keeps of ``steps``, which are counted from its zero point."""
+        ...
+
+    def looked_up(self, node: Lookup, x: Tensor, source: Quantization, target: Quantization) -> Tensor:
+        """Return the function of ``node`` of every value."""
+        ...
+
+    def scanned(self, x: Tensor) -> Tensor:
+        """Return the states of a recurrence."""
+        ...
+
+
+class Integers:
+    """int8 tensors, as ``spec/program.md`` says."""
+
+    def sums(self, exact: Float64Array) -> Float32Array:
+        """Return ``exact`` in float32.
+
+        Raises:
+            OverflowError: one at or over 2**24, which float32 does not hold exactly.
+        """
+        if exact.size and int(np.abs(exact).max()) >= ACCUMULATOR_LIMIT:
+            raise OverflowError(f"an accumulator must stay below 2**24: received {int(np.abs(exact).max())}")
+        return exact.astype(np.float32)
+
+    def stored(self, steps: Float32Array | Float64Array, target: Quantization, *, relu: bool = False) -> Int8Array:
+        """Return the nearest int8 value, ties to even."""
+        rounded = np.rint(steps) + target.zero_point
+        clipped: Int8Array = np.clip(rounded, target.zero_point if relu else -128, 127).astype(np.int8)
+        return clipped
+
+    def looked_up(self, node: Lookup, x: Tensor, source: Quantization, target: Quantization) -> Int8Array:  # noqa: ARG002
+        """Return the values of the node's table."""
+        assert node.table is not None
+        return node.table[x.astype(np.int64) + 128]
+
+    def scanned(self, x: Tensor) -> Int8Array:
+        """Return int8 states."""
+        return _scan(cast(Int8Array, x))
+
+
+INTEGERS = Integers()
+
+
+def requantize(accumulator: Int64Array | Float64Array, scale: Float32Array, output: Quantization, *, relu: bool) -> Int8Array:
     """Return ``clamp(zp + rint(float32(acc) * scale))``, ties to even; spec/program.md 2.
 
     Raises:
         OverflowError: an accumulator at or over 2**24, which float32 does not hold exactly.
     """
-    if accumulator.size and int(np.abs(accumulator).max()) >= ACCUMULATOR_LIMIT:
-        raise OverflowError(f"an accumulator must stay below 2**24: received {int(np.abs(accumulator).max())}")
-    rounded = np.rint(accumulator.astype(np.float32) * scale) + output.zero_point
-    clipped: Int8Array = np.clip(rounded, output.zero_point if relu else -128, 127).astype(np.int8)
-    return clipped
+    return INTEGERS.stored(INTEGERS.sums(cast(Float64Array, accumulator)) * scale, output, relu=relu)
 
 
 def standardize(node: Standardize, values: Float32Array) -> Int8Array:
@@ -86,18 +142,23 @@ def standardize(node: Standardize, values: Float32Array) -> Int8Array:
     return np.clip(steps, -128, 127).astype(np.int8).reshape(len(values), *node.output_shape)
 
 
-def _linear(node: Linear, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
-    # float64 matrix products are exact here (|sum| < 2**53) and far faster than integer ones
-    centred = x.astype(np.float64) - source.zero_point
-    sums = (centred @ node.weight.astype(np.float64).T).astype(np.int64)
+def _layer(node: Layer, sums: Float64Array, source: Quantization, target: Quantization, arithmetic: Arithmetic) -> Tensor:
+    """Return what a layer makes of its products' ``sums``."""
     if node.bias is not None:
-        sums += node.bias.astype(np.int64)
+        sums = sums + node.bias.astype(np.float64)
     assert node.weight_scale is not None
-    return requantize(sums, requantize_scale(source.scale, node.weight_scale, target.scale), target, relu=node.relu)
+    scale = requantize_scale(source.scale, node.weight_scale, target.scale)
+    return arithmetic.stored(arithmetic.sums(sums) * scale, target, relu=node.relu)
+
+
+def _linear_sums(node: Linear, x: Tensor, source: Quantization) -> Float64Array:
+    # float64 matrix products of integers are exact here (|sum| < 2**53) and far faster than those of int64
+    sums: Float64Array = (x.astype(np.float64) - source.zero_point) @ node.weight.astype(np.float64).T
+    return sums
 
 
 def _places(
-    node: Conv | DepthwiseConv | LocalMaxPool, x: Int8Array, *, kernel: tuple[int, ...], zero_point: int, outside: float = 0.0
+    node: Conv | DepthwiseConv | LocalMaxPool, x: Tensor, *, kernel: tuple[int, ...], zero_point: int, outside: float = 0.0
 ) -> Iterator[tuple[int, int, Float64Array]]:
     """Yield (row, column, inputs) for each place of the kernel: what it sees from every output, ``[batch, H', W', I]``.
 
@@ -114,54 +175,47 @@ def _places(
             yield i, j, reach[:, :rows, :columns]
 
 
-def _conv(node: Conv | DepthwiseConv, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
-    weight = node.weight.astype(np.float64)  # exact, see _linear
+def _conv_sums(node: Conv | DepthwiseConv, x: Tensor, source: Quantization) -> Float64Array:
+    weight = node.weight.astype(np.float64)  # exact, see _linear_sums
     parts = (
         seen @ weight[:, i, j].T if isinstance(node, Conv) else seen * weight[:, i, j]
         for i, j, seen in _places(node, x, kernel=node.weight.shape[1:3], zero_point=source.zero_point)
     )
-    sums = sum(parts, np.zeros(1)).astype(np.int64) + (0 if node.bias is None else node.bias.astype(np.int64))
-    assert node.weight_scale is not None
-    return requantize(sums, requantize_scale(source.scale, node.weight_scale, target.scale), target, relu=node.relu)
+    return sum(parts, np.zeros(1))
 
 
-def _local_max_pool(node: LocalMaxPool, x: Int8Array) -> Int8Array:
+def _local_max_pool(node: LocalMaxPool, x: Tensor) -> Tensor:
     seen = _places(node, x, kernel=node.kernel, zero_point=0, outside=-128)
-    largest: Int8Array = np.stack([values for _, _, values in seen]).max(axis=0).astype(np.int8)
+    largest: Tensor = np.stack([values for _, _, values in seen]).max(axis=0).astype(x.dtype)
     return largest
 
 
-def _add(node: Add, values: Mapping[str, Int8Array], scheme: Mapping[str, Quantization]) -> Int8Array:
+def _add(node: Add, values: Mapping[str, Tensor], scheme: Mapping[str, Quantization], arithmetic: Arithmetic) -> Tensor:
     if len({scheme[name].scale for name in (*node.inputs, node.output)}) > 1:
         raise ValueError(f"{node.output}: what is added shares its scale with the sum")
-    target = scheme[node.output].zero_point
-    total = sum(values[name].astype(np.int64) - scheme[name].zero_point for name in node.inputs) + target
-    clipped: Int8Array = np.clip(total, target if node.relu else -128, 127).astype(np.int8)
-    return clipped
+    first, second = (values[name].astype(np.float64) - scheme[name].zero_point for name in node.inputs)
+    return arithmetic.stored(first + second, scheme[node.output], relu=node.relu)
 
 
-def _positions(node: Positions, x: Int8Array, scheme: Mapping[str, Quantization]) -> Int8Array:
+def _positions(node: Positions, x: Tensor, scheme: Mapping[str, Quantization], arithmetic: Arithmetic) -> Tensor:
     source, target = scheme[node.input], scheme[node.output]
     if source.scale != target.scale:
         raise ValueError(f"{node.output}: what is added shares its scale with the sum")
-    rows = _rows(x).astype(np.int64) - source.zero_point
+    rows = _rows(x).astype(np.float64) - source.zero_point
     lead = len(node.table) - rows.shape[1]
-    total = np.pad(rows, ((0, 0), (lead, 0), (0, 0))) + node.table.astype(np.int64) + target.zero_point
-    clipped: Int8Array = np.clip(total, -128, 127).astype(np.int8)
-    return clipped[:, :, None] if lead else clipped.reshape(x.shape)
+    total = arithmetic.stored(np.pad(rows, ((0, 0), (lead, 0), (0, 0))) + node.table.astype(np.float64), target)
+    return total[:, :, None] if lead else total.reshape(x.shape)
 
 
-def _lookup(node: Lookup, x: Int8Array) -> Int8Array:
-    assert node.table is not None
-    return node.table[x.astype(np.int64) + 128]
-
-
-def _multiply(node: Multiply, values: Mapping[str, Int8Array], scheme: Mapping[str, Quantization]) -> Int8Array:
-    first, second = (values[name].astype(np.int64) - scheme[name].zero_point for name in node.inputs)
+def _multiply(
+    node: Multiply, values: Mapping[str, Tensor], scheme: Mapping[str, Quantization], arithmetic: Arithmetic
+) -> Tensor:
+    first, second = (values[name].astype(np.float64) - scheme[name].zero_point for name in node.inputs)
     if first.ndim != second.ndim:  # a number for each channel
         second = second[:, None, None]
     (one, other), target = (scheme[name].scale for name in node.inputs), scheme[node.output]
-    return requantize(first * second, requantize_scale(one, other, target.scale), target, relu=False)
+    scale = requantize_scale(one, other, target.scale)
+    return arithmetic.stored(arithmetic.sums(first * second) * scale, target)
 
 
 def _scan(x: Int8Array) -> Int8Array:
@@ -177,23 +231,23 @@ def _scan(x: Int8Array) -> Int8Array:
     return out.astype(np.int8)[:, :, None]
 
 
-def _window(node: Window, x: Int8Array, zero_point: int) -> Int8Array:
+def _window(node: Window, x: Tensor, zero_point: int) -> Tensor:
     before = (node.width - 1) // 2
     padded = np.pad(x, ((0, 0), (before, node.width - 1 - before), (0, 0)), constant_values=zero_point)
     return np.concatenate([padded[:, i : i + x.shape[1]] for i in range(node.width)], axis=2)
 
 
-def _rows(x: Int8Array) -> Int8Array:
+def _rows(x: Tensor) -> Tensor:
     """Return ``[batch, ..., E]`` as ``[batch, rows, E]``."""
     return x.reshape(len(x), -1, x.shape[-1])
 
 
-def _sum_pool(node: SumPool, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
-    sums = (_rows(x).astype(np.int64) - source.zero_point).sum(axis=1)
-    return requantize(sums, requantize_scale(source.scale, node.multiplier, target.scale), target, relu=False)
+def _sum_pool(node: SumPool, x: Tensor, source: Quantization, target: Quantization, arithmetic: Arithmetic) -> Tensor:
+    sums = (_rows(x).astype(np.float64) - source.zero_point).sum(axis=1)
+    return arithmetic.stored(arithmetic.sums(sums) * requantize_scale(source.scale, node.multiplier, target.scale), target)
 
 
-def softmax(logits: Float32Array) -> Float32Array:
+def softmax(logits: Float32Array | Float64Array) -> Float32Array:
     """Return float32 probabilities over the last axis."""
     shifted = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
     probabilities: Float32Array = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
@@ -208,22 +262,34 @@ def run(program: Program, inputs: Inputs, *, batch_size: int | None = None) -> S
     Raises:
         ValueError: the program is not quantized.
     """
-    if not program.quantization:
-        raise ValueError("the interpreter runs integer programs: received a float one; quantize it first")
-    rows = batch_size or max(1, min(_BATCH, _BATCH_BYTES // max(1, inputs[:1].nbytes)))
-    parts = [_run_batch(program, inputs[begin : begin + rows]) for begin in range(0, len(inputs), rows)]
-    if not parts:
-        empty = np.zeros((0, program.classes))
-        return Scores(empty.astype(np.int8), empty.astype(np.float32))
-    logits = np.concatenate(parts)
+    logits = cast(Int8Array, logits_of(program, inputs, INTEGERS, batch_size=batch_size))
     quantization = program.quantization[program.logits]
     real = (logits.astype(np.float32) - quantization.zero_point) * np.float32(quantization.scale)
     return Scores(logits, softmax(real.astype(np.float32)))
 
 
+def logits_of(program: Program, inputs: Inputs, arithmetic: Arithmetic, *, batch_size: int | None = None) -> Tensor:
+    """Return the logits ``[batch, classes]`` in steps; see ``run``.
+
+    Raises:
+        ValueError: the program is not quantized.
+    """
+    if not program.quantization:
+        raise ValueError("the interpreter runs integer programs: received a float one; quantize it first")
+    rows = batch_size or max(1, min(_BATCH, _BATCH_BYTES // max(1, inputs[:1].nbytes)))
+    parts = [_walk(program, inputs[begin : begin + rows], arithmetic)[program.logits] for begin in range(0, len(inputs), rows)]
+    if not parts:
+        return np.zeros((0, program.classes), np.int8)
+    return cast(Tensor, np.concatenate(parts))
+
+
 def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
     """Return every int8 tensor ``[batch, ...]`` that ``program`` computes for ``inputs``, by name."""
-    values: dict[str, Int8Array] = {}
+    return cast(dict[str, Int8Array], _walk(program, inputs, INTEGERS))
+
+
+def _walk(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> dict[str, Tensor]:
+    values: dict[str, Tensor] = {}
     scheme = program.quantization
     for node in program.nodes:
         match node:
@@ -237,9 +303,11 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
             case Standardize():
                 values[node.output] = standardize(node, np.asarray(inputs, np.float32))
             case Linear():
-                values[node.output] = _linear(node, values[node.input], scheme[node.input], scheme[node.output])
+                sums = _linear_sums(node, values[node.input], scheme[node.input])
+                values[node.output] = _layer(node, sums, scheme[node.input], scheme[node.output], arithmetic)
             case Conv() | DepthwiseConv():
-                values[node.output] = _conv(node, values[node.input], scheme[node.input], scheme[node.output])
+                sums = _conv_sums(node, values[node.input], scheme[node.input])
+                values[node.output] = _layer(node, sums, scheme[node.input], scheme[node.output], arithmetic)
             case ProjectBoxes():
                 centred = values[node.input].astype(np.int16) - scheme[node.input].zero_point
                 values[node.output] = boxes.project(node.projection, centred)
@@ -248,36 +316,36 @@ def tensors(program: Program, inputs: Inputs) -> dict[str, Int8Array]:
             case MaxPool():
                 values[node.output] = _rows(values[node.input]).max(axis=1)
             case SumPool():
-                values[node.output] = _sum_pool(node, values[node.input], scheme[node.input], scheme[node.output])
+                values[node.output] = _sum_pool(node, values[node.input], scheme[node.input], scheme[node.output], arithmetic)
             case LocalMaxPool():
                 values[node.output] = _local_max_pool(node, values[node.input])
             case Add():
-                values[node.output] = _add(node, values, scheme)
+                values[node.output] = _add(node, values, scheme, arithmetic)
             case Lookup():
-                values[node.output] = _lookup(node, values[node.input])
+                values[node.output] = arithmetic.looked_up(node, values[node.input], scheme[node.input], scheme[node.output])
             case Multiply():
-                values[node.output] = _multiply(node, values, scheme)
+                values[node.output] = _multiply(node, values, scheme, arithmetic)
             case Scan():
-                values[node.output] = _scan(values[node.input])
+                values[node.output] = arithmetic.scanned(values[node.input])
             case Flatten():
                 values[node.output] = values[node.input].reshape(len(values[node.input]), -1)
             case Concat():
                 values[node.output] = np.concatenate([values[name] for name in node.inputs], axis=-1)
             case Positions():
-                values[node.output] = _positions(node, values[node.input], scheme)
+                values[node.output] = _positions(node, values[node.input], scheme, arithmetic)
             case Place():
                 values[node.output] = _rows(values[node.input])[:, node.index]
             case LayerNorm():
-                values[node.output] = layer_norm(node, values[node.input], scheme[node.input], scheme[node.output])
+                target = scheme[node.output]
+                real = layer_norm(node, values[node.input], scheme[node.input])
+                values[node.output] = arithmetic.stored(real / target.scale, target)
             case Attention():
+                target = scheme[node.output]
                 queries, keys, means = node.inputs
-                parts = (values[queries], values[keys], values[means])
-                sources = (scheme[queries], scheme[keys], scheme[means])
-                values[node.output] = attention(node, parts, sources, scheme[node.output])
+                mixed = attention(
+                    node, (values[queries], values[keys], values[means]), (scheme[queries], scheme[keys], scheme[means])
+                )
+                values[node.output] = arithmetic.stored(mixed / target.scale, target)
             case Softmax():
                 pass
     return values
-
-
-def _run_batch(program: Program, inputs: Inputs) -> Int8Array:
-    return tensors(program, inputs)[program.logits]

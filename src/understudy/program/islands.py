@@ -1,6 +1,6 @@
 """The reference of float islands in NumPy, and which of them a program has; ``spec/program.md`` 24 and 25.
 
-It computes in float64 and rounds once, so that it is the same on every machine; runtimes compute in float32.
+It computes in float64, and is rounded once, so that it is the same on every machine; runtimes compute in float32.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ ISLAND_STEPS = 4
 ISLAND_LIMIT = 32
 """... and by more than these on none: a value near a tie is rounded otherwise, and layers behind it make that several steps."""
 Float64Array = npt.NDArray[np.float64]
+Tensor = Int8Array | Float64Array
 
 
 def islands_of(program: Program) -> tuple[str, ...]:
@@ -24,23 +25,23 @@ def islands_of(program: Program) -> tuple[str, ...]:
     return tuple(label(node) for node in program.nodes if isinstance(node, LayerNorm | Attention))
 
 
-def layer_norm(node: LayerNorm, x: Int8Array, source: Quantization, target: Quantization) -> Int8Array:
-    """Return int8 ``[batch, ..., C]``; spec/program.md 24."""
+def layer_norm(node: LayerNorm, x: Tensor, source: Quantization) -> Float64Array:
+    """Return real numbers ``[batch, ..., C]``, not rounded yet; spec/program.md 24."""
     real = _real(x, source)
     centred = real - real.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
-    return _rounded(centred / np.sqrt(variance + node.epsilon), target)
+    normed: Float64Array = centred / np.sqrt(variance + node.epsilon)
+    return normed
 
 
 def attention(
     node: Attention,
-    inputs: tuple[Int8Array, Int8Array, Int8Array],
+    inputs: tuple[Tensor, Tensor, Tensor],
     sources: tuple[Quantization, Quantization, Quantization],
-    target: Quantization,
-) -> Int8Array:
-    """Return int8 of the shape of the values, ``[batch, H, W, heads * V]``; spec/program.md 25."""
+) -> Float64Array:
+    """Return real numbers of the shape of the values, ``[batch, H, W, heads * V]``, not rounded yet; spec/program.md 25."""
 
-    def heads(x: Int8Array, quantization: Quantization) -> Float64Array:
+    def heads(x: Tensor, quantization: Quantization) -> Float64Array:
         """Return ``[batch, heads, places, channels of a head]``."""
         real: Float64Array = _real(x, quantization).reshape(len(x), -1, node.heads, x.shape[-1] // node.heads)
         return real.transpose(0, 2, 1, 3)
@@ -49,15 +50,10 @@ def attention(
     scores = (queries @ keys.transpose(0, 1, 3, 2)) * node.factor
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
-    return _rounded((weights @ values).transpose(0, 2, 1, 3).reshape(inputs[2].shape), target)
+    mixed: Float64Array = (weights @ values).transpose(0, 2, 1, 3).reshape(inputs[2].shape)
+    return mixed
 
 
-def _real(x: Int8Array, quantization: Quantization) -> Float64Array:
+def _real(x: Tensor, quantization: Quantization) -> Float64Array:
     real: Float64Array = (x.astype(np.float64) - quantization.zero_point) * quantization.scale
     return real
-
-
-def _rounded(real: Float64Array, quantization: Quantization) -> Int8Array:
-    steps = np.rint(real / quantization.scale) + quantization.zero_point
-    clipped: Int8Array = np.clip(steps, -128, 127).astype(np.int8)
-    return clipped
