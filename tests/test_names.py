@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from understudy.formats import FORMATS
+from understudy.formats import FLOAT_FORMATS, FORMATS
 from understudy.students.recipe import StudentName
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -29,7 +29,7 @@ def test_a_word_has_a_module_and_a_test(folder: str, word: str) -> None:
 def test_formats_that_need_packages_are_extras() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     without = {"c", "python", "wasm", "arduino", "executorch_xnnpack"}  # the last one comes with ExecuTorch's
-    assert set(FORMATS) - without <= set(project["optional-dependencies"])
+    assert set(FORMATS) - without - set(FLOAT_FORMATS) <= set(project["optional-dependencies"])
 
 
 def test_no_name_tells_nothing() -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from understudy.errors import InputError, SetupError
-from understudy.formats import DEFAULT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats
+from understudy.formats import DEFAULT_FORMATS, FLOAT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats
 from understudy.job_errors import explain
 from understudy.job_values import Budgets, Devices, FormatName, Formats, KeyFiles, StudentChoice, TrainingMode, Typed
 from understudy.settings import (
@@ -86,8 +86,8 @@ class Job(Settings):
     formats: Formats = Field(
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
-        "'coreml' (.mlpackage), 'executorch' (.pte), 'executorch_xnnpack' (.pte with XNNPACK's layers). The default for the "
-        "student 'projection_rnn' is 'onnx' and 'c'.",
+        "'coreml' (.mlpackage), 'executorch' (.pte), 'executorch_xnnpack' (.pte with XNNPACK's layers), "
+        "'onnx_float' (ONNX in float32). The default for the student 'projection_rnn' is 'onnx' and 'c'.",
     )
     encrypt: KeyFiles = Field(
         (),
@@ -98,7 +98,7 @@ class Job(Settings):
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'plain_cnn', 'separable_cnn', "
         "'projection_net' or 'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; "
-        "'separable_cnn' or 'projection_rnn' (onnx, c, python, wasm, arduino) for windows and sounds; 'mlp' or "
+        "'separable_cnn' or 'projection_rnn' (onnx, c, python, wasm, arduino, onnx_float) for windows and sounds; 'mlp' or "
         "'projection_net' for vectors; 'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
@@ -230,6 +230,12 @@ class Job(Settings):
             raise InputError(
                 f"the {refused[0]} format holds no recurrence over time: received format={refused[0]!r} for "
                 f"student='projection_rnn'; ask for {', '.join(RECURRENT_FORMATS)}, or for another student"
+            )
+        in_float = [name for name in self.formats if name in FLOAT_FORMATS]
+        if in_float and self.student == "projection_cnn":
+            raise InputError(
+                f"the {in_float[0]} format takes no signs of what layers compute: received format={in_float[0]!r} for "
+                f"student='projection_cnn'; ask for {in_float[0].removesuffix('_float')}, or for another student"
             )
         if isinstance(self.max_bytes, int) and isinstance(self.max_words, int) and self.max_words > self.max_bytes:
             raise InputError(

@@ -33,6 +33,13 @@ FEW = tuple(
     in ("crooked-4", "sequence-4-tensor", "short-2-3", "window-read-twice", "image-4-channel", "image-uneven-padding")
 )
 """For formats that are compiled: every node, both widths of weights and both kinds of scales."""
+FLOAT_CASES = tuple(
+    case
+    for case in CASES
+    if case.name.rsplit("-", 1)[0] in ("crooked", "sequence-8", "utterance-4", "gated", "window-4", "image-uneven")
+    or case.name in ("short-2-3", "window-read-twice", "branched-4-tensor-flat", "branched-uneven-pool", "boxes", "sound")
+)
+"""For files in float: every node that they hold."""
 RANDOM = tuple(Case(f"random-{seed}", random_program(seed)) for seed in range(12))
 
 
@@ -95,6 +102,13 @@ class TestExecutorch(FormatSuite):
 class TestExecutorchXnnpack(FormatSuite):
     exporter = exporter("executorch_xnnpack")
     cases = (*CASES, *RANDOM)
+
+
+class TestOnnxFloat(FormatSuite):
+    exporter = exporter("onnx_float")
+    cases = FLOAT_CASES
+    features = FEATURES[-1:]
+    in_float = True
 
 
 class TestCoreml(FormatSuite):

@@ -1,4 +1,4 @@
-"""Four bits take at least 45 % off the bytes of the weights, in every format."""
+"""Four bits take at least 45 % off the bytes of the weights, in every format but those in float."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.export.registry import FORMATS, exporter
+from understudy.formats import FLOAT_FORMATS
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 
@@ -15,7 +16,7 @@ RECIPE = Recipe(features=192, width=48, hidden=48)
 LAYERS = ("tokens", "context", "logits")
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", [name for name in FORMATS if name not in FLOAT_FORMATS])
 def test_weight_bytes_fall_by_at_least_45_percent(format_name: str) -> None:
     rows = []
     for bits in (8, 4):

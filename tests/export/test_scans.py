@@ -57,7 +57,10 @@ def test_bytes_follow_from_shapes(format_name: str) -> None:
 def test_formats_without_a_loop_refuse_them_by_name(format_name: str) -> None:
     with pytest.raises(InputError) as caught:
         exporter(format_name).export(scan_program(), name="demo")
-    said = f"the {format_name} format holds no Scan: received tensor='states1'; ask for onnx, c, python, wasm or arduino"
+    said = (
+        f"the {format_name} format holds no Scan: received tensor='states1'; "
+        "ask for onnx, c, python, wasm, arduino or onnx_float"
+    )
     assert str(caught.value) == said
 
 

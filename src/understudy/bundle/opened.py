@@ -23,8 +23,8 @@ from understudy.bundle.manifest import (
 from understudy.bundle.vectors import Vectors, unpack_vectors
 from understudy.bundle.write import PROGRAM, VECTORS
 from understudy.errors import BundleError, InputError, SetupError
-from understudy.export.parity import LatencyUs, Verification, compare, measure_latency
-from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
+from understudy.export.parity import LatencyUs, Verification, compare, measure_latency, verify_file
+from understudy.export.protocol import Float32Array, FloatSession, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.formats import known_formats
 from understudy.metrics import accuracy, macro_f1
@@ -267,6 +267,8 @@ class Bundle:
             SetupError: what runs it is not installed.
         """
         vectors, session = self.vectors(), self.load(format).session
+        if isinstance(session, FloatSession):
+            return verify_file(self.program(), session, vectors.inputs)
         islands = self.manifest.float_islands is not None
         found = compare(session.predict(vectors.inputs), vectors.scores, logit_scale=vectors.logit_scale, islands=islands)
         reason = why_not_run(session)

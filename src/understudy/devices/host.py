@@ -12,7 +12,7 @@ from understudy.device_measurements import Measurement
 from understudy.devices.runner import Examples, compared
 from understudy.errors import InputError, SetupError
 from understudy.export.parity import measure_latency
-from understudy.export.protocol import Session, why_not_run
+from understudy.export.protocol import FloatSession, Session, why_not_run
 from understudy.measurements import LatencyMicroseconds
 
 THREADED = ("onnx", "litert")
@@ -93,7 +93,8 @@ class HostRunner:
     def _measure(self, bundle: Bundle, format_name: str, examples: Examples, *, threads: int) -> Measurement:
         with pinned(threads) as is_pinned:
             session = bundle.load(format_name).session if threads == 1 else _open_threaded(bundle, format_name, threads)
-            fields = compared(session.predict(examples.inputs), examples, bundle)
+            in_float = isinstance(session, FloatSession)
+            fields = compared(session.predict(examples.inputs), examples, bundle, in_float=in_float)
             latency = measure_latency(session, examples.inputs, seconds=self.seconds)
         return Measurement.model_validate(
             {

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import DifferingLabel, Measurement
-from understudy.export.parity import compare
+from understudy.export.parity import REAL_TOLERANCE, compare, compare_real, other_labels
 from understudy.export.protocol import Float32Array, Inputs
 from understudy.measurements import LatencyMicroseconds
-from understudy.program.interpreter import Scores
+from understudy.program.interpreter import Int8Array, Scores
+from understudy.program.real import real_probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,23 +56,27 @@ class Runner(Protocol):
         ...
 
 
-def compared(probabilities: Float32Array, examples: Examples, bundle: Bundle) -> dict[str, object]:
-    """Return the fields of a measurement that say how ``probabilities`` ``[examples, classes]`` compare with the reference."""
-    found = compare(probabilities, examples.reference, logit_scale=examples.logit_scale)
-    logits = examples.reference.logits
-    answers = probabilities.argmax(axis=1)
-    best = logits.max(axis=1)
-    # among classes with equal logits a runtime's last digit may choose
-    differing = np.flatnonzero(np.take_along_axis(logits, answers[:, None], axis=1)[:, 0] != best)
+def compared(probabilities: Float32Array, examples: Examples, bundle: Bundle, *, in_float: bool = False) -> dict[str, object]:
+    """Return the fields of a measurement that say how ``probabilities`` ``[examples, classes]`` compare with the reference.
+
+    Those of a file ``in_float`` are compared with the program in real numbers.
+    """
+    known: Float32Array | Int8Array
+    if in_float:
+        known = real_probabilities(bundle.program(), examples.inputs)
+        found, differ = compare_real(probabilities, known), other_labels(probabilities, known, tolerance=REAL_TOLERANCE)
+    else:
+        known = examples.reference.logits
+        found = compare(probabilities, examples.reference, logit_scale=examples.logit_scale)
+        differ = other_labels(probabilities, known)  # among classes with equal logits a runtime's last digit may choose
+    answers, expected = probabilities.argmax(axis=1), known.argmax(axis=1)
     return {
         "exact": found.verified,
         "examples": len(probabilities),
         "max_probability_difference": min(found.max_probability_difference, 1.0),
         "differing_labels": tuple(
-            DifferingLabel(
-                row=int(row), expected=bundle.labels[int(logits[row].argmax())], received=bundle.labels[int(answers[row])]
-            )
-            for row in differing
+            DifferingLabel(row=int(row), expected=bundle.labels[int(expected[row])], received=bundle.labels[int(answers[row])])
+            for row in np.flatnonzero(differ)
         ),
     }
 

@@ -66,6 +66,8 @@ class OnnxExporter(ModelFileExporter):
 
     format = "onnx"
     filename = "model.onnx"
+    session: type[OnnxSession] = OnnxSession
+    """What ``open`` returns."""
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
         """Return the file and what it stores."""
@@ -88,7 +90,7 @@ class OnnxExporter(ModelFileExporter):
         """
         try:
             _check(content)
-            return OnnxSession(content, threads=threads)
+            return self.session(content, threads=threads)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise BundleError(

@@ -8,6 +8,7 @@ not around MaxPool and Concat, where layers would then run in float.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from understudy.export.onnx_scan import write_scan
 from understudy.export.onnx_sound import write_log_mel
 from understudy.export.onnx_text import write_text_projection
 from understudy.export.onnx_tokens import write_attention, write_layer_norm
-from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, OnnxWriter
+from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT16, INT32, INT64, UINT8, Array, OnnxWriter
 from understudy.program.interpreter import requantize_scale
 from understudy.program.ops import (
     Add,
@@ -54,10 +55,12 @@ _KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the ``.onnx`` file of an integer ``program``, and the bytes of each linear's numbers and of the projection's."""
-    return _ProgramWriter(program).file()
+    return ProgramWriter(program).file()
 
 
-class _ProgramWriter:
+class ProgramWriter:
+    """Turns nodes into operators one after the other; ``onnx_float.py`` has one whose tensors are float32."""
+
     def __init__(self, program: Program) -> None:
         self._program = program
         self._writer = OnnxWriter()
@@ -68,6 +71,7 @@ class _ProgramWriter:
         self._shapes = program.shapes()
 
     def file(self) -> tuple[bytes, dict[str, int]]:
+        """Return the file, and owners of numbers in it to their bytes."""
         program = self._program
         for node in program.nodes:
             self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv | Lookup | Positions) else ""
@@ -108,7 +112,7 @@ class _ProgramWriter:
                 return self._writer.node("MaxPool", [self._tensors[node.input]], kernel_shape=list(node.kernel), **places)
             case Add():
                 real = self._writer.node("Add", [self._dequantized(name) for name in node.inputs])
-                return self._activated(self._quantized(real, node.output), node)
+                return self._activated(real, node)
             case Lookup():
                 return self._lookup(node)
             case Multiply():
@@ -150,7 +154,7 @@ class _ProgramWriter:
         real = writer.node("Mul", [centred, writer.constant(node.multiplier, FLOAT)])
         # what runtimes quantize NaN to differs
         known = writer.node("Where", [writer.node("IsNaN", [real]), writer.constant(np.float32(0), FLOAT), real])
-        steps = self._quantized(known, node.output)
+        steps = self._steps(known, node.output)
         if len(node.shape) == 2:
             steps = writer.node("Transpose", [steps], perm=[0, 2, 1])
         shape = [1, *reversed(node.shape), 1]
@@ -165,6 +169,9 @@ class _ProgramWriter:
         return self._real[tensor]
 
     def _quantized(self, x: str, name: str) -> str:
+        return self._steps(x, name)
+
+    def _steps(self, x: str, name: str) -> str:
         return self._writer.node("QuantizeLinear", [x, *self._quantization(self._program.quantization[name])])
 
     def _quantization(self, value: Quantization) -> list[str]:
@@ -172,7 +179,7 @@ class _ProgramWriter:
 
     def _linear(self, node: Linear) -> str:
         """A convolution over the words; one that reads a window looks at several of them."""
-        writer, source = self._writer, node.input
+        source = node.input
         window = self._windows.get(source)
         if window is not None and self._tensors[source] != self._tensors[window.input]:
             window = None  # others read this window too, so it is a tensor of its own
@@ -180,23 +187,27 @@ class _ProgramWriter:
         kernel = node.weight.reshape(len(node.weight), width, -1).transpose(0, 2, 1)
         if len(self._shapes[source]) == 3:
             kernel = kernel[..., None]
-        if node.bits == 4:
-            weight = writer.node("Cast", [writer.constant(kernel, INT4)], to=INT8)
-        else:
-            weight = writer.constant(kernel, INT8, shared=False)
         pads: dict[str, Any] = {} if width == 1 else {"pads": [(width - 1) // 2, width - 1 - (width - 1) // 2]}
-        return self._convolved(node, source if window is None else window.input, weight, **pads)
+        return self._convolved(node, source if window is None else window.input, kernel, **pads)
 
     def _conv(self, node: Conv | DepthwiseConv) -> str:
         kernel = node.weight.transpose(0, 3, 1, 2) if isinstance(node, Conv) else node.weight[:, None]
         attributes = _places(node.stride, node.padding)
         if isinstance(node, DepthwiseConv):
             attributes["group"] = len(kernel)
-        return self._convolved(node, node.input, self._writer.constant(kernel, INT8, shared=False), **attributes)
+        return self._convolved(node, node.input, kernel, **attributes)
 
-    def _convolved(self, node: Layer, source: str, weight: str, **attributes: Any) -> str:
-        """Append the convolution of ``source`` with a quantized ``weight``, which has the scales of ``node``."""
+    def _convolved(self, node: Layer, source: str, kernel: Array, **attributes: Any) -> str:
+        """Append the convolution of ``source`` with ``kernel``, the weights of ``node`` as the operator wants them."""
+        return self._activated(self._writer.node("Conv", self._operands(node, source, kernel), **attributes), node)
+
+    def _operands(self, node: Layer, source: str, kernel: Array) -> list[str]:
+        """Return the real tensors that a convolution reads: input, weights, and the bias if there is one."""
         writer = self._writer
+        if node.bits == 4:
+            weight = writer.node("Cast", [writer.constant(kernel, INT4)], to=INT8)
+        else:
+            weight = writer.constant(kernel, INT8, shared=False)
         assert node.weight_scale is not None
         per_channel = len(node.weight_scale) > 1
         scale = writer.constant(node.weight_scale if per_channel else node.weight_scale[0], FLOAT)
@@ -207,13 +218,14 @@ class _ProgramWriter:
             source_scale = writer.constant(self._program.quantization[source].scale, FLOAT)
             bias_scale = writer.node("Mul", [scale, source_scale])
             inputs.append(writer.node("DequantizeLinear", [writer.constant(node.bias, INT32), bias_scale], **axis))
-        return self._activated(self._quantized(writer.node("Conv", inputs, **attributes), node.output), node)
+        return inputs
 
-    def _activated(self, quantized: str, node: Layer | Add) -> str:
+    def _activated(self, real: str, node: Layer | Add) -> str:
         """Return the int8 tensor after the relu of ``node``: where the range does not begin at 0, values are clipped there.
 
         A Relu before QuantizeLinear would keep runtimes from computing in integers.
         """
+        quantized = self._quantized(real, node.output)
         zero_point = self._program.quantization[node.output].zero_point + 128
         if not node.relu or zero_point == 0:
             return quantized
@@ -226,31 +238,43 @@ class _ProgramWriter:
         return self._writer.node("Gather", [table, self._writer.node("Cast", [self._tensors[node.input]], to=INT32)])
 
     def _positions(self, node: Positions) -> str:
-        writer, x, quantization = self._writer, self._tensors[node.input], self._program.quantization[node.input]
+        writer, quantization = self._writer, self._program.quantization[node.input]
         height, width, channels = self._shapes[node.output]
         scale, zero_point = self._quantization(quantization)
-        lead = len(node.table) - self._row_count(node.input)
-        if lead:
-            rows = writer.node("Reshape", [x, writer.constant([1, channels, -1, 1], INT64)])
-            x = writer.node("Pad", [rows, writer.constant([0, 0, lead, 0, 0, 0, 0, 0], INT64), zero_point])
+        x = self._behind_zeros(node)
         table = writer.constant((node.table.T.astype(np.int16) + 128).reshape(1, channels, height, width), UINT8)
         steps = self._quantization(Quantization(quantization.scale, 0))
         real = [writer.node("DequantizeLinear", [x, scale, zero_point]), writer.node("DequantizeLinear", [table, *steps])]
         return self._quantized(writer.node("Add", real), node.output)
 
+    def _behind_zeros(self, node: Positions) -> str:
+        """Return the input with the places of real zeros that the table has before it."""
+        writer, x = self._writer, self._tensors[node.input]
+        lead = len(node.table) - self._row_count(node.input)
+        if not lead:
+            return x
+        rows = writer.node("Reshape", [x, writer.constant([1, self._shapes[node.output][2], -1, 1], INT64)])
+        return writer.node("Pad", [rows, writer.constant([0, 0, lead, 0, 0, 0, 0, 0], INT64), self._zero(node.input)])
+
     def _multiply(self, node: Multiply) -> str:
         """Integers in float, with steps of 1 on both sides: onnxruntime's integer kernel rounds some products otherwise."""
         writer, scheme, factors = self._writer, self._program.quantization, []
-        for name in node.inputs:
-            factor = self._tensors[name]
-            if len(self._shapes[name]) < len(self._shapes[node.output]):
-                factor = writer.node("Reshape", [factor, writer.constant([1, self._shapes[name][0], 1, 1], INT64)])
+        for name, factor in zip(node.inputs, self._factors(node), strict=True):
             steps = self._quantization(Quantization(1.0, scheme[name].zero_point))
             factors.append(writer.node("DequantizeLinear", [factor, *steps]))
         (one, other), target = (scheme[name].scale for name in node.inputs), scheme[node.output]
         scale = writer.constant(requantize_scale(one, other, target.scale), FLOAT)
         product = writer.node("Mul", [writer.node("Mul", factors), scale])
         return writer.node("QuantizeLinear", [product, *self._quantization(Quantization(1.0, target.zero_point))])
+
+    def _factors(self, node: Multiply) -> Iterator[str]:
+        """Yield the tensors that are multiplied, in shapes that broadcast."""
+        for name in node.inputs:
+            factor = self._tensors[name]
+            if len(self._shapes[name]) < len(self._shapes[node.output]):
+                shape = self._writer.constant([1, self._shapes[name][0], 1, 1], INT64)
+                factor = self._writer.node("Reshape", [factor, shape])
+            yield factor
 
     def _window(self, node: Window) -> str:
         """Return what linear nodes read: the window's input, because their convolutions look at neighbours themselves."""
@@ -259,7 +283,7 @@ class _ProgramWriter:
         if all(isinstance(reader, Linear) for reader in readers):
             return source
         words, before = self._shapes[node.input][0], (node.width - 1) // 2
-        zero = self._quantization(self._program.quantization[node.input])[1]
+        zero = self._zero(node.input)
         pads = writer.constant([0, 0, before, 0, 0, node.width - 1 - before], INT64)
         padded = writer.node("Pad", [source, pads, zero])
         axis = writer.constant([2], INT64)
@@ -268,6 +292,9 @@ class _ProgramWriter:
             for i in range(node.width)
         ]
         return writer.node("Concat", parts, axis=1)
+
+    def _zero(self, name: str) -> str:
+        return self._quantization(self._program.quantization[name])[1]
 
     def _sum_pool(self, node: SumPool) -> str:
         """A product with a matrix whose entries are all 1 and whose scale is the multiplier."""

@@ -27,13 +27,27 @@ def write_scan(writer: OnnxWriter, x: str, *, columns: int) -> str:
     return writer.node("Cast", [rounded], to=UINT8)
 
 
-def _step(writer: OnnxWriter, columns: int) -> GraphProto:
-    """Return ``state = floor(state * kept + arriving)``, which it gives twice: for the next step, and as an output."""
+def write_real_scan(writer: OnnxWriter, x: str, *, columns: int) -> str:
+    """Append the recurrence over the float32 tensor ``x``, and return the name of the states, which are not rounded."""
+
+    def number(value: float) -> str:
+        return writer.constant(value, FLOAT)
+
+    gates, candidates = writer.split(x, axis=1)
+    inflow = writer.node("Mul", [writer.node("Add", [gates, number(1)]), number(0.5)])
+    kept = writer.node("Sub", [number(1), inflow])
+    begin = writer.node("ConstantOfShape", [writer.constant([1, columns, 1], INT64)])
+    inputs = [begin, kept, writer.node("Mul", [inflow, candidates])]
+    return writer.scan(_step(writer, columns, last="Identity"), inputs, axis=2)[1]
+
+
+def _step(writer: OnnxWriter, columns: int, *, last: str = "Floor") -> GraphProto:
+    """Return ``state = last(state * kept + arriving)``, which it gives twice: for the next step, and as an output."""
     state, kept, arriving, product, total, rounded, copy = (writer.name() for _ in range(7))
     nodes = [
         helper.make_node("Mul", [state, kept], [product]),
         helper.make_node("Add", [product, arriving], [total]),
-        helper.make_node("Floor", [total], [rounded]),
+        helper.make_node(last, [total], [rounded]),
         helper.make_node("Identity", [rounded], [copy]),
     ]
 

@@ -1,6 +1,7 @@
 """Runs an exported file in its own runtime and compares it with the reference; nothing is handed over that was not run.
 
 A program with float islands, such as layer norms, agrees within a bound that is stated here; all others agree to the bit.
+A file in float is compared with the same program in real numbers instead, within ``REAL_TOLERANCE``.
 A runtime returns probabilities only. Its int8 logits follow from them up to a constant: for classes i and j,
 ``q_i - q_j = ln(p_i / p_j) / scale``, which is compared wherever the probability is large enough to be seen in float32.
 """
@@ -15,13 +16,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from understudy.export.protocol import Float32Array, Inputs, Session
+from understudy.export.protocol import Float32Array, FloatSession, Inputs, Session
 from understudy.program.interpreter import Scores, run
 from understudy.program.islands import ISLAND_LIMIT, ISLAND_STEPS, islands_of
 from understudy.program.ops import Program
+from understudy.program.real import real_probabilities
 
 PROBABILITY_TOLERANCE = 1e-5
 """Largest difference of a probability between two runtimes; spec/program.md 8."""
+REAL_TOLERANCE = 1e-4
+"""Largest difference of a probability of a file in float from the program in real numbers; spec/program.md 27."""
 VISIBLE_PROBABILITY = 1e-30
 """Logits whose probability is below this are not recovered: float32 has no digits left there."""
 CLOSE_STEPS = 2
@@ -40,7 +44,8 @@ class Verification:
     """What running a file showed.
 
     Attributes:
-        agreement: fraction of rows whose label and integer logits equal the reference's.
+        agreement: fraction of rows whose label and integer logits equal the reference's; of a file in float those with the
+            label and, within ``REAL_TOLERANCE``, the probabilities of the program in real numbers.
         max_probability_difference: largest absolute difference of a probability.
         verified: the file may be handed over.
         reason: why it may not, in words; None when verified.
@@ -81,14 +86,17 @@ def verify_file(
         program: the integer program that the file was exported from.
         session: the file in its own runtime.
         inputs: what both read, at least one row.
-        reference: the interpreter's answer for ``inputs``, when it is known already.
+        reference: the interpreter's answer for ``inputs``, when it is known already; not that of a file in float.
         exact: False for a kernel set that rounds otherwise; then labels may differ where the reference is undecided.
     """
-    known = run(program, inputs) if reference is None else reference
-    scale, islands = program.quantization[program.logits].scale, bool(islands_of(program))
     rows = max(1, _BATCH_BYTES // max(1, inputs[:1].nbytes))
     parts = [session.predict(inputs[begin : begin + rows]) for begin in range(0, max(1, len(inputs)), rows)]
-    return compare(np.concatenate(parts), known, logit_scale=scale, exact=exact, islands=islands)
+    answers = np.concatenate(parts)
+    if isinstance(session, FloatSession):
+        return compare_real(answers, real_probabilities(program, inputs))
+    known = run(program, inputs) if reference is None else reference
+    scale, islands = program.quantization[program.logits].scale, bool(islands_of(program))
+    return compare(answers, known, logit_scale=scale, exact=exact, islands=islands)
 
 
 def compare(
@@ -102,14 +110,11 @@ def compare(
         ValueError: no rows, or shapes that differ.
     """
     expected = reference.probabilities
-    if probabilities.shape != expected.shape or not len(expected):
-        raise ValueError(f"a comparison needs equal shapes with rows: received {probabilities.shape} and {expected.shape}")
-    if not np.isfinite(probabilities).all():
-        rows = int((~np.isfinite(probabilities)).any(axis=1).sum())
-        return Verification(0.0, float("inf"), False, f"probabilities are not finite in {rows} rows", probabilities)
+    broken = _not_comparable(probabilities, expected)
+    if broken is not None:
+        return broken
     difference = float(np.abs(probabilities.astype(np.float64) - expected).max())
-    answered = np.take_along_axis(reference.logits, probabilities.argmax(axis=1)[:, None], axis=1)[:, 0]
-    labels_equal = answered == reference.logits.max(axis=1)  # among equal logits a runtime's last digit may choose
+    labels_equal = ~other_labels(probabilities, reference.logits)  # among equal logits a runtime's last digit may choose
     off = _steps_off(probabilities, reference, logit_scale)
     agree = labels_equal & (off == 0)
     reason = None
@@ -124,6 +129,52 @@ def compare(
     else:
         reason = _undecided_only(labels_equal, reference)
     return Verification(float(agree.mean()), difference, reason is None, reason, probabilities)
+
+
+def compare_real(probabilities: Float32Array, expected: Float32Array) -> Verification:
+    """Return how ``probabilities`` of a file in float compare with those ``expected``, both ``[batch, classes]``.
+
+    A label may be another one where the reference has both within ``REAL_TOLERANCE``.
+
+    Raises:
+        ValueError: no rows, or shapes that differ.
+    """
+    broken = _not_comparable(probabilities, expected)
+    if broken is not None:
+        return broken
+    off = np.abs(probabilities.astype(np.float64) - expected).max(axis=1)
+    near = off <= REAL_TOLERANCE
+    labels_equal = ~other_labels(probabilities, expected, tolerance=REAL_TOLERANCE)
+    agree = labels_equal & near
+    reason = None
+    if not near.all():
+        reason = f"a probability differs by {off.max():.2g} in row {int(off.argmax())}, more than {REAL_TOLERANCE:g}"
+    elif not agree.all():
+        reason = f"labels differ in {int((~agree).sum())} of {len(agree)} rows, first in row {int(np.flatnonzero(~agree)[0])}"
+    return Verification(float(agree.mean()), float(off.max()), reason is None, reason, probabilities)
+
+
+def other_labels(probabilities: Float32Array, expected: npt.NDArray[np.generic], *, tolerance: float = 0.0) -> BoolArray:
+    """Return for each row whether the label is one whose ``expected`` logit or probability is ``tolerance`` below the best."""
+    known = expected.astype(np.float64)
+    answered = np.take_along_axis(known, probabilities.argmax(axis=1)[:, None], axis=1)[:, 0]
+    below: BoolArray = answered < known.max(axis=1) - tolerance
+    return below
+
+
+def _not_comparable(probabilities: Float32Array, expected: Float32Array) -> Verification | None:
+    """Return what is said of ``probabilities`` that are not finite, None for others.
+
+    Raises:
+        ValueError: no rows, or shapes that differ.
+    """
+    if probabilities.shape != expected.shape or not len(expected):
+        raise ValueError(f"a comparison needs equal shapes with rows: received {probabilities.shape} and {expected.shape}")
+    finite = np.isfinite(probabilities).all(axis=1)
+    if finite.all():
+        return None
+    reason = f"probabilities are not finite in {int((~finite).sum())} rows"
+    return Verification(0.0, float("inf"), False, reason, probabilities)
 
 
 def _steps_off(probabilities: Float32Array, reference: Scores, logit_scale: float) -> Float64Array:

@@ -16,6 +16,7 @@ __all__ = [
     "EvaluatedSession",
     "Exporter",
     "Float32Array",
+    "FloatSession",
     "Inputs",
     "MemoryExporter",
     "Session",
@@ -48,6 +49,14 @@ class EvaluatedSession(Protocol):
 
     not_run: str
     """Why the runtime is not here, and what computed the answers; the reason beside ``verified: false``."""
+
+
+@runtime_checkable
+class FloatSession(Protocol):
+    """A session on a file in float: it is compared with the program in real numbers, within a tolerance; spec/program.md 27."""
+
+    computes_in: str
+    """The type of its tensors, such as ``float32``."""
 
 
 def why_not_run(session: Session) -> str | None:

@@ -1,10 +1,10 @@
-"""What formats refuse that compute in integers alone: float programs and islands; and recurrences where there is no loop."""
+"""What formats refuse: float programs, and islands or recurrences, or signs of what is not rounded, where they cannot be."""
 
 from __future__ import annotations
 
 from understudy.errors import InputError
 from understudy.formats import ISLAND_FORMATS, RECURRENT_FORMATS
-from understudy.program.ops import Program, Scan
+from understudy.program.ops import Program, ProjectBoxes, Scan
 from understudy.program.tokens import Attention, LayerNorm, Place, Positions, label
 
 
@@ -42,4 +42,25 @@ def need_no_recurrence(program: Program, *, format_name: str) -> None:
             raise InputError(
                 f"the {format_name} format holds no {type(node).__name__}: received tensor={node.output!r}; "
                 f"ask for {', '.join(RECURRENT_FORMATS[:-1])} or {RECURRENT_FORMATS[-1]}"
+            )
+
+
+def need_reals(program: Program, *, format_name: str) -> None:
+    """Refuse a ``program`` that real numbers do not give the answers of: signs of what layers computed.
+
+    A sign is 1 or -1 on one side or the other of a tie, where the last digit of a float decides. Signs of what the source
+    gives are computed from its integers.
+
+    Raises:
+        InputError: naming the operator, and formats that hold it.
+    """
+    if not program.quantization:
+        raise InputError(
+            f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
+        )
+    for node in program.nodes:
+        if isinstance(node, ProjectBoxes) and node.input != program.source.output:
+            raise InputError(
+                f"the {format_name} format compares boxes of the input alone: received tensor={node.output!r} of "
+                f"{node.input!r}, which is not rounded there; ask for --format {format_name.removesuffix('_float')}"
             )

@@ -65,6 +65,12 @@ def _executorch_xnnpack() -> Exporter:
     return ExecutorchXnnpackExporter()
 
 
+def _onnx_float() -> Exporter:
+    from understudy.export.onnx_float import OnnxFloatExporter
+
+    return OnnxFloatExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -75,6 +81,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "coreml": _coreml,
     "executorch": _executorch,
     "executorch_xnnpack": _executorch_xnnpack,
+    "onnx_float": _onnx_float,
 }
 
 

@@ -1,0 +1,49 @@
+"""What both formats in float are tested with: random programs, and what they must not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from understudy.export.parity import verify_file
+from understudy.export.protocol import Exporter, FloatSession
+from understudy.program.ops import Program
+from understudy.program.real import real_probabilities
+from understudy.testing.formats import examples, opened
+from understudy.testing.image_programs import branched_program, gated_program, image_program
+from understudy.testing.programs import sequence_program, utterance_program
+from understudy.testing.token_programs import token_program
+from understudy.testing.vector_programs import vector_program, window_program
+
+
+def random_program(seed: int) -> Program:
+    """Return a program of any kind with shapes, bits and scales that follow from ``seed``."""
+    rng = np.random.default_rng(seed)
+    bits, per_channel = int(rng.choice([4, 8])), bool(rng.integers(2))
+    shape = (int(rng.integers(5, 16)), int(rng.integers(5, 16)), int(rng.integers(1, 4)))
+    channels, width = int(rng.integers(1, 12)), int(rng.integers(3, 20))
+    same = {"per_channel": per_channel, "seed": seed}
+    kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    made = (
+        lambda: sequence_program(bits=bits, width=width, **same),
+        lambda: utterance_program(bits=bits, **same),
+        lambda: image_program(shape=shape, bits=bits, channels=channels, kernel=kernel, stride=int(rng.integers(1, 3)), **same),
+        lambda: branched_program(shape=shape, bits=bits, channels=channels, flat=bool(rng.integers(2)), **same),
+        lambda: gated_program(shape=shape, channels=channels, **same),
+        lambda: vector_program(inputs=int(rng.integers(1, 40)), bits=bits, width=width, bias=bool(rng.integers(2)), **same),
+        lambda: window_program(shape=(int(rng.integers(8, 40)), shape[2]), bits=bits, channels=channels, **same),
+        lambda: token_program(width=int(rng.integers(2, 12)), class_token=bool(rng.integers(2)), **same),
+    )
+    return made[seed % len(made)]()
+
+
+def check_random_program(exporter: Exporter, seed: int, folder: Path) -> None:
+    """A file in float answers as the program in real numbers."""
+    program = random_program(seed)
+    session, inputs = opened(exporter, program, folder), examples(program)[:40]
+    assert isinstance(session, FloatSession)
+    assert session.computes_in == "float32"
+    found = verify_file(program, session, inputs)
+    assert (found.verified, found.reason, found.agreement) == (True, None, 1.0)
+    np.testing.assert_allclose(found.probabilities, real_probabilities(program, inputs), atol=2e-6)

@@ -1,0 +1,68 @@
+"""Commands with files in float: ``compress`` delivers them, ``export`` adds them, ``evaluate`` and ``bench`` compare them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bundles import make_bundle
+from understudy import additions, delivery
+from understudy.bundle import opened
+from understudy.cli.main import run
+from understudy.devices import host
+from understudy.export.parity import measure_latency
+from understudy.family import Family
+from understudy.formats import FLOAT_FORMATS
+
+
+@pytest.fixture(autouse=True)
+def _timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a file is timed is what matters here, not how long."""
+    for module in (opened, additions, delivery, host):
+        monkeypatch.setattr(
+            module, "measure_latency", lambda session, inputs, **_: measure_latency(session, inputs, seconds=0.02)
+        )
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run a command that succeeds, and return what it prints."""
+    capsys.readouterr()
+    code = run(list(map(str, arguments)))
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    return shown.out
+
+
+def check_evaluation(bundle: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {row["format"]: row for row in json.loads(said(capsys, "evaluate", bundle, table, "--json"))["files"]}
+    for name in FLOAT_FORMATS:
+        assert (files[name]["verified"], files[name]["reason"], files[name]["agreement"]) == (True, None, 1.0)
+        assert files[name]["latency_us"]["median"] > 0
+
+
+def test_a_job_delivers_files_in_float(tiny_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "job.toml").write_text(
+        f"budgets = ['64KB']\nformats = {list(FLOAT_FORMATS)}\nstudent = 'projection_net'\ntrials = 1\n"
+        f"[data]\ntrain = '{tiny_csv}'\n[teacher]\nsource = 'none'\n[training]\nepochs = 1\naugmented_views = 1\n",
+        encoding="utf-8",
+    )
+    said(capsys, "compress", tmp_path / "job.toml", "--out", tmp_path / "out")
+    [member] = Family.load(tmp_path / "out").members
+    assert [file.format for file in member.files] == list(FLOAT_FORMATS)
+    for file in member.files:
+        assert file.verified
+        assert file.agreement == 1
+        assert file.size_bytes == (tmp_path / "out" / file.path).stat().st_size <= 64 * 1024
+    check_evaluation(tmp_path / "out" / "64KB", tiny_csv, capsys)
+
+
+def test_a_finished_bundle_gets_files_in_float(tiny_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_bundle(tmp_path / "b", formats=("c",)).folder
+    wanted = [word for name in FLOAT_FORMATS for word in ("--to", name)]
+    added = json.loads(said(capsys, "export", bundle, *wanted, "--json"))
+    assert [file["agreement"] for file in added["files"]] == [1] * len(FLOAT_FORMATS)
+    check_evaluation(bundle, tiny_csv, capsys)
+    measured = json.loads(said(capsys, "bench", bundle, "--format", FLOAT_FORMATS[0], "--json"))["measurements"]
+    assert [(row["format"], row["exact"], row["differing_labels"]) for row in measured] == [(FLOAT_FORMATS[0], True, [])]
