@@ -106,6 +106,13 @@ class TestExecutorchXnnpack(FormatSuite):
 
 class TestOnnxFloat(FormatSuite):
     exporter = exporter("onnx_float")
+    cases = (*FLOAT_CASES, *SCAN_CASES)
+    features = FEATURES[-1:]
+    in_float = True
+
+
+class TestLitertFloat(FormatSuite):
+    exporter = exporter("litert_float")
     cases = FLOAT_CASES
     features = FEATURES[-1:]
     in_float = True

@@ -10,8 +10,8 @@ from image_programs import gated_program, image_program, pictures
 from programs import sequence_program, utterance_program
 from understudy.program.curves import FUNCTIONS, apply
 from understudy.program.interpreter import INTEGERS, logits_of, run
-from understudy.program.ops import Linear, Program, ProjectVector, Quantization, Softmax, Standardize
-from understudy.program.real import RealNumbers, real_bounds, real_probabilities, real_weights
+from understudy.program.ops import Program, ProjectVector, Quantization, Softmax, Standardize
+from understudy.program.real import RealNumbers, real_bounds, real_probabilities, real_products
 from understudy.program.real_curves import curve_of
 from understudy.projections.dense import DenseProjection
 from understudy.testing.formats import examples
@@ -74,10 +74,9 @@ def test_tensors_end_where_their_integers_end() -> None:
 
 def test_weights_are_integers_times_their_scales() -> None:
     weight, scale = np.array([[1, -2, 3], [4, 5, -6]], np.int8), np.array([0.5, 0.25], np.float32)
-    layer = Linear("a", "b", weight, np.array([3, 8], np.int32), False, weight_scale=scale)
-    real, bias = real_weights(layer, weight.T, Quantization(2.0, 1), axis=1)
-    np.testing.assert_array_equal(real, [[0.5, 1], [-1, 1.25], [1.5, -1.5]])
-    np.testing.assert_array_equal(bias, [3, 4])
+    np.testing.assert_array_equal(real_products(weight, scale), [[0.5, -1, 1.5], [1, 1.25, -1.5]])
+    np.testing.assert_array_equal(real_products(weight.T, scale, axis=1), [[0.5, 1], [-1, 1.25], [1.5, -1.5]])
+    np.testing.assert_array_equal(real_products(weight, 2), 2 * weight)
 
 
 @pytest.mark.parametrize("word", FUNCTIONS)

@@ -20,6 +20,7 @@ from programs import sequence_program
 from recordings import write_wav
 from understudy.family import Member
 from understudy.program.interpreter import run
+from understudy.program.real import real_probabilities
 from understudy.projections.text import encode
 from understudy.report.page import render_card, render_report
 from understudy.report.snippets import Snippet, snippets
@@ -46,6 +47,8 @@ ADDED = tuple(
         ("executorch", "model.pte"),
         ("executorch_xnnpack", "model_xnnpack.pte"),
         ("coreml", "model.mlpackage.zip"),
+        ("onnx_float", "model_float.onnx"),
+        ("litert_float", "model_float.tflite"),
     )
 )
 """Files of formats that are not written by default."""
@@ -86,6 +89,17 @@ def test_python_programs_answer_as_the_reference_does(tmp_path: Path, platform: 
     (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")
     for text in TEXTS:
         check_labelled(output([sys.executable, snippet.filename, text], tmp_path), text, threshold=threshold)
+
+
+@pytest.mark.parametrize("platform", ["Python, ONNX Runtime in float", "Python, LiteRT in float"])
+def test_programs_for_files_in_float_answer_as_in_real_numbers(tmp_path: Path, platform: str) -> None:
+    snippet = of_platform(platform, EVERY_FORMAT)
+    make_bundle(tmp_path / BUDGET, formats=[snippet.format])
+    (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")
+    scores = real_probabilities(PROGRAM, encode([TEXTS[2]], max_bytes=64))[0]
+    shown, _, number = output([sys.executable, snippet.filename, TEXTS[2]], tmp_path).rstrip("\n").rpartition(" ")
+    assert shown == LABELS[int(scores.argmax())]
+    assert float(number) == pytest.approx(float(scores.max()), abs=2e-6)
 
 
 def test_the_threshold_of_these_tests_separates() -> None:

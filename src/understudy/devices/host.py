@@ -12,10 +12,12 @@ from understudy.device_measurements import Measurement
 from understudy.devices.runner import Examples, compared
 from understudy.errors import InputError, SetupError
 from understudy.export.parity import measure_latency
-from understudy.export.protocol import FloatSession, Session, why_not_run
+from understudy.export.protocol import FloatSession, Session, ThreadedExporter, why_not_run
+from understudy.export.registry import exporter
+from understudy.formats import FLOAT_FORMATS
 from understudy.measurements import LatencyMicroseconds
 
-THREADED = ("onnx", "litert")
+THREADED = ("onnx", "litert", *FLOAT_FORMATS)
 """Formats whose runtime can use several threads for one text."""
 
 
@@ -43,13 +45,9 @@ def _cores() -> int:
 def _open_threaded(bundle: Bundle, format_name: str, threads: int) -> Session:
     """Return a session of a format in ``THREADED`` on ``threads`` threads."""
     name = bundle.manifest.name
-    if format_name == "onnx":
-        from understudy.export.onnx import OnnxExporter
-
-        return OnnxExporter().open(bundle.folder, name=name, threads=threads)
-    from understudy.export.litert import LitertExporter
-
-    return LitertExporter().open(bundle.folder, name=name, threads=threads)
+    writer = exporter(format_name)
+    assert isinstance(writer, ThreadedExporter)
+    return writer.open(bundle.folder, name=name, threads=threads)
 
 
 @dataclass(frozen=True)

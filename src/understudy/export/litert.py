@@ -57,6 +57,8 @@ class LitertExporter(ModelFileExporter):
 
     format = "litert"
     filename = "model.tflite"
+    session: type[LitertSession] = LitertSession
+    """What ``open`` returns."""
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
         """Return the file and what it stores; a program with a recurrence is refused."""
@@ -80,7 +82,7 @@ class LitertExporter(ModelFileExporter):
         """
         try:
             _check(content)
-            return LitertSession(content, threads=threads)
+            return self.session(content, threads=threads)
         except (ValueError, RuntimeError, struct.error, IndexError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

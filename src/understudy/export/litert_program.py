@@ -7,14 +7,17 @@ are the vector.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.export.litert_boxes import write_box_projection
-from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT16, INT32, UINT8, FlatbufferWriter, Options
+from understudy.export.litert_flatbuffer import FLOAT32, INT4, INT8, INT16, INT32, UINT8, Options
 from understudy.export.litert_lookup import write_lookup
+from understudy.export.litert_numbers import write_standardized
 from understudy.export.litert_sound import write_log_mel
+from understudy.export.litert_tensors import TensorWriter
 from understudy.export.litert_text import write_text_projection
 from understudy.export.litert_tokens import write_attention, write_layer_norm, write_place, write_positions
 from understudy.program.ops import (
@@ -53,13 +56,14 @@ _SAME, _VALID = 0, 1
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the ``.tflite`` file of an integer ``program``, and the bytes of each linear's numbers and of the projection's."""
-    return _ProgramWriter(program).file()
+    return ProgramWriter(program).file()
 
 
-class _ProgramWriter:
+class ProgramWriter(TensorWriter):
+    """Turns nodes into operators one after the other; ``litert_float.py`` has one whose tensors are float32."""
+
     def __init__(self, program: Program) -> None:
-        self._program = program
-        self._writer = FlatbufferWriter()
+        super().__init__(program)
         self._tensors: dict[str, int] = {}
         self._windows: dict[str, Window] = {}
         self._row_tensors: dict[str, int] = {}
@@ -67,6 +71,7 @@ class _ProgramWriter:
         self._shapes = program.shapes()
 
     def file(self) -> tuple[bytes, dict[str, int]]:
+        """Return the file, and owners of numbers in it to their bytes."""
         first = self._program.source
         if isinstance(first, Image):
             scale = first.quantization.scale
@@ -86,20 +91,19 @@ class _ProgramWriter:
     def _node(self, node: Node) -> int:
         match node:
             case ProjectText():
-                return write_text_projection(self._writer, node.projection, self._tensors[node.input])
-            case Image() if not self._is_read_as_int8(node):
-                return self._tensors[node.input]
+                return self._begun(node, write_text_projection(self._writer, node.projection, self._tensors[node.input]))
             case Image():
-                return self._writer.operator("QUANTIZE", [self._tensors[node.input]], self._int8(node.output, (1, *node.shape)))
+                return self._image(node)
             case Sound():
                 image = self._int8(node.output, (1, *node.log_mel.shape))
-                return write_log_mel(self._writer, node.log_mel, self._tensors[node.input], image)
+                return self._begun(node, write_log_mel(self._writer, node.log_mel, self._tensors[node.input], image))
             case Standardize():
-                return self._standardized(node)
+                steps = self._begun(node, write_standardized(self._writer, node, self._tensors[node.input]))
+                return steps if len(node.shape) == 1 else self._reshaped(steps, node.output, (1, *node.output_shape))
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
-                return self._boxes(node)
+                return self._begun(node, self._boxes(node))
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():
@@ -116,10 +120,7 @@ class _ProgramWriter:
             case Add():
                 return self._add(node)
             case Lookup():
-                assert node.table is not None
-                source = self._tensors[node.input]
-                quantization = self._program.quantization[node.output]
-                return write_lookup(self._writer, source, node.table, quantization=quantization)
+                return self._lookup(node)
             case Multiply():
                 return self._multiply(node)
             case Scan():
@@ -131,7 +132,7 @@ class _ProgramWriter:
             case Positions():
                 return self._positions(node)
             case Place():
-                output = self._int8(node.output, (1, 1, 1, self._shapes[node.output][0]))
+                output = self._tensor(node.output, (1, 1, 1, self._shapes[node.output][0]))
                 return write_place(self._writer, self._rows(node.input), node.index, output)
             case LayerNorm():
                 source = self._flat(node.input) if len(self._shapes[node.input]) == 1 else self._tensors[node.input]
@@ -143,32 +144,15 @@ class _ProgramWriter:
             case Softmax():
                 return self._softmax(node)
 
-    def _standardized(self, node: Standardize) -> int:
-        writer, shape = self._writer, (1, *node.shape)
-
-        def real() -> int:
-            return writer.tensor(shape, FLOAT32)
-
-        def constants(values: npt.NDArray[np.float32]) -> int:
-            return writer.tensor(values.shape, FLOAT32, data=values)
-
-        source = self._tensors[node.input]
-        centred = writer.operator("SUB", [source, constants(node.offset)], real(), ("SubOptions", {}))
-        scaled = writer.operator("MUL", [centred, constants(node.multiplier)], real(), ("MulOptions", {}))
-        # NaN differs from itself, and what kernels quantize it to differs
-        known = writer.operator("EQUAL", [scaled, scaled], writer.tensor(shape, BOOL), ("EqualOptions", {}))
-        zero = constants(np.zeros((), np.float32))
-        chosen = writer.operator("SELECT_V2", [known, scaled, zero], real(), ("SelectV2Options", {}))
-        steps = writer.operator("QUANTIZE", [chosen], self._int8(node.output, shape))
-        return steps if len(node.shape) == 1 else self._reshaped(steps, node.output, (1, *node.output_shape))
+    def _image(self, node: Image) -> int:
+        pixels = self._tensors[node.input]
+        if not self._is_read_as_int8(node):
+            return pixels
+        return self._writer.operator("QUANTIZE", [pixels], self._int8(node.output, (1, *node.shape)))
 
     def _is_read_as_int8(self, image: Image) -> bool:
         others = [node for node in self._program.nodes[1:] if not isinstance(node, ProjectBoxes)]
         return any(image.output in inputs_of(n) for n in others)
-
-    def _int8(self, name: str, shape: tuple[int, ...]) -> int:
-        quantization = self._program.quantization[name]
-        return self._writer.tensor(shape, INT8, scale=quantization.scale, zero_point=quantization.zero_point)
 
     def _boxes(self, node: ProjectBoxes) -> int:
         source, zero_point = self._tensors[node.input], self._program.quantization[node.input].zero_point
@@ -189,9 +173,10 @@ class _ProgramWriter:
         *rows, width = self._shapes[node.output]
         image = bool(rows) and len(self._writer.shape(inputs[0])) == 4 and self._writer.shape(inputs[0])[-1] == weight.shape[1]
         lead = (1,) * (3 - len(rows)) if image else () if rows else (1,)
-        output = self._int8(node.output, (*lead, *rows, width))
+        output = self._tensor(node.output, (*lead, *rows, width))
         options = {"keepNumDims": image, "fusedActivationFunction": _RELU if node.relu else 0}
-        return self._writer.operator("FULLY_CONNECTED", inputs, output, ("FullyConnectedOptions", options))
+        made = self._writer.operator("FULLY_CONNECTED", inputs, output, ("FullyConnectedOptions", options))
+        return self._bounded(made, node.output, relu=node.relu)
 
     def _conv(self, node: Conv | DepthwiseConv) -> int:
         weight = node.weight.astype(np.int8)
@@ -206,10 +191,12 @@ class _ProgramWriter:
         }
         if depthwise:
             weight = weight.transpose(1, 2, 0)[None]
-        weights = self._writer.tensor(weight.shape, INT8, scale=node.weight_scale, data=weight, axis=3 if depthwise else 0)
-        output = self._int8(node.output, (1, *self._shapes[node.output]))
+        assert node.weight_scale is not None
+        weights = self._weight(weight, node.weight_scale, axis=3 if depthwise else 0)
+        output = self._tensor(node.output, (1, *self._shapes[node.output]))
         operator, table = ("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions") if depthwise else ("CONV_2D", "Conv2DOptions")
-        return self._writer.operator(operator, [source, weights, self._bias(node, required=True)], output, (table, options))
+        made = self._writer.operator(operator, [source, weights, self._bias(node, required=True)], output, (table, options))
+        return self._bounded(made, node.output, relu=node.relu)
 
     def _around(self, node: Conv | DepthwiseConv | LocalMaxPool, *, kernel: tuple[int, ...], value: int) -> tuple[int, int]:
         """Return the input and the scheme of padding; with ``value`` around it where neither SAME nor VALID is meant."""
@@ -226,10 +213,8 @@ class _ProgramWriter:
         code, options = "PAD", "PadOptions"
         if value != quantization.zero_point:
             code, options = "PADV2", "PadV2Options"
-            scale, zero_point = quantization.scale, quantization.zero_point
-            constant = self._writer.tensor((), INT8, scale=scale, zero_point=zero_point, data=np.asarray(value, np.int8))
-            inputs.append(constant)
-        output = self._int8(node.input, (1, height + top + bottom, width + left + right, channels))
+            inputs.append(self._constant(node.input, value))
+        output = self._tensor(node.input, (1, height + top + bottom, width + left + right, channels))
         return self._writer.operator(code, inputs, output, (options, {})), _VALID
 
     def _local_max_pool(self, node: LocalMaxPool) -> int:
@@ -241,42 +226,48 @@ class _ProgramWriter:
             "filterHeight": node.kernel[0],
             "filterWidth": node.kernel[1],
         }
-        output = self._int8(node.output, (1, *self._shapes[node.output]))
+        output = self._tensor(node.output, (1, *self._shapes[node.output]))
         return self._writer.operator("MAX_POOL_2D", [source], output, ("Pool2DOptions", options))
 
     def _add(self, node: Add) -> int:
         """Both inputs in the same shape: vectors may have come in several."""
         flat = len(self._shapes[node.output]) == 1
         tensors = [self._flat(name) if flat else self._tensors[name] for name in node.inputs]
-        output = self._int8(node.output, (1, *self._shapes[node.output]))
+        output = self._tensor(node.output, (1, *self._shapes[node.output]))
         options: Options = ("AddOptions", {"fusedActivationFunction": _RELU if node.relu else 0})
-        return self._writer.operator("ADD", tensors, output, options)
+        return self._bounded(self._writer.operator("ADD", tensors, output, options), node.output, relu=node.relu)
 
     def _multiply(self, node: Multiply) -> int:
         shape = self._shapes[node.output]
         tensors = [self._flat(name) if len(shape) == 1 else self._tensors[name] for name in node.inputs]
         if len(self._shapes[node.inputs[1]]) < len(shape):
             tensors[1] = self._reshaped(tensors[1], node.inputs[1], (1, 1, 1, shape[-1]))
-        return self._writer.operator("MUL", tensors, self._int8(node.output, (1, *shape)), ("MulOptions", {}))
+        made = self._writer.operator("MUL", tensors, self._tensor(node.output, (1, *shape)), ("MulOptions", {}))
+        return self._bounded(made, node.output)
+
+    def _lookup(self, node: Lookup) -> int:
+        assert node.table is not None
+        quantization = self._program.quantization[node.output]
+        return write_lookup(self._writer, self._tensors[node.input], node.table, quantization=quantization)
 
     def _positions(self, node: Positions) -> int:
         source, shape = self._tensors[node.input], (1, *self._shapes[node.output])
         if self._writer.shape(source) != shape:
             places = math.prod(self._shapes[node.input][:2])
             source = self._reshaped(source, node.input, (1, places, 1, shape[-1]))
-        table, quantization = node.table.astype(np.int8), self._program.quantization[node.input]
-        return write_positions(self._writer, source, table, quantization, self._int8(node.output, shape))
+        output, scale = self._tensor(node.output, shape), self._program.quantization[node.input].scale
 
-    def _real(self, tensor: int) -> int:
-        return self._writer.operator("DEQUANTIZE", [tensor], self._writer.tensor(self._writer.shape(tensor), FLOAT32))
+        def table(shape: tuple[int, ...]) -> int:
+            return self._weight(node.table.astype(np.int8).reshape(shape), scale)
 
-    def _rounded(self, name: str, real: int) -> int:
-        return self._writer.operator("QUANTIZE", [real], self._int8(name, self._writer.shape(real)))
+        made = write_positions(self._writer, source, output, padded=partial(self._tensor, node.input), table=table)
+        return self._bounded(made, node.output)
 
     def _weights(self, node: Linear, weight: Int8Array) -> int:
         # 4-bit rows of an odd width do not end at a byte; the delegate refuses them, and the plain kernels round otherwise
         kind = INT4 if node.bits == 4 and weight.shape[-1] % 2 == 0 else INT8
-        return self._writer.tensor(weight.shape, kind, scale=node.weight_scale, data=weight)
+        assert node.weight_scale is not None
+        return self._weight(weight, node.weight_scale, kind=kind)
 
     def _bias(self, node: Layer, *, required: bool = False) -> int:
         """Return the bias tensor, -1 for none; CONV_2D requires one."""
@@ -284,8 +275,7 @@ class _ProgramWriter:
             return -1
         bias = np.zeros(len(node.weight), np.int32) if node.bias is None else node.bias.astype(np.int32)
         assert node.weight_scale is not None
-        scale = np.float32(self._program.quantization[node.input].scale) * node.weight_scale
-        return self._writer.tensor(bias.shape, INT32, scale=scale, data=bias)
+        return self._sums(bias, np.float32(self._program.quantization[node.input].scale) * node.weight_scale)
 
     def _is_fused(self, window: Window) -> bool:
         """Return whether every reader has 8-bit weights, so that one CONV_2D does window and layer; int4 CONV_2D is inexact."""
@@ -299,10 +289,9 @@ class _ProgramWriter:
             return self._tensors[node.input]
         words, channels = self._shapes[node.input]
         pixels = self._reshaped(self._tensors[node.input], node.input, (1, words, channels, 1))
-        weights = self._writer.tensor((node.width, node.width, 1, 1), INT8, scale=1, data=np.eye(node.width, dtype=np.int8))
-        scale = self._program.quantization[node.input].scale
-        bias = self._writer.tensor((node.width,), INT32, scale=scale, data=np.zeros(node.width, np.int32))
-        output = self._int8(node.output, (1, words, channels, node.width))
+        weights = self._weight(np.eye(node.width, dtype=np.int8)[:, :, None, None], 1)
+        bias = self._sums(np.zeros(node.width, np.int32), self._program.quantization[node.input].scale)
+        output = self._tensor(node.output, (1, words, channels, node.width))
         options: Options = ("Conv2DOptions", {"padding": _SAME, "strideW": 1, "strideH": 1})
         beside = self._writer.operator("CONV_2D", [pixels, weights, bias], output, options)
         if by_linear:
@@ -313,13 +302,14 @@ class _ProgramWriter:
     def _fused_window(self, node: Linear, window: Window) -> int:
         words, channels = self._shapes[window.input]
         kernel = node.weight.astype(np.int8).reshape(-1, 1, window.width, channels)
-        output = self._int8(node.output, (1, 1, words, len(kernel)))
+        output = self._tensor(node.output, (1, 1, words, len(kernel)))
         options = {"padding": _SAME, "strideW": 1, "strideH": 1, "fusedActivationFunction": _RELU if node.relu else 0}
         source, image = self._tensors[window.input], (1, 1, words, channels)
         if self._writer.shape(source) != image:
             source = self._reshaped(source, window.input, image)
         inputs = [source, self._weights(node, kernel), self._bias(node, required=True)]
-        return self._writer.operator("CONV_2D", inputs, output, ("Conv2DOptions", options))
+        made = self._writer.operator("CONV_2D", inputs, output, ("Conv2DOptions", options))
+        return self._bounded(made, node.output, relu=node.relu)
 
     def _rows(self, name: str) -> int:
         """Return a tensor as rows, which an image is not."""
@@ -339,27 +329,31 @@ class _ProgramWriter:
         *rest, rows, columns = self._writer.shape(tensor)
         order = np.asarray([*range(len(rest)), len(rest) + 1, len(rest)], np.int32)
         inputs = [tensor, self._writer.tensor(order.shape, INT32, data=order)]
-        return self._writer.operator("TRANSPOSE", inputs, self._int8(name, (*rest, columns, rows)), ("TransposeOptions", {}))
+        return self._writer.operator("TRANSPOSE", inputs, self._tensor(name, (*rest, columns, rows)), ("TransposeOptions", {}))
 
     def _reshaped(self, tensor: int, name: str, shape: tuple[int, ...]) -> int:
         """Return ``tensor``, quantized as ``name``, in another shape."""
         options: Options = ("ReshapeOptions", {"newShape": list(shape)})
-        return self._writer.operator("RESHAPE", [tensor], self._int8(name, shape), options)
+        return self._writer.operator("RESHAPE", [tensor], self._tensor(name, shape), options)
 
     def _max_pool(self, node: MaxPool) -> int:
-        beside_sum = any(isinstance(n, SumPool) and n.input == node.input for n in self._program.nodes)
+        beside_sum = self._is_transposed(node.input)
         source = self._columns(node.input) if beside_sum else self._rows(node.input)
         *rest, rows, columns = self._writer.shape(source)
         axis, shape = (len(rest) + 1, (*rest, rows, 1)) if beside_sum else (len(rest), (*rest, 1, columns))
         inputs = [source, self._writer.tensor((), INT32, data=np.asarray(axis, np.int32))]
         options: Options = ("ReducerOptions", {"keepDims": True})
-        return self._writer.operator("REDUCE_MAX", inputs, self._int8(node.output, shape), options)
+        return self._writer.operator("REDUCE_MAX", inputs, self._tensor(node.output, shape), options)
+
+    def _is_transposed(self, name: str) -> bool:
+        """Return whether sums are made of the tensor, which read it as columns."""
+        return any(isinstance(n, SumPool) and n.input == name for n in self._program.nodes)
 
     def _sum_pool(self, node: SumPool) -> int:
         """A linear layer over the rows whose weights are all 1 and whose scale is the multiplier."""
         words, columns = math.prod(self._shapes[node.input][:-1]), self._columns(node.input)
-        ones = self._writer.tensor((1, words), INT8, scale=node.multiplier, data=np.ones((1, words), np.int8))
-        output = self._int8(node.output, (*self._writer.shape(columns)[:-1], 1))
+        ones = self._weight(np.ones((1, words), np.int8), node.multiplier)
+        output = self._tensor(node.output, (*self._writer.shape(columns)[:-1], 1))
         options: Options = ("FullyConnectedOptions", {"keepNumDims": True})
         return self._writer.operator("FULLY_CONNECTED", [columns, ones, -1], output, options)
 
@@ -377,7 +371,7 @@ class _ProgramWriter:
             tensors = [self._flat(name) for name in node.inputs]
             shape, axis = (1, total), 1
         return self._writer.operator(
-            "CONCATENATION", tensors, self._int8(node.output, shape), ("ConcatenationOptions", {"axis": axis})
+            "CONCATENATION", tensors, self._tensor(node.output, shape), ("ConcatenationOptions", {"axis": axis})
         )
 
     def _flat(self, name: str) -> int:
@@ -388,6 +382,6 @@ class _ProgramWriter:
 
     def _softmax(self, node: Softmax) -> int:
         shape = (1, *self._shapes[node.input])
-        real = self._writer.operator("DEQUANTIZE", [self._flat(node.input)], self._writer.tensor(shape, FLOAT32))
+        real = self._real(self._flat(node.input))
         output = self._writer.tensor(shape, FLOAT32, name=node.output)
         return self._writer.operator("SOFTMAX", [real], output, ("SoftmaxOptions", {"beta": 1.0}))

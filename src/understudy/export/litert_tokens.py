@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from understudy.export.litert_flatbuffer import FLOAT32, INT8, INT32, FlatbufferWriter, Options
-from understudy.program.ops import Quantization
+from understudy.export.litert_flatbuffer import FLOAT32, INT32, FlatbufferWriter, Options
 
 
 def write_positions(
-    writer: FlatbufferWriter, source: int, table: npt.NDArray[np.int8], quantization: Quantization, output: int
+    writer: FlatbufferWriter,
+    source: int,
+    output: int,
+    *,
+    padded: Callable[[tuple[int, ...]], int],
+    table: Callable[[tuple[int, ...]], int],
 ) -> int:
-    """Append the sum of int8 ``[1, H, W, C]`` and ``table`` ``[rows, C]``, of ``quantization`` both, as ``output``."""
-    scale, zero_point = quantization.scale, quantization.zero_point
-    rows, channels = table.shape
-    lead = rows - writer.shape(source)[1] * writer.shape(source)[2]
+    """Append the sum of ``source`` ``[1, H, W, C]``, behind zeros if ``output`` has more rows, and a table, as ``output``.
+
+    Both tensors are made in a shape: what ``source`` is with its zeros, and the constant.
+    """
+    _, rows, width, channels = writer.shape(output)
+    lead = rows * width - writer.shape(source)[1] * writer.shape(source)[2]
     if lead:
         pads = writer.tensor((4, 2), INT32, data=np.asarray([[0, 0], [lead, 0], [0, 0], [0, 0]], np.int32))
-        padded = writer.tensor((1, rows, 1, channels), INT8, scale=scale, zero_point=zero_point)
-        source = writer.operator("PAD", [source, pads], padded, ("PadOptions", {}))
-    constant = writer.tensor(writer.shape(output), INT8, scale=scale, data=table.reshape(writer.shape(output)))
-    return writer.operator("ADD", [source, constant], output, ("AddOptions", {}))
+        source = writer.operator("PAD", [source, pads], padded((1, rows, 1, channels)), ("PadOptions", {}))
+    return writer.operator("ADD", [source, table(writer.shape(output))], output, ("AddOptions", {}))
 
 
 def write_place(writer: FlatbufferWriter, rows: int, index: int, output: int) -> int:

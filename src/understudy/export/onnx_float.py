@@ -30,7 +30,7 @@ from understudy.program.ops import (
     inputs_of,
 )
 from understudy.program.pointwise import Lookup, Multiply
-from understudy.program.real import real_bounds, real_weights
+from understudy.program.real import real_bounds, real_products
 from understudy.program.real_curves import traced
 from understudy.program.tokens import Positions
 
@@ -108,9 +108,15 @@ class _FloatWriter(ProgramWriter):
         return self._writer.node("Clip", [x, *(self._writer.constant(bound, FLOAT) for bound in bounds)])
 
     def _operands(self, node: Layer, source: str, kernel: Array) -> list[str]:
-        weight, bias = real_weights(node, kernel, self._program.quantization[node.input])
-        inputs = [self._dequantized(source), self._writer.constant(weight, FLOAT, shared=False)]
-        return inputs if bias is None else [*inputs, self._writer.constant(bias, FLOAT, shared=False)]
+        assert node.weight_scale is not None
+        inputs = [self._dequantized(source), self._stored(real_products(kernel, node.weight_scale))]
+        if node.bias is not None:
+            scale = node.weight_scale.astype(np.float64) * self._program.quantization[node.input].scale
+            inputs.append(self._stored(real_products(node.bias, scale)))
+        return inputs
+
+    def _stored(self, values: Array) -> str:
+        return self._writer.constant(values, FLOAT, shared=False)
 
     def _zero(self, name: str) -> str:  # noqa: ARG002 - the same for all
         return self._writer.constant(0, FLOAT)
@@ -134,6 +140,6 @@ class _FloatWriter(ProgramWriter):
 
     def _positions(self, node: Positions) -> str:
         height, width, channels = self._shapes[node.output]
-        real = node.table.T.astype(np.float64) * self._program.quantization[node.input].scale
-        table = self._writer.constant(real.reshape(1, channels, height, width), FLOAT, shared=False)
-        return self._quantized(self._writer.node("Add", [self._behind_zeros(node), table]), node.output)
+        table = real_products(node.table.T, self._program.quantization[node.input].scale)
+        inputs = [self._behind_zeros(node), self._stored(table.reshape(1, channels, height, width))]
+        return self._quantized(self._writer.node("Add", inputs), node.output)

@@ -20,6 +20,7 @@ __all__ = [
     "Inputs",
     "MemoryExporter",
     "Session",
+    "ThreadedExporter",
     "input_bytes",
     "why_not_run",
 ]
@@ -102,4 +103,13 @@ class MemoryExporter(Protocol):
 
     def open_content(self, content: bytes, *, path: Path) -> Session:
         """Return a session on the model file ``content``, which messages call ``path``."""
+        ...
+
+
+@runtime_checkable
+class ThreadedExporter(Protocol):
+    """A format whose runtime can use several threads for one input."""
+
+    def open(self, folder: Path, *, name: str, threads: int = 1) -> Session:
+        """Return a session on the model file in ``folder`` that runs on ``threads`` threads."""
         ...

@@ -71,6 +71,12 @@ def _onnx_float() -> Exporter:
     return OnnxFloatExporter()
 
 
+def _litert_float() -> Exporter:
+    from understudy.export.litert_float import LitertFloatExporter
+
+    return LitertFloatExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -82,6 +88,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "executorch": _executorch,
     "executorch_xnnpack": _executorch_xnnpack,
     "onnx_float": _onnx_float,
+    "litert_float": _litert_float,
 }
 
 

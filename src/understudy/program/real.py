@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.program.interpreter import Float32Array, Float64Array, Inputs, Tensor, logits_of, softmax
-from understudy.program.ops import Layer, Program, Quantization
+from understudy.program.ops import Program, Quantization
 from understudy.program.pointwise import Lookup
 from understudy.program.real_curves import curve_of
 
@@ -61,16 +61,9 @@ def real_bounds(quantization: Quantization, *, relu: bool) -> tuple[float, float
     return least, (127 - quantization.zero_point) * quantization.scale
 
 
-def real_weights(
-    layer: Layer, weight: npt.NDArray[np.generic], source: Quantization, *, axis: int = 0
-) -> tuple[Float32Array, Float32Array | None]:
-    """Return the weights and the bias, if there is one, of a ``layer`` that reads a tensor of ``source``, as real numbers.
-
-    ``weight`` are its integers in the order of a format, their output channel on ``axis``.
-    """
-    assert layer.weight_scale is not None
-    scale = layer.weight_scale.astype(np.float64)
-    along = [1] * weight.ndim
-    along[axis] = len(scale)
-    bias = None if layer.bias is None else (layer.bias * (scale * source.scale)).astype(np.float32)
-    return (weight.astype(np.float64) * scale.reshape(along)).astype(np.float32), bias
+def real_products(integers: npt.NDArray[np.generic], scale: npt.ArrayLike, *, axis: int = 0) -> Float32Array:
+    """Return ``integers`` times ``scale``, which is one number or one for each place along ``axis``, in float32."""
+    factors = np.atleast_1d(np.asarray(scale, np.float64))
+    along = [1] * integers.ndim
+    along[axis] = len(factors)
+    return (integers.astype(np.float64) * factors.reshape(along)).astype(np.float32)

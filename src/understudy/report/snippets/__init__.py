@@ -49,6 +49,7 @@ _COMPILE_IMAGE = _COMPILE.replace("predict.c", "predict_image.c") + " pixels.bin
 _COMPILE_SOUND = _COMPILE.replace("predict.c", "predict_sound.c") + " samples.raw"
 _COMPILE_VECTOR = _COMPILE.replace("predict.c", "predict_vector.c") + " values.bin"
 _ONNX = "pip install numpy onnxruntime"
+_LITERT = "pip install numpy ai-edge-litert"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
 _EXECUTORCH = "pip install executorch"
@@ -56,7 +57,7 @@ _UNPACK = "unzip {{ folder | quote }}/{{ file }}"
 _BRIDGE = '// bridging header: #include "model.h"'
 _TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_onnx.py", _ONNX, executed=True),
-    _Template("Python, LiteRT", "litert", "predict_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict.c", _COMPILE, executed=True),
     _Template("Python, NumPy only", "python", "predict_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_wasm.mjs", "node predict_wasm.mjs", executed=True),
@@ -64,6 +65,7 @@ _TEMPLATES = (
     _Template("Python, ExecuTorch", "executorch", "predict_executorch.py", _EXECUTORCH, executed=True),
     _Template("Python, ExecuTorch with XNNPACK", "executorch_xnnpack", "predict_executorch.py", _EXECUTORCH, executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_onnx.py", _ONNX, executed=True),
+    _Template("Python, LiteRT in float", "litert_float", "predict_litert.py", _LITERT, executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
     _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
@@ -71,7 +73,7 @@ _TEMPLATES = (
 
 _IMAGE_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_image_onnx.py", _ONNX, executed=True),
-    _Template("Python, LiteRT", "litert", "predict_image_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_image_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
     _Template("Python, NumPy only", "python", "predict_image_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
@@ -80,25 +82,28 @@ _IMAGE_TEMPLATES = (
         "Python, ExecuTorch with XNNPACK", "executorch_xnnpack", "predict_image_executorch.py", _EXECUTORCH, executed=True
     ),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_image_onnx.py", _ONNX, executed=True),
+    _Template("Python, LiteRT in float", "litert_float", "predict_image_litert.py", _LITERT, executed=True),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
 _SOUND_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_sound_onnx.py", _ONNX, executed=True),
-    _Template("Python, LiteRT", "litert", "predict_sound_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_sound_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict_sound.c", _COMPILE_SOUND, executed=True),
     _Template("Python, NumPy only", "python", "predict_sound_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_sound_wasm.mjs", "node predict_sound_wasm.mjs", executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_sound_onnx.py", _ONNX, executed=True),
+    _Template("Python, LiteRT in float", "litert_float", "predict_sound_litert.py", _LITERT, executed=True),
 )
 
 
 _VECTOR_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_vector_onnx.py", _ONNX, executed=True),
-    _Template("Python, LiteRT", "litert", "predict_vector_litert.py", "pip install numpy ai-edge-litert", executed=True),
+    _Template("Python, LiteRT", "litert", "predict_vector_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict_vector.c", _COMPILE_VECTOR, executed=True),
     _Template("Python, NumPy only", "python", "predict_vector_numpy.py", "pip install numpy", executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_vector_onnx.py", _ONNX, executed=True),
+    _Template("Python, LiteRT in float", "litert_float", "predict_vector_litert.py", _LITERT, executed=True),
 )
 _KINDS = {
     "text": _TEMPLATES,
