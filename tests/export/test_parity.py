@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from programs import TEXTS, sequence_program, utterance_program
-from understudy.export.parity import Verification, compare, measure_latency, verify_file
+from understudy.export.parity import Verification, compare, compare_real, measure_latency, verify_file
 from understudy.program.interpreter import Scores, run, softmax
+from understudy.program.real import real_probabilities
 from understudy.projections.text import encode
 
 PROGRAM = sequence_program()
@@ -27,6 +28,13 @@ class Answers:
 
     def predict(self, byte_ids: np.ndarray) -> np.ndarray:
         return self.probabilities[: len(byte_ids)]
+
+
+@dataclass(frozen=True)
+class FloatAnswers(Answers):
+    """A session on a file in float."""
+
+    computes_in: str = "float32"
 
 
 def with_logits(logits: np.ndarray) -> np.ndarray:
@@ -175,3 +183,34 @@ def test_a_session_may_time_itself() -> None:
 def test_a_latency_needs_a_text() -> None:
     with pytest.raises(ValueError, match="at least one text"):
         measure_latency(Answers(np.zeros((1, 2), np.float32)), BYTE_IDS[:0])
+
+
+def test_a_file_in_float_is_compared_with_real_numbers() -> None:
+    expected = np.array([[0.5, 0.3, 0.2], [0.40004, 0.39998, 0.19998], [0.1, 0.1, 0.8]], np.float32)
+    assert compare_real(expected, expected).verified
+    near = expected.copy()
+    near[1] = [0.39999, 0.40003, 0.19998]  # another label, where both were as probable
+    near[2] += [5e-5, -5e-5, 0]
+    found = compare_real(near, expected)
+    assert (found.verified, found.agreement) == (True, 1.0)
+    assert found.max_probability_difference == pytest.approx(5e-5, rel=0.01)
+    off = near.copy()
+    off[0] = [0.4998, 0.3002, 0.2]
+    found = compare_real(off, expected)
+    assert (found.verified, found.agreement) == (False, pytest.approx(2 / 3))
+    assert found.reason == "a probability differs by 0.0002 in row 0, more than 0.0001"
+    decided = np.array([[0.33345, 0.33330, 0.33325]], np.float32)
+    found = compare_real(np.array([[0.33337, 0.33338, 0.33325]], np.float32), decided)
+    assert found.reason == "labels differ in 1 of 1 rows, first in row 0"
+    off[2, 0] = np.nan
+    assert compare_real(off, expected).reason == "probabilities are not finite in 1 rows"
+    with pytest.raises(ValueError, match="received \\(3, 3\\) and \\(2, 3\\)"):
+        compare_real(expected, expected[:2])
+
+
+def test_a_session_that_computes_in_float_says_so() -> None:
+    program = sequence_program()
+    answers = real_probabilities(program, BYTE_IDS)
+    exact = verify_file(program, Answers(answers), BYTE_IDS)
+    assert not exact.verified  # these are not the integers' answers
+    assert verify_file(program, FloatAnswers(answers), BYTE_IDS, reference=run(program, BYTE_IDS)).verified
