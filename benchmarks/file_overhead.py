@@ -1,4 +1,4 @@
-"""Bytes of each format's file that are not weights: what operators, tensors and the runtime's own code take.
+"""Bytes of each integer format's file that are not weights: what operators, tensors and the runtime's own code take.
 
     python benchmarks/file_overhead.py
 
@@ -18,7 +18,7 @@ from records import RESULTS, append, command, machine
 
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.export.registry import exporter
-from understudy.formats import FORMATS
+from understudy.formats import FLOAT_FORMATS, FORMATS
 from understudy.program.ops import Program
 from understudy.projections.log_mel import LogMel
 from understudy.students.recipe import Recipe
@@ -61,7 +61,8 @@ def main() -> int:
     for kind, recipe in STUDENTS.items():
         program = quantized_shape(build_student(recipe, classes=CLASSES, seed=1))
         weights = weight_bytes(program)
-        sizes = {word: sum(count for _, count in exporter(word).byte_table(program, name="model")) for word in FORMATS}
+        words = [word for word in FORMATS if word not in FLOAT_FORMATS]
+        sizes = {word: sum(count for _, count in exporter(word).byte_table(program, name="model")) for word in words}
         row = {"kind": kind, "student": recipe.student, "operators": len(program.nodes), "weight_bytes": weights}
         append(arguments.results, {**row, "size_bytes": sizes, "command": command(), "machine": machine()})
         print(kind, weights, {word: size - weights for word, size in sizes.items()}, flush=True)
