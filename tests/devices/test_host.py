@@ -61,6 +61,15 @@ def test_threads_are_measured_beside_a_single_one(bundle: Bundle) -> None:
     assert all(each.exact for each in found)
 
 
+def test_files_in_float_are_compared_with_real_numbers(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", formats=("onnx_float", "litert_float"))
+    threads = min(2, len(os.sched_getaffinity(0)))
+    found = HostRunner(threads=threads, seconds=0.02).run(made, bundle_examples(made))
+    assert {each.format for each in found} == {"onnx_float", "litert_float"}
+    assert len(found) == 2 * threads
+    assert all(each.exact and not each.differing_labels for each in found)
+
+
 def test_more_threads_than_cores_are_refused(bundle: Bundle) -> None:
     with pytest.raises(InputError, match="threads are timed on a core each: received threads=5000"):
         HostRunner(threads=5000).check(bundle)

@@ -1,4 +1,4 @@
-"""Networks of users as integer programs: fake quantization is what integers compute, and every format gives the same bits."""
+"""Networks of users as integer programs: fake quantization is what integers compute, and every format is as its reference."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
 from understudy.export.parity import verify_file
 from understudy.export.registry import exporter
+from understudy.formats import FLOAT_FORMATS
 from understudy.network.folding import Weights, to_program
 from understudy.network.reading import Taken, read_network
 from understudy.program.executor import Executor, evaluate
@@ -53,7 +54,7 @@ def test_every_format_computes_a_network_to_the_bit(kind: type[nn.Module], tmp_p
     real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
     assert np.abs(real - logits).mean() < 2 * quantization.scale
     assert len(np.unique(scores.logits)) > 60
-    for name in ("python", "c", "onnx", "litert"):
+    for name in ("python", "c", "onnx", "litert", *FLOAT_FORMATS):
         found = exporter(name)
         for file, content in found.export(program, name="tiny").items():
             (tmp_path / file).write_bytes(content)

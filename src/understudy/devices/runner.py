@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import DifferingLabel, Measurement
-from understudy.export.parity import REAL_TOLERANCE, compare, compare_real, other_labels
+from understudy.export.parity import compare, compare_real, other_labels
 from understudy.export.protocol import Float32Array, Inputs
 from understudy.measurements import LatencyMicroseconds
 from understudy.program.interpreter import Int8Array, Scores
-from understudy.program.real import real_probabilities
+from understudy.program.real import REAL_TOLERANCE, real_probabilities
 
 
 @dataclass(frozen=True, eq=False)

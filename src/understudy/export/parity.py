@@ -20,12 +20,10 @@ from understudy.export.protocol import Float32Array, FloatSession, Inputs, Sessi
 from understudy.program.interpreter import Scores, run
 from understudy.program.islands import ISLAND_LIMIT, ISLAND_STEPS, islands_of
 from understudy.program.ops import Program
-from understudy.program.real import real_probabilities
+from understudy.program.real import REAL_TOLERANCE, real_probabilities
 
 PROBABILITY_TOLERANCE = 1e-5
 """Largest difference of a probability between two runtimes; spec/program.md 8."""
-REAL_TOLERANCE = 1e-4
-"""Largest difference of a probability of a file in float from the program in real numbers; spec/program.md 27."""
 VISIBLE_PROBABILITY = 1e-30
 """Logits whose probability is below this are not recovered: float32 has no digits left there."""
 CLOSE_STEPS = 2

@@ -13,6 +13,9 @@ from understudy.program.ops import Program, Quantization
 from understudy.program.pointwise import Lookup
 from understudy.program.real_curves import curve_of
 
+REAL_TOLERANCE = 1e-4
+"""Largest difference of a probability of a file in float from the program in real numbers; spec/program.md 27."""
+
 
 class RealNumbers:
     """Tensors of float64 values, in steps, that end where their int8 tensors end."""

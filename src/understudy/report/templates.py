@@ -6,7 +6,9 @@ from pathlib import Path
 
 import jinja2
 
+from understudy.formats import FLOAT_FORMATS
 from understudy.program.islands import ISLAND_STEPS
+from understudy.program.real import REAL_TOLERANCE
 from understudy.report import wording
 from understudy.report.findings import lowest_accuracy
 from understudy.units import format_bytes
@@ -40,5 +42,5 @@ def template(name: str, *, autoescape: bool) -> jinja2.Template:
         md=wording.markdown,
         claimed=lowest_accuracy,
     )
-    environment.globals["island_steps"] = ISLAND_STEPS
+    environment.globals.update(island_steps=ISLAND_STEPS, float_formats=FLOAT_FORMATS, real_tolerance=REAL_TOLERANCE)
     return environment.get_template(name)

@@ -16,7 +16,7 @@ import pytest
 from understudy.bundle import Bundle, write_bundle
 from understudy.bundle.opened import Content
 from understudy.errors import InputError, UnderstudyError
-from understudy.export.parity import REAL_TOLERANCE, verify_file
+from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, Inputs, Session, why_not_run
 from understudy.program.interpreter import run
 from understudy.program.ops import (
@@ -31,7 +31,7 @@ from understudy.program.ops import (
     Standardize,
     Window,
 )
-from understudy.program.real import real_probabilities
+from understudy.program.real import REAL_TOLERANCE, real_probabilities
 from understudy.projections.text import FeatureGroup, GroupKind, TextProjection, encode
 from understudy.testing.image_programs import box_program, branched_program, gated_program, image_program, pictures
 from understudy.testing.programs import SEQUENCE, TEXTS, crooked_program, sequence_program, utterance_program
