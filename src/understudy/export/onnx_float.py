@@ -77,10 +77,8 @@ class _FloatWriter(ProgramWriter):
                 return self._begun(node.output, super()._node(node))
             case ProjectBoxes():
                 zero_point = self._program.quantization[node.input].zero_point + 128
-                source = self._integers
-                return self._begun(
-                    node.output, write_box_projection(self._writer, node.projection, source, zero_point=zero_point)
-                )
+                signs = write_box_projection(self._writer, node.projection, self._integers, zero_point=zero_point)
+                return self._begun(node.output, signs)
             case Scan():
                 return write_real_scan(self._writer, self._tensors[node.input], columns=self._shapes[node.output][-1])
             case _:
