@@ -87,7 +87,7 @@ SHAPES = {
         12000,
         1.0,
         0.0,
-        9e-3,
+        3e-3,
         {"mnist": 0.994, "fashion_mnist": 0.927, "cifar10": 0.847},
         {"mnist": 0.994, "fashion_mnist": 0.927, "cifar10": 0.847},
         16,

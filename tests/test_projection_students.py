@@ -58,7 +58,7 @@ def test_a_projection_net_is_exact_in_every_format(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_projection_cnn_learns_beside_its_teacher(folder: Path) -> None:
-    (folder / "cnn.toml").write_text(JOB.format(student="projection_cnn", budget="16KB", epochs=12) + 'mode = "joint"\n')
+    (folder / "cnn.toml").write_text(JOB.format(student="projection_cnn", budget="16KB", epochs=50) + 'mode = "joint"\n')
     result = understudy("compress", "cnn.toml", "--out", "cnn", folder=folder)
     assert result.exit_code == 0, result.err
     family = Family.load(folder / "cnn")

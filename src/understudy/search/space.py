@@ -36,7 +36,8 @@ LEARNING_RATE = 3e-3
 PRUNED_RATE_FACTOR = 0.5
 """Times the learning rate for a network that has learned before."""
 IMAGE_RATE_FACTOR = 3.0
-"""Times the learning rate for convolutions and recurrences: batch norms allow more."""
+"""Times the learning rate for convolutions and recurrences: batch norms allow more. Not for a projection CNN: its convolutions
+learn through signs, and a long training at such a rate loses what it had."""
 NO_FEATURES = 0
 """CNNs on pixels and perceptrons have no projection, and a recurrence need not have one."""
 _CONVOLUTIONAL: tuple[StudentName, ...] = ("plain_cnn", "separable_cnn", "projection_cnn")
@@ -288,7 +289,7 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
-    factors = {"pruned": PRUNED_RATE_FACTOR, **dict.fromkeys(_NORMALIZED, IMAGE_RATE_FACTOR)}
+    factors = {**dict.fromkeys(_NORMALIZED, IMAGE_RATE_FACTOR), "pruned": PRUNED_RATE_FACTOR, "projection_cnn": 1.0}
     rate = choice.learning_rate * factors.get(base.student, 1.0)
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
 
