@@ -73,8 +73,13 @@ def _cifar10(folder: Path) -> Path:
 
 SETS = {
     "digits": ImageSet(lambda _: DATA / "digits" / "digits.npz", {"8KB": None}),
-    # 3.2 KB of constants are asked for in C, whose code takes 1977 bytes
-    "mnist": ImageSet(lambda _: DATA / "mnist", {"8KB": 0.99, "4KB": 0.985, "5253B": 0.99}, formats={"5253B": ("c",)}),
+    # 4 KB are asked for without saying where, and LiteRT's tables alone take most of them; 3.2 KB of constants are asked for
+    # in C, whose code takes 1977 bytes
+    "mnist": ImageSet(
+        lambda _: DATA / "mnist",
+        {"8KB": 0.99, "4KB": 0.985, "4096B": 0.985, "5253B": 0.99},
+        formats={"4096B": ("onnx", "c"), "5253B": ("c",)},
+    ),
     "fashion_mnist": ImageSet(lambda _: DATA / "fashion_mnist", {"32KB": 0.925}),
     # spoken digits as log-mel pictures, for which students of WAV files need operators: they leave 11 KB of 16 KB in LiteRT
     "fsdd": ImageSet(lambda _: DATA / "fsdd" / "fsdd_logmel.npz", {"16KB": 0.97, "11KB": 0.97}),
