@@ -17,6 +17,8 @@ from understudy.report.wording import count, percent
 BITS_REPORT = "report.html"
 LEFT, TOP, BOTTOM, RIGHT = 56, 26, 48, 16
 _TICK_GAP = 34
+LEAST_RANGE = 0.02
+"""Of accuracy that the axis shows: points that are all alike would have ticks that read alike."""
 
 
 def write_bits_report(study: NeuralBits, folder: Path) -> Path:
@@ -47,7 +49,8 @@ def draw_bits(study: NeuralBits, *, width: int, height: int) -> Markup:
     spread = [half_interval(point.accuracy, study.test_examples) for point in points]
     low = min(point.accuracy - half for point, half in zip(points, spread, strict=True))
     high = max(point.accuracy + half for point, half in zip(points, spread, strict=True))
-    room = 0.06 * max(high - low, 0.02)
+    low = min(low, high - LEAST_RANGE)
+    room = 0.06 * (high - low)
     x = svg.Scale(points[0].bits / 1.2, points[-1].bits * 1.2, LEFT, width - RIGHT, logarithmic=True)
     y = svg.Scale(max(0.0, low - room), min(1.0, high + room) + 1e-6, height - BOTTOM, TOP)
     parts: list[Markup] = []
