@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.data.dataset import Dataset
@@ -20,17 +20,18 @@ from understudy.export.registry import exporter
 from understudy.family import Infeasible
 from understudy.job import Job
 from understudy.latency import LatencyModel, fit_latency
-from understudy.network.steps import Network
 from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
 from understudy.progress import Progress, SilentProgress
 from understudy.search.space import LATENCY, MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest
 from understudy.student_names import StudentName
-from understudy.students import pruned
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.mining import CANDIDATES
 from understudy.units import Latency, format_bytes, format_microseconds, parse_share
+
+if TYPE_CHECKING:
+    from understudy.network.steps import Network
 
 DEFAULT_STUDENT: StudentName = "projection_sequence"
 STUDENTS: dict[str, tuple[StudentName, ...]] = {
@@ -94,7 +95,11 @@ def check_budgets(
     profiles = tuple(load_profile(device) for device in job.devices)
 
     def build(recipe: Recipe) -> Program:
-        return build_student(recipe, classes=classes, seed=0) if network is None else pruned.build(recipe, network)
+        if network is None:
+            return build_student(recipe, classes=classes, seed=0)
+        from understudy.students import pruned  # torch, which other students' sizes do not need
+
+        return pruned.build(recipe, network)
 
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]

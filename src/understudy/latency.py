@@ -25,6 +25,7 @@ from understudy.devices.host import HostRunner
 from understudy.devices.runner import Examples, Runner
 from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
+from understudy.job_folder import JobFolder
 from understudy.program.cost import latency_work
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
@@ -34,6 +35,7 @@ from understudy.units import Latency
 
 if TYPE_CHECKING:
     from understudy.data.dataset import Dataset
+    from understudy.job import Job
     from understudy.progress import Progress
 
 PROBES = 6
@@ -76,6 +78,15 @@ class LatencyModel:
         """Return the model that ``to_json`` wrote."""
         raw = json.loads(text)
         return LatencyModel(raw["target"], {k: tuple(v) for k, v in raw["weights"].items()}, raw["margins"])
+
+
+def known_latency(job: Job, out: Path) -> LatencyModel | None:
+    """Return how long students take as an earlier run of ``job`` into ``out`` found it, None where there is none.
+
+    Another run must search among the same candidates, whatever the clock says today.
+    """
+    known = JobFolder(out).latency
+    return LatencyModel.from_json(known.read_text()) if job.latency and known.is_file() else None
 
 
 def fit_latency(

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from understudy.bundle.encrypted import read_recipients
 from understudy.data.dataset import load_dataset
 from understudy.data.room import Room
+from understudy.feasibility import check_budgets
 from understudy.job import Job, job_from_arguments
+from understudy.latency import known_latency
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
 
@@ -83,6 +85,10 @@ def run_job(
     dataset = load_dataset(job, room=Room(out), progress=progress)
     for line in dataset.statistics.lines():
         progress.note(line)
+    latency = known_latency(job, out)
+    # the student 'pruned' has the sizes of a network that must be read first
+    budgets = None if job.student == "pruned" else check_budgets(job, dataset, latency=latency, progress=progress)
+    # torch takes seconds to import: budgets that cannot be met are named before that
     from understudy.production import produce
 
-    return produce(job, dataset, out=out, progress=progress, teacher=teacher, command=command)
+    return produce(job, dataset, budgets, out=out, progress=progress, teacher=teacher, command=command)

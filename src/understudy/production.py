@@ -32,7 +32,7 @@ from understudy.files import write_text
 from understudy.job import Job
 from understudy.job_folder import JobFolder, claim
 from understudy.judging import Teaching, assess, teacher_is_optional
-from understudy.latency import LatencyModel, check_latency
+from understudy.latency import check_latency, known_latency
 from understudy.network.steps import Network
 from understudy.progress import Progress
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
@@ -51,9 +51,18 @@ from understudy.training.trainer import Brought, check_trainable
 
 
 def produce(
-    job: Job, dataset: Dataset, *, out: Path, progress: Progress, teacher: Any = None, command: Sequence[str] = ()
+    job: Job,
+    dataset: Dataset,
+    budgets: Budgets | None,
+    *,
+    out: Path,
+    progress: Progress,
+    teacher: Any = None,
+    command: Sequence[str] = (),
 ) -> Family:
     """Make the family of ``job`` from ``dataset``, which is what it names; the other arguments are those of ``run_job``.
+
+    ``budgets`` are what ``check_budgets`` found, None for the student 'pruned', whose network is read here.
 
     Raises:
         InputError: the teacher or a setting breaks a rule, or ``out`` holds another job.
@@ -61,17 +70,14 @@ def produce(
         SetupError: the machine lacks something.
     """
     progress.note(f"training on: {processor_for(job.training.processor).explain()}")
-    known = JobFolder(out).latency  # another run must search among the same candidates, whatever the clock says today
-    latency = LatencyModel.from_json(known.read_text()) if job.latency and known.is_file() else None
-    if job.student == "pruned":  # sizes are those of the network, so that it must be read first
+    if budgets is None:
         base_recipe(job, dataset)
-        brought = _brought_teacher(job, dataset, teacher, progress=progress)
+    brought = _brought_teacher(job, dataset, teacher, progress=progress)
+    network = None
+    if budgets is None:
         progress.stage("reading the network")
         network = network_to_prune(brought, dataset)
-        budgets = check_budgets(job, dataset, network=network, latency=latency, progress=progress)
-    else:
-        network, budgets = None, check_budgets(job, dataset, latency=latency, progress=progress)
-        brought = _brought_teacher(job, dataset, teacher, progress=progress)
+        budgets = check_budgets(job, dataset, network=network, latency=known_latency(job, out), progress=progress)
     identity = {
         "settings": job.digest(),
         "data": dataset.digest,

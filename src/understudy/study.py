@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
@@ -24,16 +24,14 @@ from understudy.metrics import accuracy
 from understudy.neural_bits import BitsPoint, NeuralBits
 from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
-from understudy.record import created_with
 from understudy.report.bits import write_bits_report
 from understudy.students.projection_net import BITS as BITS_OF_A_FUNCTION
 from understudy.students.recipe import Recipe
-from understudy.teaching import workers_for, write_lesson
 from understudy.training.mining import CANDIDATES
-from understudy.training.processor import processor_for
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
-from understudy.training.task import TaskResult, TrainingTask
-from understudy.training.workers import train_all
+
+if TYPE_CHECKING:
+    from understudy.training.task import TaskResult, TrainingTask
 
 BITS = (16, 32, 64, 128, 256, 512, 1024)
 """T·d where nothing else is asked for."""
@@ -57,7 +55,6 @@ def study_bits(
     """
     progress = progress or SilentProgress()
     wanted = _checked(bits)
-    progress.note(f"training on: {processor_for(job.training.processor).explain()}")
     progress.stage("reading the data")
     dataset = load_dataset(job, room=Room(out), progress=progress)
     student = _student(job, dataset)
@@ -67,6 +64,13 @@ def study_bits(
             f"give some, as --bits {8 * BITS_OF_A_FUNCTION} --bits {32 * BITS_OF_A_FUNCTION}"
         )
     base = base_recipe(job.model_copy(update={"student": student}), dataset)
+    # torch takes seconds to import: what breaks a rule is said before that
+    from understudy.record import created_with
+    from understudy.teaching import workers_for, write_lesson
+    from understudy.training.processor import processor_for
+    from understudy.training.workers import train_all
+
+    progress.note(f"training on: {processor_for(job.training.processor).explain()}")
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}
     with claim(out, identity) as folder:
@@ -130,6 +134,8 @@ def _task(base: Recipe, bits: int, *, job: Job, dataset: Dataset) -> TrainingTas
     recipe = Recipe(**{**vars(base), "features": bits, "width": states or base.width, "hidden": states, "weight_bits": 8})
     decay = IMAGE_WEIGHT_DECAY if recipe.learns_as_images else Schedule.weight_decay
     schedule = Schedule(steps=_steps(job, len(dataset.train)), dropout=0.0, weight_decay=decay, word_dropout_factor=0.0)
+    from understudy.training.task import TrainingTask
+
     return TrainingTask(
         recipe=recipe,
         schedule=schedule,

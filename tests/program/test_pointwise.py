@@ -12,11 +12,12 @@ import torch
 from image_programs import gated_program, pictures
 from understudy.program import archive
 from understudy.program.cost import macs, training_work
-from understudy.program.curves import FUNCTIONS, apply, composed, falls_below_zero, table_of
+from understudy.program.curves import FUNCTIONS, apply, composed, table_of
 from understudy.program.groups import signed_tensors
 from understudy.program.interpreter import tensors
 from understudy.program.ops import Program, Quantization
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.real_curves import falls_below_zero
 
 
 def _rounded(total: int, scale: np.float32, target: Quantization) -> int:

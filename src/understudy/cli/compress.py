@@ -298,9 +298,7 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     from understudy.data.dataset import load_dataset
     from understudy.data.room import Room
     from understudy.feasibility import check_budgets
-    from understudy.training.processor import processor_for
 
-    processor = processor_for(job.training.processor)
     if job.encrypt:
         read_recipients(job.encrypt)
     data = load_dataset(job, room=Room(folder))
@@ -311,6 +309,9 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
         network = network_to_prune(bring_teacher(job, data, job.teacher.source), data)
     with open_progress(sys.stderr, silent=as_json) as progress:
         budgets = check_budgets(job, data, network=network, progress=progress)
+    from understudy.training.processor import processor_for  # torch, which what breaks a rule need not wait for
+
+    processor = processor_for(job.training.processor)
     settings = job.model_dump(mode="json")
     names = [*(budget.name for budget in budgets.reachable), "family.json", "report.html"]
     writes = [str(folder / name) for name in names]

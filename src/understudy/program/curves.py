@@ -7,7 +7,6 @@ with gradients. A table of 256 values follows from it once the scales on both si
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +46,6 @@ FUNCTIONS: dict[str, tuple[int, _Function]] = {
     "square": (1, torch.square),
 }
 """Word to how many values it takes, and what it makes of them."""
-_FARTHEST, _STEP = 64.0, 1 / 64
 
 
 def apply(curve: str, x: Tensor) -> Tensor:
@@ -76,13 +74,6 @@ def apply(curve: str, x: Tensor) -> Tensor:
 def composed(outer: str, inner: str) -> str:
     """Return the curve ``outer(inner(x))``."""
     return " ".join(inner if word == VALUE else word for word in outer.split())
-
-
-@cache
-def falls_below_zero(curve: str, *, signed: bool) -> bool:
-    """Return whether ``curve`` has negative values; of values from 0 on where its input is not ``signed``."""
-    x = torch.arange(-_FARTHEST if signed else 0.0, _FARTHEST, _STEP, dtype=torch.float64)
-    return bool((apply(curve, x) < -1e-6).any())
 
 
 def table_of(curve: str, source: Quantization, target: Quantization) -> Int8Array:

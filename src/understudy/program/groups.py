@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from understudy.program.curves import falls_below_zero
 from understudy.program.ops import (
     Add,
     Concat,
@@ -24,6 +23,7 @@ from understudy.program.ops import (
     inputs_of,
 )
 from understudy.program.pointwise import Lookup, Multiply
+from understudy.program.real_curves import falls_below_zero
 from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 

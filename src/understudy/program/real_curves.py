@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 Float64Array = npt.NDArray[np.float64]
 Value = TypeVar("Value")
+_FARTHEST, _STEP = 64.0, 1 / 64
 VALUE = "x"
 """The word of a curve that stands for its number."""
 _ERF = np.frompyfunc(math.erf, 1, 1)
@@ -99,3 +101,11 @@ def curve_of(curve: str, x: Float64Array) -> Float64Array:
     with np.errstate(over="ignore"):
         found = traced(curve, x, lambda name, values: PRIMITIVES[name][1](*values))
     return np.broadcast_to(np.asarray(found, np.float64), x.shape)
+
+
+@cache
+def falls_below_zero(curve: str, *, signed: bool) -> bool:
+    """Return whether ``curve`` has negative values; of values from 0 on where its input is not ``signed``."""
+    x = np.arange(-_FARTHEST if signed else 0.0, _FARTHEST, _STEP)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return bool((curve_of(curve, x) < -1e-6).any())

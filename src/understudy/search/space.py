@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal, cast
-
-import optuna
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from understudy.student_names import StudentName
 from understudy.students.recipe import Recipe
+
+if TYPE_CHECKING:
+    import optuna
 
 RAM = "ram"
 """The limit that is no file: the RAM that a prediction in C takes."""
