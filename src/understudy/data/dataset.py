@@ -19,7 +19,7 @@ AnyExamples = Examples | ImageExamples | VectorExamples
 def load_dataset(job: Job, *, room: Room = TEMPORARY, progress: Progress | None = None) -> Dataset:
     """Return the data of ``job``: of the kind that ``kind_of`` tells.
 
-    Images and sounds stand in ``room``; ``progress`` counts their files.
+    Images, sounds and arrays of numbers stand in ``room``; ``progress`` counts files.
 
     Raises:
         InputError: a file, column, array or row that cannot be used, fewer than two classes, a class or part left empty.
@@ -39,5 +39,5 @@ def load_dataset(job: Job, *, room: Room = TEMPORARY, progress: Progress | None 
     if kind == "image":
         return load_image_dataset(job.data, seed=job.seed, room=room, progress=progress)
     if kind == "vector":
-        return load_vector_dataset(job.data, seed=job.seed)
+        return load_vector_dataset(job.data, seed=job.seed, room=room)
     return load_text_dataset(job.data, seed=job.seed, max_bytes=job.max_bytes, max_words=job.max_words)

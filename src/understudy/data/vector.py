@@ -25,7 +25,7 @@ from understudy.data.parts import (
     split_parts,
 )
 from understudy.data.read import is_table
-from understudy.data.room import TEMPORARY
+from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.text import label_indices
 from understudy.data.vector_arrays import Vectors, read_vectors
 from understudy.errors import InputError
@@ -87,29 +87,33 @@ class VectorDataset:
 
 def standardization(values: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Return offset and multiplier of ``values`` ``[examples, ..., channels]``: the means, and one over the deviations."""
-    rows = values.reshape(-1, values.shape[-1])
-    mean = rows.mean(axis=0, dtype=np.float64)
-    deviation = np.sqrt(np.square(rows - mean).mean(axis=0, dtype=np.float64))
+    channels = values.shape[-1]
+    count = max(1, values.size // channels)
+    parts = [values[piece] for piece in pieces(values)]  # no copies: slices
+    mean = sum((part.reshape(-1, channels).sum(axis=0, dtype=np.float64) for part in parts), np.zeros(channels)) / count
+    squares = (np.square(part.reshape(-1, channels) - mean).sum(axis=0, dtype=np.float64) for part in parts)
+    deviation = np.sqrt(sum(squares, np.zeros(channels)) / count)
     changes = deviation > np.maximum(LEAST_DEVIATION, LEAST_SHARE * np.abs(mean))
     offset = np.where(np.abs(mean) < LEAST_DEVIATION, 0, mean)
     return offset.astype(np.float32), np.where(changes, 1 / np.where(changes, deviation, 1), 0).astype(np.float32)
 
 
-def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
-    """Return the vectors or windows that ``settings`` names, split and counted.
+def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPORARY) -> VectorDataset:
+    """Return the vectors or windows that ``settings`` names, split and counted; what came from arrays stands in ``room``.
 
     Raises:
         InputError: a file or array that cannot be used, fewer than two classes, a part left empty.
+        SetupError: ``room`` has none for them.
     """
     refuse_settings_for_texts(settings, kind="vectors")
-    found = {"train": read_training(settings)}
+    found = {"train": read_training(settings, room=room)}
     shape, columns = found["train"].values.shape[1:], found["train"].columns
     for name in ("validation", "test"):
         path: Path | None = getattr(settings, name)
         if path is not None:
-            found[name] = read_labelled(path, columns, label=settings.label)
+            found[name] = read_labelled(path, columns, label=settings.label, room=room)
         elif name == "test" and not is_table(settings.train) and "x_test" in array_names(settings.train):
-            found[name] = read_vectors(settings.train, part="test")
+            found[name] = read_vectors(settings.train, part="test", room=room)
     for name, vectors in found.items():
         if vectors.labels is None:
             raise InputError(
@@ -125,7 +129,7 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
     for name, part in parts.items():
         check_known_labels(name, part, file_of(name, settings), kind="examples")
     sources = sources_of(parts, settings, seed=seed)
-    parts = split_parts(parts, settings, seed=seed, room=TEMPORARY)
+    parts = split_parts(parts, settings, seed=seed, room=room)
     labelled = parts.pop("labelled")
     offset, multiplier = standardization(parts["train"].content)
     statistics = vector_statistics(
@@ -152,23 +156,25 @@ def load_vector_dataset(settings: DataSettings, *, seed: int) -> VectorDataset:
     )
 
 
-def read_training(settings: DataSettings) -> Vectors:
+def read_training(settings: DataSettings, *, room: Room = TEMPORARY) -> Vectors:
     """Return every example that ``settings.train`` has for training, before anything is split off.
 
     Raises:
         InputError: a file, array, column or cell that cannot be used.
+        SetupError: ``room`` has none for them.
     """
     if is_table(settings.train):
         return read_number_table(settings.train, settings.columns, label=settings.label)
-    return read_vectors(settings.train, part="train")
+    return read_vectors(settings.train, part="train", room=room)
 
 
-def read_labelled(path: Path, columns: Sequence[str] | None, *, label: str | None) -> Vectors:
+def read_labelled(path: Path, columns: Sequence[str] | None, *, label: str | None, room: Room = TEMPORARY) -> Vectors:
     """Return the examples and labels of ``path``: of a table those in ``columns``, of an NPZ those for testing.
 
     Raises:
         InputError: a file, array, column or cell that cannot be used.
+        SetupError: ``room`` has none for them.
     """
     if is_table(path):
         return read_number_table(path, named(columns, path), label=label)
-    return read_vectors(path, part="test")
+    return read_vectors(path, part="test", room=room)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from understudy.data.image_arrays import as_labels
 from understudy.data.npz import ENDING, array_names, read_array
 from understudy.data.read import check_is_file
+from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.errors import InputError
 
 Float32Array = npt.NDArray[np.float32]
@@ -39,11 +40,12 @@ class Vectors:
         return len(self.values)
 
 
-def read_vectors(path: Path, *, part: str) -> Vectors:
+def read_vectors(path: Path, *, part: str, room: Room = TEMPORARY) -> Vectors:
     """Return the examples of ``part`` (``train`` or ``test``) in an NPZ: ``x_<part>`` and ``y_<part>``, or ``x`` and ``y``.
 
     Raises:
         InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
+        SetupError: ``room`` has none for them.
     """
     names = array_names(path)
     name = f"x_{part}" if f"x_{part}" in names else "x"
@@ -52,13 +54,12 @@ def read_vectors(path: Path, *, part: str) -> Vectors:
             f"an NPZ of vectors has x_{part} and y_{part}, or x and y: received arrays={sorted(names)[:_MOST_SHOWN]} in "
             f"file={str(path)!r}; name them so"
         )
-    values = as_numbers(read_array(path, name), f"{name} in file={str(path)!r}")
-    unknown = ~np.isfinite(values)
+    values = as_numbers(read_array(path, name, room=room), f"{name} in file={str(path)!r}", room=room)
+    unknown = np.concatenate([_unknown(values[piece]) for piece in pieces(values)])
     if unknown.any():
         raise InputError(
             f"numbers to learn from are finite: received NaN or infinity in {int(unknown.sum())} places of {name} in "
-            f"file={str(path)!r}, the first in example {int(unknown.reshape(len(values), -1).any(axis=1).argmax())}; replace "
-            "them or remove these examples"
+            f"file={str(path)!r}, the first in example {int((unknown > 0).argmax())}; replace them or remove these examples"
         )
     labels = name.replace("x", "y", 1)
     if labels not in names:
@@ -96,11 +97,14 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> Float32Array:
     return values
 
 
-def as_numbers(array: npt.NDArray[Any], where: str) -> Float32Array:
-    """Return ``array`` as float32 ``[examples, d]`` or ``[examples, T, C]``; NaN and infinities stay.
+def as_numbers(array: npt.NDArray[Any], where: str, *, room: Room = TEMPORARY) -> Float32Array:
+    """Return ``array`` as float32 ``[examples, d]`` or ``[examples, T, C]``, in ``room`` where it is not that yet.
+
+    NaN and infinities stay.
 
     Raises:
         InputError: another shape, kind or range; ``where`` says what it is.
+        SetupError: ``room`` has none for them.
     """
     if array.ndim not in (2, 3) or not array.size:
         raise InputError(
@@ -113,13 +117,26 @@ def as_numbers(array: npt.NDArray[Any], where: str) -> Float32Array:
         raise InputError(
             f"an example has at most {MOST_NUMBERS} numbers: received shape={array.shape} as {where}; cut or average them"
         )
-    finite = array[np.isfinite(array)]
-    if finite.size and float(np.abs(finite.astype(np.float64)).max()) > LARGEST_NUMBER:
-        raise InputError(
-            f"numbers are at most {LARGEST_NUMBER:g}: received max={np.abs(finite.astype(np.float64)).max():g} as {where}; "
-            "rescale them"
-        )
-    return np.ascontiguousarray(array, np.float32)
+    largest = max(_largest(array[piece]) for piece in pieces(array))
+    if largest > LARGEST_NUMBER:
+        raise InputError(f"numbers are at most {LARGEST_NUMBER:g}: received max={largest:g} as {where}; rescale them")
+    if array.dtype == np.float32 and array.flags.c_contiguous:
+        return array
+    values = room.empty(array.shape, np.float32)
+    for piece in pieces(array):
+        values[piece] = array[piece]
+    return values
+
+
+def _unknown(values: Float32Array) -> npt.NDArray[np.int64]:
+    """Return how many numbers of each example are NaN or infinite."""
+    counts: npt.NDArray[np.int64] = (~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
+    return counts
+
+
+def _largest(array: npt.NDArray[Any]) -> float:
+    """Return the largest magnitude of the finite numbers, 0 where there is none."""
+    return float(np.abs(array[np.isfinite(array)].astype(np.float64)).max(initial=0))
 
 
 def _npy(path: Path) -> npt.NDArray[Any]:
