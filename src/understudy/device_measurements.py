@@ -42,6 +42,8 @@ class Measurement(Record):
     """True where ``latency_us`` was timed on the target itself; false where it is an estimate or there is none."""
     exact: bool
     """Labels and integer logits of every example equal the reference's."""
+    within_bound: bool = False
+    """Not exact, but as near as a file with float islands must be: runtimes may differ there in the last bit."""
     examples: Annotated[int, Field(gt=0)]
     """Texts or images that were run."""
     threads: Annotated[int, Field(gt=0)] = 1
@@ -75,8 +77,8 @@ class Measurement(Record):
             raise ValueError("a measured time has a latency and no clock that it was computed with")
         if not self.measured and (self.latency_us is None) != (self.clock_hz is None):
             raise ValueError("an estimated latency names the clock that it was computed with")
-        if self.exact and self.differing_labels:
-            raise ValueError("an exact file has no differing labels")
+        if self.exact and (self.differing_labels or self.within_bound):
+            raise ValueError("an exact file has no differing labels, and needs no bound")
         if self.instruction_table and sum(row.instructions for row in self.instruction_table) != self.instructions:
             raise ValueError("the instruction table adds up to instructions")
         return self

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
+from bundles import make_bundle
 from command import contents, understudy
 from emulators import need_microcontrollers
 from families import clinc_like_family
+from understudy.bundle.vectors import synthetic_images
 from understudy.family import Family
+from understudy.testing.token_programs import token_program
 
 FIELDS = {"target", "runtime", "measured", "exact", "latency_us", "instructions", "flash_bytes", "ram_bytes"}
 
@@ -70,3 +75,13 @@ def test_a_test_split_is_pushed_through(written_bundle: Path, tiny_csv: Path) ->
     assert document["origin"] == tiny_csv.name
     assert document["examples"] == document["measurements"][0]["examples"] == len(tiny_csv.read_text().splitlines()) - 1
     assert document["measurements"][0]["exact"]
+
+
+def test_float_islands_within_their_bound_are_no_failure(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", program=token_program(), formats=("litert",))
+    assert made.manifest.image_shape is not None
+    np.savez(tmp_path / "pictures.npz", x=synthetic_images(made.manifest.image_shape, count=3000, seed=3))
+    outcome = understudy("bench", made.folder, "--on", "host", "--test", tmp_path / "pictures.npz")
+    assert outcome.exit_code == 0, outcome.err
+    assert "within the bound of float islands, 0 labels differ" in outcome.out
+    assert " near " in outcome.out

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bundles import make_bundle
 from understudy.bundle import Bundle
-from understudy.devices.bench import bundle_examples
+from understudy.bundle.vectors import synthetic_images
+from understudy.devices.bench import bundle_examples, own_examples
 from understudy.devices.host import HostRunner, pinned
 from understudy.errors import InputError
+from understudy.program.interpreter import Scores, run
+from understudy.testing.token_programs import token_program
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,25 @@ def test_files_in_float_are_compared_with_real_numbers(tmp_path: Path) -> None:
     assert {each.format for each in found} == {"onnx_float", "litert_float"}
     assert len(found) == 2 * threads
     assert all(each.exact and not each.differing_labels for each in found)
+
+
+def test_own_examples_need_no_file_with_integers(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", formats=("onnx_float",))
+    examples = own_examples(made, ["turn on the light", "", "what now?"], origin="these")
+    np.testing.assert_array_equal(examples.reference.logits, run(made.program(), examples.inputs).logits)
+    (found, *_) = HostRunner(seconds=0.02).run(made, examples)
+    assert found.exact
+    assert found.examples == 3
+
+
+def test_float_islands_are_held_to_their_own_bound(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", program=token_program(), formats=("onnx", "litert"))
+    assert made.manifest.image_shape is not None
+    examples = own_examples(made, synthetic_images(made.manifest.image_shape, count=3000, seed=3), origin="these")
+    for each in HostRunner(seconds=0.02).run(made, examples):
+        assert each.exact != each.within_bound
+    wrong = replace(examples, reference=Scores(np.roll(examples.reference.logits, 1, axis=1), examples.reference.probabilities))
+    assert not any(each.exact or each.within_bound for each in HostRunner(seconds=0.02).run(made, wrong))
 
 
 def test_more_threads_than_cores_are_refused(bundle: Bundle) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from understudy.bundle import Bundle
-from understudy.bundle.opened import Content
+from understudy.bundle.opened import Content, model_inputs
 from understudy.bundle.vectors import unpack_vectors
 from understudy.bundle.write import VECTORS
 from understudy.device_measurements import Measurement
@@ -19,15 +17,13 @@ from understudy.devices.linux import ARCHITECTURES, LinuxRunner
 from understudy.devices.microcontroller import MicrocontrollerRunner
 from understudy.devices.profile import DeviceProfile, device_names, load_profile
 from understudy.devices.runner import Examples, Runner
-from understudy.errors import BundleError, InputError, SetupError, VerificationError
+from understudy.errors import BundleError, InputError
 from understudy.family import FAMILY_FILENAME, Family
-from understudy.program.interpreter import Scores
+from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
 
 PLAIN_TARGETS = ("host", *ARCHITECTURES)
 """Targets that are no device of ``profiles/``."""
-REFERENCE_FORMATS = ("c", "onnx", "litert")
-"""The order in which a file of the bundle is looked for that answers for the user's own examples."""
 
 
 def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: int = 1) -> Runner:
@@ -84,39 +80,14 @@ def bundle_examples(bundle: Bundle) -> Examples:
 
 
 def own_examples(bundle: Bundle, content: Content, *, origin: str) -> Examples:
-    """Return ``content`` with the answers of a file of the bundle that reproduces the bundle's vectors on this machine.
+    """Return ``content`` with the answers of the program that every file of the bundle was exported from.
 
     Raises:
-        SetupError: no file of the bundle runs here.
-        VerificationError: the file that runs here does not reproduce the vectors.
+        BundleError: the bundle holds no program, or one that does not reproduce its vectors.
     """
     known = bundle_examples(bundle)
-    missing: list[str] = []
-    for format_name in (name for name in REFERENCE_FORMATS if name in bundle.formats):
-        try:
-            model = bundle.load(format_name)
-        except SetupError as error:
-            missing.append(str(error))
-            continue
-        check = bundle.verify(format_name)
-        if not check.verified:
-            raise VerificationError(
-                f"the {format_name} file reproduces the bundle's vectors: received {check.reason}; do not use it here"
-            )
-        inputs = model.inputs(content)
-        probabilities = model.session.predict(inputs)
-        return Examples(inputs, _scores(probabilities, known.logit_scale), known.logit_scale, origin)
-    raise SetupError(
-        f"answers to compare with come from a file that runs here: received formats={','.join(bundle.formats)!r}; "
-        f"{missing[0].rpartition('; ')[2] if missing else 'run: understudy doctor'}"
-    )
-
-
-def _scores(probabilities: np.ndarray[tuple[int, int], np.dtype[np.float32]], logit_scale: float) -> Scores:
-    """Return ``probabilities`` with the integer logits that follow from them, up to a constant: the best is 127."""
-    logarithm = np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float32).tiny))
-    steps = np.rint((logarithm - logarithm.max(axis=1, keepdims=True)) / logit_scale)
-    return Scores(np.clip(127 + steps, -128, 127).astype(np.int8), probabilities)
+    inputs = model_inputs(bundle.manifest, content)
+    return Examples(inputs, run(bundle.program(), inputs), known.logit_scale, origin)
 
 
 def bench(
