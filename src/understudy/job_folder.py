@@ -102,7 +102,7 @@ def claim(path: Path, identity: Mapping[str, str], *, budgets: Sequence[str] = (
         InputError: the folder holds another job, a budget that is not named any more, or something else.
         SetupError: the folder cannot be made or written, or another run is using it.
     """
-    _check(path, identity, budgets)
+    check_owner(path, identity, budgets=budgets)
     folder = JobFolder(path)
     known = folder.mark.exists()
     made = [each for each in (folder.state, path, *path.parents) if not each.exists()]
@@ -127,8 +127,14 @@ def claim(path: Path, identity: Mapping[str, str], *, budgets: Sequence[str] = (
             raise
 
 
-def _check(path: Path, identity: Mapping[str, str], budgets: Sequence[str]) -> None:
-    """Raise ``InputError`` unless ``path`` is missing, empty or of the job that ``identity`` names, with these ``budgets``."""
+def check_owner(path: Path, identity: Mapping[str, str], *, budgets: Sequence[str]) -> None:
+    """Check that ``path`` is missing, empty or of the job that ``identity`` names, with these ``budgets``.
+
+    What ``identity`` lacks, because it is not known yet, is not compared.
+
+    Raises:
+        InputError: the folder holds another job, a budget that is not named any more, or something else.
+    """
     mark = JobFolder(path).mark
     if mark.exists():
         try:

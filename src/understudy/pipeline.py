@@ -17,6 +17,7 @@ from understudy.data.dataset import load_dataset
 from understudy.data.room import Room
 from understudy.feasibility import check_budgets
 from understudy.job import Job, job_from_arguments
+from understudy.job_folder import check_owner
 from understudy.latency import known_latency
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
@@ -85,6 +86,7 @@ def run_job(
     dataset = load_dataset(job, room=Room(out), progress=progress)
     for line in dataset.statistics.lines():
         progress.note(line)
+    check_owner(out, {"settings": job.digest(), "data": dataset.digest}, budgets=job.budgets)
     latency = known_latency(job, out)
     # the student 'pruned' has the sizes of a network that must be read first
     budgets = None if job.student == "pruned" else check_budgets(job, dataset, latency=latency, progress=progress)
