@@ -7,7 +7,8 @@ Each run appends one JSON line for each test set to benchmarks/results/raw_text.
 
 English: the public sets are lower-cased and pre-tokenised. ``as_written`` makes raw text of them by a fixed rule: capitals
 at the start, for "I", weekdays and months; clitics joined with an apostrophe; punctuation joined to its word; a full stop or
-question mark at the end. A model is trained on the original texts and one on the raw ones, and both are tested on both.
+question mark at the end. A model is trained on the original texts and one on the raw ones, and both are tested on both, and on
+raw texts with the signs that phones and word processors put in: ``as_typeset``.
 
 German, Spanish: no labelled set in another language is at hand, so these are SYNTHETIC: own sentence patterns for eight intents
 in benchmarks/sentences, filled with own names, with accents, capitals and punctuation. They test that the defaults cope with
@@ -71,6 +72,11 @@ def as_written(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def as_typeset(text: str) -> str:
+    """Return ``text`` in curly quotes, with curly apostrophes and an ellipsis in place of its last full stop."""
+    return f"“{re.sub(r'[.]$', '…', text.replace(chr(39), '’'))}”"
+
+
 def as_typed(text: str) -> str:
     """Return ``text`` in lower case without punctuation."""
     return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
@@ -102,7 +108,7 @@ class Trial:
 
 
 def english(name: str, *, seed: int) -> list[Trial]:
-    """Return the trials of a public set: trained on the original and on raw texts, each tested on both."""
+    """Return the trials of a public set: trained on the original and on raw texts, each tested on both and on typeset ones."""
     data = read_set(name, seed=seed)
     originals = {"train": data.train, "validation": data.validation, "test": data.test}
     versions = {
@@ -110,6 +116,7 @@ def english(name: str, *, seed: int) -> list[Trial]:
         "raw": {part: Examples(tuple(map(as_written, e.texts)), e.labels) for part, e in originals.items()},
     }
     tests = {version: parts["test"] for version, parts in versions.items()}
+    tests["typeset"] = Examples(tuple(map(as_typeset, tests["raw"].texts)), tests["raw"].labels)
     return [
         Trial(name, version, data.class_names, parts["train"], parts["validation"], tests, SETS[name].budget, synthetic=False)
         for version, parts in versions.items()

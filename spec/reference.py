@@ -29,12 +29,16 @@ def coefficient(seed: int, stream: int, index: int) -> int:  # 1
 
 
 def code(byte: int) -> int:  # 2.1
-    return byte if byte >= 128 else 1 + ALPHABET.find(chr(byte).lower())
+    if byte >= 128:
+        return 0 if byte in (194, 226, 240) else byte
+    return 1 + ALPHABET.find(chr(byte).lower())
 
 
 def tokens(text: bytes, *, max_bytes: int, max_words: int) -> list[list[int]]:  # 2.2
     found: list[list[int]] = [[]]
-    for value in [code(byte) for byte in text[:max_bytes]]:
+    for at, value in enumerate(code(byte) for byte in text[:max_bytes]):
+        if at >= 3 and text[at - 3] == 226:
+            found.append([])
         if value <= 32:
             found += [[value], []] if value else [[]]
         else:

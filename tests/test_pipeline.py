@@ -223,6 +223,7 @@ def test_an_impossible_budget_writes_nothing(tiny_csv: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_progress_hears_every_stage(tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teaching, "has_few_validation_texts", lambda _: False)  # a teacher of few texts has no networks
+
     class Listener(SilentProgress):
         def __init__(self) -> None:
             self.stages: list[str] = []

@@ -115,6 +115,7 @@ enum {
     US_DIGITS = 8,              /* digits between the two hash levels */
     US_MAX_ORDER = 8,           /* widest n-gram */
     US_LAST_PUNCTUATION = 32,   /* codes 1..32 are tokens by themselves */
+    US_SYMBOL = 0xE2,           /* begins a symbol of three bytes, behind which a token begins */
     US_SECOND_LEVEL = 64,       /* first stream of the second level */
     US_FIRST_BLOCK = 8,         /* bytes in a row of a first-level table: one digest */
     US_SECOND_BLOCK = 32,       /* features that are hashed together */
@@ -175,7 +176,7 @@ typedef struct {
 
 US_FUNCTION unsigned us_code(unsigned byte) {
     if (byte >= 128) {
-        return byte;
+        return byte == 0xC2u || byte == US_SYMBOL || byte == 0xF0u ? 0 : byte;
     }
     if ((byte | 32u) - 'a' < 26u) {
         return (byte | 32u) - 'a' + 43u;
@@ -200,7 +201,8 @@ US_FUNCTION int us_next_token(us_tokens *tokens) {
         end++;
     }
     tokens->begin = end;
-    while (end < tokens->length && us_code_at(tokens, end) > US_LAST_PUNCTUATION) {
+    while (end < tokens->length && us_code_at(tokens, end) > US_LAST_PUNCTUATION &&
+           !(end > tokens->begin && end >= 3 && tokens->bytes[end - 3] == US_SYMBOL)) {
         end++;
     }
     if (end == tokens->begin && end < tokens->length) {

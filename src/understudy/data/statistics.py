@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.table import is_unicode
-from understudy.projections.text import BYTE_CODES, LAST_PUNCTUATION_CODE
+from understudy.projections.text import BYTE_CODES, LAST_PUNCTUATION_CODE, SYMBOL_OF_THREE
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -158,11 +158,14 @@ def length_bytes(texts: Sequence[str]) -> Int64Array:
 def word_counts(texts: Sequence[str]) -> Int64Array:
     """Return how many tokens, words and punctuation marks, each text has; spec/projection.md 2.2."""
     encoded = [_encoded(text) for text in texts]
-    # a separating byte after each text ends its last word and makes every slice below non-empty
-    codes = BYTE_CODES[np.frombuffer(b"\0".join([*encoded, b""]), np.uint8)]
+    # separating bytes after each text end its last word and symbol, and make every slice below non-empty
+    content = np.frombuffer(b"\0\0\0".join([*encoded, b""]), np.uint8)
+    codes = BYTE_CODES[content]
     in_word = codes > LAST_PUNCTUATION_CODE
-    begins = ((codes > 0) & ~in_word) | (in_word & ~np.concatenate([[False], in_word[:-1]]))
-    ends = np.cumsum([len(text) + 1 for text in encoded], dtype=np.int64)
+    goes_on = np.concatenate([[False], in_word[:-1]])
+    goes_on[3:] &= content[:-3] != SYMBOL_OF_THREE
+    begins = ((codes > 0) & ~in_word) | (in_word & ~goes_on)
+    ends = np.cumsum([len(text) + 3 for text in encoded], dtype=np.int64)
     begun_before = np.concatenate([[0], np.cumsum(begins)])
     counts: Int64Array = np.diff(begun_before[np.concatenate([[0], ends])])
     return counts

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.coreml_messages import MIL
 from understudy.export.coreml_writer import CoremlWriter
-from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import BEFORE, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
@@ -82,9 +82,9 @@ class _TextWriter:
             (1, channels, 1, self._length),
             strides=integers(1, 1),
             dilations=integers(1, 1),
-            groups=np.int32(2),
+            groups=np.int32(1),
             pad_type="custom",
-            pad=integers(0, 0, 1, taps - 2),
+            pad=integers(0, 0, BEFORE, taps - BEFORE - 1),
         )
         return self._same("relu", found)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.executorch_flatbuffer import FLOAT, INT32, UINT8, ExecutorchWriter, Tensor, Value
-from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import BEFORE, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
@@ -36,11 +36,8 @@ class Nibbles:
 def text_nibbles(projection: TextProjection) -> dict[str, Nibbles]:
     """Return the tables of the hash by name."""
     graph = text_graph(projection)
-    channels, taps, _ = graph.window_kernel.shape
-    kernel = np.zeros((2, channels // 2, taps, 2, 2), np.int64)  # half of the channels, channel, tap, half of the codes, code
-    for half in range(2):
-        kernel[half, :, :, half] = graph.window_kernel.reshape(2, channels // 2, taps, 2)[half]
-    found = {"kernel": Nibbles(TABLES, kernel.reshape(channels, taps * 4), -8), "codes": Nibbles(TABLES, graph.code_table, 0)}
+    kernel = graph.window_kernel.reshape(len(graph.window_kernel), -1)
+    found = {"kernel": Nibbles(TABLES, kernel, -8), "codes": Nibbles(TABLES, graph.code_table, 0)}
     if graph.level_one is not None:
         found["level one"] = Nibbles(CONSTANTS, graph.level_one, -8)
     if graph.word_level is not None:
@@ -138,7 +135,7 @@ class _TextWriter:
         writer, kernel = self._writer, self._tables["kernel"]
         taps = kernel.shape[1] // 4
         longer = writer.tensor((1, self._length + taps - 1), INT32)
-        padded = self._call("constant_pad_nd.out", byte_ids, [1, taps - 2], 0, longer)
+        padded = self._call("constant_pad_nd.out", byte_ids, [BEFORE, taps - BEFORE - 1], 0, longer)
         codes = writer.tensor((1, self._length + taps - 1, 4))
         self._call("embedding.out", self._tables["codes"], padded, -1, False, False, codes)
         seen = writer.tensor((self._length, taps * 4))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.litert_flatbuffer import BOOL, FLOAT32, INT4, INT8, INT32, FlatbufferWriter, Options
-from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import BEFORE, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
@@ -72,10 +72,10 @@ class _TextWriter:
         writer.operator("GATHER", [table, byte_ids], codes, ("GatherOptions", {"axis": 1}))
         values = self._float("DEQUANTIZE", [codes], (1, 1, self._length, 4))
         # padding is SAME, so that the kernel is centred on t: as many zero taps before t as the window has after it
-        channels, taps, _ = graph.window_kernel.shape
-        reach = max(1, taps - 2)
-        kernel = np.zeros((channels, 1, 2 * reach + 1, 2), np.int64)
-        kernel[:, 0, reach - 1 : reach - 1 + taps] = graph.window_kernel
+        channels, taps, columns = graph.window_kernel.shape
+        reach = max(BEFORE, taps - BEFORE - 1)
+        kernel = np.zeros((channels, 1, 2 * reach + 1, columns), np.int64)
+        kernel[:, 0, reach - BEFORE : reach - BEFORE + taps] = graph.window_kernel
         bias = writer.tensor((channels,), FLOAT32, data=graph.window_bias.astype(np.float32))
         return self._float(
             "CONV_2D",

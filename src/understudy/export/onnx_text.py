@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from understudy.export.box_graph import CONSTANTS
 from understudy.export.onnx_writer import FLOAT, INT4, INT8, INT64, UINT4, UINT8, OnnxWriter
-from understudy.export.text_graph import SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
+from understudy.export.text_graph import BEFORE, SIGN_SCALE, SLOTS, TABLES, Group, TextGraph, text_graph
 from understudy.projections.text import TextProjection
 
 IntegerArray = npt.NDArray[np.int64]
@@ -66,8 +66,8 @@ class _TextWriter:
         kernel = self._folded(graph.window_kernel.transpose(0, 2, 1)[:, :, None], INT4)
         bias = self._writer.constant(graph.window_bias, FLOAT)
         codes = node("Gather", [table, byte_ids], axis=2)
-        taps = graph.window_kernel.shape[1]
-        return node("Relu", [node("Conv", [codes, kernel, bias], group=2, pads=[0, 1, 0, taps - 2])])
+        after = graph.window_kernel.shape[1] - BEFORE - 1
+        return node("Relu", [node("Conv", [codes, kernel, bias], pads=[0, BEFORE, 0, after])])
 
     def _member(self, windows: str) -> str:
         """Step 5: float ``[L, W]``."""

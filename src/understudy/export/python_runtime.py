@@ -49,10 +49,11 @@ def coefficients(seed: int, stream: int, rows: int, columns: int) -> Array:
 
 
 def byte_codes() -> bytes:
-    """Return the codes of all bytes: 0 separates, 1..32 is punctuation, the rest belongs to words (projection 2.1)."""
+    """Return the codes of all bytes: 0 separates, 1..32 is punctuation, the rest is of words and symbols (projection 2.1)."""
     codes = bytearray(128) + bytes(range(128, 256))
     for code, letter in enumerate(string.punctuation + string.digits + string.ascii_lowercase, 1):
         codes[ord(letter)] = codes[ord(letter.upper())] = code
+    codes[0xC2] = codes[0xE2] = codes[0xF0] = 0
     return bytes(codes)
 
 
@@ -61,7 +62,8 @@ CODES = byte_codes()
 
 def split(text: bytes, limit: int) -> list[bytes]:
     """Return the codes of the first tokens (projection 2.2)."""
-    return re.findall(rb"[\x01-\x20]|[\x21-\xff]+", text.translate(CODES))[:limit]
+    apart = re.sub(rb"(?s)(?<=\xe2..)", b" ", text)  # what follows a symbol of three bytes begins a token
+    return re.findall(rb"[\x01-\x20]|[\x21-\xff]+", apart.translate(CODES))[:limit]
 
 
 def digests(tokens: list[bytes], order: int, seed: int, stream: int) -> tuple[Array, Array]:

@@ -3,10 +3,11 @@
 Tensors hold integers (or integers / 16) that float32 represents exactly, so every kernel and summation order agrees.
 With L bytes, m the widest window, W tokens and t a byte position, a graph format computes:
 
-1. ``x[t] = code_table[byte[t]]``: high nibble, class, low nibble, class of a code (class: space 0, punctuation 1, word 9).
-2. ``v = relu(convolution(x) + bias)`` in two groups (high, low) with taps -1..m-1: the nibbles of the codes at t..t+m-1,
-   below 0 and so 0 past the end of the token, where a class is missing; ``here`` = 17 in words, 1 at punctuation, else 0;
-   ``inside`` = 1 where t continues the word of t-1.
+1. ``x[t] = code_table[byte[t]]``: high nibble, class, low nibble of a code (class: space 0, punctuation 1, word 9), and a mark
+   of 15 where a symbol of three bytes begins.
+2. ``v = relu(convolution(x) + bias)`` with taps -3..m-1: the nibbles of the codes at t..t+m-1, high ones and low ones,
+   below 0 and so 0 past the end of the token, where a class is missing or a mark stands three bytes before;
+   ``here`` = 17 in words, 1 at punctuation, else 0; ``inside`` = 1 where t continues the word of t-1.
 3. ``u = v @ level_one.T / 16``, ``h = u - floor(u)``: 8 digits for each order, and a 9th that is 1 inside tokens.
 4. ``y = h @ level_two.T * SIGN_SCALE``, ``sign(y - round(y))``: with coefficients in 1..16 y is positive, and the scale's
    excess over 1 moves y's fraction off 0 and 1/2 to the side that the hash means; outside of tokens y, and so the sign, is 0.
@@ -29,6 +30,7 @@ from understudy.projections.text import (
     BYTE_CODES,
     DIGITS,
     LAST_PUNCTUATION_CODE,
+    SYMBOL_OF_THREE,
     WORD_ORDER,
     FeatureGroup,
     TextProjection,
@@ -48,6 +50,12 @@ SIGN_SCALE = 1 + 2.0**-12
 """Scale of level two. Of pairs, y * 16 <= 16 * 15 * 16 + 16: its excess stays below one step and 4097 times it below 2**24."""
 _PUNCTUATION_CLASS, _WORD_CLASS, _CLASS_WEIGHT = 1, 9, 2
 """Two words add up to 18, all other neighbours to at most 10; twice the gap between the classes (16) outweighs a nibble."""
+_HIGH, _CLASS, _LOW, _SYMBOL = range(4)
+"""Columns of the code table."""
+_MARK = 15
+"""As large as any nibble, so that one mark is enough."""
+BEFORE = 3
+"""Positions before t that its windows look at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +77,8 @@ class TextGraph:
 
     Attributes:
         code_table: ``[256, 4]``, 0..15.
-        window_kernel: ``[2 * (m + 1), taps, 2]``; tap i looks at position t - 1 + i; the first half of the channels reads the
-            first two columns and makes the high nibbles and ``here``, the second half makes the low nibbles and ``inside``.
+        window_kernel: ``[2 * (m + 1), taps, 4]``; tap i looks at position t - BEFORE + i; the first half of the channels makes
+            the high nibbles and ``here``, the second half the low nibbles and ``inside``.
         window_bias: ``[2 * (m + 1)]``.
         level_one: ``[orders * 9, channels]`` in -8..7, or None without character groups.
         word_level: ``[9, channels]`` in -8..7, or None without word and pair groups.
@@ -117,21 +125,24 @@ def text_graph(projection: TextProjection) -> TextGraph:
 def _code_table() -> IntegerArray:
     codes = BYTE_CODES.astype(np.int64)
     classes = np.where(codes > LAST_PUNCTUATION_CODE, _WORD_CLASS, np.where(codes > 0, _PUNCTUATION_CLASS, 0))
-    return np.stack([codes >> 4, classes, codes & 15, classes], axis=1)
+    marks = np.where(np.arange(256) == SYMBOL_OF_THREE, _MARK, 0)
+    return np.stack([codes >> 4, classes, codes & 15, marks], axis=1)
 
 
 def _windows(width: int) -> tuple[IntegerArray, IntegerArray]:
-    """Return kernel ``[2 * width + 2, width + 1, 2]`` and bias of step 2."""
-    kernel = np.zeros((2, width + 1, width + 1, 2), np.int64)
+    """Return kernel ``[2 * width + 2, BEFORE + width, 4]`` and bias of step 2."""
+    kernel = np.zeros((2, width + 1, BEFORE + width, 4), np.int64)
     bias = np.zeros((2, width + 1), np.int64)
     for i in range(width):
-        kernel[:, i, 1 + i, 0] = 1
+        kernel[0, i, BEFORE + i, _HIGH] = kernel[1, i, BEFORE + i, _LOW] = 1
         if i:  # the code at t itself needs no mask: punctuation is a token, a space has nibbles 0
-            kernel[:, i, 1 : 2 + i, 1] = _CLASS_WEIGHT
+            kernel[:, i, BEFORE : BEFORE + i + 1, _CLASS] = _CLASS_WEIGHT
             bias[:, i] = -_CLASS_WEIGHT * _WORD_CLASS * (i + 1)
-    kernel[0, width, 1, 1], bias[0, width] = 2, -1  # here: 2 * 9 - 1 = 17, 2 * 1 - 1 = 1
-    kernel[1, width, :2, 1], bias[1, width] = 1, 1 - 2 * _WORD_CLASS  # inside
-    return kernel.reshape(2 * width + 2, width + 1, 2), bias.ravel()
+            kernel[:, i, 1 : 1 + i, _SYMBOL] = -1  # a token begins three bytes behind a mark, at t + 1 .. t + i
+    kernel[0, width, BEFORE, _CLASS], bias[0, width] = 2, -1  # here: 2 * 9 - 1 = 17, 2 * 1 - 1 = 1
+    kernel[1, width, BEFORE - 1 : BEFORE + 1, _CLASS], bias[1, width] = 1, 1 - 2 * _WORD_CLASS  # inside
+    kernel[1, width, 0, _SYMBOL] = -1
+    return kernel.reshape(2 * width + 2, BEFORE + width, 4), bias.ravel()
 
 
 def _digit_rows(table: npt.NDArray[np.int8], order: int, width: int) -> IntegerArray:

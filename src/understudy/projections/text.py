@@ -26,6 +26,10 @@ DIGITS = 8
 WORD_ORDER = 4
 """Window width of the hash that is summed into a word's digest."""
 LAST_PUNCTUATION_CODE = 32
+SYMBOL_LEADS = (0xC2, 0xE2, 0xF0)
+"""First bytes of UTF-8's symbols, of two, three and four bytes: hardly a letter of today's languages begins with them."""
+SYMBOL_OF_THREE = 0xE2
+"""The one among them whose end ends a token too: quotes and apostrophes stand before letters."""
 
 _CHARACTER_STREAM = 0
 _WORD_STREAM = 32
@@ -79,7 +83,7 @@ class TextProjection:
 
 
 def byte_codes() -> npt.NDArray[np.uint8]:
-    """Return the table of 256 codes: 0 separates, 1..32 is punctuation, the rest belongs to words; spec 2.1."""
+    """Return the table of 256 codes: 0 separates, 1..32 is punctuation, the rest belongs to words and symbols; spec 2.1."""
     table = np.zeros(256, np.uint8)
     punctuation = [*range(33, 48), *range(58, 65), *range(91, 97), *range(123, 127)]
     table[punctuation] = np.arange(1, 33)
@@ -87,6 +91,7 @@ def byte_codes() -> npt.NDArray[np.uint8]:
     table[97:123] = np.arange(43, 69)
     table[65:91] = table[97:123]
     table[128:] = np.arange(128, 256)
+    table[list(SYMBOL_LEADS)] = 0
     return table
 
 
@@ -108,10 +113,13 @@ def encode(texts: Iterable[str | bytes], *, max_bytes: int) -> Int32Array:
 def tokenize(byte_ids: Int32Array, *, max_words: int) -> list[list[Token]]:
     """Return the tokens of each row of ``byte_ids`` ``[batch, max_bytes]``, at most ``max_words``; spec 2.2."""
     out: list[list[Token]] = []
-    for row in BYTE_CODES[byte_ids]:
+    for content, codes in zip(byte_ids.tolist(), BYTE_CODES[byte_ids].tolist(), strict=True):
         tokens: list[Token] = []
         word = bytearray()
-        for code in row.tolist():
+        for at, code in enumerate(codes):
+            if word and at >= 3 and content[at - 3] == SYMBOL_OF_THREE:
+                tokens.append(bytes(word))
+                word.clear()
             if code > LAST_PUNCTUATION_CODE:
                 word.append(code)
                 continue
