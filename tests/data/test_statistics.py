@@ -17,7 +17,9 @@ from understudy.data.statistics import (
 )
 from understudy.projections.text import encode, tokenize
 
-ANY_TEXT = st.binary(max_size=40).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text("ab,. \n\0é", max_size=30)
+ANY_TEXT = st.binary(max_size=40).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text(
+    "ab,. \n\0é’…👍\u00a0", max_size=30
+)
 
 
 @given(texts=st.lists(ANY_TEXT, max_size=8))

@@ -21,7 +21,7 @@ from understudy.projections.text import (
     word_digests,
 )
 
-ANY_BYTES = st.binary(max_size=80)
+ANY_BYTES = st.binary(max_size=80) | st.text("ab1,. é’…👍\u00a0", max_size=30).map(str.encode)
 WORDS = st.lists(st.text("abcdefgh01", min_size=1, max_size=6), min_size=1, max_size=8)
 SEQUENCE = TextProjection(
     (FeatureGroup("character", 6), FeatureGroup("word", 6)), max_bytes=64, max_words=6, orders=(2, 4), seed=3

@@ -26,6 +26,8 @@ PROBABILITY_TOLERANCE = 1e-5
 """Largest difference of a probability between two runtimes; spec/program.md 8."""
 VISIBLE_PROBABILITY = 1e-30
 """Logits whose probability is below this are not recovered: float32 has no digits left there."""
+LATENCY_SECONDS = 0.4
+"""How long a file is timed when it is delivered or evaluated; ``bench`` takes longer."""
 CLOSE_STEPS = 2
 """Other kernel sets may swap two labels whose reference logits differ by at most this many steps ..."""
 CLOSE_FRACTION = 0.005
@@ -219,7 +221,7 @@ def measure_latency(
     session: Session,
     inputs: Inputs,
     *,
-    seconds: float = 1.0,
+    seconds: float = LATENCY_SECONDS,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> LatencyUs:
     """Return the spread of single-input times over the rows of ``inputs``, in about ``seconds``, after a warm-up.
