@@ -1,19 +1,30 @@
-"""Misspelt copies of texts for training (Kaliamoorthi et al. 2019: delete, move or repeat a character)."""
+"""Copies of texts as people type them, for training: misspelt, and with marks that the texts at hand may lack."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
+MARKED = 0.2
+"""Share of the copies that get marks."""
+MOST_MARKS = 3
+_MARKS: Final[tuple[str, ...]] = (*"..!!??,,;:-()*'\"…—“”’", *map(chr, range(0x1F600, 0x1F650)))
+"""Frequent ones stand here twice; pictures count as one mark."""
+_PICTURES = 80
+
 
 def distort(texts: Sequence[str], *, fraction: float, seed: int) -> list[str]:
-    """Return ``texts`` with one edit in about ``fraction`` of the words of two or more characters.
+    """Return ``texts`` with one edit in about ``fraction`` of the words of two or more characters, a share of them with marks.
 
-    An edit deletes a character, swaps two neighbours, or doubles one; one seed gives one result.
+    An edit deletes a character, swaps two neighbours, or doubles one (Kaliamoorthi et al. 2019). Marks are one to three equal
+    signs before or behind a text or one of its words. Each is a token, and public sets have few or none of them: to a student
+    that met no mark three of them would be three words that mean anything. One seed gives one result.
     """
     rng = np.random.default_rng(seed)
-    return [" ".join(_distort_word(rng, word, fraction) for word in text.split(" ")) for text in texts]
+    misspelt = [" ".join(_distort_word(rng, word, fraction) for word in text.split(" ")) for text in texts]
+    return [_marked(rng, text) if rng.random() < MARKED and text.strip() else text for text in misspelt]
 
 
 def _distort_word(rng: np.random.Generator, word: str, fraction: float) -> str:
@@ -26,3 +37,18 @@ def _distort_word(rng: np.random.Generator, word: str, fraction: float) -> str:
     if edit == 1:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     return word[: at + 1] + word[at] + word[at + 1 :]
+
+
+def _marked(rng: np.random.Generator, text: str) -> str:
+    kinds = len(_MARKS) - _PICTURES + 1
+    kind = int(rng.integers(0, kinds))
+    sign = _MARKS[kind] if kind < kinds - 1 else _MARKS[-int(rng.integers(1, _PICTURES + 1))]
+    marks = sign * int(rng.integers(1, MOST_MARKS + 1))
+    place = int(rng.integers(0, 4))
+    if place == 0:
+        return marks + text
+    if place == 1:
+        words = text.split(" ")
+        at = int(rng.integers(0, len(words)))
+        return " ".join([*words[:at], words[at] + marks, *words[at + 1 :]])
+    return text + marks
