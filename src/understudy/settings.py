@@ -178,7 +178,13 @@ class TrainingSettings(Settings):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="'balanced' counts examples of rare classes more: better macro-F1, often lower accuracy."
     )
-    distortion: float = Field(0.1, ge=0, lt=1, description="Share of words that get a random character error in training.")
+    distortion: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of words that get a random character error in the distorted copies; some of these get marks too, "
+        "as !!! or quotes. 0 makes no copies.",
+    )
     augmented_views: int = Field(
         4, ge=1, le=64, description="Distorted copies of each text on which a frozen teacher is asked once."
     )
