@@ -169,7 +169,7 @@ FEATURES = (
 def texts_as_bytes(max_bytes: int, *, count: int = 30) -> Inputs:
     """Return odd texts, random bytes, and texts full of short tokens, int32 ``[batch, max_bytes]``."""
     rng = np.random.default_rng(max_bytes)
-    alphabet = np.frombuffer(b"abD~ C,.  1\xc3\x7f", np.uint8)
+    alphabet = np.frombuffer(b"abD~ C,.  1\xc3\x7f\xe2\xe2\x80\xf0\xc2", np.uint8)
     return np.concatenate(
         [
             encode(TEXTS, max_bytes=max_bytes),

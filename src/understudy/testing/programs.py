@@ -44,6 +44,8 @@ TEXTS: tuple[str | bytes, ...] = (
     "a b c d e f g h i j k l m n o p q r s t u v w x y z",
     "\t tabs\nand\nlines ",
     "...!!!???",
+    "“what’s up”—he asked… 👍ok ¿qué? €5→a",
+    b"\xe2 \xe2a\xe2bc\xe2def \xe2\xe2\xe2\xe2abcd 1\xe2.x2\xc2a\xf0bcdef",
 )
 
 
