@@ -107,7 +107,12 @@ def test_a_job_keeps_to_the_time_of_an_emulated_core(tmp_path: Path, tiny_csv: P
     ("arguments", "code", "message"),
     [
         (("--max-latency", "1us@cortex-m0"), 3, "where its c file is estimated to take"),
-        (("--max-latency", "0.01us"), 3, "the smallest student: received max_latency=0.01us, where its c file"),
+        pytest.param(
+            ("--max-latency", "0.01us"),
+            3,
+            "the smallest student: received max_latency=0.01us, where its c file",
+            marks=pytest.mark.slow,
+        ),
         (("--max-latency", "5ms@cortex-m0", "--format", "onnx"), 2, "formats='onnx'; compress with --format c"),
         (("--max-latency", "5ms@aarch64"), 2, "where aarch64 has none; name a device"),
         (("--max-latency", "5ms@phone"), 2, "received on='phone'"),

@@ -160,7 +160,8 @@ def test_ctrl_c_keeps_the_best_and_the_next_run_goes_on(
     ]
 
 
-@pytest.mark.parametrize("student", [pytest.param("projection_net", marks=pytest.mark.slow), "sgnn"])
+@pytest.mark.slow
+@pytest.mark.parametrize("student", ["projection_net", "sgnn"])
 def test_every_student_can_be_asked_for(tiny_csv: Path, tmp_path: Path, student: str) -> None:
     family = understudy.compress(
         data=tiny_csv, budgets=["24KB"], out=tmp_path / "out", student=student, teacher="none", **SETTINGS

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -61,13 +60,8 @@ def test_both_languages_are_executed() -> None:
     assert {block.language for block in BLOCKS if block.executed} == {"sh", "python"}
 
 
-def _numbered() -> list[Any]:
-    """Return the numbers of the blocks that are executed; the Python one trains once more what the shell's does."""
-    marks = {"python": [pytest.mark.slow], "sh": []}
-    return [pytest.param(i, marks=marks[block.language]) for i, block in enumerate(BLOCKS) if block.executed]
-
-
-@pytest.mark.parametrize("number", _numbered())
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [i for i, block in enumerate(BLOCKS) if block.executed])
 def test_a_block_runs(number: int, folder: Path) -> None:
     block = BLOCKS[number]
     script = folder / f"block_{number}"

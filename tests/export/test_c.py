@@ -84,7 +84,7 @@ def test_probabilities_are_right_in_all_magnitudes(tmp_path: Path, scale: float)
     assert verify_file(program, opened, byte_ids, reference=expected).reason is None
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 24))])
 def test_random_programs_equal_the_interpreter(tmp_path: Path, seed: int) -> None:
     program = random_program(seed)
     byte_ids = inputs(program, 200, seed)

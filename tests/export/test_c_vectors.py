@@ -151,7 +151,12 @@ def differing(cases: Cases, folder: Path, compiler: list[str], runner: list[str]
     return [name for (name, expected), line in pairs if line.split() != [str(logit) for logit in expected.ravel()]]
 
 
-@pytest.mark.parametrize("flags", BUILDS, ids=lambda flags: " ".join(flags) or "default")
+QUICK = (("-DUS_VECTOR=0",), (), ("-DUS_VECTOR=16",))
+"""Builds that are always compared: plain C, what the processor chooses, and the least that it may choose."""
+EVERY_BUILD = [pytest.param(flags, marks=[] if flags in QUICK else [pytest.mark.slow]) for flags in BUILDS]
+
+
+@pytest.mark.parametrize("flags", EVERY_BUILD, ids=lambda flags: " ".join(flags) or "default")
 def test_logits_equal_the_interpreter(tmp_path: Path, flags: tuple[str, ...], cases: Cases) -> None:
     assert differing(cases, tmp_path, ["cc", *flags], []) == []
 

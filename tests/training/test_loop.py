@@ -109,7 +109,7 @@ def test_one_seed_gives_one_result(lesson: Path, tmp_path: Path) -> None:
     assert _bytes(one) != _bytes(other)
 
 
-@pytest.mark.parametrize("killed_at", [6, 60, 72, 78, 114])
+@pytest.mark.parametrize("killed_at", [6, *(pytest.param(step, marks=pytest.mark.slow) for step in (60, 78)), 72, 114])
 @pytest.mark.parametrize("joint", [False, True])
 def test_a_killed_training_goes_on_to_the_same_result(lesson: Path, tmp_path: Path, killed_at: int, joint: bool) -> None:
     class Kill(BaseException):
