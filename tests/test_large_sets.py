@@ -35,7 +35,10 @@ def write_images(path: Path, *, count: int, side: int) -> None:
 
 
 def write_windows(path: Path, *, count: int, side: int) -> None:
-    """Write an NPZ of float64 windows of ``side`` x ``side`` steps whose level is the class, each with noise of its own."""
+    """Write an NPZ of windows of ``side`` x ``side`` steps whose level is the class, each with noise of its own.
+
+    Small ones are float64, which is converted; large ones float32, which is what is kept.
+    """
     random, labels = np.random.default_rng(0), np.arange(count) % CLASSES
     windows = np.zeros((count, side * side, 3), np.float32)
     windows += labels[:, None, None]

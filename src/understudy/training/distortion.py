@@ -10,17 +10,17 @@ import numpy as np
 MARKED = 0.2
 """Share of the copies that get marks."""
 MOST_MARKS = 3
-_MARKS: Final[tuple[str, ...]] = (*"..!!??,,;:-()*'\"…—“”’", *map(chr, range(0x1F600, 0x1F650)))
-"""Frequent ones stand here twice; pictures count as one mark."""
-_PICTURES = 80
+_SIGNS: Final = "..!!??,,;:-()*'\"…—“”’"
+"""Frequent ones stand here twice; faces, together, are as frequent as one of them."""
+_FACES: Final = range(0x1F600, 0x1F650)
 
 
 def distort(texts: Sequence[str], *, fraction: float, seed: int) -> list[str]:
     """Return ``texts`` with one edit in about ``fraction`` of the words of two or more characters, a share of them with marks.
 
     An edit deletes a character, swaps two neighbours, or doubles one (Kaliamoorthi et al. 2019). Marks are one to three equal
-    signs before or behind a text or one of its words. Each is a token, and public sets have few or none of them: to a student
-    that met no mark three of them would be three words that mean anything. One seed gives one result.
+    signs before a text, behind it, or behind one of its words. Each is a token, and public sets have few or none of them: to a
+    student that met no mark three of them would be three words that mean anything. One seed gives one result.
     """
     rng = np.random.default_rng(seed)
     misspelt = [" ".join(_distort_word(rng, word, fraction) for word in text.split(" ")) for text in texts]
@@ -40,9 +40,8 @@ def _distort_word(rng: np.random.Generator, word: str, fraction: float) -> str:
 
 
 def _marked(rng: np.random.Generator, text: str) -> str:
-    kinds = len(_MARKS) - _PICTURES + 1
-    kind = int(rng.integers(0, kinds))
-    sign = _MARKS[kind] if kind < kinds - 1 else _MARKS[-int(rng.integers(1, _PICTURES + 1))]
+    kind = int(rng.integers(0, len(_SIGNS) + 1))
+    sign = _SIGNS[kind] if kind < len(_SIGNS) else chr(_FACES[-int(rng.integers(1, len(_FACES) + 1))])
     marks = sign * int(rng.integers(1, MOST_MARKS + 1))
     place = int(rng.integers(0, 4))
     if place == 0:
