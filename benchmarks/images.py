@@ -43,7 +43,8 @@ class ImageSet:
         targets: budget to accuracy; None where none was asked for.
         formats: of a budget that is not for the default ones.
         default: measured without being named; the others take hours.
-        judged_on: splits on which the target has to be reached; validation images are training images that were held out.
+        judged_on: splits on which the target has to be reached; validation images are training images that were held out, and
+            what is judged on them must not learn them at last.
     """
 
     source: Callable[[Path], Path]
@@ -88,7 +89,15 @@ SETS = {
 
 
 def run(
-    name: str, *, seed: int, budget: str, student: str, trials: int | None, epochs: int | None, out: Path | None
+    name: str,
+    *,
+    seed: int,
+    budget: str,
+    student: str,
+    trials: int | None,
+    epochs: int | None,
+    precision: str,
+    out: Path | None,
 ) -> dict[str, object]:
     """Return the row of one job; in a folder ``out`` a job that was stopped goes on."""
     begin = time.monotonic()
@@ -104,6 +113,7 @@ def run(
             trials=trials,
             seed=seed,
             name=name,
+            **{"training.precision": precision, "training.refit": "validation" not in SETS[name].judged_on},
             **({} if epochs is None else {"training.epochs": epochs}),
         )
         seconds = time.monotonic() - begin
@@ -127,6 +137,7 @@ def _row(family: Family) -> dict[str, object]:
         "latency_us": {file.format: file.latency_us.median for file in member.files if file.latency_us},
         "test_images": family.data.splits["test"].examples,
         "variations": family.data.variations,
+        "trained_on": member.trained_on,
         "teacher": family.teacher.model_dump(mode="json") if family.teacher else None,
         "baselines": {baseline.name: baseline.accuracy for baseline in family.baselines},
         "weights": member.weight_count,
@@ -180,6 +191,7 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--trials", type=int)
     parser.add_argument("--epochs", type=int, help="passes over the images; default: what ends in minutes")
+    parser.add_argument("--precision", default="auto", help="of float steps: float32 or bfloat16; default: the job's own")
     parser.add_argument("--out", type=Path, help="keep the jobs here; a stopped one goes on")
     parser.add_argument("--results", type=Path, default=RESULTS / "images.jsonl")
     arguments = parser.parse_args()
@@ -190,8 +202,8 @@ def main() -> int:
     jobs = [(name, budget, seed) for seed in seeds for name in names for budget in arguments.budget or SETS[name].targets]
     for name, budget, seed in jobs:
         print(f"{name}, {budget}, seed {seed}", flush=True)
-        asked = {"student": arguments.student, "trials": arguments.trials, "epochs": arguments.epochs}
-        row = run(name, seed=seed, budget=budget, out=arguments.out, **asked)
+        asked = {option: getattr(arguments, option) for option in ("student", "trials", "epochs", "precision", "out")}
+        row = run(name, seed=seed, budget=budget, **asked)
         append(arguments.results, row)
         print(f"  accuracy {row['accuracy']}, plain {row['plain']}, {row['baselines']}, {row['seconds']} s", flush=True)
     return 0

@@ -314,6 +314,7 @@ COVERED: dict[str, object] = {
     "training.variations": ("cutout",),
     "training.epochs": 1,
     "training.refit": False,
+    "training.precision": "bfloat16",
     "training.weights.teacher_on_labels": 0.5,
     "training.weights.student_on_labels": 0.5,
     "training.weights.student_on_teacher": 0.5,

@@ -69,7 +69,7 @@ def produce(
         BudgetError: no budget can be met.
         SetupError: the machine lacks something.
     """
-    progress.note(f"training on: {processor_for(job.training.processor).explain()}")
+    progress.note(f"training on: {processor_for(job.training.processor, job.training.precision).explain()}")
     if budgets is None:
         base_recipe(job, dataset)
     brought = _brought_teacher(job, dataset, teacher, progress=progress)

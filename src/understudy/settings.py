@@ -158,6 +158,7 @@ class LossWeights(Settings):
 
 Variation = Literal["rand_augment", "cutout", "mixup"]
 ProcessorChoice = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class TrainingSettings(Settings):
@@ -210,6 +211,11 @@ class TrainingSettings(Settings):
         "auto",
         description="What trains: 'auto' takes a graphics card where torch has one that works and the processor elsewhere, "
         "'cpu' and 'cuda' insist; only on the processor does a seed give the same files again.",
+    )
+    precision: Precision = Field(
+        "auto",
+        description="In which float steps multiply: 'auto' is bfloat16 on a graphics card that has it and float32 elsewhere; "
+        "'bfloat16' pays on processors with units for it too, where students have many convolutions and trainings are long.",
     )
     weights: LossWeights = Field(default_factory=LossWeights, description="Weights of the terms of the objective.")
 

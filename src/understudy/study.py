@@ -70,7 +70,7 @@ def study_bits(
     from understudy.training.processor import processor_for
     from understudy.training.workers import train_all
 
-    progress.note(f"training on: {processor_for(job.training.processor).explain()}")
+    progress.note(f"training on: {processor_for(job.training.processor, job.training.precision).explain()}")
     tasks = [_task(base, count, job=job, dataset=dataset) for count in wanted]
     identity = {"study": "bits", "settings": job.digest(), "data": dataset.digest}
     with claim(out, identity) as folder:

@@ -79,7 +79,7 @@ def workers_for(job: Job, store: LessonStore, folder: JobFolder) -> Workers:
     Raises:
         SetupError: the job insists on a graphics card, and there is none that works.
     """
-    processor = processor_for(job.training.processor)
+    processor = processor_for(job.training.processor, job.training.precision)
     count = job.threads or os.cpu_count() or 1
     if processor.is_gpu:
         count = min(count, TRAININGS_ON_A_GPU)

@@ -305,6 +305,7 @@ def test_a_card_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         found = processor_for(choice)  # type: ignore[arg-type]
         assert (found.device.type, found.is_gpu, found.explain()) == ("cuda", True, "Imagined 9000, bfloat16")
     assert processor_for("cpu") == Processor()
+    assert processor_for("auto", "float32").explain() == "Imagined 9000, float32"
     processor_for.cache_clear()
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     assert processor_for("auto").describe() == "Imagined 9000, float32"
@@ -357,6 +358,20 @@ def test_without_a_card_the_processor_trains_and_the_reason_is_said() -> None:
     assert processor_for("cpu").reason == ""
 
 
+def test_the_processor_trains_in_bfloat16_where_that_is_asked_for(tmp_path: Path) -> None:
+    asked = processor_for("cpu", "bfloat16")
+    assert (asked.device.type, asked.describe()) == ("cpu", "processor, bfloat16")
+    assert processor_for("cpu") == processor_for("cpu", "float32") == Processor()
+    store = write_lesson(tmp_path / "lesson", RECIPES["plain_cnn"])
+    with Workers(store.folder, tmp_path / "results", count=1, processor=asked) as workers:
+        [result] = workers.run([task(RECIPES["plain_cnn"])])
+    exact = _run(tmp_path, "plain_cnn", Processor())
+    assert (result.trained_on, exact.trained_on) == (("processor, bfloat16",), ("processor, float32",))
+    # as good, but not the same weights
+    assert result.validation_accuracy > exact.validation_accuracy - 0.1
+    assert archive.dumps(result.program) != archive.dumps(exact.program)
+
+
 def test_a_worker_that_finds_no_card_says_so_in_one_line(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a graphics card")
@@ -392,7 +407,7 @@ def test_too_little_memory_on_a_card_is_no_bug(
     monkeypatch.setattr(worker, "run_task", full)
     monkeypatch.setattr(worker.queue, "SimpleQueue", Queue)
     monkeypatch.setattr(worker.threading.Thread, "start", lambda _: None)
-    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path), str(tmp_path), "cpu"])
+    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path), str(tmp_path), "cpu", "float32"])
     with pytest.raises(Over):
         worker.main()
     event = json.loads(capsys.readouterr().out)

@@ -311,7 +311,7 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
         budgets = check_budgets(job, data, network=network, progress=progress)
     from understudy.training.processor import processor_for  # torch, which what breaks a rule need not wait for
 
-    processor = processor_for(job.training.processor)
+    processor = processor_for(job.training.processor, job.training.precision)
     settings = job.model_dump(mode="json")
     names = [*(budget.name for budget in budgets.reachable), "family.json", "report.html"]
     writes = [str(folder / name) for name in names]

@@ -20,6 +20,7 @@ from understudy.program.ops import Program, ProjectText
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import Seen, mixed
 from understudy.training.objective import Objective
+from understudy.training.optimizer import optimizer_for
 from understudy.training.placed import placed
 from understudy.training.processor import Processor
 from understudy.training.schedule import Schedule, one_cycle
@@ -172,7 +173,7 @@ class _Run:
         processor.place(self.executor)  # images have their channels last in it, and weights theirs: nothing more to say
         if trainer is not None and trainer.moves:
             processor.place(trainer)
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizer_for(self.executor, self.trainer, self.schedule)
         self.augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
         self.step, self.seconds = schedule.float_steps if trained else 0, 0.0
         self.sums: dict[str, Tensor] = {}
@@ -184,7 +185,7 @@ class _Run:
         schedule, lesson = self.schedule, self.lesson
         if self.step == schedule.float_steps and not self.executor.quantized:
             self._quantize(self._calibrated(self.executor.learned()[0]))
-        for group in self.optimizer.param_groups:
+        for group in self.optimizer.groups:
             group["lr"] = group["peak"] * one_cycle(self.step / schedule.steps)
         view, index = self._batch()
         device = self.processor.device
@@ -276,10 +277,7 @@ class _Run:
     def _quantize(self, scheme: Scheme) -> None:
         self.executor.quantize(scheme)
         self.processor.place(self.executor)
-        self.optimizer = self._optimizer()
-
-    def _optimizer(self) -> torch.optim.AdamW:
-        return _optimizer(self.executor, self.trainer, self.schedule)
+        self.optimizer = optimizer_for(self.executor, self.trainer, self.schedule)
 
     def _batch(self) -> tuple[int, Int64Array]:
         """Return (view, text numbers) of the present step; they follow from seed and step alone."""
@@ -289,21 +287,6 @@ class _Run:
             rng = np.random.default_rng([self.seed, epoch])
             self._epoch = (epoch, epoch_batches(self.lesson, self.schedule.batch_size, rng))
         return self._epoch[1][at]
-
-
-def _optimizer(executor: Executor, trainer: Trainer | None, schedule: Schedule) -> torch.optim.AdamW:
-    scales = [p for part in (executor.weight_scale, executor.activation_scale) for p in part.parameters()]
-    chosen = {id(p) for p in scales}
-    weights = [p for p in executor.parameters() if id(p) not in chosen]
-    groups: list[dict[str, Any]] = [{"params": weights, "peak": schedule.learning_rate}]
-    if scales:
-        # scales sit near their best value after calibration, and small ones overshoot at the weights' rate
-        groups.append({"params": scales, "peak": schedule.learning_rate * 0.05, "weight_decay": 0.0})
-    if trainer is not None:
-        learning = [p for p in trainer.parameters() if p.requires_grad]
-        decay = schedule.weight_decay if trainer.weight_decay is None else trainer.weight_decay
-        groups.append({"params": learning, "peak": schedule.learning_rate * trainer.rate_factor, "weight_decay": decay})
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
 
 
 def epoch_batches(lesson: Lesson, size: int, rng: np.random.Generator) -> list[tuple[int, Int64Array]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.errors import SetupError
-from understudy.settings import ProcessorChoice
+from understudy.settings import Precision, ProcessorChoice
 
 TRAININGS_ON_A_GPU = 4
 """Side by side at most: one small student leaves most of a card idle, but each process keeps some of the card's memory."""
@@ -43,9 +43,14 @@ class Processor:
         """Whether it is a graphics card."""
         return self.device.type != "cpu"
 
+    @property
+    def precision_name(self) -> Precision:
+        """The precision as a job names it."""
+        return "bfloat16" if self.precision == torch.bfloat16 else "float32"
+
     def describe(self) -> str:
         """Return its name and precision: ``processor, float32``."""
-        return f"{self.name}, {str(self.precision).removeprefix('torch.')}"
+        return f"{self.name}, {self.precision_name}"
 
     def explain(self) -> str:
         """Return ``describe``, and why it is no graphics card."""
@@ -80,18 +85,19 @@ class Processor:
 
 
 @cache
-def processor_for(choice: ProcessorChoice) -> Processor:
-    """Return what trains where the job says ``choice``.
+def processor_for(choice: ProcessorChoice, precision: Precision = "auto") -> Processor:
+    """Return what trains where the job says ``choice``, and ``precision`` for its float steps.
 
     Raises:
         SetupError: a graphics card was asked for, and there is none that works.
     """
+    on_machine = Processor(precision=torch.bfloat16 if precision == "bfloat16" else torch.float32)
     if choice == "cpu":
-        return Processor()
+        return on_machine
     reason = _why_no_gpu()
     if not reason:
-        precision = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-        gpu = Processor(torch.device("cuda"), torch.cuda.get_device_name(), precision)
+        has_bfloat16 = precision != "float32" and torch.cuda.is_bf16_supported(including_emulation=False)
+        gpu = Processor(torch.device("cuda"), torch.cuda.get_device_name(), torch.bfloat16 if has_bfloat16 else torch.float32)
         reason = why_not(gpu)
         if not reason:
             return gpu
@@ -100,7 +106,7 @@ def processor_for(choice: ProcessorChoice) -> Processor:
             f"training.processor='cuda' needs a graphics card that torch can use: received torch={torch.__version__} "
             f"({reason}); install torch for CUDA and the card's driver, or set training.processor to 'auto' or 'cpu'"
         )
-    return Processor(reason=reason)
+    return replace(on_machine, reason=reason)
 
 
 def _why_no_gpu() -> str:

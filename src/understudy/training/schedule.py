@@ -18,7 +18,7 @@ WORK_IN_A_JOB = 5_400_000_000_000
 """For all students of images together, in multiply-accumulates of the forward pass: about eight minutes on one core of a
 server, and as much again for their refits on another."""
 
-PLAIN_QUANTIZED_FRACTION = 0.2
+PLAIN_QUANTIZED_FRACTION = 0.1
 """Of a plain CNN, whose weights have 8 bits: they are rounded so finely that half as many steps are enough."""
 
 

@@ -18,7 +18,7 @@ from typing import cast
 import torch
 
 from understudy.errors import UnderstudyError
-from understudy.settings import ProcessorChoice
+from understudy.settings import Precision, ProcessorChoice
 from understudy.training.loop import Point
 from understudy.training.processor import processor_for
 from understudy.training.task import TrainingTask, run_task
@@ -31,7 +31,8 @@ def _say(**event: object) -> None:
 
 def main() -> None:
     """Train every task that arrives."""
-    lesson_folder, result_folder, choice = Path(sys.argv[1]), Path(sys.argv[2]), cast(ProcessorChoice, sys.argv[3])
+    lesson_folder, result_folder = Path(sys.argv[1]), Path(sys.argv[2])
+    choice, precision = cast(ProcessorChoice, sys.argv[3]), cast(Precision, sys.argv[4])
     # one thread a worker: small matrices gain nothing from more, and results must not depend on the core count
     torch.set_num_threads(1)
     tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -50,7 +51,7 @@ def main() -> None:
             _say(event="point", step=point.step, steps=steps, loss=loss, validation_accuracy=point.validation_accuracy)
 
         try:
-            processor = processor_for(choice)
+            processor = processor_for(choice, precision)
             run_task(task, lesson_folder=lesson_folder, result_folder=result_folder, on_point=report, processor=processor)
         except torch.OutOfMemoryError as error:
             message = (

@@ -108,7 +108,7 @@ class Workers:
     def _start(self, number: int) -> _Worker:
         command = ["-m", "understudy.training.worker", str(self.lesson_folder), str(self.result_folder)]
         process = subprocess.Popen(
-            [sys.executable, *command, self.processor.device.type],
+            [sys.executable, *command, self.processor.device.type, self.processor.precision_name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
