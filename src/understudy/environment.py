@@ -17,6 +17,7 @@ from understudy.export.c_session import c_compiler
 from understudy.export.wasm import wasm_compiler
 from understudy.export.wasm_session import node_version
 from understudy.formats import added_formats
+from understudy.settings import ProcessorChoice
 from understudy.version import installed_version
 
 REQUIRED = ("jinja2", "joblib", "numpy", "optuna", "pydantic", "rich", "scikit-learn", "scipy", "torch", "typer")
@@ -121,6 +122,18 @@ def inspect_environment() -> Environment:
         targets=(*(_from_commands(name, commands) for name, commands in TARGETS.items()), _onnx_in_a_browser()),
         processors=tuple(_processors(versions)),
     )
+
+
+def check_processor(choice: ProcessorChoice) -> None:
+    """Let a ``choice`` that can be met pass; torch, which takes seconds to import, is asked only for a graphics card.
+
+    Raises:
+        SetupError: a graphics card was asked for, and there is none that works.
+    """
+    if choice == "cuda":
+        from understudy.training.processor import processor_for
+
+        processor_for("cuda")
 
 
 def _processors(versions: dict[str, str | None]) -> Iterator[Ability]:

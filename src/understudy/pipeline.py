@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from understudy.bundle.encrypted import read_recipients
 from understudy.data.dataset import load_dataset
 from understudy.data.room import Room
+from understudy.environment import check_processor
 from understudy.feasibility import check_budgets
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import check_owner
@@ -77,10 +78,7 @@ def run_job(
     progress = progress or SilentProgress()
     if job.encrypt:
         read_recipients(job.encrypt)
-    if job.training.processor == "cuda":
-        from understudy.training.processor import processor_for
-
-        processor_for("cuda")  # refused now where there is none: after large data it would be late
+    check_processor(job.training.processor)  # now: after large data it would be late
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
     progress.stage("reading the data")
     dataset = load_dataset(job, room=Room(out), progress=progress)

@@ -15,6 +15,7 @@ from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import ImageDataset
 from understudy.data.room import Room
 from understudy.data.vector import VectorDataset
+from understudy.environment import check_processor
 from understudy.errors import InputError
 from understudy.feasibility import base_recipe
 from understudy.job import Job
@@ -55,6 +56,7 @@ def study_bits(
     """
     progress = progress or SilentProgress()
     wanted = _checked(bits)
+    check_processor(job.training.processor)
     progress.stage("reading the data")
     dataset = load_dataset(job, room=Room(out), progress=progress)
     student = _student(job, dataset)

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from command import contents, understudy
 from families import clinc_like_family
@@ -164,6 +165,19 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, tiny_csv: Path, argumen
     assert outcome.err.startswith("error: ")
     assert len(outcome.err.splitlines()) == 1
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("arguments", [("compress", "job.toml", "--dry-run"), ("study", "bits", "job.toml")])
+def test_a_graphics_card_that_is_missing_is_said_before_data_are_read(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a graphics card")
+    job = 'budgets = ["16KB"]\n[data]\ntrain = "data.csv"\n[training]\nprocessor = "cuda"\n'
+    (tmp_path / "job.toml").write_text(job)
+    (tmp_path / "data.csv").write_text("what is here is no table of texts and labels")
+    before = contents(tmp_path)
+    outcome = understudy(*arguments, folder=tmp_path)
+    assert (outcome.exit_code, contents(tmp_path)) == (4, before)
+    assert "error: training.processor='cuda' needs a graphics card" in outcome.err
 
 
 def board(folder: Path, *, ram: int, more: tuple[str, str] = ("", "")) -> Path:

@@ -297,10 +297,12 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     from understudy.cli.progress import open_progress
     from understudy.data.dataset import load_dataset
     from understudy.data.room import Room
+    from understudy.environment import check_processor
     from understudy.feasibility import check_budgets
 
     if job.encrypt:
         read_recipients(job.encrypt)
+    check_processor(job.training.processor)
     data = load_dataset(job, room=Room(folder))
     network = None
     if job.student == "pruned":

@@ -19,7 +19,8 @@ WORK_IN_A_JOB = 5_400_000_000_000
 server, and as much again for their refits on another."""
 
 PLAIN_QUANTIZED_FRACTION = 0.1
-"""Of a plain CNN, whose weights have 8 bits: they are rounded so finely that half as many steps are enough."""
+"""Of a plain CNN, whose weights have 8 bits: they are rounded so finely that a quarter of the steps is enough, and what is
+learned before, at a learning rate that has nearly come to its end, is worth more."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Schedule:
         steps: optimizer steps.
         batch_size: texts per step.
         learning_rate: peak of the one-cycle schedule (Smith 2018).
-        weight_decay: AdamW.
+        weight_decay: of AdamW and Muon, times the learning rate in each step.
         dropout: share of hidden values dropped.
         word_dropout_factor: times the share of words dropped that ``word_dropout_for`` gives.
         quantized_fraction: share of the steps, the last ones, that are quantization-aware.
