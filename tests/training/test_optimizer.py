@@ -40,7 +40,7 @@ def test_muon_has_the_matrices_behind_which_a_batch_norm_is() -> None:
     found = _matrices(optimizer_for(separable, None, SCHEDULE))
     pointwise = [tuple(weight.shape) for name, weight in separable.weight.items() if name.startswith("mixed")]
     assert len(pointwise) == 3
-    assert sorted(found) == sorted([*pointwise, (8, 9)])  # the stem's, flat; a depthwise convolution has no matrix
+    assert sorted(found) == sorted([*pointwise, (8, 3, 3, 1)])  # the stem; a depthwise convolution has no matrix
     assert _matrices(optimizer_for(_executor(normalized=False), None, SCHEDULE)) == []
     assert _matrices(optimizer_for(_executor("projection_sequence"), None, SCHEDULE)) == []
 
@@ -64,7 +64,7 @@ def test_a_step_of_muon_changes_a_matrix_by_as_much_in_every_direction() -> None
         change = executor.weight[name].detach().flatten(1) - matrix * (1 - rate * SCHEDULE.weight_decay)
         # orthogonal, but for the five steps that make it so, and as large as a step of AdamW would be
         sizes = torch.linalg.svdvals(change) / (rate * 0.2 * max(change.shape) ** 0.5)
-        assert 0.3 < sizes.min() <= sizes.max() < 1.3, name
+        assert 0.5 < sizes.min() <= sizes.max() < 1.3, name
 
 
 @pytest.mark.parametrize("student", ["plain_cnn", "separable_cnn"])
