@@ -1,6 +1,6 @@
 """A delivered model of CIFAR-10 beside MLPerf Tiny's ResNet-8, both in LiteRT: accuracy on the same images, time of one.
 
-    python benchmarks/images.py --set cifar10 --seeds 1 --epochs 50 --out runs/cifar10
+    python benchmarks/images.py --set cifar10 --seeds 1 --epochs 100 --precision bfloat16 --out runs/cifar10
     python benchmarks/image_peer.py --bundle runs/cifar10/cifar10-96KB-1/96KB
 
 LiteRT runs every file with its default kernels (XNNPACK), batch 1, one thread. All are timed in turn, round after round; a
