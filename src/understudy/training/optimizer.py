@@ -29,13 +29,13 @@ QUINTIC: Final = (3.4445, -4.7750, 2.0315)
 def orthogonal(matrix: Tensor) -> Tensor:
     """Return nearly the orthogonal matrix next to ``matrix`` ``[rows, columns]``: its singular values become 0.7 to 1.2."""
     a, b, c = QUINTIC
-    x = matrix.T if len(matrix) > matrix.shape[1] else matrix
+    tall = len(matrix) > matrix.shape[1]
+    x: Tensor = matrix.T if tall else matrix
     x = x / x.norm().clamp_min(1e-7)
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    turned: Tensor = x.T if len(matrix) > matrix.shape[1] else x
-    return turned
+    return x.T if tall else x
 
 
 class Muon(torch.optim.Optimizer):
