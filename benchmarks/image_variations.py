@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
-from images import SETS
+from images import SETS, dataset_named
 from records import RESULTS, append, command, data_is_here, machine
 
-from understudy.data.image import ImageDataset, load_image_dataset
-from understudy.settings import DataSettings, Variation
+from understudy.data.image import ImageDataset
+from understudy.settings import Variation
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.corpus import ImageCorpus
@@ -83,8 +81,7 @@ def main() -> None:
     if not data_is_here():
         sys.exit(0)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = load_image_dataset(DataSettings(train=SETS[given.set].source(Path(folder))), seed=1)
+    dataset = dataset_named(given.set)
     for seed in given.seeds:
         for variations in (CHOICES[number] for number in given.choices):
             row = run(dataset, variations, images=given.images, epochs=given.epochs, width=given.width, seed=seed)

@@ -88,6 +88,12 @@ SETS = {
 }
 
 
+def dataset_named(name: str) -> ImageDataset:
+    """Return the images of the set ``name``; where it has no validation split, seed 1 holds images out."""
+    with tempfile.TemporaryDirectory() as folder:
+        return load_image_dataset(DataSettings(train=SETS[name].source(Path(folder))), seed=1)
+
+
 def run(
     name: str,
     *,
