@@ -110,6 +110,17 @@ def test_the_frontier_shows_every_file_every_twin_and_every_level() -> None:
     assert chart.off_scale == ("majority class (0.7\xa0%)",)
 
 
+@pytest.mark.parametrize("accuracy", [0.0, 0.906, 0.9995, 1.0])
+def test_files_that_are_all_alike_have_ticks_that_can_be_told_apart(accuracy: float) -> None:
+    member = FAMILY.members[0]
+    files = tuple(file.model_copy(update={"accuracy": accuracy}) for file in member.files)
+    alike = member.model_copy(update={"files": files, "twin": None})
+    chart = draw_frontier(FAMILY.model_copy(update={"members": (alike,), "teacher": None, "baselines": ()}), **WIDE)
+    assert chart is not None
+    ticks = [box.content for box in boxes(chart.image) if re.fullmatch(r"[\d.]+ %", box.content)]
+    assert 2 <= len(ticks) == len(set(ticks))
+
+
 def test_a_point_stands_where_its_numbers_say() -> None:
     chart = draw_frontier(FAMILY, **WIDE)
     assert chart is not None

@@ -13,6 +13,9 @@ from understudy.report import svg
 from understudy.report.wording import microseconds, percent
 from understudy.units import format_bytes, format_macs
 
+LEAST_SPAN = 0.02
+"""Of accuracies that the chart shows: less says nothing, and its ticks could not be told apart."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -157,10 +160,11 @@ def _accuracy_range(family: Family, levels: list[Level]) -> tuple[float, float, 
     students += [member.twin.accuracy for member in family.members if member.twin is not None]
     high = max([*students, *(level.accuracy for level in levels)])
     low = min(students)
-    room = max(high - low, 0.02)
+    room = max(high - low, LEAST_SPAN)
     shown = [level for level in levels if level.accuracy >= low - 2 * room]
     low = min([low, *(level.accuracy for level in shown)])
-    margin = 0.08 * max(high - low, 0.02)
+    span = max(high - low, LEAST_SPAN)
+    margin = 0.08 * span + (span - (high - low)) / 2
     return max(0.0, low - margin), min(1.0, high + margin) + 1e-6, shown
 
 
