@@ -14,7 +14,7 @@ from understudy.family import Baseline, ByteRow, Family
 from understudy.report import curves, svg
 from understudy.report.balance import draw_balance
 from understudy.report.byte_bars import byte_bars
-from understudy.report.frontier import BYTES, LATENCY, MACS, Axis, axes_of, draw_frontier
+from understudy.report.frontier import BYTES, LATENCY, MACS, Axis, axes_of, draw_frontier, tick_text
 from understudy.units import format_bytes
 
 FAMILY = clinc_like_family()
@@ -279,3 +279,14 @@ def test_decade_ticks_are_inside_and_apart(low: float, ratio: float) -> None:
     assert ticks
     assert all(low * (1 - 1e-9) <= tick <= low * ratio * (1 + 1e-9) for tick in ticks)
     assert all(scale(after) - scale(before) >= 58 - 1e-6 for before, after in itertools.pairwise(ticks))
+
+
+@given(st.floats(100, 1e8), st.floats(1.05, 1e6))
+def test_the_byte_axis_has_ticks_that_can_be_told_apart(low: float, ratio: float) -> None:
+    scale = svg.Scale(low, low * ratio, 40, 640, logarithmic=True)
+    ticks = svg.byte_ticks(scale, gap_pixels=58)
+    assert len(ticks) >= 2
+    assert all(low * (1 - 1e-9) <= tick <= low * ratio * (1 + 1e-9) for tick in ticks)
+    assert all(scale(after) - scale(before) >= 58 - 1e-6 for before, after in itertools.pairwise(ticks))
+    shown = [tick_text(BYTES, tick) for tick in ticks]
+    assert len(set(shown)) == len(shown)

@@ -185,19 +185,18 @@ def _grid(axis: Axis, x: svg.Scale, y: svg.Scale, right: float) -> list[Markup]:
         parts.append(svg.line(x.start - 6, y(tick), right, y(tick), class_="grid"))
         parts.append(svg.text(f"{100 * tick:.{decimals}f} %", x.start - 10, y(tick) + 4, anchor="end", class_="tick"))
     parts.append(svg.line(x.start - 6, y.start, right, y.start, class_="axis"))
-    ticks = [float(size) for size in svg.byte_ticks(x, gap_pixels=58)] if axis is BYTES else svg.decade_ticks(x, gap_pixels=58)
+    ticks = (svg.byte_ticks if axis is BYTES else svg.decade_ticks)(x, gap_pixels=58)
     for tick in ticks:
         parts.append(svg.line(x(tick), y.start, x(tick), y.start + 5, class_="axis"))
-        parts.append(svg.text(_tick(axis, tick), x(tick), y.start + 18, anchor="middle", class_="tick"))
+        parts.append(svg.text(tick_text(axis, tick), x(tick), y.start + 18, anchor="middle", class_="tick"))
     title = svg.text(axis.title, (x.start + x.end) / 2, y.start + 36, anchor="middle", class_="tick")
     return [*parts, title]
 
 
-def _tick(axis: Axis, value: float) -> str:
+def tick_text(axis: Axis, value: float) -> str:
     """Return a round value as short as it can be said."""
     if axis is BYTES:
-        size = round(value)
-        return f"{size} B" if size < 1024 else f"{size // 1024} KB" if size < 1024**2 else f"{size // 1024**2} MB"
+        return f"{value:g} B" if value < 1024 else f"{value / 1024:g} KB" if value < 1024**2 else f"{value / 1024**2:g} MB"
     if axis is MACS:
         return f"{value:g}" if value < 1000 else f"{value / 1000:g}k" if value < 1000**2 else f"{value / 1000**2:g}M"
     return f"{value:g} µs" if value < 1000 else f"{value / 1000:g} ms"

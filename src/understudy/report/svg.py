@@ -76,13 +76,17 @@ def round_ticks(low: float, high: float, *, most: int) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def byte_ticks(scale: Scale, *, gap_pixels: float) -> list[int]:
-    """Return powers of two inside ``scale``, at least ``gap_pixels`` from each other."""
-    powers = [2**k for k in range(40) if scale.low <= 2**k <= scale.high]
+def byte_ticks(scale: Scale, *, gap_pixels: float) -> list[float]:
+    """Return powers of two inside a logarithmic ``scale`` of bytes, at least ``gap_pixels`` from each other.
+
+    A scale that holds fewer than two of them has ticks at round numbers of bytes, KB or MB.
+    """
+    powers = [2.0**k for k in range(40) if scale.low <= 2**k <= scale.high]
     if len(powers) < 2:
-        return powers
-    every = max(1, math.ceil(gap_pixels / abs(scale(powers[1]) - scale(powers[0]))))
-    return powers[::every]
+        unit = next((unit for unit in (1024**2, 1024) if scale.high >= unit), 1)
+        most = max(2, int(abs(scale.end - scale.start) / gap_pixels))
+        powers = [tick * unit for tick in round_ticks(scale.low / unit, scale.high / unit, most=most)]
+    return _apart(powers, scale, gap_pixels)
 
 
 def decade_ticks(scale: Scale, *, gap_pixels: float) -> list[float]:
@@ -97,8 +101,13 @@ def decade_ticks(scale: Scale, *, gap_pixels: float) -> list[float]:
         found = [value for value in found if scale.low <= value <= scale.high]
         if len(found) >= 3:
             break
+    return _apart(found, scale, gap_pixels)
+
+
+def _apart(values: Sequence[float], scale: Scale, gap_pixels: float) -> list[float]:
+    """Return the first of ``values``, in order, and each that is far enough from the one before."""
     ticks: list[float] = []
-    for value in found:
+    for value in values:
         if not ticks or abs(scale(value) - scale(ticks[-1])) >= gap_pixels:
             ticks.append(value)
     return ticks
