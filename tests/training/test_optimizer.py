@@ -13,6 +13,7 @@ from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.optimizer import MATRIX_RATE, Optimizer, optimizer_for
 from understudy.training.schedule import Schedule
+from understudy.training.trainer import WideNetwork
 
 SCHEDULE = Schedule(learning_rate=0.01, weight_decay=0.5)
 IMAGES = torch.rand(32, 8, 8, 1, generator=torch.Generator().manual_seed(1))
@@ -49,6 +50,18 @@ def test_every_parameter_is_in_one_group() -> None:
     executor = _executor()
     counted = [p.numel() for group in optimizer_for(executor, None, SCHEDULE).groups for p in group["params"]]
     assert sum(counted) == sum(p.numel() for p in executor.parameters())
+
+
+def test_a_wide_network_beside_the_student_learns_as_it_does() -> None:
+    student, wide = _executor("projection_sequence"), WideNetwork(_executor("plain_cnn").graph, dropout=0.0)
+    optimizer = optimizer_for(student, wide, SCHEDULE)
+    behind = [tuple(p.shape) for p in wide.executor.normalized_matrices()]
+    assert len(behind) == 5
+    *groups_of_adam, muon = optimizer.groups
+    assert [tuple(p.shape) for p in muon["params"]] == behind
+    assert sum(p.numel() for group in [*groups_of_adam, muon] for p in group["params"]) == sum(
+        p.numel() for module in (student, wide) for p in module.parameters()
+    )
 
 
 def test_a_step_of_muon_changes_a_matrix_by_as_much_in_every_direction() -> None:

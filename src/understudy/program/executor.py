@@ -155,6 +155,11 @@ class Executor(nn.Module):
         """Whether fake quantization is on."""
         return len(self.weight_scale) > 0
 
+    def normalized_matrices(self) -> list[nn.Parameter]:
+        """Return the weights ``[out, ...]`` of layers that mix channels and have a batch norm behind them."""
+        mixing = {node.output for node in self.graph.layers if not isinstance(node, DepthwiseConv)}
+        return [self.weight[name] for name in sorted(mixing & set(self.norm))]
+
     def quantize(self, scheme: Scheme) -> None:
         """Turn fake quantization on, beginning from ``scheme``; batch norms become part of the weights."""
         for name in list(self.norm):

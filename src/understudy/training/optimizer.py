@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from understudy.program.executor import Executor
-from understudy.program.ops import DepthwiseConv
 from understudy.training.schedule import Schedule
 from understudy.training.trainer import Trainer
 
@@ -112,8 +111,7 @@ class Optimizer:
 
 def optimizer_for(executor: Executor, trainer: Trainer | None, schedule: Schedule) -> Optimizer:
     """Return what trains ``executor``, and ``trainer`` beside it."""
-    behind = {node.output for node in executor.graph.layers if not isinstance(node, DepthwiseConv)} & set(executor.norm)
-    matrices = [executor.weight[name] for name in sorted(behind)]
+    matrices = [*executor.normalized_matrices(), *(() if trainer is None else trainer.matrices())]
     scales = [p for part in (executor.weight_scale, executor.activation_scale) for p in part.parameters()]
     apart = {id(p) for p in (*matrices, *scales)}
     rest = [p for p in executor.parameters() if id(p) not in apart]
@@ -121,7 +119,7 @@ def optimizer_for(executor: Executor, trainer: Trainer | None, schedule: Schedul
     if scales:
         groups.append({"params": scales, "peak": schedule.learning_rate * SCALE_RATE, "weight_decay": 0.0})
     if trainer is not None:
-        learning = [p for p in trainer.parameters() if p.requires_grad]
+        learning = [p for p in trainer.parameters() if p.requires_grad and id(p) not in apart]
         decay = schedule.weight_decay if trainer.weight_decay is None else trainer.weight_decay
         groups.append({"params": learning, "peak": schedule.learning_rate * trainer.rate_factor, "weight_decay": decay})
     return Optimizer(groups, matrices, schedule)

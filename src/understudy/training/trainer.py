@@ -53,6 +53,10 @@ class Trainer(nn.Module, ABC):
     weight_decay: float | None = None
     moves: bool = True
 
+    def matrices(self) -> Sequence[nn.Parameter]:
+        """Return the weights that Muon changes."""
+        return ()
+
     @abstractmethod
     def forward(self, features: Tensor, view: int, index: Int64Array) -> Tensor:
         """Return logits ``[batch, classes]`` with gradients for the texts ``index`` of ``view``, with these ``features``."""
@@ -65,6 +69,10 @@ class WideNetwork(Trainer):
         super().__init__()
         normalized = isinstance(program.source, Image)
         self.executor = Executor(program, dropout=dropout, normalized=normalized).train()
+
+    def matrices(self) -> Sequence[nn.Parameter]:
+        """Return those behind batch norms."""
+        return self.executor.normalized_matrices()
 
     def forward(self, features: Tensor, view: int, index: Int64Array) -> Tensor:  # noqa: ARG002 - features say it all
         """Return the executor's logits."""
