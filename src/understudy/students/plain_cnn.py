@@ -24,14 +24,20 @@ STRIDES = ((1, 1, 1, 1, 1), (1, 2, 1, 1, 1), (1, 2, 1, 2, 1), (2, 2, 1, 2, 1), (
 def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
     """Return a float program ``[H, W, C] pixels -> [classes]`` with initial weights."""
     rng = np.random.default_rng(seed)
+    first = max(1, recipe.width // WIDTH_PER_CHANNEL)
+    nodes, shape = convolutions(rng, recipe, (first, first, 2 * first, 2 * first, recipe.hidden))
+    return Program((*nodes, *classes_of_places(rng, nodes[-1].output, shape=shape, classes=classes, recipe=recipe)))
+
+
+def convolutions(rng: np.random.Generator, recipe: Recipe, channels: tuple[int, ...]) -> tuple[list[Node], tuple[int, int, int]]:
+    """Return an image and convolutions that give as many ``channels`` each, and the shape ``(H, W, C)`` of the last one's."""
     assert recipe.image_shape is not None
-    height, width, channels = recipe.image_shape
-    size, first = (height, width), max(1, recipe.width // WIDTH_PER_CHANNEL)
+    height, width, inputs = recipe.image_shape
+    size = (height, width)
     strides = STRIDES[min(halvings(size), len(STRIDES) - 1)]
     nodes: list[Node] = [Image("pixels", "image", recipe.image_shape)]
-    for number, (outputs, stride) in enumerate(zip((first, first, 2 * first, 2 * first, recipe.hidden), strides, strict=True)):
-        shape = (outputs, *KERNEL, channels)
+    for number, (outputs, stride) in enumerate(zip(channels, strides, strict=True)):
+        shape = (outputs, *KERNEL, inputs)
         nodes.append(convolution(rng, nodes[-1].output, f"block{number}", size=size, shape=shape, stride=stride, recipe=recipe))
-        size, channels = (math.ceil(size[0] / stride), math.ceil(size[1] / stride)), outputs
-    nodes += classes_of_places(rng, nodes[-1].output, shape=(*size, channels), classes=classes, recipe=recipe)
-    return Program(tuple(nodes))
+        size, inputs = (math.ceil(size[0] / stride), math.ceil(size[1] / stride)), outputs
+    return nodes, (*size, inputs)

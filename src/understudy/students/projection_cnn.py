@@ -6,36 +6,24 @@ inner activation, and the convolutions below it learn through its signs. A bit c
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from understudy.program.ops import Image, Node, Program, ProjectBoxes, Softmax
+from understudy.program.ops import Program, ProjectBoxes, Softmax
 from understudy.projections.boxes import BoxProjection
+from understudy.students.plain_cnn import convolutions
 from understudy.students.recipe import Recipe
-from understudy.students.separable_cnn import KERNEL, halvings
-from understudy.students.weights import convolution, linear
+from understudy.students.weights import linear
 
-LEAST_BLOCKS = 2
-"""Convolutions behind the first one; those that halve the image come first."""
-CHANNEL_FACTOR = 2
-"""Channels of these for one of the first convolution."""
+LATER = 2
+"""Channels of a later convolution for one of the first two."""
 
 
 def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
     """Return a float program ``[H, W, C] pixels -> [classes]``; ``width`` is the first convolution's, ``features`` is T·d."""
     rng = np.random.default_rng(seed)
-    assert recipe.image_shape is not None
-    height, width, channels = recipe.image_shape
-    size, smaller = (height, width), halvings((height, width))
-    nodes: list[Node] = [Image("pixels", "image", recipe.image_shape)]
-    for number in range(1 + max(LEAST_BLOCKS, smaller)):
-        outputs = recipe.width * (CHANNEL_FACTOR if number else 1)
-        stride = 2 if 1 <= number <= smaller else 1
-        shape = (outputs, *KERNEL, channels)
-        nodes.append(convolution(rng, nodes[-1].output, f"block{number}", size=size, shape=shape, stride=stride, recipe=recipe))
-        size, channels = (math.ceil(size[0] / stride), math.ceil(size[1] / stride)), outputs
-    boxes = BoxProjection((*size, channels), tuple(range(recipe.features)), recipe.projection_seed)
+    first, later = recipe.width, LATER * recipe.width
+    nodes, shape = convolutions(rng, recipe, (first, first, later, later, later))
+    boxes = BoxProjection(shape, tuple(range(recipe.features)), recipe.projection_seed)
     nodes += [
         ProjectBoxes(nodes[-1].output, "features", boxes),
         linear(rng, "features", "hidden", shape=(recipe.hidden, recipe.features), recipe=recipe, relu=True, bias=True),
