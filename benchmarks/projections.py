@@ -35,7 +35,7 @@ from understudy.training.corpus import ImageCorpus
 from understudy.training.loop import Lesson, train
 from understudy.training.mining import CANDIDATES, mined
 from understudy.training.objective import Objective
-from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
+from understudy.training.schedule import IMAGE_WEIGHT_DECAY, PLAIN_QUANTIZED_FRACTION, Schedule
 from understudy.training.task import trainer_recipe
 from understudy.training.trainer import WideNetwork
 from understudy.version import installed_version
@@ -82,15 +82,15 @@ SHAPES = {
     "720": Shape(720, 0, 4000, 0.0, 0.0, 3e-3, {"mnist": 0.923}, {"mnist": 0.95}),
     "720-256": Shape(720, 256, 8000, 0.5, 0.1, 3e-3, {"mnist": 0.969}, {"mnist": 0.98}),
     "cnn": Shape(
-        512,
+        1024,
         64,
-        12000,
+        14000,
         1.0,
         0.0,
         3e-3,
         {"mnist": 0.994, "fashion_mnist": 0.927, "cifar10": 0.847},
         {"mnist": 0.994, "fashion_mnist": 0.927, "cifar10": 0.847},
-        16,
+        28,
     ),
 }
 
@@ -122,6 +122,7 @@ def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: in
         weight_decay=IMAGE_WEIGHT_DECAY,
         dropout=shape.dropout,
         word_dropout_factor=shape.moved,
+        quantized_fraction=PLAIN_QUANTIZED_FRACTION if shape.width else Schedule().quantized_fraction,
     )
     trainer = None
     if joint:

@@ -39,6 +39,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "raw_text": texts.raw_text,
     "images": images.images,
     "projections": images.projections,
+    "image_teaching": images.image_teaching,
     "windows": windows.windows,
     "pruned": images.pruned,
     "import_time": speed.import_time,

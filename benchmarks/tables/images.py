@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 
-from tables.markdown import NONE, percent, sizes, table, yes
-from tables.results import Results, Row, grouped, image_configuration, projection_configuration
+from tables.markdown import NONE, percent, sizes, spread, table, yes
+from tables.results import Results, Row, grouped, image_configuration, projection_configuration, teaching_configuration
 
 PIXELS = "pixels + logistic regression"
+ALONE = "alone"
 FORMATS = ("onnx", "litert", "c", "python")
 
 
@@ -78,6 +79,32 @@ def projections(results: Results) -> str:
         )
     head = ["data", "student", "bits and hidden", "learned numbers", "rows", "mode", "seeds", "accuracy, %", "published"]
     return table([*head, "target", "met", *FORMATS, "least agreement, %"], body)
+
+
+def image_teaching(results: Results) -> str:
+    """Return what a larger network brought to a small student of images, in each of the ways that were tried."""
+    body = []
+    for rows in grouped(results.image_teaching, teaching_configuration).values():
+        alone = {row["seed"]: row["validation_accuracy"] for row in results.image_teaching if _beside(rows[0], row)}
+        gains = [row["validation_accuracy"] - alone[row["seed"]] for row in rows if row["seed"] in alone]
+        body.append(
+            [
+                rows[0]["set"],
+                f"{rows[0]['images']:,}",
+                rows[0]["way"],
+                str(len(rows)),
+                percent(row["validation_accuracy"] for row in rows),
+                NONE if rows[0]["way"] == ALONE else spread(gains, lambda gain: f"{100 * gain:+.1f}"),
+                percent(row["larger"]["validation_accuracy"] for row in rows),
+            ]
+        )
+    return table(["data", "images", "student", "seeds", "accuracy, %", "gain, points", "larger network, %"], body)
+
+
+def _beside(row: Row, other: Row) -> bool:
+    """Return whether ``other`` is the student that learned alone, of the same comparison as ``row``."""
+    *comparison, _ = teaching_configuration(row)
+    return teaching_configuration(other) == (*comparison, ALONE)
 
 
 def pruned(results: Results) -> str:

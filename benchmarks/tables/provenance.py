@@ -27,6 +27,7 @@ def provenance(results: Results) -> str:
         "raw_text.jsonl": (results.raw_text, [row["command"] for row in results.raw_text]),
         "images.jsonl": (results.images, [row["command"] for row in results.images]),
         "projections.jsonl": (results.projections, [row["command"] for row in results.projections]),
+        "image_teaching.jsonl": (results.image_teaching, [row["command"] for row in results.image_teaching]),
         "windows.jsonl": (results.windows, [row["command"] for row in results.windows]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
         "few_texts.jsonl": (results.few_texts, [row["command"] for row in results.few_texts]),

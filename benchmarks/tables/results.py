@@ -40,6 +40,9 @@ class Results:
         self.devices = latest(read(folder, "devices.jsonl"), lambda row: (row["set"], row["trials"], row["seed"]))
         self.projections = latest(read(folder, "projections.jsonl"), lambda row: (projection_configuration(row), row["seed"]))
         self.images = latest(read(folder, "images.jsonl"), lambda row: (image_configuration(row), row["seed"]))
+        self.image_teaching = latest(
+            read(folder, "image_teaching.jsonl"), lambda row: (teaching_configuration(row), row["seed"])
+        )
         self.windows = latest(read(folder, "windows.jsonl"), lambda row: (window_configuration(row), row["seed"]))
         self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         self.fuzz_c = latest(read(folder, "fuzz_c.jsonl"), lambda row: (row["model"], row["inputs"], row["seed"]))
@@ -124,3 +127,8 @@ def latest(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
 def projection_configuration(row: Row) -> tuple[Any, ...]:
     """Return what runs of one shape share, whatever their seed."""
     return (row["set"], row["student"], row["weights"], row["candidates"] == 0, row.get("mode", "self"), row["steps"])
+
+
+def teaching_configuration(row: Row) -> tuple[Any, ...]:
+    """Return what students of one comparison share, and last the way in which this one learned."""
+    return (row["set"], row["images"], row["epochs"], row["larger_epochs"], row["width"], row["way"])
