@@ -232,7 +232,7 @@ max_macs = "21k"
 [data]
 train = "digits.npz"
 [training]
-epochs = 6
+epochs = 20
 """
 
 

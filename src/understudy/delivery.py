@@ -134,6 +134,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         validation_accuracy=training.validation_accuracy,
         refit=selection.student in (selection.refit, selection.twin_refit),
         trained_on=tuple(dict.fromkeys([*training.trained_on, *selection.student.trained_on])),
+        begins_from=selection.begins_from,
         files=tuple(files),
         **siblings,
         float_islands=islands_of(program),

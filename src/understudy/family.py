@@ -110,6 +110,8 @@ class Member(Record):
     """The files come from one more training, in which the validation texts were learned from too."""
     trained_on: tuple[str, ...] = ()
     """What computed the training's steps, and in which precision: ``processor, float32``; empty in older records."""
+    begins_from: Text | None = None
+    """The budget from whose student's strongest channels its training began; null where it began from random weights."""
     files: tuple[FileRecord, ...]
     """The exported files."""
     encrypted_for: tuple[str, ...] = ()

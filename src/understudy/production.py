@@ -123,7 +123,7 @@ def _run(
             for selection in searches.selections():
                 treated[selection.budget] = cured(
                     selection,
-                    plan,
+                    searches.plan,
                     budget=searches.budgets[selection.budget],
                     max_drop=job.quantization.max_drop,
                     sizes_of=budgets.sizes_of,

@@ -15,6 +15,7 @@ from understudy.quantization_measurements import Cure
 from understudy.search.space import Budget, Candidate, SizeOf, with_student
 from understudy.search.study import Asked, Study
 from understudy.students.recipe import Recipe
+from understudy.training.inheritance import can_begin_from
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, quantized_fraction_for, steps_for
 from understudy.training.task import TaskResult, TrainingTask, trainer_recipe
 from understudy.training.trainer import Brought
@@ -65,6 +66,7 @@ class Selection:
         cures: what was tried because that cost too much; the trainings above are then those with what was kept.
         uncured: the training that was chosen before any cure.
         decided: whether the twin is delivered, where that was decided before the cures.
+        widest: the budget whose student narrower ones begin from, and that student's recipe; None where none can.
     """
 
     budget: str
@@ -77,6 +79,7 @@ class Selection:
     cures: tuple[Cure, ...] = ()
     uncured: TaskResult | None = None
     decided: bool | None = None
+    widest: tuple[str, Recipe] | None = None
 
     @property
     def best(self) -> Tried:
@@ -107,6 +110,12 @@ class Selection:
             tried, result = self.best_twin, self.best_twin.twin
         assert result is not None
         return tried, result
+
+    @property
+    def begins_from(self) -> str | None:
+        """The budget from whose student's channels the training began that validation chose."""
+        budget, recipe = self.widest or ("", None)
+        return budget if recipe and can_begin_from(self.chosen[0].candidate.recipe, recipe) else None
 
     @property
     def student(self) -> TaskResult:
@@ -154,6 +163,7 @@ class Plan:
         budgets: how many there are; the trainings of images share a fixed amount of work.
         build: recipe to a float program that was not trained.
         quantization: how students become integers.
+        widest: the first candidate of the largest budget, from which narrower ones begin; None where none can.
     """
 
     base: Recipe
@@ -172,6 +182,7 @@ class Plan:
     build: Callable[[Recipe], Program]
     any_student: bool = False
     quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
+    widest: Candidate | None = None
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one."""
@@ -196,7 +207,14 @@ class Plan:
             brought=self.brought if taught else None,
             refit=refit,
             quantization=self.quantization,
+            begins_from=self._begins_from(candidate, taught=taught),
         )
+
+    def _begins_from(self, candidate: Candidate, *, taught: bool) -> str | None:
+        """Return the key of the training whose student ``candidate`` begins from: a twin owes nothing to the teacher either."""
+        if self.widest is None or not can_begin_from(candidate.recipe, self.widest.recipe):
+            return None
+        return self.task(self.widest, taught=taught).key
 
     def refits(self, candidate: Candidate, twin: Candidate | None) -> list[TrainingTask]:
         """Return the trainings of ``candidate`` and, with a teacher, of the best ``twin`` with the validation texts added."""
@@ -235,6 +253,7 @@ class Searches:
         }
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
         self.refits: dict[str, tuple[TaskResult, TaskResult | None]] = {}
+        self.widest: tuple[str, Candidate] | None = None
 
     def good_enough(self, wanted: float | None) -> bool:
         """Return whether the best trial of every budget reached ``wanted`` accuracy on validation; False without a wish."""
@@ -262,7 +281,10 @@ class Searches:
         def train(tasks: list[TrainingTask], title: str) -> list[TaskResult]:
             return train_all(tasks, workers, progress=progress, title=title, on_point=record)
 
-        self._finish(self._ask(1), train, workers=workers, title="training", refit_too=planned == 1)
+        first = self._ask(1)
+        self.widest = _widest({text: a.candidate for text, asked in first.items() for a in asked})
+        self.plan = replace(self.plan, widest=self.widest[1] if self.widest else None)
+        self._finish(first, train, workers=workers, title="training", refit_too=planned == 1)
         while planned is None or asked < planned:
             used_up = job.time_seconds is not None and time.monotonic() - begin >= job.time_seconds
             # what an earlier run began belongs to the result: without it, the same command would find less the second time
@@ -298,11 +320,14 @@ class Searches:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
         found = [(text, b.file_bytes) for text, b in self.budgets.items() if any(t.result for t in self.tried[text])]
         selections = []
+        widest = (self.widest[0], self.widest[1].recipe) if self.widest else None
         for text, size in found:
             refit, twin_refit = self.refits.get(text, (None, None))
             optional = self.plan.teacher_is_optional
             found_trials = tuple(self.tried[text])
-            selections.append(Selection(text, size, found_trials, refit, twin_refit, optional, self.plan.quantization))
+            selections.append(
+                Selection(text, size, found_trials, refit, twin_refit, optional, self.plan.quantization, widest=widest)
+            )
         return selections
 
     def _ask(self, count: int) -> dict[str, list[Asked]]:
@@ -359,3 +384,12 @@ class Searches:
         if not self.plan.taught:
             return [self.plan.task(asked.candidate, taught=False)]
         return [self.plan.task(asked.candidate, taught=True), self.plan.task(asked.candidate, taught=False)]
+
+
+def _widest(candidates: Mapping[str, Candidate]) -> tuple[str, Candidate] | None:
+    """Return the budget and the candidate from which most of the others can begin; None where none can."""
+    begun = {
+        text: sum(can_begin_from(other.recipe, c.recipe) for other in candidates.values()) for text, c in candidates.items()
+    }
+    widest = max(begun, key=lambda text: begun[text], default=None)
+    return (widest, candidates[widest]) if widest is not None and begun[widest] else None

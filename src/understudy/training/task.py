@@ -26,6 +26,7 @@ from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import ImageCorpus
+from understudy.training.inheritance import strongest_channels
 from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import Lesson, Point, Trained, accuracy, train
 from understudy.training.mining import mined
@@ -38,8 +39,8 @@ from understudy.training.trainer import Brought, BroughtModule, Trainer, WideNet
 Float32Array = npt.NDArray[np.float32]
 TRAINER_WIDTH = 256
 """Outputs of both hidden layers of the network that teaches in joint mode."""
-IMAGE_TRAINER_WIDTH, IMAGE_TRAINER_HIDDEN = 16, 96
-"""Channels of the first convolution, and behind the last block, of the separable CNN that teaches students for images."""
+IMAGE_TRAINER_WIDTH = 64
+"""Of the plain CNN that teaches students for images there."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class TrainingTask:
         refit: the validation texts are learned from too, so that the accuracy on them says nothing any more.
         quantization: how what was learned becomes integers.
         after: key of a finished training whose float program is quantized anew; None to learn from the beginning.
+        begins_from: key of the training of a wider student, whose strongest channels are the initial weights; None for random
+            ones.
     """
 
     recipe: Recipe
@@ -73,6 +76,7 @@ class TrainingTask:
     refit: bool = False
     quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
     after: str | None = None
+    begins_from: str | None = None
 
     @property
     def key(self) -> str:
@@ -259,10 +263,13 @@ def _read_stages(bundle: zipfile.ZipFile) -> Stages | None:
 
 def _beginning(task: TrainingTask, result_folder: Path) -> Program:
     """Return the float program that ``task`` begins with."""
-    if task.after is None:
-        program = build_student(task.recipe, classes=task.classes, seed=task.seed)
-    else:
+    if task.after is not None:
         program = load_result(result_folder / f"{task.after}.trained").float_program
+    elif task.begins_from is not None:
+        wider = load_result(result_folder / f"{task.begins_from}.trained").float_program
+        program = strongest_channels(task.recipe, wider)
+    else:
+        program = build_student(task.recipe, classes=task.classes, seed=task.seed)
     return task.quantization.applied(program)
 
 
@@ -290,9 +297,7 @@ def _trainer(task: TrainingTask, store: LessonStore) -> Trainer:
 
 
 def trainer_recipe(student: Recipe) -> Recipe:
-    """Return what the network that learns beside ``student`` is: a wide one on its features, of images a CNN on its pixels."""
+    """Return what the network that learns beside ``student`` is: a wide one on its features, of images a plain CNN."""
     if student.image_shape is None:
         return replace(student, width=TRAINER_WIDTH, hidden=TRAINER_WIDTH)
-    return Recipe(
-        student="separable_cnn", width=IMAGE_TRAINER_WIDTH, hidden=IMAGE_TRAINER_HIDDEN, image_shape=student.image_shape
-    )
+    return Recipe(student="plain_cnn", width=IMAGE_TRAINER_WIDTH, hidden=IMAGE_TRAINER_WIDTH, image_shape=student.image_shape)

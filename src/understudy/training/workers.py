@@ -73,6 +73,8 @@ class Workers:
     def run(self, tasks: Sequence[TrainingTask], *, on_point: OnPoint | None = None) -> list[TaskResult]:
         """Return the results of ``tasks``, in order; finished ones are read, the others trained.
 
+        A task that begins from another waits for it, which is among ``tasks`` or has finished.
+
         Raises:
             SetupError: a worker was killed, or could not write its files.
             VerificationError: a worker failed.
@@ -84,10 +86,11 @@ class Workers:
         busy: dict[int, TrainingTask] = {}
         idle = list(range(len(self._workers)))
         while waiting or busy:
-            while waiting and idle:
+            while idle and (ready := next((task for task in waiting if self._can_begin(task)), None)):
                 number = idle.pop(0)
-                busy[number] = waiting.pop(0)
-                self._send(number, busy[number])
+                waiting.remove(ready)
+                busy[number] = ready
+                self._send(number, ready)
             number, event = self._events.get()
             if event["event"] == "point" and on_point:
                 on_point(busy[number], event)
@@ -97,6 +100,9 @@ class Workers:
             elif event["event"] == "failed":
                 raise _failure(event)
         return [self.result(task) for task in tasks]
+
+    def _can_begin(self, task: TrainingTask) -> bool:
+        return task.begins_from is None or (self.result_folder / f"{task.begins_from}.trained").exists()
 
     def _send(self, number: int, task: TrainingTask) -> None:
         stream = self._workers[number].process.stdin
