@@ -62,6 +62,20 @@ def test_every_file_is_verified_and_better_than_the_baseline(finished: Path) -> 
     assert family.data.splits["test"].examples == 180
 
 
+def test_smaller_sizes_begin_from_the_largest(finished: Path) -> None:
+    data = '[data]\ntrain = "digits.npz"\n[training]\nepochs = 1\nrefit = false\n'
+    (finished / "sizes.toml").write_text(f'budgets = ["8KB", "20KB"]\nstudent = "plain_cnn"\nformats = ["c"]\n{data}')
+    result = understudy("compress", "sizes.toml", "--out", "sizes", folder=finished)
+    assert result.exit_code == 0, result.err
+    small, large = Family.load(finished / "sizes").members
+    assert (small.budget, small.begins_from, large.begins_from) == ("8KB", "20KB", None)
+    assert all(file.verified for file in small.files)
+    said = "the strongest channels of the student of 20KB"
+    cards = [(finished / "sizes" / member.path / "card.md").read_text() for member in (small, large)]
+    assert [said in card for card in cards] == [True, False]
+    assert (finished / "sizes" / "report.html").read_text().count(said) == 1
+
+
 def test_evaluate_measures_every_file(finished: Path) -> None:
     result = understudy("evaluate", "out/6KB", "digits.npz", "--json", folder=finished)
     assert result.exit_code == 0, result.err
