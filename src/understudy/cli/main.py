@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from understudy.cli import bench, compress, demo, devices, doctor, evaluate, export, init, keys, predict, report, study
 from understudy.cli.output import print_json
-from understudy.errors import SetupError, UnderstudyError
+from understudy.errors import SetupError, UnderstudyError, missing_package
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
@@ -122,6 +122,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _discard_output()
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            return _bug(error, as_json=as_json)
+        missing = missing_package(purpose="this", package="torch")  # verbs that run finished bundles do without it
+        return _fail(SetupError.__name__, str(missing), missing.exit_code, as_json=as_json)
     except OSError as error:
         if error.errno not in _REFUSED_BY_MACHINE:
             return _bug(error, as_json=as_json)
