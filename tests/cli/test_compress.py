@@ -123,6 +123,27 @@ def test_a_file_that_takes_longer_than_was_asked_for_is_named(
     ]
 
 
+def test_a_student_that_loses_more_than_was_accepted_is_exit_code_3(
+    asked: dict[str, Any], tiny_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family = asked["family"].model_copy(update={"infeasible": ()})
+    reached = {member.budget: member.validation_accuracy for member in family.members}
+    loses = 0.958 - reached["32KB"]
+
+    def missed(**job: Any) -> list[str]:
+        asked["family"] = family.model_copy(update={"job": {**family.job, **job}})
+        code = run(["compress", str(tiny_csv), "--budget", "16KB", "--json"])
+        found: list[str] = json.loads(capsys.readouterr().out)["over_max_drop"]
+        assert code == (3 if found else 0)
+        return found
+
+    assert missed() == missed(max_drop=None) == missed(max_drop=0.9) == []
+    assert missed(max_drop=loses + 1e-6) == ["16KB"]
+    assert missed(max_drop=loses - 1e-6) == ["16KB", "32KB"]
+    # a teacher that learned beside its students is no measure for them
+    assert missed(max_drop=0.0, training={"mode": "joint"}) == []
+
+
 def test_all_budgets_met_is_exit_code_0_and_an_interruption_130(asked: dict[str, Any], tiny_csv: Path) -> None:
     asked["family"] = asked["family"].model_copy(update={"infeasible": ()})
     assert run(["compress", str(tiny_csv), "--budget", "16KB"]) == 0

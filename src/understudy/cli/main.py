@@ -46,7 +46,7 @@ app = typer.Typer(
     cls=_Verbs,
     name="understudy",
     help="A big model and a size budget in, a family of small verified models out.",
-    epilog="Exit codes: 0 done, 1 our bug, 2 your input, 3 a budget cannot be met, 4 your environment, 5 a bad bundle, "
+    epilog="Exit codes: 0 done, 1 our bug, 2 your input, 3 a budget or limit is not met, 4 your environment, 5 a bad bundle, "
     "6 a file disagrees with the reference, 130 interrupted.",
     rich_markup_mode=None,
     add_completion=False,
