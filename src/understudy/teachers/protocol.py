@@ -94,7 +94,7 @@ ANSWERS = "a teacher must answer every text, the empty one too, every image, sou
 LOADS = "a teacher's own code must load without an error"
 """The rule that a teacher breaks whose code fails before it can be asked."""
 
-_OUR_CODE = str(Path(__file__).parents[1])
+_OUR_CODE = Path(__file__).parents[1]
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 _INSTALLED = {"site-packages", "dist-packages"}
 
@@ -124,9 +124,10 @@ def _place_of(error: BaseException) -> traceback.FrameSummary:
 
 
 def _is_users_file(filename: str) -> bool:
-    if filename.startswith("<") or not _INSTALLED.isdisjoint(Path(filename).parts):
+    path = Path(filename)
+    if filename.startswith("<") or not _INSTALLED.isdisjoint(path.parts):
         return False
-    return not filename.startswith((_OUR_CODE, _STANDARD_LIBRARY))
+    return not any(path.is_relative_to(folder) for folder in (_OUR_CODE, _STANDARD_LIBRARY))
 
 
 def as_array(answer: Any, *, name: str) -> Float32Array:
