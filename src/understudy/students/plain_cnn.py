@@ -29,7 +29,9 @@ def build(recipe: Recipe, *, classes: int, seed: int) -> Program:
     return Program((*nodes, *classes_of_places(rng, nodes[-1].output, shape=shape, classes=classes, recipe=recipe)))
 
 
-def convolutions(rng: np.random.Generator, recipe: Recipe, channels: tuple[int, ...]) -> tuple[list[Node], tuple[int, int, int]]:
+def convolutions(
+    rng: np.random.Generator, recipe: Recipe, channels: tuple[int, ...]
+) -> tuple[list[Node], tuple[int, int, int]]:
     """Return an image and convolutions that give as many ``channels`` each, and the shape ``(H, W, C)`` of the last one's."""
     assert recipe.image_shape is not None
     height, width, inputs = recipe.image_shape
