@@ -14,7 +14,7 @@ import torch
 
 import understudy
 from command import contents
-from understudy import teaching
+from understudy import pipeline, teaching
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
 from understudy.cli.compress import _print_family
@@ -380,3 +380,10 @@ def test_data_that_break_a_rule_are_refused_before_torch_is_loaded(tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout.startswith("False a classifier needs at least two classes: ")
+
+
+def test_a_function_as_teacher_is_named_in_the_job(tmp_path: Path, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = []
+    monkeypatch.setattr(pipeline, "run_job", lambda job, **_: jobs.append(job))
+    pipeline.compress(data=tiny_csv, budgets=["16KB"], teacher=_files, out=tmp_path)
+    assert [job.teacher.source for job in jobs] == [f"{__name__}:_files"]

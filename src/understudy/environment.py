@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from understudy.devices.browser_onnx import onnxruntime_web
-from understudy.errors import SetupError
+from understudy.errors import SetupError, missing_package
 from understudy.export.c_session import c_compiler
 from understudy.export.wasm import wasm_compiler
 from understudy.export.wasm_session import node_version
@@ -128,8 +128,10 @@ def check_processor(choice: ProcessorChoice) -> None:
     """Let a ``choice`` that can be met pass; torch, which takes seconds to import, is asked only for a graphics card.
 
     Raises:
-        SetupError: a graphics card was asked for, and there is none that works.
+        SetupError: torch is not installed, or a graphics card was asked for, and there is none that works.
     """
+    if find_spec("torch") is None:
+        raise missing_package(purpose="training students", package="torch")
     if choice == "cuda":
         from understudy.training.processor import processor_for
 

@@ -62,3 +62,13 @@ def missing_extra(*, purpose: str, extra: str) -> SetupError:
     return SetupError(
         f"{purpose} needs the {extra!r} extra: received extra={extra!r} not installed; run: pip install 'understudy[{extra}]'"
     )
+
+
+def missing_package(*, purpose: str, package: str) -> SetupError:
+    """Return the error for a package that every installation has, and this one lacks.
+
+    Args:
+        purpose: what the user wanted, as a gerund ("training a student").
+        package: its name on the package index.
+    """
+    return SetupError(f"{purpose} needs {package}: received package={package!r} not installed; run: pip install {package}")

@@ -309,6 +309,18 @@ class Family(Record):
             )
         return max(fitting, key=lambda pair: (pair[0].validation_accuracy, -pair[1]))[0]
 
+    def over_max_drop(self) -> tuple[Member, ...]:
+        """Return the members that stayed further below the teacher on validation than the job's ``max_drop`` allows.
+
+        A teacher that learned beside its students is no measure for them: there, as without a teacher, there are none.
+        """
+        limit, training = self.job.get("max_drop"), self.job.get("training")
+        joint = isinstance(training, dict) and training.get("mode") == "joint"
+        reached = None if self.teacher is None or joint else self.teacher.validation_accuracy
+        if not isinstance(limit, float) or reached is None:
+            return ()
+        return tuple(member for member in self.members if member.validation_accuracy < reached - limit)
+
     def placed_in(self, folder: Path) -> Self:
         """Return this family with members that open their bundles in ``folder``."""
         members = []

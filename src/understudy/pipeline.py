@@ -22,6 +22,7 @@ from understudy.job_folder import check_owner
 from understudy.latency import known_latency
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
+from understudy.teachers.registry import object_name
 
 if TYPE_CHECKING:
     from understudy.family import Family
@@ -52,7 +53,7 @@ def compress(
         BudgetError: no budget can be met.
         SetupError: the machine lacks something.
     """
-    named = teacher if isinstance(teacher, str) else f"{type(teacher).__module__}:{type(teacher).__name__}"
+    named = teacher if isinstance(teacher, str) else object_name(teacher)
     job = job_from_arguments(data, budgets=tuple(str(b) for b in budgets) or None, teacher=named, **settings)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix=f"understudy-{job.name}-"))
     return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)

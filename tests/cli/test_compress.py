@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -120,6 +123,27 @@ def test_a_file_that_takes_longer_than_was_asked_for_is_named(
     ]
 
 
+def test_a_student_that_loses_more_than_was_accepted_is_exit_code_3(
+    asked: dict[str, Any], tiny_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family = asked["family"].model_copy(update={"infeasible": ()})
+    reached = {member.budget: member.validation_accuracy for member in family.members}
+    loses = 0.958 - reached["32KB"]
+
+    def missed(**job: Any) -> list[str]:
+        asked["family"] = family.model_copy(update={"job": {**family.job, **job}})
+        code = run(["compress", str(tiny_csv), "--budget", "16KB", "--json"])
+        found: list[str] = json.loads(capsys.readouterr().out)["over_max_drop"]
+        assert code == (3 if found else 0)
+        return found
+
+    assert missed() == missed(max_drop=None) == missed(max_drop=0.9) == []
+    assert missed(max_drop=loses + 1e-6) == ["16KB"]
+    assert missed(max_drop=loses - 1e-6) == ["16KB", "32KB"]
+    # a teacher that learned beside its students is no measure for them
+    assert missed(max_drop=0.0, training={"mode": "joint"}) == []
+
+
 def test_all_budgets_met_is_exit_code_0_and_an_interruption_130(asked: dict[str, Any], tiny_csv: Path) -> None:
     asked["family"] = asked["family"].model_copy(update={"infeasible": ()})
     assert run(["compress", str(tiny_csv), "--budget", "16KB"]) == 0
@@ -178,6 +202,48 @@ def test_a_graphics_card_that_is_missing_is_said_before_data_are_read(tmp_path: 
     outcome = understudy(*arguments, folder=tmp_path)
     assert (outcome.exit_code, contents(tmp_path)) == (4, before)
     assert "error: training.processor='cuda' needs a graphics card" in outcome.err
+
+
+WITHOUT_TORCH = """
+import importlib.machinery as machinery
+find = machinery.PathFinder.find_spec
+def find_others(name, path=None, target=None):
+    return None if name.partition(".")[0] == "torch" else find(name, path, target)
+machinery.PathFinder.find_spec = staticmethod(find_others)
+"""
+"""A ``sitecustomize.py``: Python runs it at the start of every process."""
+
+
+@pytest.fixture
+def without_torch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that finds no torch."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(WITHOUT_TORCH)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--json",)])
+def test_torch_that_is_missing_is_said_before_data_are_read(
+    tmp_path: Path, without_torch: dict[str, str], more: tuple[str, ...]
+) -> None:
+    (tmp_path / "data.csv").write_text("what is here is no table of texts and labels")
+    before = contents(tmp_path)
+    outcome = understudy("compress", "data.csv", "--budget", "16KB", *more, folder=tmp_path, environment=without_torch)
+    assert (outcome.exit_code, contents(tmp_path)) == (4, before)
+    assert outcome.err == (
+        "error: training students needs torch: received package='torch' not installed; run: pip install torch\n"
+    )
+    if "--json" in more:
+        assert json.loads(outcome.out)["error"]["type"] == "SetupError"
+
+
+@pytest.mark.skipif(find_spec("executorch") is None, reason="ExecuTorch is not installed")
+def test_of_an_executorch_file_the_package_that_is_missing_is_named(without_torch: dict[str, str]) -> None:
+    code = "from understudy.export.registry import exporter; exporter('executorch')"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **without_torch}
+    )
+    assert result.stderr.endswith("needs torch: received package='torch' not installed; run: pip install torch\n")
 
 
 def board(folder: Path, *, ram: int, more: tuple[str, str] = ("", "")) -> Path:

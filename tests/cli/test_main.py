@@ -115,6 +115,14 @@ def test_every_error_of_ours_has_its_exit_code(
     assert document["error"] == {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
 
 
+def test_torch_that_is_missing_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(ModuleNotFoundError("No module named 'torch'", name="torch"), monkeypatch)
+    assert run(["doctor"]) == 4
+    assert capsys.readouterr().err == (
+        "error: this needs torch: received package='torch' not installed; run: pip install torch\n"
+    )
+
+
 def test_a_message_is_one_line_whatever_was_received(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +177,48 @@ environment.inspect_environment = wait
 sys.argv = ["understudy", "doctor"]
 main.main()
 """
+
+
+PRINTING = """
+import os, subprocess, sys
+from understudy import environment
+from understudy.cli import main
+inspect = environment.inspect_environment
+def printing():
+    print("from Python")
+    os.write(1, b"from a library\\n")
+    subprocess.run([sys.executable, "-c", "print('from a child')"])
+    return inspect()
+environment.inspect_environment = printing
+sys.argv = ["understudy", "doctor", *sys.argv[1:]]
+main.main()
+"""
+
+
+def test_what_others_print_stands_beside_the_document() -> None:
+    printed = ["from Python", "from a library", "from a child"]
+    command = [sys.executable, "-c", PRINTING, "--json"]
+    beside = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(beside.stdout)["packages"]
+    assert sorted(beside.stderr.splitlines()) == sorted(printed)
+
+
+def test_what_others_print_stands_beside_the_document_in_this_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from understudy import environment
+
+    def printing() -> None:
+        print("from a teacher")
+        raise errors.InputError("rule: received a=1; step")
+
+    monkeypatch.setattr(environment, "inspect_environment", printing)
+    assert run(["doctor", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"]["exit_code"] == 2
+    assert shown.err == "from a teacher\nerror: rule: received a=1; step\n"
+    assert run(["doctor"]) == 2
+    assert capsys.readouterr().out == "from a teacher\n"
 
 
 def test_ctrl_c_is_one_line_and_exit_code_130() -> None:

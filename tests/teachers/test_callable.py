@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from understudy.errors import InputError
+from understudy.projections.log_mel import LogMel
 from understudy.teachers.callable import is_python_name
-from understudy.teachers.registry import load_text_teacher
+from understudy.teachers.image_registry import load_image_teacher
+from understudy.teachers.loaded import load_teacher
+from understudy.teachers.registry import load_text_teacher, object_name
+from understudy.teachers.sound_registry import load_sound_teacher
+from understudy.teachers.vector_registry import load_vector_teacher
 
 SOURCE = """
     import numpy as np
@@ -121,3 +128,147 @@ def test_an_error_in_the_users_code_is_told_with_its_place_and_kept_as_the_cause
 def test_a_complete_teacher_is_taken_as_it_is() -> None:
     inner = load_text_teacher(lambda texts: np.zeros((len(texts), 2)), class_names=("a", "b"))
     assert load_text_teacher(inner, class_names=("b", "a")).columns == (1, 0)
+
+
+FAILING = """
+import sys
+
+import torch
+
+def load():
+    raise RuntimeError("weights not found")
+
+def load_file():
+    return torch.load("absent.pt")
+
+class Model:
+    def __init__(self):
+        raise RuntimeError("no memory for weights")
+
+class Property:
+    @property
+    def logits(self):
+        raise RuntimeError("not ready")
+
+model = Property()
+
+def load_model():
+    return Property()
+
+def leave():
+    sys.exit(3)
+
+def stop():
+    raise KeyboardInterrupt
+"""
+RAISED = {
+    "failing:load": "RuntimeError: weights not found (failing.py, line 7)",
+    "failing:load_file": "FileNotFoundError: [Errno 2] No such file or directory: 'absent.pt' (failing.py, line 10)",
+    "failing:Model": "RuntimeError: no memory for weights (failing.py, line 14)",
+    "failing:model": "RuntimeError: not ready (failing.py, line 19)",
+    "failing:load_model": "RuntimeError: not ready (failing.py, line 19)",
+    "failing:leave": "SystemExit: 3 (failing.py, line 27)",
+    "broken:x": "ZeroDivisionError: division by zero (broken.py, line 1)",
+    "leaving:x": "SystemExit: 4 (leaving.py, line 2)",
+}
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    (tmp_path / "failing.py").write_text(FAILING)
+    (tmp_path / "broken.py").write_text("x = 1 / 0\n")
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit(4)\n")
+    return tmp_path
+
+
+def load_as(kind: str, source: Any) -> Any:
+    """Load ``source`` as the teacher of a kind of data; it fails before the data are looked at."""
+    names, labels = ("a", "b"), np.zeros(2, np.int64)
+
+    def all_of_them() -> Any:
+        raise AssertionError
+
+    if kind == "text":
+        return load_text_teacher(source, class_names=names)
+    if kind == "image":
+        images = np.zeros((2, 8, 8, 1), np.uint8)
+        given = {"images": images, "labels": labels, "numbered": False, "training_images": all_of_them}
+        return load_image_teacher(source, class_names=names, **given)
+    if kind == "vector":
+        vectors = np.zeros((2, 3), np.float32)
+        return load_vector_teacher(source, class_names=names, vectors=vectors, numbered=False, training_vectors=all_of_them)
+    if kind == "sound":
+        sounds, log_mel = np.zeros((2, 2048), np.int16), LogMel(2048, 8000)
+        given = {"sounds": sounds, "labels": labels, "log_mel": log_mel, "training_sounds": all_of_them}
+        return load_sound_teacher(source, class_names=names, **given)
+    return load_teacher(source)
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "vector", "sound", "no job"])
+@pytest.mark.parametrize("name", list(RAISED))
+def test_code_that_fails_while_it_loads_is_told_with_its_place(failing: Path, kind: str, name: str) -> None:
+    module, _, attribute = name.partition(":")
+    source = f"{failing / module}.py:{attribute}"
+    with pytest.raises(InputError) as caught:
+        load_as(kind, source)
+    assert str(caught.value) == (
+        f"a teacher's own code must load without an error: received teacher={source!r}, whose code raised {RAISED[name]}; "
+        "correct it"
+    )
+    assert caught.value.__cause__ is not None
+
+
+def test_a_module_that_failed_is_not_found_half_made(failing: Path) -> None:
+    with pytest.raises(InputError):
+        load_text_teacher(f"{failing / 'broken.py'}:x", class_names=("a", "b"))
+    assert "understudy_teacher_broken" not in sys.modules
+
+
+def test_an_object_whose_property_fails() -> None:
+    class Model:
+        @property
+        def labels(self) -> Any:
+            raise RuntimeError("not ready")
+
+        def logits(self, texts: list[str]) -> Any:
+            return [[0.0, 1.0] for _ in texts]
+
+    with pytest.raises(InputError, match=r"received teacher='.*Model', whose code raised RuntimeError: not ready \(test_call"):
+        load_text_teacher(Model(), class_names=("a", "b"))
+
+
+def test_code_that_ends_the_process_while_it_answers() -> None:
+    def leaving(texts: list[str]) -> Any:
+        sys.exit(len(texts))
+
+    teacher = load_text_teacher(leaving, class_names=("a", "b"))
+    with pytest.raises(InputError, match=r"whose code raised SystemExit: 1 \(test_callable\.py, line \d+\); correct it"):
+        teacher.logits(["x"])
+
+
+def test_an_interruption_stays_one(failing: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        load_text_teacher(f"{failing / 'failing.py'}:stop", class_names=("a", "b"))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("answer", [np.ones((1, 2), np.complex64), torch.ones((1, 2), dtype=torch.complex64), [[1j, 2.0]]])
+def test_complex_answers_are_refused(answer: Any) -> None:
+    teacher = load_text_teacher(lambda _: answer, class_names=("a", "b"))
+    with pytest.raises(InputError, match=r"^a teacher's logits are real numbers: received dtype='complex\d+' from teacher="):
+        teacher.logits(["x"])
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (load_as, f"{__name__}:load_as"),
+        (Path, "pathlib:Path"),
+        (Path(), f"{type(Path()).__module__}:{type(Path()).__qualname__}"),
+        (len, "builtins:len"),
+        (lambda texts: texts, f"{__name__}:<lambda>"),
+    ],
+)
+def test_the_name_of_an_object(source: Any, name: str) -> None:
+    assert object_name(source) == name

@@ -166,3 +166,13 @@ def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(SetupError, match=r"saved logits from Parquet needs the 'parquet' extra.*pip install 'understudy\[parq"):
         load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+
+
+@pytest.mark.filterwarnings("error")
+def test_complex_numbers_are_refused_and_not_cut(tmp_path: Path) -> None:
+    message = r"^a teacher's logits are real numbers: received dtype='complex128' from teacher='t\.npz'; return or save"
+    np.savez(tmp_path / "t.npz", logits=LOGITS + 1j)
+    with pytest.raises(InputError, match=message):
+        load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+    with pytest.raises(InputError, match="received dtype='complex128' from teacher='array'"):
+        load_text_teacher(LOGITS + 1j, class_names=CLASSES, training_texts=TEXTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,28 @@ def test_workers_give_what_one_process_gives(lesson: Path, tmp_path: Path) -> No
     one = [run_task(task, lesson_folder=lesson, result_folder=tmp_path / "one") for task in tasks]
     assert [_bytes(r) for r in many] == [_bytes(r) for r in one] == [_bytes(r) for r in again]
     assert len(events) == 60
+
+
+PRINTING = """
+import sys
+if "understudy.training.worker" in sys.orig_argv:
+    from understudy.training import task
+    run_task = task.run_task
+    def printing(*args, **options):
+        print("a teacher's line\\n" * 20_000)
+        return run_task(*args, **options)
+    task.run_task = printing
+"""
+"""A ``sitecustomize.py`` that prints more than a pipe holds."""
+
+
+def test_what_a_teacher_prints_in_a_worker_is_no_event(lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(PRINTING)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    steps: list[int] = []
+    with Workers(lesson, tmp_path / "results", count=1) as workers:
+        workers.run([_task()], on_point=lambda _task, event: steps.append(event["step"]))
+    assert len(steps) == 20
 
 
 @pytest.mark.slow

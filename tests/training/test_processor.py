@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -409,7 +410,7 @@ def test_too_little_memory_on_a_card_is_no_bug(
     monkeypatch.setattr(worker.threading.Thread, "start", lambda _: None)
     monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path), str(tmp_path), "cpu", "float32"])
     with pytest.raises(Over):
-        worker.main()
+        worker.main(sys.stdout)
     event = json.loads(capsys.readouterr().out)
     assert (event["event"], event["kind"]) == ("failed", "SetupError")
     assert "received error='CUDA out of memory. Tried to allocate 2.00 GiB'" in event["message"]

@@ -161,12 +161,19 @@ def compress(
     with open_progress(sys.stderr, silent=as_json) as progress:
         family = run_job(job, out=folder, progress=progress, command=("understudy", *context.obj))
     if as_json:
-        print_json({"out": str(folder), "report": str(folder / "report.html"), "family": family.model_dump(mode="json")})
+        print_json(
+            {
+                "out": str(folder),
+                "report": str(folder / "report.html"),
+                "over_max_drop": [member.budget for member in family.over_max_drop()],
+                "family": family.model_dump(mode="json"),
+            }
+        )
     else:
         _print_family(family, folder)
     if not family.finished:
         raise typer.Exit(INTERRUPTED)
-    if family.infeasible or _missed(family):
+    if family.infeasible or _missed(family) or family.over_max_drop():
         raise typer.Exit(INFEASIBLE)
 
 

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from understudy.cli import bench, compress, demo, devices, doctor, evaluate, export, init, keys, predict, report, study
 from understudy.cli.output import print_json
-from understudy.errors import SetupError, UnderstudyError
+from understudy.errors import SetupError, UnderstudyError, missing_package
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
@@ -46,7 +46,7 @@ app = typer.Typer(
     cls=_Verbs,
     name="understudy",
     help="A big model and a size budget in, a family of small verified models out.",
-    epilog="Exit codes: 0 done, 1 our bug, 2 your input, 3 a budget cannot be met, 4 your environment, 5 a bad bundle, "
+    epilog="Exit codes: 0 done, 1 our bug, 2 your input, 3 a budget or limit is not met, 4 your environment, 5 a bad bundle, "
     "6 a file disagrees with the reference, 130 interrupted.",
     rich_markup_mode=None,
     add_completion=False,
@@ -122,6 +122,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _discard_output()
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            return _bug(error, as_json=as_json)
+        missing = missing_package(purpose="this", package="torch")  # verbs that run finished bundles do without it
+        return _fail(SetupError.__name__, str(missing), missing.exit_code, as_json=as_json)
     except OSError as error:
         if error.errno not in _REFUSED_BY_MACHINE:
             return _bug(error, as_json=as_json)

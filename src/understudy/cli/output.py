@@ -2,26 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from understudy.units import format_microseconds
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-"""The option that every verb has."""
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_reserved: list[TextIO | int] = []
+"""Where documents go while standard output is reserved for them: a descriptor, or a stream that has none."""
+
+
+@contextlib.contextmanager
+def only_documents_to_stdout() -> Iterator[None]:
+    """Send to standard error what else is printed: a teacher's ``print`` must not stand in the middle of a document.
+
+    The descriptor is redirected too, because libraries and child processes write to it without asking Python.
+    """
+    own = sys.stdout
+    with contextlib.ExitStack() as undo:
+        try:
+            own.flush()
+            descriptor, kept = own.fileno(), os.dup(own.fileno())
+        except (AttributeError, OSError, ValueError):  # a stream in memory, or none
+            _reserved.append(own)
+        else:
+            undo.callback(os.close, kept)
+            os.dup2(_standard_error(), descriptor)
+            undo.callback(os.dup2, kept, descriptor)
+            _reserved.append(kept)
+        undo.callback(_reserved.pop)
+        undo.enter_context(contextlib.redirect_stdout(sys.stderr))
+        yield
+
+
+def _standard_error() -> int:
+    """Return its descriptor; where that is closed, one that leads nowhere."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+def _reserve(context: typer.Context, as_json: bool) -> bool:
+    if as_json:
+        context.with_resource(only_documents_to_stdout())
+    return as_json
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", callback=_reserve, help="Print one JSON document instead of text.")]
+"""The option that every verb has."""
 
 
 def print_json(document: Any) -> None:
     """Print ``document`` as JSON in ASCII, which every terminal and pipe can hold."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    target = _reserved[-1] if _reserved else sys.stdout
+    if not isinstance(target, int):
+        target.write(text)
+        return
+    content = text.encode("ascii")
+    while content:  # a pipe takes a part at a time
+        content = content[os.write(target, content) :]
 
 
 def on_one_line(text: str) -> str:

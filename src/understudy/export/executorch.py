@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from understudy.errors import BundleError, missing_extra
+from understudy.errors import BundleError, missing_extra, missing_package
 from understudy.export.model_file import ModelFileExporter, read_model_file
 from understudy.export.protocol import Float32Array, Inputs
 from understudy.export.refused import need_integers, need_no_recurrence
@@ -28,6 +28,8 @@ try:
 except ImportError as error:
     if (error.name or "").startswith("understudy"):
         raise  # a fault of ours is no missing package
+    if error.name == "torch":  # the extra may be there: its name would send the user the wrong way
+        raise missing_package(purpose="running ExecuTorch files", package="torch") from error
     raise missing_extra(purpose="ExecuTorch files", extra="executorch") from error
 
 

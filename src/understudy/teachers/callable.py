@@ -15,6 +15,7 @@ import numpy as np
 from understudy.errors import InputError
 from understudy.teachers.class_order import names_of
 from understudy.teachers.protocol import (
+    LOADS,
     PROBE_TEXTS,
     BoolArray,
     ExampleArray,
@@ -76,22 +77,23 @@ def import_object(source: str) -> Any:
     """Import and return the object that ``module:name`` or ``file.py:name`` names; this runs the module's code.
 
     Raises:
-        InputError: no such module, file or name, or the module cannot be imported.
+        InputError: no such module, file or name, the module cannot be imported, or its code fails.
     """
     place, _, attribute = source.rpartition(":")
-    try:
-        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except (ImportError, SyntaxError, OSError) as error:
-        raise InputError(
-            f"a Python teacher is module:name or file.py:name: received teacher={source!r}, whose module cannot be "
-            f"imported ({type(error).__name__}: {error}); correct the name or the module"
-        ) from error
-    if not hasattr(module, attribute):
-        raise InputError(
-            f"a Python teacher is module:name or file.py:name: received teacher={source!r}, and its module has no "
-            f"name {attribute!r}; name a function of the module"
-        )
-    return getattr(module, attribute)
+    with users_code(source, rule=LOADS):
+        try:
+            module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        except (ImportError, SyntaxError, OSError) as error:
+            raise InputError(
+                f"a Python teacher is module:name or file.py:name: received teacher={source!r}, whose module cannot be "
+                f"imported ({type(error).__name__}: {error}); correct the name or the module"
+            ) from error
+        if not hasattr(module, attribute):
+            raise InputError(
+                f"a Python teacher is module:name or file.py:name: received teacher={source!r}, and its module has no "
+                f"name {attribute!r}; name a function of the module"
+            )
+        return getattr(module, attribute)
 
 
 def _import_file(path: Path) -> Any:
@@ -105,5 +107,9 @@ def _import_file(path: Path) -> Any:
     sys.modules[spec.name] = module
     if folder not in sys.path:
         sys.path.append(folder)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:  # half a module must not be found by who imports it next, as in the import system
+        del sys.modules[spec.name]
+        raise
     return module

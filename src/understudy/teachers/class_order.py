@@ -15,7 +15,8 @@ from understudy.teachers.protocol import Asked_contra, BoolArray, Float32Array, 
 LABELS_FILE = "labels.txt"
 """Beside a model file: one class name a line, in the order of the model's columns."""
 
-_ATTRIBUTES = ("class_names", "labels", "classes_")
+ATTRIBUTES = ("class_names", "labels", "classes_")
+"""Where an object may carry the names of its columns."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _unescaped(name: str) -> str:
 
 def names_of(source: Any) -> tuple[str, ...] | None:
     """Return the class names that an object carries as ``class_names``, ``labels`` or ``classes_``, or None."""
-    for attribute in _ATTRIBUTES:
+    for attribute in ATTRIBUTES:
         found = getattr(source, attribute, None)
         if found is not None and not callable(found):
             return tuple(str(name) for name in found)

@@ -16,7 +16,7 @@ from understudy.teachers.image_input import Shape
 from understudy.teachers.image_logits import ImageLogits, image_logits
 from understudy.teachers.image_model import ImageModel, labelled_teacher, test_patterns
 from understudy.teachers.keras import is_keras, keras_file_model, keras_object_model
-from understudy.teachers.protocol import ExampleArray, ImageTeacher, UInt8Array, behaviour_digest
+from understudy.teachers.protocol import ExampleArray, ImageTeacher, UInt8Array, as_array, behaviour_digest
 from understudy.teachers.registry import KINDS, TORCH_FILES, is_complete, is_torch, resolve, unknown_kind
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
 from understudy.teachers.saved_model import saved_model_image_model
@@ -146,7 +146,7 @@ def saved_logits_of(
                 source,
                 texts=keys,
                 name="array",
-                digest=behaviour_digest(source.astype(np.float32)),
+                digest=behaviour_digest(as_array(source, name="array")),
                 class_names=None,
                 summary="logits in an array, rows in the order of the training file",
             ),

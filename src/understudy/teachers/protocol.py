@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,33 +89,66 @@ VectorTeacher = Teacher[Float32Array]
 SoundTeacher = Teacher[Int16Array]
 
 
+ANSWERS = "a teacher must answer every text, the empty one too, every image, sound or vector"
+"""The rule that a teacher breaks whose code fails when it is asked."""
+LOADS = "a teacher's own code must load without an error"
+"""The rule that a teacher breaks whose code fails before it can be asked."""
+
+_OUR_CODE = Path(__file__).parents[1]
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
 @contextmanager
-def users_code(name: str) -> Iterator[None]:
-    """Turn what the code of the teacher ``name`` raises into an ``InputError`` that says where; its cause is kept."""
+def users_code(name: str, *, rule: str = ANSWERS) -> Iterator[None]:
+    """Turn what the code of the teacher ``name`` raises into an ``InputError`` that says where; its cause is kept.
+
+    Code that ends the process is the same error: a job must not end with the code and the silence of its teacher.
+    """
     try:
         yield
     except UnderstudyError:
         raise
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
+    except (Exception, SystemExit) as error:
+        place = _place_of(error)
         raise InputError(
-            "a teacher must answer every text, the empty one too, every image, sound or vector: received "
-            f"teacher={name!r}, whose code raised {type(error).__name__}: {error} ({Path(last.filename).name}, line "
-            f"{last.lineno}); correct it"
+            f"{rule}: received teacher={name!r}, whose code raised {type(error).__name__}: {error} "
+            f"({Path(place.filename).name}, line {place.lineno}); correct it"
         ) from error
+
+
+def _place_of(error: BaseException) -> traceback.FrameSummary:
+    """Return the innermost place in the user's own files that led to ``error``; without one, the place that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame for frame in reversed(frames) if _is_users_file(frame.filename)), frames[-1])
+
+
+def _is_users_file(filename: str) -> bool:
+    path = Path(filename)
+    if filename.startswith("<") or not _INSTALLED.isdisjoint(path.parts):
+        return False
+    return not any(path.is_relative_to(folder) for folder in (_OUR_CODE, _STANDARD_LIBRARY))
 
 
 def as_array(answer: Any, *, name: str) -> Float32Array:
     """Return ``answer`` (array, tensor or nested lists) as float32, without looking at its shape.
 
     Raises:
-        InputError: not numbers, or rows of different lengths.
+        InputError: not numbers, complex ones, or rows of different lengths.
     """
     if hasattr(answer, "detach"):
-        answer = answer.detach().float().cpu().numpy()
+        answer = answer.detach().cpu()
+        answer = (answer if answer.is_complex() else answer.float()).numpy()
     try:
+        values = np.asarray(answer)
+        # NumPy would drop the imaginary parts, with a warning to nobody
+        if np.iscomplexobj(values):
+            raise InputError(
+                f"a teacher's logits are real numbers: received dtype={str(values.dtype)!r} from teacher={name!r}; "
+                "return or save real ones"
+            )
         with np.errstate(over="ignore"):
-            return np.asarray(answer).astype(np.float32)
+            return values.astype(np.float32)
     except (TypeError, ValueError):
         raise InputError(
             f"a teacher returns numbers, one row of logits for each text: received type={type(answer).__name__!r} "

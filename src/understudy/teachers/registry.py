@@ -12,9 +12,9 @@ import numpy as np
 
 from understudy.errors import InputError
 from understudy.teachers.callable import callable_teacher, import_object, is_python_name
-from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
+from understudy.teachers.class_order import ATTRIBUTES, OrderedTeacher, in_class_order, names_of
 from understudy.teachers.keras import is_keras
-from understudy.teachers.protocol import TextTeacher, behaviour_digest
+from understudy.teachers.protocol import LOADS, TextTeacher, as_array, behaviour_digest, users_code
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
 from understudy.teachers.saved_model import is_saved_model
 
@@ -73,16 +73,19 @@ def resolve(source: Any) -> tuple[Any, str | None]:
     """Return what ``source`` stands for, a file's path or an object, and the name of a Python object that was imported.
 
     Raises:
-        InputError: no such file or name, or a file that would run code.
+        InputError: no such file or name, a file that would run code, or the user's code fails.
     """
     if not isinstance(source, str | Path):
+        _look_at(source, name=object_name(source))
         return source, None
     if isinstance(source, str) and is_python_name(source):
         found = import_object(source)
-        # A function without required arguments is a loader; any other one takes examples.
-        is_model = hasattr(found, "logits") or is_torch(found) or is_keras(found)
-        if callable(found) and not is_model and _takes_nothing(found):
-            found = found()
+        with users_code(source, rule=LOADS):
+            # A function without required arguments is a loader; any other one takes examples.
+            is_model = hasattr(found, "logits") or is_torch(found) or is_keras(found)
+            if callable(found) and not is_model and _takes_nothing(found):
+                found = found()
+        _look_at(found, name=source)
         return found, source
     path = Path(source)
     if not _is_model(path):
@@ -95,6 +98,19 @@ def resolve(source: Any) -> tuple[Any, str | None]:
             "load it in your own code and give file.py:name, or export it to ONNX"
         )
     return path, None
+
+
+def object_name(source: Any) -> str:
+    """Return ``module:name`` of a function or class, of anything else that of its class."""
+    named = source if getattr(source, "__qualname__", None) and getattr(source, "__module__", None) else type(source)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _look_at(source: Any, *, name: str) -> None:
+    """Read what every kind of teacher is asked for: a property that raises is the user's code, wherever it is read next."""
+    with users_code(name, rule=LOADS):
+        for attribute in ("logits", "name", *ATTRIBUTES):
+            getattr(source, attribute, None)
 
 
 def unknown_kind(path: Path) -> InputError:
@@ -143,7 +159,7 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
             source,
             texts=training_texts,
             name="array",
-            digest=behaviour_digest(source.astype(np.float32)),
+            digest=behaviour_digest(as_array(source, name="array")),
             class_names=None,
             summary="logits in an array, rows in the order of the training file",
         )
@@ -159,8 +175,13 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
 
 
 def is_complete(source: Any) -> bool:
-    """Return whether ``source`` has all parts of a ``Teacher``."""
-    return all(hasattr(source, part) for part in ("name", "digest", "class_names", "describe", "covers", "logits"))
+    """Return whether ``source`` has all parts of a ``Teacher``.
+
+    Raises:
+        InputError: one of its properties raises.
+    """
+    with users_code(object_name(source), rule=LOADS):
+        return all(hasattr(source, part) for part in ("name", "digest", "class_names", "describe", "covers", "logits"))
 
 
 def is_torch(source: Any) -> bool:

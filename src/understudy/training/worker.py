@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 import torch
 
@@ -24,13 +24,20 @@ from understudy.training.processor import processor_for
 from understudy.training.task import TrainingTask, run_task
 
 
-def _say(**event: object) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+def _events_alone() -> TextIO:
+    """Return the stream of events, which was standard output; what a teacher prints goes to standard error from now on."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return events
 
 
-def main() -> None:
-    """Train every task that arrives."""
+def main(events: TextIO) -> None:
+    """Train every task that arrives, and write ``events``."""
+
+    def say(**event: object) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
     lesson_folder, result_folder = Path(sys.argv[1]), Path(sys.argv[2])
     choice, precision = cast(ProcessorChoice, sys.argv[3]), cast(Precision, sys.argv[4])
     # one thread a worker: small matrices gain nothing from more, and results must not depend on the core count
@@ -48,7 +55,7 @@ def main() -> None:
 
         def report(point: Point, steps: int = task.schedule.steps) -> None:
             loss = sum(point.terms.values())
-            _say(event="point", step=point.step, steps=steps, loss=loss, validation_accuracy=point.validation_accuracy)
+            say(event="point", step=point.step, steps=steps, loss=loss, validation_accuracy=point.validation_accuracy)
 
         try:
             processor = processor_for(choice, precision)
@@ -59,18 +66,18 @@ def main() -> None:
                 "close other programs, lower threads, or set training.processor to 'cpu', and run the same command again to "
                 "continue"
             )
-            _say(event="failed", message=message, kind="SetupError")
+            say(event="failed", message=message, kind="SetupError")
         except (UnderstudyError, OverflowError) as error:
-            _say(event="failed", message=str(error), kind=type(error).__name__)
+            say(event="failed", message=str(error), kind=type(error).__name__)
         except OSError as error:
             message = (
                 f"a training must be able to read and write its files: received path={str(result_folder)!r} "
                 f"({error.strerror or error}); free some space and run the same command again to continue"
             )
-            _say(event="failed", message=message, kind="SetupError")
+            say(event="failed", message=message, kind="SetupError")
         else:
-            _say(event="done")
+            say(event="done")
 
 
 if __name__ == "__main__":
-    main()
+    main(_events_alone())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -124,14 +125,22 @@ class Workers:
             start_new_session=True,
         )
 
+        printed: deque[str] = deque(maxlen=1)
+
+        def listen() -> None:
+            # while it trains: a teacher that prints would wait for a full pipe to be read
+            assert process.stderr is not None
+            printed.extend(line.strip() for line in process.stderr if line.strip())
+
         def forward() -> None:
             assert process.stdout is not None
-            assert process.stderr is not None
+            listener = threading.Thread(target=listen, daemon=True)
+            listener.start()
             for line in process.stdout:
                 self._events.put((number, json.loads(line)))
-            last = process.stderr.read().strip().splitlines()[-1:]
             code = process.wait()
-            kind, message = "VerificationError", last[0] if last else f"exit code {code}"
+            listener.join()
+            kind, message = "VerificationError", printed[0] if printed else f"exit code {code}"
             if code < 0:
                 kind, message = "SetupError", _ended_by(signal.Signals(-code))
             self._events.put((number, {"event": "failed", "message": message, "kind": kind}))
