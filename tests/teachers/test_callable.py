@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import understudy
 from understudy.errors import InputError
 from understudy.teachers.callable import is_python_name
 from understudy.teachers.registry import load_text_teacher
@@ -121,3 +122,10 @@ def test_an_error_in_the_users_code_is_told_with_its_place_and_kept_as_the_cause
 def test_a_complete_teacher_is_taken_as_it_is() -> None:
     inner = load_text_teacher(lambda texts: np.zeros((len(texts), 2)), class_names=("a", "b"))
     assert load_text_teacher(inner, class_names=("b", "a")).columns == (1, 0)
+
+
+def test_one_text_without_a_list_is_refused() -> None:
+    teacher = understudy.load_teacher(lambda texts: np.array([[len(text), 0.0] for text in texts]))
+    np.testing.assert_array_equal(teacher.predict(["four"]), [[4, 0]])
+    with pytest.raises(InputError, match="texts come as a list, also a single one: received texts='four'; put it"):
+        teacher.predict("four")

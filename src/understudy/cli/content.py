@@ -11,8 +11,8 @@ from understudy.cli.output import on_one_line
 from understudy.errors import InputError
 
 if TYPE_CHECKING:
+    from understudy.bundle.content import Content
     from understudy.bundle.manifest import Manifest
-    from understudy.bundle.opened import Content
     from understudy.data.image_arrays import Images
     from understudy.projections.log_mel import LogMel
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from understudy.bundle import Bundle
-from understudy.bundle.opened import Content, model_inputs
+from understudy.bundle.content import Content, model_inputs
 from understudy.bundle.vectors import unpack_vectors
 from understudy.bundle.write import VECTORS
 from understudy.device_measurements import Measurement
@@ -143,9 +143,9 @@ def bench(
             missing.append(error)
     if missing and not measurements:
         raise missing[0]
-    for error in missing:
-        assert on_missing is not None
-        on_missing(error)
+    if on_missing is not None:
+        for each in missing:
+            on_missing(each)
     return measurements
 
 

@@ -78,7 +78,7 @@ class HostRunner:
         runs, missing, elsewhere = self._sorted(bundle)
         if not runs:
             raise (*missing, *elsewhere)[0]
-        return tuple(missing + elsewhere if self.formats else missing)  # a file that never runs here is not asked for by default
+        return tuple(missing + elsewhere if self.formats else missing)  # by default nobody asked for those
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
         """Return a measurement of each file whose runtime is here."""
