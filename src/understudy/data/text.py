@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.read import read_rows, read_table
-from understudy.data.splits import stratified_split
+from understudy.data.splits import sources_of, stratified_split
 from understudy.data.statistics import (
     DataStatistics,
     data_statistics,
@@ -139,9 +139,8 @@ def load_text_dataset(
     for name, part in parts.items():
         _check_labels_known(name, part, class_names, settings=settings)
     sources = {name: str(getattr(settings, name)) for name in rows}
-    for name in ("validation", "test"):
-        sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
     parts = _split(parts, settings, seed=seed)
+    sources = sources_of(sources, {name: len(part) for name, part in parts.items()}, train=str(settings.train), seed=seed)
     unlabelled, out_of_scope = (rows[name].texts if name in rows else () for name in ("unlabelled", "out_of_scope"))
     texts = {name: part.texts for name, part in parts.items()}
     texts |= {name: rows[name].texts for name in ("unlabelled", "out_of_scope") if name in rows}
