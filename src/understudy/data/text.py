@@ -19,7 +19,7 @@ from understudy.data.statistics import (
     suggest_max_bytes,
     suggest_max_words,
 )
-from understudy.data.table import Rows, find_label_column, find_text_column, take_rows
+from understudy.data.table import Rows, find_text_and_label, take_rows
 from understudy.errors import InputError
 from understudy.job import DataSettings
 from understudy.projections.text import encode
@@ -119,7 +119,7 @@ def load_text_dataset(
         SetupError: a file may not be read, or its format needs an extra.
     """
     table = read_table(settings.train)
-    text, label = find_text_column(table, settings.text), find_label_column(table, settings.label)
+    text, label = find_text_and_label(table, settings.text, settings.label)
     rows = {"train": take_rows(table, text=text, label=label)}
     for name, path, column in (
         ("validation", settings.validation, label),
