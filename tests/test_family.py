@@ -186,3 +186,6 @@ def test_a_saved_member_predicts_from_its_bundle(tmp_path: Path) -> None:
     answers = Family.load(moved).best(max_bytes=20_000).predict(texts)
     assert [answer.label for answer in answers] == [answer.label for answer in expected]
     np.testing.assert_array_equal([a.scores for a in answers], [e.scores for e in expected])
+    for text in ("say hi", b"say hi"):
+        with pytest.raises(InputError, match="texts come as a list, also a single one: received texts=.*say hi.*; put it into"):
+            Family.load(moved).best(max_bytes=20_000).predict(text)

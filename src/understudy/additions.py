@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from understudy.bundle import Bundle
-from understudy.bundle.opened import Content, model_inputs
+from understudy.bundle.content import Content, model_inputs
 from understudy.bundle.write import extend_bundle
 from understudy.data.dataset import load_dataset
 from understudy.errors import InputError, UnderstudyError, VerificationError

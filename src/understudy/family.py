@@ -45,7 +45,7 @@ from understudy.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from understudy.bundle import Bundle, Prediction
-    from understudy.bundle.opened import Content
+    from understudy.bundle.content import Content
 
 __all__ = [
     "Baseline",

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from understudy.data.image import load_image_dataset
 from understudy.data.kind import kind_of
 from understudy.data.read import read_table
-from understudy.data.table import find_label_column, find_text_column, is_unicode
+from understudy.data.table import find_label_column, find_text_and_label, is_unicode
 from understudy.data.text import load_text_dataset
 from understudy.data.vector import load_vector_dataset
 from understudy.errors import InputError
@@ -102,7 +102,8 @@ def _look_at_texts(
 ) -> list[str]:
     """Put what the texts suggest into ``values`` and return what was found."""
     table = read_table(data_path)
-    settings = DataSettings(train=Path(data_path), text=find_text_column(table, text), label=find_label_column(table, label))
+    text, label = find_text_and_label(table, text, label)
+    settings = DataSettings(train=Path(data_path), text=text, label=label)
     statistics = load_text_dataset(settings, seed=1).statistics
     values.update(
         {

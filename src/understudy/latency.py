@@ -206,12 +206,14 @@ def _probes(base: Recipe, *, bits: Sequence[Literal[4, 8]]) -> list[Recipe]:
 
 def _check(limit: Latency, formats: Sequence[str], runner: Runner, bundle: Bundle) -> None:
     try:
-        runner.check(bundle)
+        missing = runner.check(bundle)
     except InputError as error:
         raise InputError(
             f"a latency is of files that its target runs: received max_latency={limit.text!r} and "
             f"formats={', '.join(formats)!r}; {str(error).rpartition('; ')[2]}"
         ) from None
+    if missing:  # a limit holds for every file, so all of them must be timed
+        raise missing[0]
 
 
 def _run(

@@ -87,6 +87,17 @@ def test_every_format_answers_as_the_reference(written: Path, format_name: str) 
     assert bundle.verify(format_name).verified
 
 
+@pytest.mark.parametrize("text", ["play jazz", b"play jazz", ""])
+def test_one_text_without_a_list_is_refused(written: Path, text: str | bytes) -> None:
+    bundle = Bundle.open(written)
+    for answer in (bundle.predict, bundle.load("onnx").scores, bundle.load("onnx").inputs):
+        with pytest.raises(InputError) as caught:
+            answer(text)  # type: ignore[operator] - a mistake that Python's types allow
+        assert str(caught.value) == (
+            f"texts come as a list, also a single one: received texts={text!r}; put it into brackets: [text]"
+        )
+
+
 def test_no_texts_give_no_predictions(written: Path) -> None:
     assert Bundle.open(written).predict([]) == []
 

@@ -67,6 +67,32 @@ def test_inside_a_family_it_is_added_to_the_record_and_the_report(bundle: Path) 
     assert "mps2-an386" in page
 
 
+def test_what_lacks_a_tool_is_named_and_the_rest_is_measured(written_bundle: Path, tmp_path: Path) -> None:
+    targets = ("--on", "cortex-m4", "--on", "host", "--on", "android-mid")
+    outcome = understudy("bench", written_bundle, *targets, environment={"PATH": str(tmp_path)})
+    assert outcome.exit_code == 4
+    assert [line.split()[:2] for line in outcome.out.splitlines()[1:3]] == [["host", "onnx"], ["host", "litert"]]
+    errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 3
+    assert errors[0].startswith("error: running on cortex-m4 needs")
+    assert "cc" in errors[1]
+    assert errors[2].startswith("error: running on android-mid needs adb: received adb not found; install it")
+
+    outcome = understudy("bench", written_bundle, *targets, "--json", environment={"PATH": str(tmp_path)})
+    assert outcome.exit_code == 4
+    document = json.loads(outcome.out)
+    assert [each["format"] for each in document["measurements"]] == ["onnx", "litert"]
+    assert [f"error: {each}" for each in document["not_measured"]] == errors
+    assert document["error"] == {"type": "SetupError", "message": document["not_measured"][-1], "exit_code": 4}
+
+
+def test_where_nothing_can_be_measured_there_is_no_table(written_bundle: Path, tmp_path: Path) -> None:
+    outcome = understudy("bench", written_bundle, "--on", "cortex-m4", "--on", "browser", environment={"PATH": str(tmp_path)})
+    assert outcome.exit_code == 4
+    assert outcome.out == ""
+    assert "error: running on cortex-m4 needs" in outcome.err
+
+
 def test_a_test_split_is_pushed_through(written_bundle: Path, tiny_csv: Path) -> None:
     need_microcontrollers()
     outcome = understudy("bench", written_bundle, "--on", "cortex-m3", "--test", tiny_csv, "--json")

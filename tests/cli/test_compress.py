@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -149,6 +150,17 @@ def test_all_budgets_met_is_exit_code_0_and_an_interruption_130(asked: dict[str,
     assert run(["compress", str(tiny_csv), "--budget", "16KB"]) == 0
     asked["family"] = asked["family"].model_copy(update={"finished": False})
     assert run(["compress", str(tiny_csv), "--budget", "16KB"]) == 130
+
+
+def test_the_summary_of_the_data_has_shares_and_labels_as_they_are(tmp_path: Path) -> None:
+    labels = ['a "quoted"\nnew\tline, back\\slash', *(f"class {i}" for i in range(29))]
+    with (tmp_path / "few.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("text", "label"), *((f"text {i}", labels[i % 30]) for i in range(150))])
+    outcome = understudy("compress", "few.csv", "--budget", "32KB", "--dry-run", folder=tmp_path)
+    assert outcome.exit_code == 0, outcome.err
+    assert "  validation: 30 texts (20% of few.csv, seed 1)\n" in outcome.out  # one of each class, though 10 % were asked for
+    assert "  test: 15 texts (10% of few.csv, seed 1)\n" in outcome.out
+    assert r"""'a "quoted"\nnew\tline, back\\slash' """ in outcome.out
 
 
 def test_a_dry_run_shows_data_and_job_and_writes_nothing(tmp_path: Path, tiny_csv: Path) -> None:

@@ -139,6 +139,35 @@ def test_plain_files_are_what_is_served(bundle: Path, url: str, tmp_path: Path) 
     assert understudy("demo", bundle, "--out", tmp_path / "site").exit_code == 0
 
 
+def test_a_page_of_somebody_else_is_not_written_over(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    for name in ("index.html", "model.wasm"):
+        mine = tmp_path / "site" / name
+        mine.write_text("<!doctype html><title>mine</title>")
+        outcome = understudy("demo", bundle, "--out", "site", folder=tmp_path)
+        assert outcome.exit_code == 2
+        assert outcome.err == (
+            f"error: a page has a folder of its own: received out='site' with {name!r} in it; choose another --out\n"
+        )
+        assert contents(tmp_path / "site") == {name: b"<!doctype html><title>mine</title>"}
+        mine.unlink()
+
+
+def test_a_page_opened_as_a_file_says_that_it_needs_a_server(bundle: Path, url: str, tmp_path: Path) -> None:
+    assert understudy("demo", bundle, "--out", tmp_path / "site").exit_code == 0
+    shown = "document.getElementById('problem')"
+    (problem,) = in_browser(
+        (tmp_path / "site" / "index.html").as_uri(),
+        {"wait": f"{shown}?.checkVisibility()"},
+        {"evaluate": f"{shown}.innerText"},
+    )
+    assert problem.startswith("This page needs a web server")
+    assert "understudy demo BUNDLE" in problem
+    assert "python -m http.server" in problem
+    (hidden,) = in_browser(url, READY, {"evaluate": f"{shown}.hidden"})
+    assert hidden is True
+
+
 def test_a_bundle_without_webassembly_gets_one_for_the_page(bundle: Path, tmp_path: Path) -> None:
     make_bundle(tmp_path / "c", formats=("c",), threshold=THRESHOLD)
     before = contents(tmp_path / "c")

@@ -112,6 +112,11 @@ def test_a_ragged_csv_row_is_named_by_line(content: str, fields: int, line: int)
         parse_csv(content, path=Path("data.csv"))
 
 
+def test_a_ragged_row_behind_another_separator_is_told_so() -> None:
+    with pytest.raises(InputError, match="separated by commas: received semicolons in the header 'text;label' of file="):
+        parse_csv("text;label\nwell, hello;a\n", path=Path("data.csv"))
+
+
 def test_a_ragged_tsv_row_is_named_by_line() -> None:
     with pytest.raises(
         InputError, match=r"received fields=3 and columns=2 at line=2 of file='data.tsv'; a field in a TSV file holds no tab"

@@ -94,7 +94,7 @@ BAD = [
     Bad(
         "data.csv",
         b"text;label\na;b\n",
-        r"the text column is a column of the file: received text='text' and columns=\['text;label'\]",
+        r"the fields of a .csv file are separated by commas: received semicolons in the header 'text;label' of file=",
     ),
     Bad(
         "data.csv", b"txt,label\na,b\n", r"received text='text' and columns=\['txt', 'label'\] in file=.*; did you mean 'txt'\?"

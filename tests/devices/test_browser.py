@@ -111,6 +111,23 @@ def test_a_browser_that_says_nothing_is_an_error(tmp_path: Path, monkeypatch: py
         bench(bundle, ["browser"], examples=bundle_examples(bundle))
 
 
+def test_webassembly_is_measured_without_onnx_runtime_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("chromium", "clang", "wasm-ld", "node")
+    monkeypatch.setattr(browser, "BATCH_MILLISECONDS", 1)
+    bundle = make_bundle(tmp_path / "b", formats=("wasm", "onnx"))
+    monkeypatch.setattr(browser_onnx.sys, "prefix", str(tmp_path))
+    missing: list[SetupError] = []
+    (found,) = bench(bundle, ["browser"], examples=bundle_examples(bundle), on_missing=missing.append)
+    assert found.format == "wasm"
+    assert found.exact
+    (error,) = missing
+    assert "needs ONNX Runtime Web" in str(error)
+    with pytest.raises(SetupError, match="needs ONNX Runtime Web"):
+        bench(bundle, ["browser"], examples=bundle_examples(bundle))
+    with pytest.raises(SetupError, match="needs ONNX Runtime Web"):
+        bench(bundle, ["browser"], examples=bundle_examples(bundle), formats=("onnx",), on_missing=missing.append)
+
+
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("chromium")
     bundle = make_bundle(tmp_path / "b", formats=("onnx", "python"))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import understudy
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel
 from understudy.teachers.callable import is_python_name
@@ -272,3 +273,10 @@ def test_complex_answers_are_refused(answer: Any) -> None:
 )
 def test_the_name_of_an_object(source: Any, name: str) -> None:
     assert object_name(source) == name
+
+
+def test_one_text_without_a_list_is_refused() -> None:
+    teacher = understudy.load_teacher(lambda texts: np.array([[len(text), 0.0] for text in texts]))
+    np.testing.assert_array_equal(teacher.predict(["four"]), [[4, 0]])
+    with pytest.raises(InputError, match="texts come as a list, also a single one: received texts='four'; put it"):
+        teacher.predict("four")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from understudy.bundle.content import Content, model_inputs
 from understudy.bundle.decryption import ENCRYPTED, decrypted, open_decrypted
 from understudy.bundle.manifest import (
     LARGEST_MANIFEST_BYTES,
@@ -31,15 +31,12 @@ from understudy.metrics import accuracy, macro_f1
 from understudy.program import archive
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
-from understudy.projections.text import encode
+from understudy.projections.text import need_list
 from understudy.protection.keys import key_id, read_key
 
 PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino", "executorch_xnnpack", "executorch", "coreml")
 """The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
 _BATCH = 1024
-Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]
-"""Texts, images ``[batch, H, W, C]``, numbers ``[batch, d]`` or
-``[batch, T, C]``, or sounds ``[batch, samples]``."""
 
 
 @dataclass(frozen=True)
@@ -89,28 +86,6 @@ class FileEvaluation:
     reason: str | None
 
 
-def model_inputs(manifest: Manifest, content: Content) -> Inputs:
-    """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are, numbers as float32.
-
-    Raises:
-        InputError: images, numbers or sounds of another shape, or another kind of content.
-    """
-    max_bytes, sound = manifest.max_bytes, manifest.sound
-    if max_bytes is not None and not isinstance(content, np.ndarray):
-        return encode(content, max_bytes=max_bytes)
-    shape = manifest.image_shape if sound is None else (sound.samples,)
-    kind = np.dtype(np.uint8 if sound is None else np.int16)
-    if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
-        return content
-    received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
-    wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
-    if manifest.input_shape is not None:
-        if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
-            return content.astype(np.float32, copy=False)
-        wanted = f"numbers [batch, {', '.join(map(str, manifest.input_shape))}]"
-    raise InputError(f"this model reads {wanted}: received {received}; give what it was made for")
-
-
 @dataclass(frozen=True)
 class LoadedModel:
     """One model file of a bundle, ready to run; ``format`` and ``session.runtime`` say which and in what."""
@@ -124,7 +99,8 @@ class LoadedModel:
         return model_inputs(self.manifest, content)
 
     def scores(self, content: Content) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]``."""
+        """Return probabilities float32 ``[batch, classes]``; raises as ``model_inputs`` does."""
+        need_list(content)  # before it is cut into batches, which would be of its characters
         parts = [self.session.predict(self.inputs(content[begin : begin + _BATCH])) for begin in range(0, len(content), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.labels)), np.float32)
 
@@ -253,7 +229,7 @@ class Bundle:
         """Return one prediction for each text or image, from the exported file in its own runtime.
 
         Raises:
-            InputError: the bundle does not hold this format.
+            InputError: the bundle does not hold this format, or ``content`` is not what it reads; see ``model_inputs``.
             SetupError: what runs it is not installed.
         """
         return self.load(format).predict(content)

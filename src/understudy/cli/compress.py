@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from understudy.cli.columns import ColumnsOption, parse_columns
-from understudy.cli.output import JsonFlag, as_microseconds, as_percent, as_points, on_one_line, print_json, print_table
+from understudy.cli.output import (
+    JsonFlag,
+    as_microseconds,
+    as_percent,
+    as_points,
+    on_one_line,
+    print_json,
+    print_table,
+    without_line_breaks,
+)
 from understudy.formats import FORMATS
 from understudy.units import format_bytes, format_macs
 
@@ -337,7 +346,7 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
             }
         )
     else:
-        _print_section("data", map(on_one_line, data.statistics.lines()))
+        _print_section("data", map(without_line_breaks, data.statistics.lines()))
         _print_section("job", (f"{key} = {json.dumps(value)}" for key, value in _flat(settings)))
         _print_section("training on", [processor.explain()])
         _print_section("would write", writes)

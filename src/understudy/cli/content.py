@@ -11,8 +11,8 @@ from understudy.cli.output import on_one_line
 from understudy.errors import InputError
 
 if TYPE_CHECKING:
+    from understudy.bundle.content import Content
     from understudy.bundle.manifest import Manifest
-    from understudy.bundle.opened import Content
     from understudy.data.image_arrays import Images
     from understudy.projections.log_mel import LogMel
 
@@ -50,10 +50,11 @@ def labelled_content(
 
 def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tuple[str, ...]]:
     from understudy.data.read import read_table
-    from understudy.data.table import find_label_column, find_text_column, take_rows
+    from understudy.data.table import find_text_and_label, take_rows
 
     table = read_table(path)
-    rows = take_rows(table, text=find_text_column(table, text), label=find_label_column(table, label))
+    text, label = find_text_and_label(table, text, label)
+    rows = take_rows(table, text=text, label=label)
     return rows.texts, rows.labels or ()
 
 

@@ -23,12 +23,18 @@ from understudy.errors import SetupError, UnderstudyError, missing_package
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
+PIPE_CLOSED = 141
+"""128 + SIGPIPE, as shells report a command whose reader left early."""
 USAGE = 2
 _REFUSED_BY_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error, but it must not be a KeyboardInterrupt, which typer swallows
     """Ctrl-C inside a verb."""
+
+
+class _ReaderLeft(Exception):  # noqa: N818 - no error, but it must not be a BrokenPipeError, which typer turns into exit code 1
+    """Whoever read the output of a verb wants no more."""
 
 
 class _Verbs(TyperGroup):
@@ -40,6 +46,8 @@ class _Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise _Interrupted from None
+        except BrokenPipeError:
+            raise _ReaderLeft from None
 
 
 app = typer.Typer(
@@ -97,6 +105,7 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
+        code = code or PIPE_CLOSED
     sys.exit(code)
 
 
@@ -119,9 +128,9 @@ def run(arguments: Sequence[str]) -> int:
             INTERRUPTED,
             as_json=as_json,
         )
-    except BrokenPipeError:
+    except (_ReaderLeft, BrokenPipeError):
         _discard_output()
-        return 1
+        return PIPE_CLOSED
     except ModuleNotFoundError as error:
         if error.name != "torch":
             return _bug(error, as_json=as_json)

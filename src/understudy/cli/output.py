@@ -74,7 +74,12 @@ def print_json(document: Any) -> None:
 
 def on_one_line(text: str) -> str:
     r"""Return ``text`` without control characters: backslash as ``\\``, the usual ones as in C, the rest ``\xNN``."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\\", "\\\\"))
+    return without_line_breaks(text.replace("\\", "\\\\"))
+
+
+def without_line_breaks(sentence: str) -> str:
+    r"""Return ``sentence`` without control characters; its names are quoted with their escapes, so a backslash stays one."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), sentence)
 
 
 def is_rich_terminal(stream: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from understudy.cli.output import is_rich_terminal, on_one_line
+from understudy.cli.output import is_rich_terminal, on_one_line, without_line_breaks
 from understudy.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class LineProgress:
 
     def note(self, message: str) -> None:
         """Write the message."""
-        self._write(on_one_line(message))
+        self._write(without_line_breaks(message))
 
     def finish(self) -> None:
         """Write how long the stage took, once."""
@@ -130,7 +130,7 @@ class LiveProgress:
         """Print the message above the bars."""
         from rich.text import Text
 
-        self._drawing.console.print(Text(on_one_line(message)))
+        self._drawing.console.print(Text(without_line_breaks(message)))
 
 
 def _rich_progress(stream: TextIO) -> RichProgress:

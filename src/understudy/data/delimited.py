@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from understudy.data.table import Table
+from understudy.data.table import Table, check_separator
 from understudy.errors import InputError
 
 _FIELD_LIMIT = 2**31 - 1
@@ -40,7 +40,7 @@ def parse_csv(content: str, *, path: Path) -> Table:
                 f"a CSV file follows RFC 4180: received the row that begins at line={line} of file={str(path)!r} ({error}); "
                 "close every quote and double the quotes inside quoted fields"
             ) from error
-    return _table(rows, lines, path=path, hint="put fields that hold commas in double quotes")
+    return _table(rows, lines, path=path, separator=",", hint="put fields that hold commas in double quotes")
 
 
 def parse_tsv(content: str, *, path: Path) -> Table:
@@ -53,10 +53,11 @@ def parse_tsv(content: str, *, path: Path) -> Table:
     if not records[-1]:
         records.pop()
     rows = [record.split("\t") if record else [] for record in (record.removesuffix("\r") for record in records)]
-    return _table(rows, list(range(1, len(rows) + 1)), path=path, hint="a field in a TSV file holds no tab and no line break")
+    hint = "a field in a TSV file holds no tab and no line break"
+    return _table(rows, list(range(1, len(rows) + 1)), path=path, separator="\t", hint=hint)
 
 
-def _table(rows: list[list[str]], lines: list[int], *, path: Path, hint: str) -> Table:
+def _table(rows: list[list[str]], lines: list[int], *, path: Path, separator: str, hint: str) -> Table:
     """Return the table whose header is the first of ``rows``; ``[]`` stands for an empty line."""
     columns = tuple(rows[0]) if rows else ()
     width = len(columns)
@@ -65,6 +66,7 @@ def _table(rows: list[list[str]], lines: list[int], *, path: Path, hint: str) ->
     kept = [record for record in range(1, len(rows)) if rows[record]]  # in more columns no record is an empty line
     for record in kept:
         if len(rows[record]) != width:
+            check_separator(columns, separator, path)
             raise InputError(
                 f"every row has as many fields as the header: received fields={len(rows[record])} and columns={width} "
                 f"at line={lines[record]} of file={str(path)!r}; {hint}"
@@ -75,6 +77,7 @@ def _table(rows: list[list[str]], lines: list[int], *, path: Path, hint: str) ->
         positions=[lines[record] for record in kept],
         position_name="line",
         values=lambda name: [rows[record][columns.index(name)] for record in kept],
+        separator=separator,
     )
 
 

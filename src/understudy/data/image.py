@@ -26,11 +26,11 @@ from understudy.data.parts import (
     file_of,
     keys_of,
     refuse_settings_for_texts,
-    sources_of,
     split_parts,
 )
 from understudy.data.room import TEMPORARY, Room
 from understudy.data.sound_folder import Wanted, is_sound_folder, read_sounds
+from understudy.data.splits import sources_of
 from understudy.data.text import label_indices
 from understudy.errors import InputError
 from understudy.job import DataSettings
@@ -167,9 +167,10 @@ def load_image_dataset(
     }
     for name, part in parts.items():
         check_known_labels(name, part, file_of(name, settings), kind="images")
-    sources = sources_of(parts, settings, seed=seed)
+    own = {name: str(file_of(name, settings)) for name in parts}
     parts = split_parts(parts, settings, seed=seed, room=room)
     labelled = parts.pop("labelled")
+    sources = sources_of(own, {name: len(part) for name, part in parts.items()}, train=str(settings.train), seed=seed)
     names = class_names if log_mel is None else (*class_names, repr(log_mel))
     digest, test_digest = digest_of(names, parts["train"], parts["validation"]), digest_of(names, parts["test"])
     statistics = image_statistics(

@@ -29,12 +29,17 @@ def parse_jsonl(content: str, *, path: Path) -> Table:
         if stripped:
             records.append(_record(decoder, stripped, line=line, path=path))
             lines.append(line)
+    later: dict[str, int] = {}
+    for line, record in zip(lines, records, strict=True):
+        for key in record.keys() - records[0].keys():
+            later.setdefault(key, line)
     return Table(
         path=path,
         columns=tuple(records[0]) if records else (),
         positions=lines,
         position_name="line",
         values=lambda name: _values(records, lines, name, path=path),
+        later_columns=later,
     )
 
 

@@ -101,14 +101,6 @@ def file_of(name: str, settings: DataSettings) -> Path:
     return own or settings.train
 
 
-def sources_of(parts: dict[str, Part], settings: DataSettings, *, seed: int) -> dict[str, str]:
-    """Return where train, validation and test come from, for people; ``parts`` are those that were read."""
-    sources = {name: str(file_of(name, settings)) for name in parts}
-    for name in ("validation", "test"):
-        sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
-    return sources
-
-
 def split_parts(parts: dict[str, Part], settings: DataSettings, *, seed: int, room: Room) -> dict[str, Part]:
     """Return train, validation and test; what is not in ``parts`` yet is split off train.
 

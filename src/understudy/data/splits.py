@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,21 @@ def stratified_split(labels: Int64Array, *, validation_fraction: float | None, t
     _check_part("validation", validation_fraction, len(split.validation), rows=len(labels))
     _check_part("test", test_fraction, len(split.test), rows=len(labels))
     return split
+
+
+def sources_of(own: Mapping[str, str], sizes: Mapping[str, int], *, train: str, seed: int) -> dict[str, str]:
+    """Return where the rows of every part came from, for people.
+
+    Args:
+        own: part to its own file.
+        sizes: rows of ``train``, ``validation`` and ``test``.
+        train: the file that parts without their own were split off. They say the share that they got, which is not always
+            the one that was asked for: every class must be in validation.
+        seed: of the split.
+    """
+    rows = sum(size for name, size in sizes.items() if name == "train" or name not in own)
+    split_off = (name for name in ("validation", "test") if name not in own)
+    return {**own, **{name: f"{sizes[name] / rows:.0%} of {train}, seed {seed}" for name in split_off}}
 
 
 def _shares(sizes: Int64Array, *, fraction: float, most: Int64Array, ties: Int64Array) -> Int64Array:

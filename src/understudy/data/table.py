@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from understudy.errors import InputError
@@ -19,6 +19,9 @@ LABEL_NAMES = ("label", "intent", "class", "act", "category", "topic", "target",
 """Column names that are taken as the label when none is named."""
 
 _LISTED_COLUMNS = 20
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
+_ENDINGS = {",": ".csv", "\t": ".tsv"}
+_SHOWN = 80
 # surrogates other than the 128 that stand for undecodable bytes: JSON can spell them, UTF-8 cannot hold them
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
@@ -33,6 +36,8 @@ class Table:
         positions: where each record begins, counted from 1.
         position_name: what ``positions`` counts: ``line``, or ``row`` in a file without lines.
         values: column name to its values, one a record; None is a value that the file marks as missing.
+        separator: what stands between two fields of a line; None in a file without such.
+        later_columns: keys that the first record of a JSONL file lacks, and the first of ``positions`` that has them.
     """
 
     path: Path
@@ -40,6 +45,8 @@ class Table:
     positions: Sequence[int]
     position_name: str
     values: Callable[[str], Sequence[str | None]]
+    separator: str | None = None
+    later_columns: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -84,6 +91,21 @@ def find_label_column(table: Table, name: str | None) -> str:
     return find_column(table, name, role="label", usual=LABEL_NAMES)
 
 
+def find_text_and_label(table: Table, text: str | None, label: str | None) -> tuple[str, str]:
+    """Return the text column and the label column, each named or guessed.
+
+    Raises:
+        InputError: no such column, no unambiguous one, or the same for both.
+    """
+    found = find_text_column(table, text), find_label_column(table, label)
+    if found[0] == found[1]:
+        raise InputError(
+            f"text and label are two columns: received text={found[0]!r} and label={found[1]!r} in file={str(table.path)!r}; "
+            "name another one with --text or --label"
+        )
+    return found
+
+
 def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[str] = ()) -> str:
     """Return the column ``name``, or when that is None the only one with a ``usual`` name.
 
@@ -95,6 +117,13 @@ def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[st
     found = [column for column in table.columns if column == name or (name is None and column.strip().lower() in usual)]
     if len(found) == 1:
         return found[0]
+    check_separator(table.columns, table.separator, table.path)
+    later = [column for column in table.later_columns if column == name or (name is None and column.strip().lower() in usual)]
+    if later and not found:
+        raise InputError(
+            f"every record has the {role}: received no {later[0]!r} at {table.place(0)}, which "
+            f"{table.position_name}={table.later_columns[later[0]]} has; add it or remove the line"
+        )
     received = f"received {role}={name!r} and columns={_listed(table.columns)} in file={str(table.path)!r}"
     if name is None:
         raise InputError(
@@ -124,6 +153,20 @@ def take_rows(table: Table, *, text: str, label: str | None) -> Rows:
         invalid_utf8_count=sum(not is_unicode(value) for value in texts),
         empty_text_count=sum(not value.strip() for value in texts),
     )
+
+
+def check_separator(columns: Sequence[str], separator: str | None, path: Path) -> None:
+    """Raise ``InputError`` where a header is one column, because its names are separated by something else."""
+    if separator is None or len(columns) != 1:
+        return
+    for other, name in _SEPARATORS.items():
+        if other in columns[0] and other != separator:
+            wanted, ending = _SEPARATORS[separator], _ENDINGS.get(other, _ENDINGS[separator])
+            raise InputError(
+                f"the fields of a {_ENDINGS[separator]} file are separated by {wanted}: received {name} in the header "
+                f"{columns[0][:_SHOWN]!r} of file={str(path)!r}; save it with {wanted}"
+                + (f", or rename it to {ending}" if ending != _ENDINGS[separator] else "")
+            )
 
 
 def take_labels(table: Table, column: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.read import read_rows, read_table
-from understudy.data.splits import stratified_split
+from understudy.data.splits import sources_of, stratified_split
 from understudy.data.statistics import (
     DataStatistics,
     data_statistics,
@@ -19,7 +19,7 @@ from understudy.data.statistics import (
     suggest_max_bytes,
     suggest_max_words,
 )
-from understudy.data.table import Rows, find_label_column, find_text_column, take_rows
+from understudy.data.table import Rows, find_text_and_label, take_rows
 from understudy.errors import InputError
 from understudy.job import DataSettings
 from understudy.projections.text import encode
@@ -119,7 +119,7 @@ def load_text_dataset(
         SetupError: a file may not be read, or its format needs an extra.
     """
     table = read_table(settings.train)
-    text, label = find_text_column(table, settings.text), find_label_column(table, settings.label)
+    text, label = find_text_and_label(table, settings.text, settings.label)
     rows = {"train": take_rows(table, text=text, label=label)}
     for name, path, column in (
         ("validation", settings.validation, label),
@@ -139,9 +139,8 @@ def load_text_dataset(
     for name, part in parts.items():
         _check_labels_known(name, part, class_names, settings=settings)
     sources = {name: str(getattr(settings, name)) for name in rows}
-    for name in ("validation", "test"):
-        sources.setdefault(name, f"{getattr(settings, f'{name}_fraction'):.0%} of {settings.train}, seed {seed}")
     parts = _split(parts, settings, seed=seed)
+    sources = sources_of(sources, {name: len(part) for name, part in parts.items()}, train=str(settings.train), seed=seed)
     unlabelled, out_of_scope = (rows[name].texts if name in rows else () for name in ("unlabelled", "out_of_scope"))
     texts = {name: part.texts for name, part in parts.items()}
     texts |= {name: rows[name].texts for name in ("unlabelled", "out_of_scope") if name in rows}

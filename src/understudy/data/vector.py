@@ -21,11 +21,11 @@ from understudy.data.parts import (
     file_of,
     keys_of,
     refuse_settings_for_texts,
-    sources_of,
     split_parts,
 )
 from understudy.data.read import is_table
 from understudy.data.room import TEMPORARY, Room, pieces
+from understudy.data.splits import sources_of
 from understudy.data.text import label_indices
 from understudy.data.vector_arrays import Vectors, read_vectors
 from understudy.errors import InputError
@@ -128,9 +128,10 @@ def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPO
     parts = {name: VectorExamples(part.values, label_indices(part.labels or (), class_names)) for name, part in found.items()}
     for name, part in parts.items():
         check_known_labels(name, part, file_of(name, settings), kind="examples")
-    sources = sources_of(parts, settings, seed=seed)
+    own = {name: str(file_of(name, settings)) for name in parts}
     parts = split_parts(parts, settings, seed=seed, room=room)
     labelled = parts.pop("labelled")
+    sources = sources_of(own, {name: len(part) for name, part in parts.items()}, train=str(settings.train), seed=seed)
     offset, multiplier = standardization(parts["train"].content)
     statistics = vector_statistics(
         class_names,

@@ -67,6 +67,7 @@ function measure(model, example) {
 
 try {
   const model = await load();
+  complain(""); // a browser that was told to allow it runs the page from a file too
   let example = null;
   connect(model, (given) => {
     example = given;

@@ -14,6 +14,8 @@ from understudy.export.wasm_loader import LOADER
 from understudy.files import write_bytes
 from understudy.units import format_bytes
 
+GENERATOR = b'<meta name="generator" content="understudy demo">'
+"""By this a page is known that may be written over."""
 PAGE, MODULE = "index.html", "model.wasm"
 DRAWABLE_SIDE = 64
 """Larger images, and colour ones, are pictures, not drawings."""
@@ -74,12 +76,14 @@ def write_demo(files: dict[str, bytes], folder: Path) -> None:
     """Write the ``files`` of a page into ``folder``, which is new, empty, or holds an older page.
 
     Raises:
-        InputError: the folder holds something else.
+        InputError: the folder holds something else, also another page of the same name.
         SetupError: it cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        other = sorted(entry.name for entry in folder.iterdir() if entry.name not in files)
+        names = {entry.name for entry in folder.iterdir()}
+        ours = PAGE in names and (folder / PAGE).is_file() and GENERATOR in (folder / PAGE).read_bytes()
+        other = sorted(names if not ours else names - set(files))
     except OSError as error:
         raise SetupError(
             f"a page needs a folder that can be written: received out={str(folder)!r} ({error.strerror}); choose another --out"

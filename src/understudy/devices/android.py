@@ -43,7 +43,7 @@ class AndroidRunner:
 
     target: str
 
-    def check(self, bundle: Bundle) -> None:
+    def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where adb, the tool or the device is missing, or the bundle holds no LiteRT file."""
         if "litert" not in bundle.formats:
             raise InputError(
@@ -68,6 +68,7 @@ class AndroidRunner:
                 f"running on {self.target} needs one device: received devices={len(devices)} from adb devices; connect one, "
                 "allow debugging on it, or choose one with ANDROID_SERIAL"
             )
+        return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
         """Return the measurement of the LiteRT file, over the first ``TEXTS`` texts.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from understudy.bundle import Bundle
-from understudy.bundle.opened import Content, model_inputs
+from understudy.bundle.content import Content, model_inputs
 from understudy.bundle.vectors import unpack_vectors
 from understudy.bundle.write import VECTORS
 from understudy.device_measurements import Measurement
@@ -17,7 +17,7 @@ from understudy.devices.linux import ARCHITECTURES, LinuxRunner
 from understudy.devices.microcontroller import MicrocontrollerRunner
 from understudy.devices.profile import DeviceProfile, device_names, load_profile
 from understudy.devices.runner import Examples, Runner
-from understudy.errors import BundleError, InputError
+from understudy.errors import BundleError, InputError, SetupError
 from understudy.family import FAMILY_FILENAME, Family
 from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
@@ -98,12 +98,23 @@ def bench(
     formats: tuple[str, ...] | None = None,
     threads: int = 1,
     progress: Progress | None = None,
+    on_missing: Callable[[SetupError], None] | None = None,
 ) -> list[Measurement]:
-    """Return the measurements of ``bundle`` on every one of ``targets``; nothing is run unless all of them can be.
+    """Return the measurements of ``bundle`` on every one of ``targets``.
+
+    Args:
+        bundle: what is measured.
+        targets: see ``runner_for``.
+        examples: what every file is run on.
+        formats: files that the host and the browser run; None for all that they can.
+        threads: of the host, where a runtime can use several.
+        progress: is told which target is running.
+        on_missing: is told what cannot be run because a tool is missing, and the rest is measured; None raises that before
+            anything is run.
 
     Raises:
         InputError: an unknown target or format, or one named twice.
-        SetupError: a tool is missing.
+        SetupError: a tool is missing, and ``on_missing`` is None or nothing at all could be measured.
         BudgetError: the model does not fit a device.
         VerificationError: a program does not compile or run.
     """
@@ -111,12 +122,30 @@ def bench(
         raise InputError(f"every target is named once: received on={', '.join(targets)}; remove the repeated one")
     progress = progress or SilentProgress()
     runners = {target: runner_for(target, formats=formats, threads=threads) for target in targets}
-    for runner in runners.values():
-        runner.check(bundle)
-    measurements: list[Measurement] = []
+    missing: list[SetupError] = []
+    ready: dict[str, Runner] = {}
     for target, runner in runners.items():
+        try:
+            missing += runner.check(bundle)
+            ready[target] = runner
+        except SetupError as error:
+            missing.append(error)
+    if missing and (on_missing is None or not ready):
+        raise missing[0]
+    measurements: list[Measurement] = []
+    for target, runner in ready.items():
         progress.stage(f"running on {target}")
-        measurements += runner.run(bundle, examples)
+        try:
+            measurements += runner.run(bundle, examples)
+        except SetupError as error:  # as a phone that was unplugged
+            if on_missing is None:
+                raise
+            missing.append(error)
+    if missing and not measurements:
+        raise missing[0]
+    if on_missing is not None:
+        for each in missing:
+            on_missing(each)
     return measurements
 
 

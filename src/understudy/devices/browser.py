@@ -14,6 +14,7 @@ import shutil
 import string
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -52,24 +53,25 @@ class BrowserRunner:
 
     formats: tuple[str, ...] | None = None
 
-    def check(self, bundle: Bundle) -> None:
-        """Raise where a tool is missing or the bundle holds none of the files that a page runs."""
+    def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
+        """Return what is missing for some files; raise where that is all, or the bundle holds none that a page runs."""
         _browser()
-        for format_name in self._formats(bundle):
-            if format_name == "onnx":
-                onnxruntime_web()
-            elif format_name == "c":
-                need_tools("clang", "wasm-ld", target="browser")
+        missing = _missing(self._formats(bundle))
+        if len(missing) == len(self._formats(bundle)):
+            raise next(iter(missing.values()))
+        return tuple(missing.values())
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
-        """Return a measurement of each file.
+        """Return a measurement of each file that can be run here.
 
         Raises:
             VerificationError: a page did not give an answer.
         """
+        missing = _missing(self._formats(bundle))
         return [
             self._onnx(bundle, examples) if format_name == "onnx" else self._webassembly(bundle, examples, format_name)
             for format_name in self._formats(bundle)
+            if format_name not in missing
         ]
 
     def _formats(self, bundle: Bundle) -> tuple[str, ...]:
@@ -131,6 +133,20 @@ def _measurement(answer: dict[str, Any], bundle: Bundle, examples: Examples, *, 
             **compared(np.array(scores, np.float32), examples, bundle),
         }
     )
+
+
+def _missing(formats: Sequence[str]) -> dict[str, SetupError]:
+    """Return, for each of ``formats`` that cannot be run here, what is missing."""
+    missing = {}
+    for format_name in formats:
+        try:
+            if format_name == "onnx":
+                onnxruntime_web()
+            elif format_name == "c":
+                need_tools("clang", "wasm-ld", target="browser")
+        except SetupError as error:
+            missing[format_name] = error
+    return missing
 
 
 def _browser() -> str:

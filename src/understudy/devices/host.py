@@ -64,29 +64,46 @@ class HostRunner:
     threads: int = 1
     seconds: float = 1.0
 
-    def check(self, bundle: Bundle) -> None:
-        """Raise where a runtime is missing, the bundle does not hold a format, or there are more threads than cores."""
+    def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
+        """Return which runtimes are missing, where others are here.
+
+        Raises:
+            SetupError: none of the files can be run.
+            InputError: the bundle does not hold a format, or there are more threads than cores.
+        """
         if self.threads > _cores():
             raise InputError(
                 f"threads are timed on a core each: received threads={self.threads} with {_cores()} cores; ask for fewer"
             )
-        for name in self.formats or bundle.formats:
-            not_run = why_not_run(bundle.load(name).session)
-            if not_run and (self.formats or len(bundle.formats) == 1):
-                raise SetupError(
-                    f"a file is timed in its own runtime: received format={name!r}, where {not_run}; time it there"
-                )
+        runs, missing, elsewhere = self._sorted(bundle)
+        if not runs:
+            raise (*missing, *elsewhere)[0]
+        return tuple(missing + elsewhere if self.formats else missing)  # by default nobody asked for those
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
         """Return a measurement of each file whose runtime is here."""
         found = []
-        for name in self.formats or bundle.formats:
-            if why_not_run(bundle.load(name).session):
-                continue
+        for name in self._sorted(bundle)[0]:
             found.append(self._measure(bundle, name, examples, threads=1))
             if self.threads > 1 and name in THREADED:
                 found.append(self._measure(bundle, name, examples, threads=self.threads))
         return found
+
+    def _sorted(self, bundle: Bundle) -> tuple[list[str], list[SetupError], list[SetupError]]:
+        """Return the formats that run here, what is missing for others, and which have no runtime on this system at all."""
+        runs, missing, elsewhere = [], [], []
+        for name in self.formats or bundle.formats:
+            try:
+                not_run = why_not_run(bundle.load(name).session)
+            except SetupError as error:
+                missing.append(error)
+                continue
+            if not_run:
+                message = f"a file is timed in its own runtime: received format={name!r}, where {not_run}; time it there"
+                elsewhere.append(SetupError(message))
+            else:
+                runs.append(name)
+        return runs, missing, elsewhere
 
     def _measure(self, bundle: Bundle, format_name: str, examples: Examples, *, threads: int) -> Measurement:
         with pinned(threads) as is_pinned:

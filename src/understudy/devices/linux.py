@@ -21,6 +21,7 @@ from understudy.devices.emulation import (
 )
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
 from understudy.devices.runner import Examples, compared, spread_us
+from understudy.errors import SetupError
 from understudy.export.c_session import c_compiler
 from understudy.export.c_writer import c_identifier
 
@@ -57,12 +58,13 @@ class LinuxRunner:
     architecture: str
     clock_hz: int | None = None
 
-    def check(self, bundle: Bundle) -> None:
+    def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where a tool is missing or the bundle holds no C."""
         found = ARCHITECTURES[self.architecture]
         need_tools(f"{found.toolchain}gcc", f"{found.toolchain}addr2line", found.qemu, target=self.target)
         c_compiler()  # for the plugin
         need_c_file(bundle, target=self.target)
+        return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
         """Return the measurement of the C file.

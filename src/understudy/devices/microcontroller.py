@@ -25,7 +25,7 @@ from understudy.devices.emulation import (
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
 from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, Emulator
 from understudy.devices.runner import Examples, compared, spread_us
-from understudy.errors import BudgetError
+from understudy.errors import BudgetError, SetupError
 from understudy.export.c_session import c_compiler
 from understudy.export.c_writer import c_identifier
 from understudy.units import format_bytes
@@ -49,11 +49,12 @@ class MicrocontrollerRunner:
 
     profile: DeviceProfile
 
-    def check(self, bundle: Bundle) -> None:
+    def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where a tool is missing or the bundle holds no C."""
         need_tools(f"{TOOLCHAIN}gcc", f"{TOOLCHAIN}size", f"{TOOLCHAIN}addr2line", QEMU, target=self.profile.name)
         c_compiler()  # for the plugin
         need_c_file(bundle, target=self.profile.name)
+        return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
         """Return the measurement of the C file.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import DifferingLabel, Measurement
+from understudy.errors import SetupError
 from understudy.export.parity import compare, compare_real, other_labels
 from understudy.export.protocol import Float32Array, Inputs
 from understudy.measurements import LatencyMicroseconds
@@ -44,15 +45,20 @@ class Examples:
 class Runner(Protocol):
     """Executes files of a bundle for one target.
 
-    Implementers: ``check`` raises before anything was run; ``run`` leaves nothing behind and changes no file of the bundle.
+    Implementers: ``check`` answers before anything was run; ``run`` leaves nothing behind and changes no file of the bundle.
     """
 
-    def check(self, bundle: Bundle) -> None:
-        """Raise SetupError where a tool is missing, InputError where the bundle holds no file for this target."""
+    def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
+        """Return what is missing for some of the files, where others can be run.
+
+        Raises:
+            SetupError: nothing can be run here, because a tool is missing.
+            InputError: the bundle holds no file for this target.
+        """
         ...
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
-        """Return a measurement for each file that the target runs."""
+        """Return a measurement for each file that the target runs; those for which something is missing are left out."""
         ...
 
 

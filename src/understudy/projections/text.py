@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from understudy.errors import InputError
 from understudy.projections.mixer import digits
 
 Int8Array = npt.NDArray[np.int8]
@@ -31,6 +32,7 @@ SYMBOL_LEADS = (0xC2, 0xE2, 0xF0)
 SYMBOL_OF_THREE = 0xE2
 """The one among them whose end ends a token too: quotes and apostrophes stand before letters."""
 
+_SHOWN = 80
 _CHARACTER_STREAM = 0
 _WORD_STREAM = 32
 _SECOND_LEVEL = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
@@ -96,6 +98,14 @@ def byte_codes() -> npt.NDArray[np.uint8]:
 
 
 BYTE_CODES = byte_codes()
+
+
+def need_list(texts: object) -> None:
+    """Raise ``InputError`` where ``texts`` is one text in place of a list: its characters would be taken as texts."""
+    if isinstance(texts, (str, bytes, bytearray)):
+        raise InputError(
+            f"texts come as a list, also a single one: received texts={texts[:_SHOWN]!r}; put it into brackets: [text]"
+        )
 
 
 def encode(texts: Iterable[str | bytes], *, max_bytes: int) -> Int32Array:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from understudy.errors import InputError
+from understudy.projections.text import need_list
 from understudy.teachers.class_order import in_class_order
 from understudy.teachers.image_input import Shape
 from understudy.teachers.image_model import ImageModel, NotForImagesError, unlabelled_teacher, values_as_they_are
@@ -38,6 +39,7 @@ class LoadedTeacher:
         Raises:
             InputError: examples that the teacher does not take, or answers that are not finite numbers.
         """
+        need_list(examples)
         if not hasattr(examples, "__array__"):
             return self._answer(self._text_teacher(), list(examples))
         array = np.asarray(examples)

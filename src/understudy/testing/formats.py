@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from understudy.bundle import Bundle, write_bundle
-from understudy.bundle.opened import Content
+from understudy.bundle.content import Content
 from understudy.errors import InputError, UnderstudyError
 from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, Inputs, Session, why_not_run

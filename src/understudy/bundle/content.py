@@ -1,0 +1,40 @@
+"""What a bundle is given to answer, and how it becomes what its files read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from understudy.bundle.manifest import Manifest
+from understudy.errors import InputError
+from understudy.export.protocol import Float32Array, Inputs
+from understudy.projections.text import encode, need_list
+
+Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]
+"""Texts, images ``[batch, H, W, C]``, numbers ``[batch, d]`` or
+``[batch, T, C]``, or sounds ``[batch, samples]``."""
+
+
+def model_inputs(manifest: Manifest, content: Content) -> Inputs:
+    """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are, numbers as float32.
+
+    Raises:
+        InputError: images, numbers or sounds of another shape, another kind of content, or one text without a list around it.
+    """
+    max_bytes, sound = manifest.max_bytes, manifest.sound
+    need_list(content)
+    if max_bytes is not None and not isinstance(content, np.ndarray):
+        return encode(content, max_bytes=max_bytes)
+    shape = manifest.image_shape if sound is None else (sound.samples,)
+    kind = np.dtype(np.uint8 if sound is None else np.int16)
+    if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
+        return content
+    received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
+    wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
+    if manifest.input_shape is not None:
+        if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
+            return content.astype(np.float32, copy=False)
+        wanted = f"numbers [batch, {', '.join(map(str, manifest.input_shape))}]"
+    raise InputError(f"this model reads {wanted}: received {received}; give what it was made for")
