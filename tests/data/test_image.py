@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.data.image import load_image_dataset, read_images
+from understudy.data.dataset import load_dataset
+from understudy.data.image import ImageDataset, load_image_dataset, read_images
 from understudy.errors import InputError
-from understudy.job import DataSettings
+from understudy.job import DataSettings, Job
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (60, 6, 5)).astype(np.uint8)
 LABELS = np.arange(60) % 3
@@ -78,6 +79,23 @@ def test_all_usual_forms_are_the_same_pixels(pixels: np.ndarray, tmp_path: Path)
     images = read_images(saved(tmp_path, x=pixels, y=LABELS), part="train")
     assert images.pixels.dtype == np.uint8
     np.testing.assert_array_equal(images.pixels[..., 0], PIXELS)
+
+
+@pytest.mark.parametrize("axes", [(), (3,)], ids=["grey", "colour"])
+@pytest.mark.parametrize("kind", ["auto", "image"])
+def test_truth_values_are_pixels_and_the_summary_says_so(kind: str, axes: tuple[int, ...], tmp_path: Path) -> None:
+    drawn = np.random.default_rng(3).random((60, 6, 6, *axes)) < 0.4
+    data = load_dataset(Job(name="a", budgets=("8KB",), data={"train": saved(tmp_path, x=drawn, y=LABELS), "kind": kind}))
+    assert isinstance(data, ImageDataset)
+    assert set(np.unique(data.labelled.content)) == {0, 255}
+    images = read_images(tmp_path / "images.npz", part="train")
+    np.testing.assert_array_equal(images.pixels == 255, drawn.reshape(images.pixels.shape))
+    assert "x: false and true, read as pixels of 0 and 255" in data.statistics.lines()
+
+
+def test_the_summary_says_that_fractions_are_pixels(tmp_path: Path) -> None:
+    lines = load_image_dataset(DataSettings(train=saved(tmp_path, x=PIXELS / 255, y=LABELS)), seed=1).statistics.lines()
+    assert "x: fractions from 0 to 1, read as pixels from 0 to 255" in lines
 
 
 _NAN = np.where(np.arange(60 * 30).reshape(60, 6, 5) == 7, np.nan, PIXELS)

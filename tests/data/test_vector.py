@@ -121,6 +121,9 @@ def test_arrays_that_cannot_be_used_are_named_in_one_line(arrays: dict[str, np.n
         ((6,), np.float64, VectorDataset),
         ((12, 10), np.int8, VectorDataset),
         ((12, 8), np.float32, VectorDataset),
+        ((12, 8), np.bool_, VectorDataset),
+        ((8, 8), np.bool_, ImageDataset),
+        ((8, 8, 3), np.bool_, ImageDataset),
         ((8, 8), np.float32, ImageDataset),
         ((12, 8), np.int64, ImageDataset),
         ((8, 8), np.uint8, ImageDataset),
@@ -130,6 +133,7 @@ def test_arrays_that_cannot_be_used_are_named_in_one_line(arrays: dict[str, np.n
 )
 def test_an_archive_tells_its_kind_by_type_and_axes(shape: tuple[int, ...], dtype: type, kind: type, tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 100, (40, *shape)).astype(dtype)
+    values.flat[0] = 0  # truth values of both kinds
     data = loaded(saved(tmp_path, x=values, y=np.arange(40) % 2))
     assert isinstance(data, kind)
 

@@ -27,7 +27,7 @@ class ImageStatistics:
 
     ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training, ``log_mel`` how
     sounds became images;
-    ``left_out`` names the pictures that could not be used, each with the reason.
+    ``left_out`` names the pictures that could not be used, each with the reason, ``notes`` say how arrays were read.
     """
 
     class_names: tuple[str, ...]
@@ -39,6 +39,7 @@ class ImageStatistics:
     warnings: dict[str, int]
     left_out: tuple[str, ...] = ()
     log_mel: LogMel | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -52,6 +53,7 @@ class ImageStatistics:
         return [
             *counted_lines(self, "images" if self.log_mel is None else "sounds"),
             _size_line(self),
+            *self.notes,
             "; ".join(
                 [f"varied in training: {', '.join(self.variations)}", *([_mirror_line(self.mirror)] if self.mirror else [])]
             ),
@@ -65,7 +67,8 @@ class ImageStatistics:
 class VectorStatistics:
     """A data set of vectors or windows, counted; see ``statistics.DataStatistics`` for the attributes.
 
-    ``shape`` is how many numbers, or steps and channels, an example has, ``columns`` their names in a table.
+    ``shape`` is how many numbers, or steps and channels, an example has, ``columns`` their names in a table, ``notes`` what was
+    not read.
     """
 
     class_names: tuple[str, ...]
@@ -75,6 +78,7 @@ class VectorStatistics:
     duplicates: dict[str, int]
     warnings: dict[str, int]
     columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -88,6 +92,7 @@ class VectorStatistics:
             *counted_lines(self, "windows" if window else "vectors"),
             ("steps, channels: " if window else "numbers: ") + ", ".join(map(str, self.shape)),
             *([f"columns: {', '.join(self.columns)}"] if self.columns else []),
+            *self.notes,
             f"standardized by the mean and deviation of each {'channel' if window else 'number'} in train",
             f"varied in training: {', '.join(self.variations)}",
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
@@ -125,6 +130,7 @@ def image_statistics(
     found: Mapping[str, int] | None = None,
     left_out: tuple[str, ...] = (),
     log_mel: LogMel | None = None,
+    notes: Sequence[str] = (),
 ) -> ImageStatistics:
     """Return the statistics of a data set of images.
 
@@ -138,6 +144,7 @@ def image_statistics(
         sources: split to where its rows came from, for people.
         found: warnings of the reader to how often they occurred.
         left_out: pictures that could not be used.
+        notes: how arrays were read, and which were not.
     """
     splits, duplicates, warnings = _count_arrays(class_names, labels=labels, keys=keys, found=found or {})
     return ImageStatistics(
@@ -150,6 +157,7 @@ def image_statistics(
         warnings=warnings,
         left_out=left_out,
         log_mel=log_mel,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 

@@ -182,6 +182,7 @@ def load_image_dataset(
         sources=sources,
         found=dict(sum((Counter(images.counts) for images in found.values()), Counter())),
         left_out=tuple(name for images in found.values() for name in images.left_out),
+        notes=[note for images in found.values() for note in images.notes],
     )
     return ImageDataset(
         class_names,
