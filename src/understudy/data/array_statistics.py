@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,8 @@ class ImageStatistics:
 
     ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training, ``log_mel`` how
     sounds became images;
-    ``left_out`` names the pictures that could not be used, each with the reason, ``notes`` say how arrays were read.
+    ``left_out`` names the pictures that could not be used, each with the reason, ``notes`` say how arrays were read,
+    ``named`` what files a warning counts.
     """
 
     class_names: tuple[str, ...]
@@ -40,6 +41,7 @@ class ImageStatistics:
     left_out: tuple[str, ...] = ()
     log_mel: LogMel | None = None
     notes: tuple[str, ...] = ()
+    named: dict[str, str] = field(default_factory=dict)
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ class ImageStatistics:
             ),
             *(f"left out: {name}" for name in self.left_out),
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
-            *(f"warning: {line}" for line in warning_lines(self.warnings)),
+            *(f"warning: {line}" for line in warning_lines(self.warnings, self.named)),
         ]
 
 
@@ -131,6 +133,7 @@ def image_statistics(
     left_out: tuple[str, ...] = (),
     log_mel: LogMel | None = None,
     notes: Sequence[str] = (),
+    named: Mapping[str, str] | None = None,
 ) -> ImageStatistics:
     """Return the statistics of a data set of images.
 
@@ -145,6 +148,7 @@ def image_statistics(
         found: warnings of the reader to how often they occurred.
         left_out: pictures that could not be used.
         notes: how arrays were read, and which were not.
+        named: warning to the names of what it counts.
     """
     splits, duplicates, warnings = _count_arrays(class_names, labels=labels, keys=keys, found=found or {})
     return ImageStatistics(
@@ -158,6 +162,7 @@ def image_statistics(
         left_out=left_out,
         log_mel=log_mel,
         notes=tuple(dict.fromkeys(notes)),
+        named=dict(named or {}),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.array_statistics import ImageStatistics, image_statistics
+from understudy.data.class_folders import shown
 from understudy.data.idx import has_part, is_idx, read_idx
 from understudy.data.image_arrays import Images, read_arrays
 from understudy.data.image_folder import read_folder
@@ -183,6 +185,7 @@ def load_image_dataset(
         found=dict(sum((Counter(images.counts) for images in found.values()), Counter())),
         left_out=tuple(name for images in found.values() for name in images.left_out),
         notes=[note for images in found.values() for note in images.notes],
+        named=_named(tuple(found.values())),
     )
     return ImageDataset(
         class_names,
@@ -227,6 +230,15 @@ def read_images(
             f"images come as an .npz, an IDX file or a folder of class folders: received file={str(path)!r}; give one of these"
         )
     return read_arrays(path, part=part, room=room)
+
+
+def _named(parts: Sequence[Images]) -> dict[str, str]:
+    """Return warning to the names of what it counts in all ``parts``."""
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        for warning, files in part.named.items():
+            names.setdefault(warning, []).extend(files)
+    return {warning: shown(files) for warning, files in names.items() if files}
 
 
 def _has_test(path: Path) -> bool:

@@ -33,6 +33,7 @@ class Images:
         samples: int16 ``[images, samples]``: the sounds whose pictures these are, or None.
         log_mel: how they became pictures, or None.
         notes: how they were read where that needs saying, a line each.
+        named: warning to the files that it counts, where these are worth naming.
     """
 
     pixels: UInt8Array
@@ -42,6 +43,7 @@ class Images:
     samples: npt.NDArray[np.int16] | None = None
     log_mel: LogMel | None = None
     notes: tuple[str, ...] = ()
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pixels)
