@@ -41,6 +41,14 @@ def test_vectors_are_split_by_class_and_keep_their_numbers(tmp_path: Path) -> No
     assert data.statistics.warnings == {}
 
 
+def test_a_validation_part_is_kept_whole_and_unused_arrays_are_named(tmp_path: Path) -> None:
+    path = saved(tmp_path, x=_X, y=_Y, x_val=_X[::4], y_val=_Y[::4], scale=np.ones(13))
+    data = loaded(path)
+    np.testing.assert_array_equal(data.validation.content, _X[::4].astype(np.float32))
+    assert len(data.train) + len(data.test) == len(_X)
+    assert "arrays that are not used: scale" in data.statistics.lines()
+
+
 def test_features_that_never_change_count_for_nothing(tmp_path: Path) -> None:
     values = np.concatenate([_X, np.full((len(_X), 1), 0.1), np.full((len(_X), 1), 1e7)], axis=1)
     values[::2, 14] += 1e-3

@@ -175,6 +175,7 @@ def vector_statistics(
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
     sources: Mapping[str, str],
+    notes: tuple[str, ...] = (),
 ) -> VectorStatistics:
     """Return the statistics of a data set of vectors; see ``image_statistics`` for the arguments.
 
@@ -183,7 +184,7 @@ def vector_statistics(
     found = {"constant_feature": constant}
     splits, duplicates, warnings = _count_arrays(class_names, labels=labels, keys=keys, found=found)
     sources = {name: sources[name] for name in labels}
-    return VectorStatistics(tuple(class_names), splits, dict(sources), tuple(shape), duplicates, warnings, columns)
+    return VectorStatistics(tuple(class_names), splits, dict(sources), tuple(shape), duplicates, warnings, columns, notes)
 
 
 def _count_arrays(

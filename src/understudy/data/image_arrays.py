@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from understudy.data.npz import array_names, read_array
+from understudy.data.npz import array_names, examples_of, labels_of, read_array
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel
@@ -50,22 +50,22 @@ class Images:
 
 
 def read_arrays(path: Path, *, part: str, room: Room = TEMPORARY) -> Images:
-    """Return the images of ``part`` (``train`` or ``test``) in an NPZ: its arrays ``x_<part>``, ``y_<part>``, or ``x``, ``y``.
+    """Return the images of ``part`` in an NPZ: ``x_<part>`` and ``y_<part>``, or ``x`` and ``y``; see ``npz.examples_of``.
 
     Raises:
         InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
         SetupError: ``room`` has none for them.
     """
     names = array_names(path)
-    name = f"x_{part}" if f"x_{part}" in names else "x"
-    if name not in names:
+    name = examples_of(part, names)
+    if name is None:
         raise InputError(
             f"an NPZ of images has x_{part} and y_{part}, or x and y: received arrays={sorted(names)[:_MOST_SHOWN]} in "
             f"file={str(path)!r}; name them so"
         )
     pixels, read_as = _converted(read_array(path, name, room=room), f"{name} in file={str(path)!r}", room)
     notes = (f"{name}: {read_as}",) if read_as else ()
-    labels = name.replace("x", "y", 1)
+    labels = labels_of(name)
     if labels not in names:
         return Images(pixels, None, notes=notes)
     where = f"{labels} in file={str(path)!r}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from understudy.data.image import is_image_source
 from understudy.data.image_arrays import range_of
-from understudy.data.npz import ENDING, array_names, array_shape, read_array
+from understudy.data.npz import ENDING, array_names, array_shape, examples_of, read_array
 from understudy.data.number_table import holds_numbers
 from understudy.data.read import is_table
 from understudy.data.room import TEMPORARY, Room
@@ -55,7 +55,7 @@ def _holds_vectors(path: Path, room: Room) -> bool:
     """Return whether the first of ``x_train``, ``x`` in the NPZ ``path`` is of vectors or windows."""
     try:
         names = array_names(path)
-        name = next((name for name in ("x_train", "x") if name in names), None)
+        name = examples_of("train", names)
         if name is None:
             return False
         shape, dtype = array_shape(path, name)

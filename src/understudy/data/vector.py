@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.array_statistics import VectorStatistics, vector_statistics
-from understudy.data.npz import array_names
+from understudy.data.npz import array_names, has_part_of_its_own, note_on_unused
 from understudy.data.number_table import named, read_number_table
 from understudy.data.parts import (
     ArrayExamples,
@@ -112,18 +112,19 @@ def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPO
         path: Path | None = getattr(settings, name)
         if path is not None:
             found[name] = read_labelled(path, columns, label=settings.label, room=room)
-        elif name == "test" and not is_table(settings.train) and "x_test" in array_names(settings.train):
-            found[name] = read_vectors(settings.train, part="test", room=room)
+        elif not is_table(settings.train) and has_part_of_its_own(name, array_names(settings.train)):
+            found[name] = read_vectors(settings.train, part=name, room=room)
     for name, vectors in found.items():
         if vectors.labels is None:
             raise InputError(
                 f"every example has a label: received file={str(file_of(name, settings))!r} without labels for {name}; add y "
-                "to x, y_train to x_train, y_test to x_test"
+                "to x, y_train to x_train, y_val to x_val, y_test to x_test"
             )
         if vectors.values.shape[1:] != shape:
             raise InputError(
                 f"all examples have one shape: received {name} {vectors.values.shape[1:]} and train {shape}; make them equal"
             )
+    from_train = [name for name in found if file_of(name, settings) == settings.train]
     class_names = class_names_of(found["train"].labels or (), settings.train, kind="examples")
     parts = {name: VectorExamples(part.values, label_indices(part.labels or (), class_names)) for name, part in found.items()}
     for name, part in parts.items():
@@ -140,6 +141,7 @@ def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPO
         labels={name: part.labels for name, part in parts.items()},
         keys={name: keys_of(part) for name, part in parts.items()},
         sources=sources,
+        notes=() if is_table(settings.train) else note_on_unused(settings.train, from_train),
     )
     return VectorDataset(
         class_names,
