@@ -58,6 +58,24 @@ def test_features_that_never_change_count_for_nothing(tmp_path: Path) -> None:
     assert data.statistics.warnings == {"constant_feature": 2}
 
 
+def test_features_that_huge_values_drown_are_counted(tmp_path: Path) -> None:
+    values = _X.copy()
+    values[::50, 3] = 1e30  # some of them are in train
+    rare = np.zeros((len(_X), 1))
+    rare[::20] = 1e6  # not drowned: it differs where it is not zero
+    data = load_vector_dataset(DataSettings(train=saved(tmp_path, x=np.concatenate([values, rare], axis=1), y=_Y)), seed=1)
+    assert data.statistics.warnings == {"drowned_feature": 1}
+    assert any(line.startswith("warning: features or channels with a few values so far") for line in data.statistics.lines())
+
+
+def test_channels_that_one_huge_value_drowns_are_counted(tmp_path: Path) -> None:
+    windows = np.random.default_rng(0).normal(size=(40, 12, 3))
+    windows[:, :, 0] = np.exp(2 * windows[:, :, 0])  # a long tail is no mistake
+    windows[5, 4, 1] = -1e9
+    data = load_vector_dataset(DataSettings(train=saved(tmp_path, x=windows, y=np.arange(40) % 2)), seed=1)
+    assert data.statistics.warnings == {"drowned_feature": 1}
+
+
 def test_means_far_from_zero_and_large_numbers_are_standardized() -> None:
     rng = np.random.default_rng(0)
     values = (rng.normal(0, 1, (500, 9, 3)) * (1e-6, 1, 1e9) + (0, 1e4, 1e12)).astype(np.float32)

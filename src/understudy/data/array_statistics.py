@@ -171,7 +171,7 @@ def vector_statistics(
     *,
     shape: tuple[int, ...],
     columns: tuple[str, ...] | None,
-    constant: int,
+    found: Mapping[str, int],
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
     sources: Mapping[str, str],
@@ -179,9 +179,8 @@ def vector_statistics(
 ) -> VectorStatistics:
     """Return the statistics of a data set of vectors; see ``image_statistics`` for the arguments.
 
-    ``columns`` names the numbers of a table; ``constant`` counts features or channels that never change in train.
+    ``columns`` names the numbers of a table; ``found`` counts features or channels that count for nothing.
     """
-    found = {"constant_feature": constant}
     splits, duplicates, warnings = _count_arrays(class_names, labels=labels, keys=keys, found=found)
     sources = {name: sources[name] for name in labels}
     return VectorStatistics(tuple(class_names), splits, dict(sources), tuple(shape), duplicates, warnings, columns, notes)

@@ -41,6 +41,8 @@ MEANINGS = {
     "recording_cut": "recordings longer than what is read, cut around their middle",
     "no_recording": "files that are no WAV files, passed over",
     "constant_feature": "features or channels that never change in train, which count for nothing",
+    "drowned_feature": "features or channels with a few values so far from all others that these hardly differ, and count for "
+    "next to nothing",
 }
 """Warning to what is counted, in words."""
 

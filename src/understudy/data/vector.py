@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 Float32Array = npt.NDArray[np.float32]
 LEAST_DEVIATION, LEAST_SHARE = 1e-30, 1e-6
 """A feature whose deviation is smaller, by itself or as a share of its mean, never changes but for rounding."""
+_DROWNED_SHARE = 1e-3
+"""Of the deviation. A feature whose middle half is narrower is one value to 8-bit weights, whatever its few far ones are."""
+_SAMPLED = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,22 @@ def standardization(values: Float32Array) -> tuple[Float32Array, Float32Array]:
     return offset.astype(np.float32), np.where(changes, 1 / np.where(changes, deviation, 1), 0).astype(np.float32)
 
 
+def drowned(values: Float32Array, multiplier: Float32Array) -> int:
+    """Return how many features or channels change, but by next to nothing beside a few values far from all others.
+
+    Those where the middle half of the values are equal are not counted: what is rare may be what tells classes apart.
+
+    Args:
+        values: float32 ``[examples, ..., channels]``.
+        multiplier: one over their deviations, float32 ``[channels]``; 0 for one that never changes.
+    """
+    rows = values.reshape(-1, values.shape[-1])
+    sample = rows[:: -(-len(rows) // _SAMPLED)].astype(np.float64)  # a few far values hardly move the quartiles
+    lower, upper = np.quantile(sample, (0.25, 0.75), axis=0)
+    width = (upper - lower) * multiplier
+    return int(((width > 0) & (width < _DROWNED_SHARE)).sum())
+
+
 def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPORARY) -> VectorDataset:
     """Return the vectors or windows that ``settings`` names, split and counted; what came from arrays stands in ``room``.
 
@@ -137,7 +156,10 @@ def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPO
         class_names,
         shape=shape,
         columns=columns,
-        constant=int((multiplier == 0).sum()),
+        found={
+            "constant_feature": int((multiplier == 0).sum()),
+            "drowned_feature": drowned(parts["train"].content, multiplier),
+        },
         labels={name: part.labels for name, part in parts.items()},
         keys={name: keys_of(part) for name, part in parts.items()},
         sources=sources,
