@@ -215,7 +215,11 @@ BAD = [
         "a = \n",
         r"^a job file is TOML in UTF-8: received file='.*' \(Invalid value \(at line 1, column 5\)\); correct that line$",
     ),
-    Bad(BASE, r"^seed is an integer: received seed='x{70,}\.\.\. in file=", {"seed": "x" * 500}),
+    Bad(BASE, r"^seed is an integer: received seed='x{70,}\.\.\. in --seed; change it$", {"seed": "x" * 500}),
+    Bad(BASE, r"received quantization\.max_drop=2\.0 in --max-quantization-drop; change it$", {"max_quantization_drop": 2.0}),
+    Bad(BASE, r"received student='foo' in --student; change it$", {"student": "foo"}),
+    Bad(BASE, r"received formats='onx' in --format; did you mean 'onnx'\?$", {"formats": ("onx",)}),
+    Bad(BASE, r"received data\.test_fraction=7\.0 in the arguments; change it$", {"data.test_fraction": 7.0}),
     Bad(BASE, r"^data\.text is a string: received data\.text=3", {"text": 3}),
 ]
 

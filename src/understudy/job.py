@@ -62,6 +62,8 @@ _ARGUMENTS = {
     "quantization": "quantization.mode",
     "max_quantization_drop": "quantization.max_drop",
 }
+_OPTIONS = {"budgets": "budget", "devices": "device", "formats": "format", "quantization": "qat"}
+"""Arguments whose option on the command line has another name."""
 _FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")
 
 
@@ -317,7 +319,13 @@ def load_job(path: str | os.PathLike[str], **overrides: object) -> Job:
         raise InputError(f"a job file is TOML in UTF-8: received file={str(path)!r} ({error}); correct that line") from error
     document.setdefault("name", name_from(path))
     _start_paths_from(path.parent, document)
-    return _job({**document}, overrides, received_in=f"file={str(path)!r}")
+    # a mistake on the command line is not looked for in the file
+    options = {
+        _ARGUMENTS.get(name, name): f"--{_OPTIONS.get(name, name).replace('_', '-')}" if "." not in name else "the arguments"
+        for name, value in overrides.items()
+        if value is not None
+    }
+    return _job({**document}, overrides, received_in=f"file={str(path)!r}", options=options)
 
 
 def job_from_arguments(train: str | os.PathLike[str], **arguments: object) -> Job:
@@ -336,14 +344,16 @@ def name_from(path: str | os.PathLike[str]) -> str:
     return name if name[:1].isalpha() else f"model_{name}"[:48].rstrip("_")
 
 
-def _job(document: dict[str, Any], overrides: Mapping[str, object], *, received_in: str) -> Job:
+def _job(
+    document: dict[str, Any], overrides: Mapping[str, object], *, received_in: str, options: Mapping[str, str] | None = None
+) -> Job:
     for name, value in overrides.items():
         if value is not None:
             _put(document, _ARGUMENTS.get(name, name).split("."), os.fspath(value) if isinstance(value, os.PathLike) else value)
     try:
         job = Job.model_validate(document)
     except ValidationError as error:
-        raise InputError(explain(error.errors(), model=Job, received_in=received_in)) from error
+        raise InputError(explain(error.errors(), model=Job, received_in=received_in, options=options)) from error
     if not job.budgets and not job.devices:
         raise InputError(
             f"a job needs budgets: received none in {received_in}; pass --budget 32KB or --device cortex-m4, or write "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -23,17 +23,21 @@ _WORDS = {
 _WAYS_TO_GIVE = {"data": 'write train = "data.csv" under [data]'}
 
 
-def explain(errors: Sequence[ErrorDetails], *, model: type[BaseModel], received_in: str) -> str:
+def explain(
+    errors: Sequence[ErrorDetails], *, model: type[BaseModel], received_in: str, options: Mapping[str, str] | None = None
+) -> str:
     """Return one line about the first key that is wrong.
 
     Args:
         errors: what pydantic found; the members of a union complain one by one and are joined here.
         model: the model that was validated.
         received_in: where the values came from, for the message.
+        options: dotted key to where its value came from instead, for those that did.
     """
     # an unknown key first: it usually explains why another one is missing
     first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
     key, depth = _key(first["loc"], model)
+    received_in = (options or {}).get(key, received_in)
     others = len({_key(error["loc"], model)[0] for error in errors}) - 1
     more = f" (and {others} more)" if others else ""
     received = f"received {key}={_shown(first['input'])} in {received_in}"

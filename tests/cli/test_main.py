@@ -166,6 +166,39 @@ def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == ("error: interrupted; what was finished is kept, run the same command again to go on\n")
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (False, "nothing was finished yet, and nothing is kept; run the same command again"),
+        (True, "what was finished is kept, run the same command again to go on"),
+    ],
+)
+def test_an_interrupted_job_says_what_is_kept(
+    written: bool,
+    kept: str,
+    tiny_csv: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+
+    def interrupted(*_: object, **__: object) -> None:
+        if written:
+            out.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("understudy.pipeline.run_job", interrupted)
+    assert run(["compress", str(tiny_csv), "--budget", "16KB", "--out", str(out)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: interrupted; {kept}"
+
+
+@pytest.mark.parametrize("share", ["0", "1", "-2", "nan"])
+def test_a_share_that_is_none_is_named_by_its_option(share: str, tiny_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compress", str(tiny_csv), "--student", "pruned", f"--keep={share}"]) == 2
+    assert f"more than 0 and less than 1: received keep={share}; write --keep 0.4" in capsys.readouterr().err
+
+
 INTERRUPTIBLE = """
 import sys, time
 from understudy import environment

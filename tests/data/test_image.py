@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.data.image import load_image_dataset, read_images
+from understudy.data.dataset import load_dataset
+from understudy.data.image import ImageDataset, load_image_dataset, read_images
 from understudy.errors import InputError
-from understudy.job import DataSettings
+from understudy.job import DataSettings, Job
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (60, 6, 5)).astype(np.uint8)
 LABELS = np.arange(60) % 3
@@ -43,6 +44,29 @@ def test_a_test_part_is_kept_whole_and_labels_stay_with_their_images(tmp_path: P
             [row] = np.flatnonzero((image[..., 0] == PIXELS).all(axis=(1, 2)))
             assert LABELS[row] == label
     assert len(data.labelled) == 45
+
+
+@pytest.mark.parametrize("word", ["val", "validation", "valid"])
+def test_a_validation_part_is_kept_whole(word: str, tmp_path: Path) -> None:
+    parts = {f"x_{word}": PIXELS[40:50], f"y_{word}": LABELS[40:50], "x_test": PIXELS[50:], "y_test": LABELS[50:]}
+    path = saved(tmp_path, x_train=PIXELS[:40], y_train=LABELS[:40], **parts)
+    data = load_image_dataset(DataSettings(train=path), seed=1)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [40, 10, 10]
+    np.testing.assert_array_equal(data.validation.content[..., 0], PIXELS[40:50])
+    np.testing.assert_array_equal(data.validation.labels, LABELS[40:50])
+    assert data.statistics.sources["validation"] == str(path)
+    assert not any("not used" in line for line in data.statistics.lines())
+
+
+def test_arrays_that_are_not_used_are_named(tmp_path: Path) -> None:
+    arrays = {"x": PIXELS, "y": LABELS, "x_val": PIXELS[:5], "y_val": LABELS[:5], "mean": PIXELS.mean(axis=0)}
+    path = saved(tmp_path, **arrays)
+    (tmp_path / "own").mkdir()
+    own = saved(tmp_path / "own", x=PIXELS[:9], y=LABELS[:9])
+    for validation, length, unused in ((None, 5, "mean"), (own, 9, "x_val, y_val, mean")):
+        data = load_image_dataset(DataSettings(train=path, validation=validation), seed=1)
+        assert len(data.validation) == length
+        assert f"arrays that are not used: {unused}" in data.statistics.lines()
 
 
 def test_a_test_file_of_its_own(tmp_path: Path) -> None:
@@ -80,6 +104,23 @@ def test_all_usual_forms_are_the_same_pixels(pixels: np.ndarray, tmp_path: Path)
     np.testing.assert_array_equal(images.pixels[..., 0], PIXELS)
 
 
+@pytest.mark.parametrize("axes", [(), (3,)], ids=["grey", "colour"])
+@pytest.mark.parametrize("kind", ["auto", "image"])
+def test_truth_values_are_pixels_and_the_summary_says_so(kind: str, axes: tuple[int, ...], tmp_path: Path) -> None:
+    drawn = np.random.default_rng(3).random((60, 6, 6, *axes)) < 0.4
+    data = load_dataset(Job(name="a", budgets=("8KB",), data={"train": saved(tmp_path, x=drawn, y=LABELS), "kind": kind}))
+    assert isinstance(data, ImageDataset)
+    assert set(np.unique(data.labelled.content)) == {0, 255}
+    images = read_images(tmp_path / "images.npz", part="train")
+    np.testing.assert_array_equal(images.pixels == 255, drawn.reshape(images.pixels.shape))
+    assert "x: false and true, read as pixels of 0 and 255" in data.statistics.lines()
+
+
+def test_the_summary_says_that_fractions_are_pixels(tmp_path: Path) -> None:
+    lines = load_image_dataset(DataSettings(train=saved(tmp_path, x=PIXELS / 255, y=LABELS)), seed=1).statistics.lines()
+    assert "x: fractions from 0 to 1, read as pixels from 0 to 255" in lines
+
+
 _NAN = np.where(np.arange(60 * 30).reshape(60, 6, 5) == 7, np.nan, PIXELS)
 
 
@@ -88,6 +129,7 @@ _NAN = np.where(np.arange(60 * 30).reshape(60, 6, 5) == 7, np.nan, PIXELS)
     [
         ({"a": PIXELS}, r"has x_train and y_train, or x and y: received arrays=\['a'\]"),
         ({"x": PIXELS}, "every example has a label: .* without labels for train; add y to x,"),
+        ({"x": PIXELS, "y": LABELS, "x_val": PIXELS[:4]}, "every example has a label: .* without labels for validation; add"),
         ({"x": _NAN, "y": LABELS}, "pixels are finite: received NaN or infinity in 1 places of x"),
         ({"x": PIXELS.reshape(60, 30), "y": LABELS}, r"images are \[images, H, W\].*: received shape=\(60, 30\)"),
         ({"x": PIXELS[:0], "y": LABELS[:0]}, r"received shape=\(0, 6, 5\)"),

@@ -123,6 +123,7 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "another format": ("bad.png", lambda path: Image.new("L", (9, 9)).save(path, "BMP"), "no PNG, JPEG or WebP"),
     "animated": ("bad.webp", _animated, "animated, frames=2"),
     "16 bits": ("bad.png", _sixteen_bits, "16 bits a channel"),
+    "a link to nothing": ("bad.png", lambda path: path.symlink_to("gone.png"), "No such file or directory"),
 }
 
 
@@ -137,7 +138,7 @@ def test_bad_pictures_are_named_and_left_out_only_on_demand(kind: str, photos: P
     assert len(data.train) + len(data.validation) + len(data.test) == 20
     assert data.statistics.warnings == {"picture_left_out": 1}
     assert any(line.startswith(f"left out: cat/{name}") for line in data.statistics.lines())
-    with pytest.raises(InputError, match="a picture is a whole PNG"):
+    with pytest.raises(InputError, match="a picture is a whole PNG|a data file exists"):
         read_picture(photos / "cat" / name, shape=(12, 12, 3))
 
 
@@ -191,7 +192,32 @@ def test_other_files_are_counted_and_hidden_ones_passed_over(photos: Path) -> No
     (photos / "licence").write_text("free")
     (photos / "cat" / ".hidden.png").write_bytes(b"")
     (photos / ".git").mkdir()
-    assert load_image_dataset(DataSettings(train=photos), seed=1).statistics.warnings == {"no_picture": 2}
+    statistics = load_image_dataset(DataSettings(train=photos), seed=1).statistics
+    assert statistics.warnings == {"no_picture": 2}
+    assert "warning: files that are no pictures, passed over: 2 (cat/notes.txt, licence)" in statistics.lines()
+
+
+def test_pictures_in_formats_that_are_not_read_are_called_so(photos: Path) -> None:
+    picture(photos / "cat" / "a.bmp")
+    picture(photos / "dog" / "b.GIF", mode="L")
+    statistics = load_image_dataset(DataSettings(train=photos), seed=1).statistics
+    assert statistics.warnings == {"other_picture": 2}
+    line = "warning: pictures that are no PNG, JPEG or WebP by their names, passed over: 2 (cat/a.bmp, dog/b.GIF)"
+    assert line in statistics.lines()
+
+
+def test_pictures_in_folders_inside_a_class_folder_are_of_that_class(photos: Path) -> None:
+    for number in range(3):
+        picture(photos / "cat" / "more" / "of_them" / f"{number}.png")
+    (photos / "cat" / "more" / ".hidden").mkdir()
+    (photos / "cat" / "more" / "notes.txt").write_text("a cat")
+    (photos / "cat" / "more" / "all").symlink_to(photos / "cat", target_is_directory=True)  # would never end
+    images = read_images(photos, part="train")
+    assert images.labels == ("cat",) * 13 + ("dog",) * 10
+    assert images.named["no_picture"] == ("cat/more/notes.txt",)
+    (photos / "cat" / "more" / "bad.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"bad=1 of pictures=24 .*cat/more/bad\.png \(the file is empty\)"):
+        read_images(photos, part="train")
 
 
 def test_folders_that_are_no_classes(tmp_path: Path) -> None:

@@ -95,6 +95,18 @@ def test_bad_recordings_are_named_and_left_out_only_when_asked(folder: Path) -> 
     assert [name.partition(" ")[0] for name in sounds.left_out] == ["high/5.WAV", "low/3.wav"]
 
 
+def test_recordings_in_folders_inside_a_class_folder_are_of_that_class(folder: Path) -> None:
+    (folder / "low" / "more").mkdir()
+    (folder / "low" / "9.wav").rename(folder / "low" / "more" / "9.wav")
+    (folder / "high" / "notes.txt").write_text("x")
+    sounds = read_sounds(folder, how=Wanted(), skip_bad=False)
+    assert sounds.labels == ("high",) * 10 + ("low",) * 10
+    assert sounds.named == {"no_recording": ("high/notes.txt",)}
+    (folder / "low" / "gone.wav").symlink_to("nowhere.wav")
+    with pytest.raises(InputError, match=r"bad=1 of recordings=21 .*: low/gone.wav \("):
+        read_sounds(folder, how=Wanted(), skip_bad=False)
+
+
 def test_what_is_no_folder_of_sounds_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="each class folder holds recordings .* received folder='.*empty' without any"):

@@ -41,6 +41,14 @@ def test_vectors_are_split_by_class_and_keep_their_numbers(tmp_path: Path) -> No
     assert data.statistics.warnings == {}
 
 
+def test_a_validation_part_is_kept_whole_and_unused_arrays_are_named(tmp_path: Path) -> None:
+    path = saved(tmp_path, x=_X, y=_Y, x_val=_X[::4], y_val=_Y[::4], scale=np.ones(13))
+    data = loaded(path)
+    np.testing.assert_array_equal(data.validation.content, _X[::4].astype(np.float32))
+    assert len(data.train) + len(data.test) == len(_X)
+    assert "arrays that are not used: scale" in data.statistics.lines()
+
+
 def test_features_that_never_change_count_for_nothing(tmp_path: Path) -> None:
     values = np.concatenate([_X, np.full((len(_X), 1), 0.1), np.full((len(_X), 1), 1e7)], axis=1)
     values[::2, 14] += 1e-3
@@ -48,6 +56,24 @@ def test_features_that_never_change_count_for_nothing(tmp_path: Path) -> None:
     assert data.multiplier[13:].tolist() == [0, 0]
     assert (data.multiplier[:13] > 0).all()
     assert data.statistics.warnings == {"constant_feature": 2}
+
+
+def test_features_that_huge_values_drown_are_counted(tmp_path: Path) -> None:
+    values = _X.copy()
+    values[::50, 3] = 1e30  # some of them are in train
+    rare = np.zeros((len(_X), 1))
+    rare[::20] = 1e6  # not drowned: it differs where it is not zero
+    data = load_vector_dataset(DataSettings(train=saved(tmp_path, x=np.concatenate([values, rare], axis=1), y=_Y)), seed=1)
+    assert data.statistics.warnings == {"drowned_feature": 1}
+    assert any(line.startswith("warning: features or channels with a few values so far") for line in data.statistics.lines())
+
+
+def test_channels_that_one_huge_value_drowns_are_counted(tmp_path: Path) -> None:
+    windows = np.random.default_rng(0).normal(size=(40, 12, 3))
+    windows[:, :, 0] = np.exp(2 * windows[:, :, 0])  # a long tail is no mistake
+    windows[5, 4, 1] = -1e9
+    data = load_vector_dataset(DataSettings(train=saved(tmp_path, x=windows, y=np.arange(40) % 2)), seed=1)
+    assert data.statistics.warnings == {"drowned_feature": 1}
 
 
 def test_means_far_from_zero_and_large_numbers_are_standardized() -> None:
@@ -121,6 +147,9 @@ def test_arrays_that_cannot_be_used_are_named_in_one_line(arrays: dict[str, np.n
         ((6,), np.float64, VectorDataset),
         ((12, 10), np.int8, VectorDataset),
         ((12, 8), np.float32, VectorDataset),
+        ((12, 8), np.bool_, VectorDataset),
+        ((8, 8), np.bool_, ImageDataset),
+        ((8, 8, 3), np.bool_, ImageDataset),
         ((8, 8), np.float32, ImageDataset),
         ((12, 8), np.int64, ImageDataset),
         ((8, 8), np.uint8, ImageDataset),
@@ -130,6 +159,7 @@ def test_arrays_that_cannot_be_used_are_named_in_one_line(arrays: dict[str, np.n
 )
 def test_an_archive_tells_its_kind_by_type_and_axes(shape: tuple[int, ...], dtype: type, kind: type, tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 100, (40, *shape)).astype(dtype)
+    values.flat[0] = 0  # truth values of both kinds
     data = loaded(saved(tmp_path, x=values, y=np.arange(40) % 2))
     assert isinstance(data, kind)
 

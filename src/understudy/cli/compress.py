@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from understudy.cli.columns import ColumnsOption, parse_columns
+from understudy.cli.interruption import told_apart
 from understudy.cli.output import (
     JsonFlag,
     as_microseconds,
@@ -22,6 +23,7 @@ from understudy.cli.output import (
     print_table,
     without_line_breaks,
 )
+from understudy.errors import InputError
 from understudy.formats import FORMATS
 from understudy.units import format_bytes, format_macs
 
@@ -135,7 +137,7 @@ def compress(
     """
     job = _job(
         data_or_job,
-        budgets=(*(budget or ()), *(f"{100 * share:.10g}%" for share in keep or ())) or None,
+        budgets=(*(budget or ()), *(_as_budget(share) for share in keep or ())) or None,
         devices=tuple(device) if device else None,
         formats=tuple(format_names) if format_names else None,
         encrypt=tuple(encrypt) if encrypt else None,
@@ -162,12 +164,13 @@ def compress(
     )
     folder = out or Path("runs") / job.name
     if dry_run:
-        _print_plan(job, folder, as_json=as_json)
+        with told_apart(folder):
+            _print_plan(job, folder, as_json=as_json)
         return
     from understudy.cli.progress import open_progress
     from understudy.pipeline import run_job
 
-    with open_progress(sys.stderr, silent=as_json) as progress:
+    with told_apart(folder), open_progress(sys.stderr, silent=as_json) as progress:
         family = run_job(job, out=folder, progress=progress, command=("understudy", *context.obj))
     if as_json:
         print_json(
@@ -195,6 +198,13 @@ def _job(path: Path, **options: Any) -> Job:
     from understudy.job import job_from_arguments, load_job
 
     return (load_job if path.suffix.lower() == _JOB_FILE else job_from_arguments)(path, **options)
+
+
+def _as_budget(share: float) -> str:
+    """Return ``share`` of ``--keep`` as a budget."""
+    if not 0 < share < 1:
+        raise InputError(f"a share of a network is more than 0 and less than 1: received keep={share:g}; write --keep 0.4")
+    return f"{100 * share:.10g}%"
 
 
 def _print_family(family: Family, folder: Path) -> None:

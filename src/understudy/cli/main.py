@@ -44,8 +44,8 @@ class _Verbs(TyperGroup):
         """Run the verb."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise _Interrupted from None
+        except KeyboardInterrupt as error:
+            raise _Interrupted(*error.args) from None
         except BrokenPipeError:
             raise _ReaderLeft from None
 
@@ -121,10 +121,11 @@ def run(arguments: Sequence[str]) -> int:
         command = context.command_path if context else "understudy"
         message = f"{error.format_message().rstrip('.')}; run: {command} --help"
         return _fail("UsageError", message, USAGE, as_json=as_json)
-    except (_Interrupted, KeyboardInterrupt):
+    except (_Interrupted, KeyboardInterrupt) as error:
+        kept = str(error) or "what was finished is kept, run the same command again to go on"
         return _fail(
             KeyboardInterrupt.__name__,
-            "interrupted; what was finished is kept, run the same command again to go on",
+            f"interrupted; {kept}",
             INTERRUPTED,
             as_json=as_json,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from understudy.cli.columns import ColumnsOption, parse_columns
+from understudy.cli.interruption import told_apart
 from understudy.cli.output import JsonFlag, as_percent, print_json, print_table
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def study(
     shown_in = None if family is None else Family.load(family)
     job = _job(data_or_job, text=text, label=label, columns=parse_columns(columns), test=test, validation=validation, seed=seed)
     folder = out or Path("runs") / f"{job.name}-{subject}"
-    with open_progress(sys.stderr, silent=as_json) as progress:
+    with told_apart(folder), open_progress(sys.stderr, silent=as_json) as progress:
         found = study_bits(job, out=folder, bits=bits or BITS, progress=progress, command=("understudy", *context.obj))
     if shown_in is not None and family is not None:
         run = family if family.is_dir() else family.parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,8 @@ class ImageStatistics:
 
     ``shape`` is height, width and channels, ``mirror`` says whether images are mirrored in training, ``log_mel`` how
     sounds became images;
-    ``left_out`` names the pictures that could not be used, each with the reason.
+    ``left_out`` names the pictures that could not be used, each with the reason, ``notes`` say how arrays were read,
+    ``named`` what files a warning counts.
     """
 
     class_names: tuple[str, ...]
@@ -39,6 +40,8 @@ class ImageStatistics:
     warnings: dict[str, int]
     left_out: tuple[str, ...] = ()
     log_mel: LogMel | None = None
+    notes: tuple[str, ...] = ()
+    named: dict[str, str] = field(default_factory=dict)
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -52,12 +55,13 @@ class ImageStatistics:
         return [
             *counted_lines(self, "images" if self.log_mel is None else "sounds"),
             _size_line(self),
+            *self.notes,
             "; ".join(
                 [f"varied in training: {', '.join(self.variations)}", *([_mirror_line(self.mirror)] if self.mirror else [])]
             ),
             *(f"left out: {name}" for name in self.left_out),
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
-            *(f"warning: {line}" for line in warning_lines(self.warnings)),
+            *(f"warning: {line}" for line in warning_lines(self.warnings, self.named)),
         ]
 
 
@@ -65,7 +69,8 @@ class ImageStatistics:
 class VectorStatistics:
     """A data set of vectors or windows, counted; see ``statistics.DataStatistics`` for the attributes.
 
-    ``shape`` is how many numbers, or steps and channels, an example has, ``columns`` their names in a table.
+    ``shape`` is how many numbers, or steps and channels, an example has, ``columns`` their names in a table, ``notes`` what was
+    not read.
     """
 
     class_names: tuple[str, ...]
@@ -75,6 +80,7 @@ class VectorStatistics:
     duplicates: dict[str, int]
     warnings: dict[str, int]
     columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -88,6 +94,7 @@ class VectorStatistics:
             *counted_lines(self, "windows" if window else "vectors"),
             ("steps, channels: " if window else "numbers: ") + ", ".join(map(str, self.shape)),
             *([f"columns: {', '.join(self.columns)}"] if self.columns else []),
+            *self.notes,
             f"standardized by the mean and deviation of each {'channel' if window else 'number'} in train",
             f"varied in training: {', '.join(self.variations)}",
             "duplicates across splits: " + (", ".join(f"{name} {count}" for name, count in self.duplicates.items()) or "none"),
@@ -125,6 +132,8 @@ def image_statistics(
     found: Mapping[str, int] | None = None,
     left_out: tuple[str, ...] = (),
     log_mel: LogMel | None = None,
+    notes: Sequence[str] = (),
+    named: Mapping[str, str] | None = None,
 ) -> ImageStatistics:
     """Return the statistics of a data set of images.
 
@@ -138,6 +147,8 @@ def image_statistics(
         sources: split to where its rows came from, for people.
         found: warnings of the reader to how often they occurred.
         left_out: pictures that could not be used.
+        notes: how arrays were read, and which were not.
+        named: warning to the names of what it counts.
     """
     splits, duplicates, warnings = _count_arrays(class_names, labels=labels, keys=keys, found=found or {})
     return ImageStatistics(
@@ -150,6 +161,8 @@ def image_statistics(
         warnings=warnings,
         left_out=left_out,
         log_mel=log_mel,
+        notes=tuple(dict.fromkeys(notes)),
+        named=dict(named or {}),
     )
 
 
@@ -158,19 +171,19 @@ def vector_statistics(
     *,
     shape: tuple[int, ...],
     columns: tuple[str, ...] | None,
-    constant: int,
+    found: Mapping[str, int],
     labels: Mapping[str, Int64Array],
     keys: Mapping[str, Sequence[bytes]],
     sources: Mapping[str, str],
+    notes: tuple[str, ...] = (),
 ) -> VectorStatistics:
     """Return the statistics of a data set of vectors; see ``image_statistics`` for the arguments.
 
-    ``columns`` names the numbers of a table; ``constant`` counts features or channels that never change in train.
+    ``columns`` names the numbers of a table; ``found`` counts features or channels that count for nothing.
     """
-    found = {"constant_feature": constant}
     splits, duplicates, warnings = _count_arrays(class_names, labels=labels, keys=keys, found=found)
     sources = {name: sources[name] for name in labels}
-    return VectorStatistics(tuple(class_names), splits, dict(sources), tuple(shape), duplicates, warnings, columns)
+    return VectorStatistics(tuple(class_names), splits, dict(sources), tuple(shape), duplicates, warnings, columns, notes)
 
 
 def _count_arrays(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.array_statistics import ImageStatistics, image_statistics
+from understudy.data.class_folders import shown
 from understudy.data.idx import has_part, is_idx, read_idx
 from understudy.data.image_arrays import Images, read_arrays
 from understudy.data.image_folder import read_folder
 from understudy.data.mirror import mirror_test
-from understudy.data.npz import ENDING, array_names
+from understudy.data.npz import ENDING, array_names, has_part_of_its_own, note_on_unused
 from understudy.data.parts import (
     ArrayExamples,
     check_known_labels,
@@ -142,13 +144,13 @@ def load_image_dataset(
         if path is not None:
             shape = (height, width, channels)
             found[name] = read(path, part="test", shape=shape, how=log_mel)
-        elif name == "test" and _has_test(settings.train):
-            found[name] = read(settings.train, part="test")
+        elif _has_part(settings.train, name):
+            found[name] = read(settings.train, part=name)
     for name, images in found.items():
         if images.labels is None:
             raise InputError(
                 f"every example has a label: received file={str(file_of(name, settings))!r} without labels for {name}; add y "
-                "to x, y_train to x_train, y_test to x_test, or the labels' IDX file beside the images"
+                "to x, y_train to x_train, y_val to x_val, y_test to x_test, or the labels' IDX file beside the images"
             )
         if images.log_mel != log_mel:
             raise InputError(
@@ -160,6 +162,8 @@ def load_image_dataset(
                 f"all images have one shape: received {name} {images.pixels.shape[1:]} and train "
                 f"{found['train'].pixels.shape[1:]}; make them equal"
             )
+    from_train = [name for name in found if file_of(name, settings) == settings.train]
+    unused = note_on_unused(settings.train, from_train) if settings.train.name.lower().endswith(ENDING) else ()
     class_names = class_names_of(found["train"].labels or (), settings.train, kind="images")
     parts = {
         name: ImageExamples(part.pixels, label_indices(part.labels or (), class_names), part.samples)
@@ -183,6 +187,8 @@ def load_image_dataset(
         sources=sources,
         found=dict(sum((Counter(images.counts) for images in found.values()), Counter())),
         left_out=tuple(name for images in found.values() for name in images.left_out),
+        notes=[*(note for images in found.values() for note in images.notes), *unused],
+        named=_named(tuple(found.values())),
     )
     return ImageDataset(
         class_names,
@@ -207,7 +213,9 @@ def read_images(
     room: Room = TEMPORARY,
     progress: Progress | None = None,
 ) -> Images:
-    """Return the images of ``part`` (``train`` or ``test``) of an NPZ or of IDX files, or of a folder of class folders.
+    """Return the images of ``part`` (``train``, ``test``) of an NPZ or of IDX files, or of a folder of class folders.
+
+    An NPZ may have the part ``validation`` too.
 
     ``shape`` is what the pictures of a folder are brought to, found out where it is None; ``how`` is the same for recordings.
     The arrays stand in ``room``, and ``progress`` counts the files of a folder.
@@ -229,8 +237,17 @@ def read_images(
     return read_arrays(path, part=part, room=room)
 
 
-def _has_test(path: Path) -> bool:
-    """Return whether ``path`` has test images beside those to train on."""
+def _named(parts: Sequence[Images]) -> dict[str, str]:
+    """Return warning to the names of what it counts in all ``parts``."""
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        for warning, files in part.named.items():
+            names.setdefault(warning, []).extend(files)
+    return {warning: shown(files) for warning, files in names.items() if files}
+
+
+def _has_part(path: Path, part: str) -> bool:
+    """Return whether ``path`` has images for ``part`` (``validation`` or ``test``) beside those to train on."""
     if path.name.lower().endswith(ENDING):
-        return "x_test" in array_names(path)
-    return has_part(path, "test")
+        return has_part_of_its_own(part, array_names(path))
+    return part == "test" and has_part(path, part)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from understudy.data.npz import array_names, read_array
+from understudy.data.npz import array_names, examples_of, labels_of, read_array
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel
@@ -32,6 +32,8 @@ class Images:
         left_out: pictures or recordings that could not be used, each with the reason.
         samples: int16 ``[images, samples]``: the sounds whose pictures these are, or None.
         log_mel: how they became pictures, or None.
+        notes: how they were read where that needs saying, a line each.
+        named: warning to the files that it counts, where these are worth naming.
     """
 
     pixels: UInt8Array
@@ -40,31 +42,34 @@ class Images:
     left_out: tuple[str, ...] = ()
     samples: npt.NDArray[np.int16] | None = None
     log_mel: LogMel | None = None
+    notes: tuple[str, ...] = ()
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
 
 def read_arrays(path: Path, *, part: str, room: Room = TEMPORARY) -> Images:
-    """Return the images of ``part`` (``train`` or ``test``) in an NPZ: its arrays ``x_<part>``, ``y_<part>``, or ``x``, ``y``.
+    """Return the images of ``part`` in an NPZ: ``x_<part>`` and ``y_<part>``, or ``x`` and ``y``; see ``npz.examples_of``.
 
     Raises:
         InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
         SetupError: ``room`` has none for them.
     """
     names = array_names(path)
-    name = f"x_{part}" if f"x_{part}" in names else "x"
-    if name not in names:
+    name = examples_of(part, names)
+    if name is None:
         raise InputError(
             f"an NPZ of images has x_{part} and y_{part}, or x and y: received arrays={sorted(names)[:_MOST_SHOWN]} in "
             f"file={str(path)!r}; name them so"
         )
-    pixels = as_pixels(read_array(path, name, room=room), f"{name} in file={str(path)!r}", room=room)
-    labels = name.replace("x", "y", 1)
+    pixels, read_as = _converted(read_array(path, name, room=room), f"{name} in file={str(path)!r}", room)
+    notes = (f"{name}: {read_as}",) if read_as else ()
+    labels = labels_of(name)
     if labels not in names:
-        return Images(pixels, None)
+        return Images(pixels, None, notes=notes)
     where = f"{labels} in file={str(path)!r}"
-    return Images(pixels, as_labels(read_array(path, labels), count=len(pixels), where=where))
+    return Images(pixels, as_labels(read_array(path, labels), count=len(pixels), where=where), notes=notes)
 
 
 def as_pixels(array: npt.NDArray[Any], where: str, *, room: Room = TEMPORARY) -> UInt8Array:
@@ -74,6 +79,11 @@ def as_pixels(array: npt.NDArray[Any], where: str, *, room: Room = TEMPORARY) ->
         InputError: another shape, kind or range; ``where`` says what it is.
         SetupError: ``room`` has none for them.
     """
+    return _converted(array, where, room)[0]
+
+
+def _converted(array: npt.NDArray[Any], where: str, room: Room) -> tuple[UInt8Array, str]:
+    """Return what ``as_pixels`` does, and what was made of other numbers than those from 0 to 255, empty for these."""
     if array.ndim not in (3, 4) or not len(array):
         raise InputError(
             f"images are [images, H, W] or [images, H, W, C]: received shape={array.shape} as {where}; reshape them, "
@@ -87,7 +97,9 @@ def as_pixels(array: npt.NDArray[Any], where: str, *, room: Room = TEMPORARY) ->
             f"received shape={array.shape} as {where}; resize or transpose them"
         )
     if images.dtype == np.uint8:
-        return images
+        return images, ""
+    if images.dtype.kind == "b":
+        return _scaled(images, room), "false and true, read as pixels of 0 and 255"
     if images.dtype.kind not in "iuf":
         raise InputError(f"pixels are numbers: received dtype={array.dtype} as {where}; convert them to uint8")
     found = range_of(images)
@@ -98,9 +110,19 @@ def as_pixels(array: npt.NDArray[Any], where: str, *, room: Room = TEMPORARY) ->
             f"pixels are whole numbers from 0 to 255, or fractions from 0 to 1: received min={found.least:g}, "
             f"max={found.most:g} as {where}; rescale them"
         )
+    if found.are_fractions:
+        return _scaled(images, room), "fractions from 0 to 1, read as pixels from 0 to 255"
     pixels = room.empty(images.shape, np.uint8)
     for piece in pieces(images):
-        pixels[piece] = np.rint(images[piece] * 255.0) if found.are_fractions else images[piece]
+        pixels[piece] = images[piece]
+    return pixels, ""
+
+
+def _scaled(images: npt.NDArray[Any], room: Room) -> UInt8Array:
+    """Return fractions from 0 to 1, or truth values, as pixels from 0 to 255."""
+    pixels = room.empty(images.shape, np.uint8)
+    for piece in pieces(images):
+        pixels[piece] = np.rint(images[piece] * 255.0)
     return pixels
 
 

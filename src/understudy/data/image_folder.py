@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from understudy.data.class_folders import entries, listed, relative_names, shown
 from understudy.data.image_arrays import Images
 from understudy.data.picture import ENDINGS, Look, look_at, pixels_of
 from understudy.data.room import Room
@@ -15,16 +16,20 @@ from understudy.progress import Progress, SilentProgress
 
 SIDES = (8, 16, 24, 32, 48, 64)
 """Sides of the square that pictures of different or large sizes are brought to."""
-_MOST_SHOWN = 5
+_OTHER_PICTURES = (
+    *(".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".jfif", ".ppm", ".pgm", ".tga", ".ico"),
+    *(".svg", ".psd", ".dng", ".cr2", ".nef", ".arw"),
+)
+"""Endings of pictures in formats that are not read."""
 
 
 def read_folder(
     path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool, room: Room, progress: Progress | None = None
 ) -> Images:
-    """Return the pictures of ``path``, whose folders are the classes, in the order of their names.
+    """Return the pictures of ``path``, whose folders are the classes with all that is below them, in the order of their names.
 
     Args:
-        path: the folder. Hidden entries are passed over; other files than pictures are counted.
+        path: the folder. Hidden entries are passed over; other files than pictures are counted and named.
         shape: height, width and channels; None finds them out: see ``suggest_shape``.
         skip_bad: leave out pictures that cannot be used, in place of refusing the whole folder.
         room: the pixels stand there.
@@ -34,7 +39,12 @@ def read_folder(
         InputError: no class folders, a class without pictures, or bad pictures.
         SetupError: Pillow is not installed, or there is no room.
     """
-    files, others = _listed(path)
+    if not any(entry.is_dir() for entry in entries(path)):
+        raise InputError(
+            f"a folder of images has a folder for each class: received folder={str(path)!r} without folders; "
+            "move the pictures into folders named by their labels"
+        )
+    files, others = listed(path, ENDINGS, without=_without_pictures)
     progress = progress or SilentProgress()
     progress.stage("reading pictures", total=2 * len(files))  # the headers say what all are brought to
     bad: dict[Path, str] = {}
@@ -68,11 +78,16 @@ def read_folder(
     counts = {
         "picture_left_out": len(names),
         "grey_among_colour": sum(look.grey for file, look in looks.items() if file not in bad) if shape[2] == 3 else 0,
-        "no_picture": others,
+    }
+    named = {
+        "other_picture": tuple(file for file in others if file.suffix.lower() in _OTHER_PICTURES),
+        "no_picture": tuple(file for file in others if file.suffix.lower() not in _OTHER_PICTURES),
     }
     if counts["grey_among_colour"] == len(labels):
         counts["grey_among_colour"] = 0
-    return Images(pixels[: len(labels)], tuple(labels), counts=counts, left_out=names)
+    counts |= {warning: len(found) for warning, found in named.items()}
+    passed_over = {warning: relative_names(found, path) for warning, found in named.items()}
+    return Images(pixels[: len(labels)], tuple(labels), counts=counts, left_out=names, named=passed_over)
 
 
 def check_every_class(path: Path, empty: set[str], names: Sequence[str], *, kind: str) -> None:
@@ -105,36 +120,10 @@ def suggest_shape(looks: Sequence[Look]) -> tuple[int, int, int]:
     return side, side, channels
 
 
-def _listed(path: Path) -> tuple[list[tuple[Path, str]], int]:
-    """Return (picture, label) of every picture, and the number of other files."""
-    folders = [entry for entry in _entries(path) if entry.is_dir()]
-    if not folders:
-        raise InputError(
-            f"a folder of images has a folder for each class: received folder={str(path)!r} without folders; "
-            "move the pictures into folders named by their labels"
-        )
-    files: list[tuple[Path, str]] = []
-    others = sum(not entry.is_dir() for entry in _entries(path))
-    for folder in folders:
-        entries = list(_entries(folder))
-        found = [(entry, folder.name) for entry in entries if entry.is_file() and entry.suffix.lower() in ENDINGS]
-        if not found:
-            inner = any(entry.is_dir() for entry in entries)
-            step = f"give {str(folder)!r} itself, with --test for a test folder" if inner else "add some or remove the folder"
-            raise InputError(
-                f"each class folder holds pictures ({', '.join(ENDINGS)}): received folder={str(folder)!r} without any; {step}"
-            )
-        files += found
-        others += len(entries) - len(found)
-    return files, others
-
-
-def _entries(path: Path) -> Iterator[Path]:
-    """Yield what is in the folder ``path`` by name, hidden entries left out."""
-    return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
-
-
-def shown(names: Sequence[str]) -> str:
-    """Return the first of ``names`` and how many more there are."""
-    more = len(names) - _MOST_SHOWN
-    return ", ".join(names[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")
+def _without_pictures(folder: Path) -> str:
+    """Return what is wrong with a class folder that holds no pictures of its own."""
+    if any(entry.is_dir() for entry in entries(folder)):
+        step = f"give {str(folder)!r} itself, with --test for a test folder, or move the pictures of this class up into it"
+    else:
+        step = "add some or remove the folder"
+    return f"each class folder holds pictures ({', '.join(ENDINGS)}): received folder={str(folder)!r} without any; {step}"

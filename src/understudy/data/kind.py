@@ -9,7 +9,7 @@ import numpy as np
 
 from understudy.data.image import is_image_source
 from understudy.data.image_arrays import range_of
-from understudy.data.npz import ENDING, array_names, array_shape, read_array
+from understudy.data.npz import ENDING, array_names, array_shape, examples_of, read_array
 from understudy.data.number_table import holds_numbers
 from understudy.data.read import is_table
 from understudy.data.room import TEMPORARY, Room
@@ -24,8 +24,8 @@ def kind_of(settings: DataSettings, *, room: Room = TEMPORARY) -> Kind:
 
     IDX files and folders are images. Tables are texts, or vectors where columns of numbers are named, or where no column has a
     usual name of texts and the first row is numbers beside the label. In an NPZ, ``[examples, d]`` are vectors and four axes
-    images. Three are grey images where they hold pixels: uint8, or wider whole numbers from 0 to 255, or such numbers or
-    fractions from 0 to 1 as floats where both sides are equal. All other three are windows.
+    images. Three are grey images where they hold pixels: uint8, or wider whole numbers from 0 to 255, or, where both sides
+    are equal, such numbers or fractions from 0 to 1 as floats, or truth values. All other three are windows.
 
     Raises:
         InputError: the file cannot be of the kind that ``settings`` asks for.
@@ -55,14 +55,16 @@ def _holds_vectors(path: Path, room: Room) -> bool:
     """Return whether the first of ``x_train``, ``x`` in the NPZ ``path`` is of vectors or windows."""
     try:
         names = array_names(path)
-        name = next((name for name in ("x_train", "x") if name in names), None)
+        name = examples_of("train", names)
         if name is None:
             return False
         shape, dtype = array_shape(path, name)
         if len(shape) != 3 or dtype == np.uint8:
             return len(shape) == 2
-        if dtype.itemsize == 1 or (dtype.kind == "f" and shape[1] != shape[2]):
+        if dtype.kind in "bf" and shape[1] != shape[2]:
             return True
+        if dtype.itemsize == 1:
+            return dtype.kind != "b"
         array = read_array(path, name, room=room)
         return array.dtype.kind not in "iuf" or not array.size or not range_of(array).are_pixels
     except InputError:

@@ -6,7 +6,7 @@ import lzma
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,12 @@ from understudy.data.room import TEMPORARY, Room, fill
 from understudy.errors import InputError
 
 ENDING = ".npz"
+_EXAMPLES = {
+    "train": ("x_train", "x"),
+    "validation": ("x_val", "x_validation", "x_valid"),
+    "test": ("x_test", "x"),
+}
+"""Part to the names of its examples, the first that is there; those of the labels have ``y`` in place of ``x``."""
 
 
 def array_names(path: Path) -> list[str]:
@@ -29,6 +35,34 @@ def array_names(path: Path) -> list[str]:
     """
     with _opened(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def examples_of(part: str, names: Sequence[str]) -> str | None:
+    """Return which of the arrays ``names`` holds the examples of ``part`` (``train``, ``validation``, ``test``), or None."""
+    return next((name for name in _EXAMPLES[part] if name in names), None)
+
+
+def labels_of(examples: str) -> str:
+    """Return the name of the array with the labels of the array ``examples``."""
+    return examples.replace("x", "y", 1)
+
+
+def has_part_of_its_own(part: str, names: Sequence[str]) -> bool:
+    """Return whether one of the arrays ``names`` is of ``part`` alone, not ``x``, which is of any."""
+    return examples_of(part, names) not in (None, "x")
+
+
+def note_on_unused(path: Path, parts: Sequence[str]) -> tuple[str, ...]:
+    """Return a line on the arrays of the NPZ ``path`` that none of ``parts``, which are read from it, uses; none for none.
+
+    Raises:
+        InputError: no such file, or not an NPZ.
+    """
+    names = array_names(path)
+    examples = [examples_of(part, names) for part in parts]
+    used = {name for name in examples if name} | {labels_of(name) for name in examples if name}
+    unused = [name for name in names if name not in used]
+    return (f"arrays that are not used: {', '.join(unused)}",) if unused else ()
 
 
 def read_array(path: Path, name: str, *, room: Room = TEMPORARY) -> npt.NDArray[Any]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from understudy.data.class_folders import entries, listed, relative_names, shown
 from understudy.data.image_arrays import Images
-from understudy.data.image_folder import check_every_class, shown
+from understudy.data.image_folder import check_every_class
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.wave_file import ENDINGS, RULE, Heard, listen, samples_of
 from understudy.errors import InputError
@@ -37,16 +38,16 @@ class Wanted:
 
 def is_sound_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder whose folders hold WAV files."""
-    return path.is_dir() and any(_is_wav(file) for folder in _entries(path) if folder.is_dir() for file in _entries(folder))
+    return path.is_dir() and any(_is_wav(file) for folder in entries(path) if folder.is_dir() for file in entries(folder))
 
 
 def read_sounds(
     path: Path, *, how: LogMel | Wanted, skip_bad: bool, room: Room = TEMPORARY, progress: Progress | None = None
 ) -> Images:
-    """Return the recordings of ``path``, whose folders are the classes, in the order of their names, and their pictures.
+    """Return the recordings of ``path``, whose folders are the classes with all that is below them, and their pictures.
 
     Args:
-        path: the folder. Hidden entries are passed over; other files than WAV files are counted.
+        path: the folder. Hidden entries are passed over; other files than WAV files are counted and named.
         how: what they are brought to, or what is fixed of it; see ``suggest_log_mel``.
         skip_bad: leave out recordings that cannot be used, in place of refusing the whole folder.
         room: samples and pictures stand there.
@@ -56,7 +57,7 @@ def read_sounds(
         InputError: a class without recordings, or bad recordings.
         SetupError: there is no room.
     """
-    files, others = _listed(path)
+    files, others = listed(path, ENDINGS, without=_without_recordings)
     progress = progress or SilentProgress()
     progress.stage("reading recordings", total=2 * len(files))  # first what they are brought to
     bad: dict[Path, str] = {}
@@ -90,9 +91,10 @@ def read_sounds(
         "recording_left_out": len(names),
         "recording_resampled": sum(each.sample_rate != log_mel.sample_rate for each in heard.values()),
         "recording_cut": sum(each.seconds > log_mel.seconds for each in heard.values()),
-        "no_recording": others,
+        "no_recording": len(others),
     }
-    return Images(seen, tuple(labels), counts=counts, left_out=names, samples=samples, log_mel=log_mel)
+    named = {"no_recording": relative_names(others, path)}
+    return Images(seen, tuple(labels), counts=counts, left_out=names, samples=samples, log_mel=log_mel, named=named)
 
 
 def suggest_log_mel(heard: Sequence[Heard], wanted: Wanted) -> LogMel:
@@ -112,28 +114,13 @@ def suggest_log_mel(heard: Sequence[Heard], wanted: Wanted) -> LogMel:
     return LogMel((frames + 1) * hop, sample_rate)
 
 
-def _listed(path: Path) -> tuple[list[tuple[Path, str]], int]:
-    """Return (recording, label) of every recording, and the number of other files."""
-    folders = [entry for entry in _entries(path) if entry.is_dir()]
-    files: list[tuple[Path, str]] = []
-    others = sum(not entry.is_dir() for entry in _entries(path))
-    for folder in folders:
-        entries = list(_entries(folder))
-        found = [(entry, folder.name) for entry in entries if _is_wav(entry)]
-        if not found:
-            raise InputError(
-                f"each class folder holds recordings ({', '.join(ENDINGS)}): received folder={str(folder)!r} without any; "
-                "add some or remove the folder"
-            )
-        files += found
-        others += len(entries) - len(found)
-    return files, others
+def _without_recordings(folder: Path) -> str:
+    """Return what is wrong with a class folder that holds no recordings of its own."""
+    return (
+        f"each class folder holds recordings ({', '.join(ENDINGS)}): received folder={str(folder)!r} without any; "
+        "add some or remove the folder"
+    )
 
 
 def _is_wav(path: Path) -> bool:
     return path.suffix.lower() in ENDINGS and path.is_file()
-
-
-def _entries(path: Path) -> Iterator[Path]:
-    """Yield what is in the folder ``path`` by name, hidden entries left out."""
-    return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))

@@ -34,12 +34,15 @@ MEANINGS = {
     "conflicting_labels": "examples of train with more than one label",
     "picture_left_out": "pictures that cannot be used, left out",
     "grey_among_colour": "grey pictures among colour ones, used as colour",
+    "other_picture": "pictures that are no PNG, JPEG or WebP by their names, passed over",
     "no_picture": "files that are no pictures, passed over",
     "recording_left_out": "recordings that cannot be used, left out",
     "recording_resampled": "recordings of another rate, resampled",
     "recording_cut": "recordings longer than what is read, cut around their middle",
     "no_recording": "files that are no WAV files, passed over",
     "constant_feature": "features or channels that never change in train, which count for nothing",
+    "drowned_feature": "features or channels with a few values so far from all others that these hardly differ, and count for "
+    "next to nothing",
 }
 """Warning to what is counted, in words."""
 
@@ -145,9 +148,10 @@ def largest_class_fraction(statistics: Counted) -> float:
     return max(train.class_counts) / train.examples
 
 
-def warning_lines(warnings: Mapping[str, int]) -> list[str]:
-    """Return one line for each counted warning."""
-    return [f"{MEANINGS[name]}: {count}" for name, count in warnings.items()]
+def warning_lines(warnings: Mapping[str, int], named: Mapping[str, str] | None = None) -> list[str]:
+    """Return one line for each counted warning; ``named`` says what is counted by some of them."""
+    named = named or {}
+    return [f"{MEANINGS[name]}: {count}" + (f" ({named[name]})" if name in named else "") for name, count in warnings.items()]
 
 
 def length_bytes(texts: Sequence[str]) -> Int64Array:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.array_statistics import VectorStatistics, vector_statistics
-from understudy.data.npz import array_names
+from understudy.data.npz import array_names, has_part_of_its_own, note_on_unused
 from understudy.data.number_table import named, read_number_table
 from understudy.data.parts import (
     ArrayExamples,
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 Float32Array = npt.NDArray[np.float32]
 LEAST_DEVIATION, LEAST_SHARE = 1e-30, 1e-6
 """A feature whose deviation is smaller, by itself or as a share of its mean, never changes but for rounding."""
+_DROWNED_SHARE = 1e-3
+"""Of the deviation. A feature whose middle half is narrower is one value to 8-bit weights, whatever its few far ones are."""
+_SAMPLED = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,22 @@ def standardization(values: Float32Array) -> tuple[Float32Array, Float32Array]:
     return offset.astype(np.float32), np.where(changes, 1 / np.where(changes, deviation, 1), 0).astype(np.float32)
 
 
+def drowned(values: Float32Array, multiplier: Float32Array) -> int:
+    """Return how many features or channels change, but by next to nothing beside a few values far from all others.
+
+    Those where the middle half of the values are equal are not counted: what is rare may be what tells classes apart.
+
+    Args:
+        values: float32 ``[examples, ..., channels]``.
+        multiplier: one over their deviations, float32 ``[channels]``; 0 for one that never changes.
+    """
+    rows = values.reshape(-1, values.shape[-1])
+    sample = rows[:: -(-len(rows) // _SAMPLED)].astype(np.float64)  # a few far values hardly move the quartiles
+    lower, upper = np.quantile(sample, (0.25, 0.75), axis=0)
+    width = (upper - lower) * multiplier
+    return int(((width > 0) & (width < _DROWNED_SHARE)).sum())
+
+
 def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPORARY) -> VectorDataset:
     """Return the vectors or windows that ``settings`` names, split and counted; what came from arrays stands in ``room``.
 
@@ -112,18 +131,19 @@ def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPO
         path: Path | None = getattr(settings, name)
         if path is not None:
             found[name] = read_labelled(path, columns, label=settings.label, room=room)
-        elif name == "test" and not is_table(settings.train) and "x_test" in array_names(settings.train):
-            found[name] = read_vectors(settings.train, part="test", room=room)
+        elif not is_table(settings.train) and has_part_of_its_own(name, array_names(settings.train)):
+            found[name] = read_vectors(settings.train, part=name, room=room)
     for name, vectors in found.items():
         if vectors.labels is None:
             raise InputError(
                 f"every example has a label: received file={str(file_of(name, settings))!r} without labels for {name}; add y "
-                "to x, y_train to x_train, y_test to x_test"
+                "to x, y_train to x_train, y_val to x_val, y_test to x_test"
             )
         if vectors.values.shape[1:] != shape:
             raise InputError(
                 f"all examples have one shape: received {name} {vectors.values.shape[1:]} and train {shape}; make them equal"
             )
+    from_train = [name for name in found if file_of(name, settings) == settings.train]
     class_names = class_names_of(found["train"].labels or (), settings.train, kind="examples")
     parts = {name: VectorExamples(part.values, label_indices(part.labels or (), class_names)) for name, part in found.items()}
     for name, part in parts.items():
@@ -137,10 +157,14 @@ def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPO
         class_names,
         shape=shape,
         columns=columns,
-        constant=int((multiplier == 0).sum()),
+        found={
+            "constant_feature": int((multiplier == 0).sum()),
+            "drowned_feature": drowned(parts["train"].content, multiplier),
+        },
         labels={name: part.labels for name, part in parts.items()},
         keys={name: keys_of(part) for name, part in parts.items()},
         sources=sources,
+        notes=() if is_table(settings.train) else note_on_unused(settings.train, from_train),
     )
     return VectorDataset(
         class_names,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.image_arrays import as_labels
-from understudy.data.npz import ENDING, array_names, read_array
+from understudy.data.npz import ENDING, array_names, examples_of, labels_of, read_array
 from understudy.data.read import check_is_file
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.errors import InputError
@@ -41,15 +41,15 @@ class Vectors:
 
 
 def read_vectors(path: Path, *, part: str, room: Room = TEMPORARY) -> Vectors:
-    """Return the examples of ``part`` (``train`` or ``test``) in an NPZ: ``x_<part>`` and ``y_<part>``, or ``x`` and ``y``.
+    """Return the examples of ``part`` in an NPZ: ``x_<part>`` and ``y_<part>``, or ``x`` and ``y``; see ``npz.examples_of``.
 
     Raises:
         InputError: no such file, not an NPZ of plain arrays, an array of another shape, kind or range.
         SetupError: ``room`` has none for them.
     """
     names = array_names(path)
-    name = f"x_{part}" if f"x_{part}" in names else "x"
-    if name not in names:
+    name = examples_of(part, names)
+    if name is None:
         raise InputError(
             f"an NPZ of vectors has x_{part} and y_{part}, or x and y: received arrays={sorted(names)[:_MOST_SHOWN]} in "
             f"file={str(path)!r}; name them so"
@@ -61,7 +61,7 @@ def read_vectors(path: Path, *, part: str, room: Room = TEMPORARY) -> Vectors:
             f"numbers to learn from are finite: received NaN or infinity in {int(unknown.sum())} places of {name} in "
             f"file={str(path)!r}, the first in example {int((unknown > 0).argmax())}; replace them or remove these examples"
         )
-    labels = name.replace("x", "y", 1)
+    labels = labels_of(name)
     if labels not in names:
         return Vectors(values, None)
     where = f"{labels} in file={str(path)!r}"
@@ -78,7 +78,7 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> Float32Array:
     """
     if path.name.lower().endswith(ENDING):
         names = array_names(path)
-        name = next((name for name in ("x_test", "x") if name in names), None)
+        name = examples_of("test", names)
         if name is None:
             raise InputError(
                 f"an NPZ of vectors has x_test or x: received arrays={sorted(names)[:_MOST_SHOWN]} in file={str(path)!r}; "
