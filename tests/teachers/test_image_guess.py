@@ -22,6 +22,7 @@ def test_the_mean_and_deviation_of_the_images_given_are_tried(tmp_path: Path) ->
     path = onnx_image_file(tmp_path / "m.onnx", standardized(dark), channels_first=True)
     teacher = understudy.load_teacher(path)
     assert (teacher.predict(dark).argmax(axis=1) == LABELS).mean() > 0.9
+    assert "pixels mean and deviation of the images given" in teacher.describe(SHAPE)
 
 
 @pytest.mark.parametrize("said", ["-1 to 1", (0.5, 0.5), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
