@@ -182,6 +182,7 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             source,
             class_names=dataset.class_names,
             vectors=dataset.train.content,
+            labels=dataset.train.labels,
             numbered=all(name.lstrip("-").isdecimal() for name in dataset.class_names),
             training_vectors=lambda: read_training(job.data).values,
         )

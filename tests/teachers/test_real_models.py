@@ -83,11 +83,13 @@ def check(path: Path, expected: float, data: dict[str, Split], trial: Split) -> 
     assert found.partition(" (found")[0].partition(" (as it")[0] == assumed.partition(" (assumed")[0].partition(" (as it")[0]
 
 
+@pytest.mark.filterwarnings("ignore:how teacher")
 @pytest.mark.parametrize(("file", "accuracy"), MNIST)
 def test_digits(file: str, accuracy: float, digits: dict[str, Split], shared_data: Path) -> None:
     check(shared_data.parent / "models" / file, accuracy, digits, digits["train"])
 
 
+@pytest.mark.filterwarnings("ignore:how teacher")
 @pytest.mark.parametrize(("file", "accuracy"), CIFAR)
 def test_photographs(file: str, accuracy: float, photographs: dict[str, Split], shared_data: Path) -> None:
     check(shared_data.parent / "models" / file, accuracy, photographs, photographs["test"])

@@ -103,6 +103,7 @@ def test_a_module_with_its_own_preparation() -> None:
     np.testing.assert_allclose(labelled(module).logits(IMAGES), reference(IMAGES), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:how teacher")
 def test_a_module_from_a_python_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\n"

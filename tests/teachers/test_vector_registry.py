@@ -80,6 +80,24 @@ def test_a_model_that_gives_probabilities_is_read_as_their_logarithms() -> None:
     assert "output probabilities" in teacher.describe()
 
 
+@pytest.mark.parametrize("raw", [True, False])
+def test_labels_say_whether_numbers_are_the_steps_of_a_quantized_input(shared_data: Path, *, raw: bool) -> None:
+    with np.load(shared_data / "mlperf_tiny_kws01" / "kws01.npz") as archive:
+        stored, labels = archive["x"][:400].astype(np.float32), archive["y"][:400].astype(np.int64)
+    windows = stored if raw else np.rint((stored - 83) * np.float32(0.58470))
+    teacher = load_vector_teacher(
+        shared_data.parent / "models" / "mlperf_tiny" / "kws_ref_model.tflite",
+        class_names=tuple(map(str, range(12))),
+        vectors=windows,
+        labels=labels,
+        numbered=True,
+        training_vectors=lambda: windows,
+    )
+    assert (teacher.logits(windows).argmax(axis=1) == labels).mean() > 0.85
+    if raw:
+        assert "which are the steps of its input already (found on 256 labelled examples" in teacher.describe()
+
+
 @pytest.mark.parametrize(("name", "accuracy"), [("kws_ref_model_float32.tflite", 0.900), ("kws_ref_model.tflite", 0.902)])
 def test_the_keyword_models_reach_their_published_accuracy(name: str, accuracy: float, shared_data: Path) -> None:
     """MLPerf Tiny's, float and int8, on float MFCC windows of 49 steps and 10 channels."""

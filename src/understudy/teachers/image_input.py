@@ -68,6 +68,30 @@ USUAL = (UNIT, SYMMETRIC, IMAGENET, RAW, CAFFE)
 """The most usual first: where nothing tells two of them apart, the first is taken."""
 
 
+def range_as_said(said: Any, channels: int) -> PixelRange:
+    """Return the range that a user names: one of ``USUAL`` by its name, or (mean, deviation) of pixels from 0 to 1.
+
+    Raises:
+        InputError: neither, or one for images with other ``channels``.
+    """
+    found = next((usual for usual in USUAL if usual.name == said), None)
+    if found is None and not isinstance(said, str):
+        try:
+            mean, deviation = (tuple(float(number) for number in np.atleast_1d(part)) for part in said)
+        except (TypeError, ValueError):
+            mean, deviation = (), ()
+        if mean and len(mean) == len(deviation) and np.isfinite(mean).all() and min(deviation) > 0:
+            shown = ", ".join(f"{m:g} ± {d:g}" for m, d in zip(mean, deviation, strict=True))
+            found = PixelRange(f"mean and deviation {shown}", mean=mean, deviation=deviation)
+    if found is None or not found.fits(channels):
+        names = ", ".join(repr(usual.name) for usual in USUAL if usual.fits(channels))
+        raise InputError(
+            f"a range of pixels is {names}, or (mean, deviation) of pixels from 0 to 1, one for all or one for each channel: "
+            f"received pixel_range={said!r} for channels={channels}; name one of these"
+        )
+    return found
+
+
 def standardized(images: UInt8Array) -> PixelRange:
     """Return the range that gives ``images`` mean 0 and deviation 1 in each channel, as many trainings do."""
     levels, channels = np.arange(256) / 255, range(images.shape[-1])
@@ -150,10 +174,18 @@ class ImageInput:
             return None
         return RAW if np.dtype(self.dtype).kind in "iu" else None
 
-    def cast(self, values: AnyArray) -> AnyArray:
-        """Return ``values`` in the type of the elements, quantized where they are."""
+    def holds(self, values: AnyArray) -> bool:
+        """Return whether ``values`` are whole numbers that the elements can be."""
+        if np.dtype(self.dtype).kind not in "iu" or not values.size:
+            return True
+        limits = np.iinfo(self.dtype)
+        whole = values.dtype.kind in "iu" or bool((values == np.rint(values)).all())
+        return whole and bool(values.min() >= limits.min and values.max() <= limits.max)
+
+    def cast(self, values: AnyArray, *, in_steps: bool = False) -> AnyArray:
+        """Return ``values`` in the type of the elements, quantized where these are and ``values`` are not ``in_steps`` yet."""
         dtype = np.dtype(self.dtype)
-        if self.quantization is not None:
+        if self.quantization is not None and not in_steps:
             scale, zero_point = self.quantization
             values = np.rint(values / np.float32(scale)) + zero_point
         if dtype.kind in "iu":

@@ -1,8 +1,7 @@
 """Models that take images, from any framework, as teachers: how each takes images is found out and reported.
 
 What is not declared is tried: every order of axes that fits, every usual range of pixel values. With labelled images the
-choice is by their labels. Without, it is the most usual range under which the model still tells test patterns apart: given
-pixels of another size, a network gives the same answer to everything.
+choice is by their labels; ``image_guess.py`` has the choice without.
 """
 
 from __future__ import annotations
@@ -147,6 +146,8 @@ class ImageModelTeacher:
 
 def outputs(model: ImageModel, prepare: Callable[[Any], AnyArray], images: AnyArray) -> Float32Array:
     """Return what ``model`` gives for ``images``, float32 ``[images, columns]``; a fixed batch is filled up with black ones."""
+    if not len(images):  # how many columns there are, one black image tells
+        return outputs(model, prepare, np.zeros((1, *images.shape[1:]), images.dtype))[:0]
     size = model.input.batch or BATCH
     parts = []
     for start in range(0, len(images), size):
@@ -160,37 +161,35 @@ def outputs(model: ImageModel, prepare: Callable[[Any], AnyArray], images: AnyAr
                 f"from teacher={model.name!r}; use a model that ends in one number for each class"
             )
         parts.append(values.reshape(len(filled), -1)[: len(part)])
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+    return np.concatenate(parts)
 
 
 def values_as_they_are(model: ImageModel, values: AnyArray) -> Float32Array:
-    """Return logits of ``model`` for ``values``, of which only the element type is changed: they are what the model takes.
+    """Return logits of ``model`` for ``values``, which are what the model takes.
+
+    Whole numbers are the elements themselves, also of a quantized input, whose steps they count. Real numbers are brought
+    to those steps. A last axis of one place may be missing.
 
     Raises:
-        InputError: another shape than the model's.
+        InputError: another shape than the model's, or whole numbers that its elements do not hold.
     """
-    given = np.zeros(0, model.input.dtype) if values.ndim < 2 else values.astype(model.input.dtype)
+    given = values
+    if given.ndim >= 2 and not model.input.takes(given.shape[1:]) and model.input.takes((*given.shape[1:], 1)):
+        given = given[..., None]
     if given.ndim < 2 or not model.input.takes(given.shape[1:]):
         raise InputError(
             f"values that are no bytes have the model's own shape: received shape={values.shape} for "
             f"input={model.input.describe()} of teacher={model.name!r}; reshape them, or give uint8 images [N, H, W, C]"
         )
-    found = outputs(model, lambda part: part, given)
+    steps = given.dtype.kind in "iu"
+    if steps and not model.input.holds(given):
+        raise InputError(
+            f"whole numbers are the elements of a model's input as they are: received values from {given.min()} to "
+            f"{given.max()} for input={model.input.describe()} of teacher={model.name!r}; give real numbers as float32, which "
+            "are quantized with the model's own scale"
+        )
+    found = outputs(model, lambda part: model.input.cast(part, in_steps=steps), given)
     return np.log(np.maximum(found, np.float32(SMALLEST_PROBABILITY))) if are_probabilities(found) else found
-
-
-def unlabelled_teacher(model: ImageModel, shape: Shape) -> ImageModelTeacher:
-    """Return the teacher around ``model`` for images of ``shape``; nothing but the model says how it takes them.
-
-    Raises:
-        InputError: the model takes images of another shape, or does not run.
-    """
-    found = list(candidates(model, shape))
-    if len(found) == 1:
-        return found[0]
-    information = [information_about_patterns(teacher, shape) for teacher in found]
-    enough = (t for t, gained in zip(found, information, strict=True) if gained >= TELLS_APART * max(information))
-    return replace(next(enough, found[0]), how="assumed: the most usual way in which it tells test patterns apart")
 
 
 def information_about_patterns(teacher: ImageModelTeacher, shape: Shape) -> float:
@@ -198,9 +197,14 @@ def information_about_patterns(teacher: ImageModelTeacher, shape: Shape) -> floa
 
     That is the entropy of the mean answer less the mean entropy of the answers.
     """
-    answers = np.exp(_log_softmax(teacher.logits(test_patterns(shape))))
-    gained = _entropy(answers.mean(axis=0)) - float(np.mean([_entropy(row) for row in answers]))
-    return gained if np.isfinite(gained) else -1.0
+    together, alone = entropies(teacher.logits(test_patterns(shape)))
+    return together - alone if np.isfinite(together - alone) else -1.0
+
+
+def entropies(logits: Float32Array) -> tuple[float, float]:
+    """Return the entropy of the mean answer and the mean entropy of the answers, in nats, of logits ``[examples, classes]``."""
+    answers = np.exp(_log_softmax(logits))
+    return _entropy(answers.mean(axis=0)), float(np.mean([_entropy(row) for row in answers]))
 
 
 def labelled_teacher(
@@ -261,17 +265,27 @@ def closest_to_labels(answers: Sequence[Float32Array], wanted: Int64Array, *, ex
     return best, f"found on {len(wanted)} labelled {examples}: accuracy {accuracies[best]:.1%}, with other ways {others}"
 
 
-def candidates(model: ImageModel, shape: Shape, *, further: Sequence[PixelRange] = ()) -> Iterator[ImageModelTeacher]:
-    """Yield a teacher for each way to give ``model`` images of ``shape`` in which it runs, the most usual first."""
+def candidates(
+    model: ImageModel, shape: Shape, *, further: Sequence[PixelRange] = (), said: PixelRange | None = None
+) -> Iterator[ImageModelTeacher]:
+    """Yield a teacher for each way to give ``model`` images of ``shape`` in which it runs, the most usual first.
+
+    Args:
+        model: takes the images.
+        shape: height, width and channels of the images.
+        further: ranges beside the usual ones.
+        said: the only range, which the user named.
+    """
     declared, named = model.input.declared_range(), model.input.pixel_range
     if declared is None and named is not None and named.fits(shape[2]):
         # what is noted beside the weights is believed, unless labels clearly say otherwise
         ranges = list(dict.fromkeys((named, *USUAL, *further))) if further else [named]
     else:
         ranges = [*USUAL, *further] if declared is None else [declared]
-    ranges = [found for found in ranges if found.fits(shape[2])]
+    ranges = [found for found in ranges if found.fits(shape[2])] if said is None else [said]
     layouts = model.input.layouts(shape, name=model.name)
     how = "as it declares" if declared is not None or len(ranges) == 1 else "the only way that fits"
+    how = "as you say" if said is not None else how
     patterns = test_patterns(shape)
     failed: RunError | None = None
     runs = False

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from understudy.errors import InputError
 from understudy.teachers.callable import CallableTeacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
-from understudy.teachers.image_model import ImageModel, outputs
+from understudy.teachers.image_model import ImageModel, closest_to_labels, outputs, tried_rows
 from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
 from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities
 from understudy.teachers.protocol import BoolArray, Float32Array, VectorTeacher, behaviour_digest
 from understudy.teachers.registry import is_complete, resolve
 
+Int64Array = npt.NDArray[np.int64]
 _PROBES = 32
 
 
@@ -29,12 +31,16 @@ class VectorModelTeacher:
         shape: of one example as the model takes it.
         probabilities: the output holds probabilities, which become ``log(max(p, 1e-9))``.
         answers: digest of the answers to probes; empty where the model's digest says all.
+        in_steps: the numbers are the steps of the model's quantized input already.
+        how: how that was found, for ``describe``; empty where it is no question.
     """
 
     model: ImageModel
     shape: tuple[int, ...]
     probabilities: bool
     answers: str
+    in_steps: bool = False
+    how: str = ""
 
     @property
     def name(self) -> str:
@@ -54,13 +60,17 @@ class VectorModelTeacher:
     @property
     def digest(self) -> str:
         """Digest of the model and of the way to give it numbers."""
-        how = f"{self.model.digest} {self.shape} {self.probabilities} {self.answers}"
+        how = f"{self.model.digest} {self.shape} {self.probabilities} {self.answers}{' in steps' if self.in_steps else ''}"
         return hashlib.sha256(how.encode()).hexdigest()
 
     def describe(self) -> str:
         """Return one line: the model, what it is given, what its output was found to be."""
         output = "probabilities, used as logarithms" if self.probabilities else "logits"
-        return f"{self.model.summary}, input {self.model.input.describe()}, numbers as the data have them, output {output}"
+        numbers = "numbers as the data have them"
+        if self.how:
+            taken = "which are the steps of its input already" if self.in_steps else "quantized with its scale"
+            numbers = f"{numbers}, {taken} ({self.how})"
+        return f"{self.model.summary}, input {self.model.input.describe()}, {numbers}, output {output}"
 
     def covers(self, vectors: Float32Array, /) -> BoolArray:
         """Return all True."""
@@ -74,7 +84,7 @@ class VectorModelTeacher:
         return np.log(np.maximum(values, np.float32(SMALLEST_PROBABILITY))) if self.probabilities else values
 
     def _prepared(self, vectors: Float32Array) -> Any:
-        return self.model.input.cast(vectors.reshape(len(vectors), *self.shape))
+        return self.model.input.cast(vectors.reshape(len(vectors), *self.shape), in_steps=self.in_steps)
 
 
 def load_vector_teacher(
@@ -82,6 +92,7 @@ def load_vector_teacher(
     *,
     class_names: Sequence[str],
     vectors: Float32Array,
+    labels: Int64Array | None = None,
     numbered: bool,
     training_vectors: Callable[[], Float32Array],
 ) -> OrderedTeacher[Float32Array]:
@@ -92,6 +103,7 @@ def load_vector_teacher(
             an object with ``logits(vectors)``, or an array ``[rows, classes]`` that belongs to the training vectors.
         class_names: the classes of the data.
         vectors: training vectors float32 ``[N, d]`` or ``[N, T, C]``, in their own units.
+        labels: int64 ``[N]``; they decide whether whole numbers are the steps of a quantized input already.
         numbered: the classes are whole numbers, so that columns without names follow their values.
         training_vectors: gives all vectors of the training file in its order, for saved logits.
 
@@ -104,8 +116,22 @@ def load_vector_teacher(
     if teacher is None and is_own_code(found):
         teacher = _own_code(found, vectors, name=name)
     if teacher is None:
-        teacher = _model_teacher(image_model(found, classes=len(class_names)), vectors)
+        made = _model_teacher(image_model(found, classes=len(class_names)), vectors)
+        if labels is not None and made.model.input.quantization is not None and made.model.input.holds(vectors):
+            return _by_labels(made, vectors, labels, class_names=class_names, numbered=numbered)
+        teacher = made
     return in_class_order(teacher, class_names, numbered=numbered)
+
+
+def _by_labels(
+    quantizing: VectorModelTeacher, vectors: Float32Array, labels: Int64Array, *, class_names: Sequence[str], numbered: bool
+) -> OrderedTeacher[Float32Array]:
+    """Return ``quantizing``, or the same with whole numbers as the steps of its input, whichever fits ``labels`` better."""
+    at = tried_rows(labels)
+    ways = [replace(quantizing, in_steps=in_steps) for in_steps in (True, False)]
+    answers = [in_class_order(way, class_names, numbered=numbered).logits(vectors[at]) for way in ways]
+    best, how = closest_to_labels(answers, labels[at], examples="examples")
+    return in_class_order(replace(ways[best], how=how), class_names, numbered=numbered)
 
 
 def _own_code(source: Any, vectors: Float32Array, *, name: str | None) -> VectorTeacher:
