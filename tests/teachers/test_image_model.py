@@ -118,6 +118,16 @@ def test_another_size_is_named(tmp_path: Path) -> None:
         understudy.load_teacher(path).predict(large)
 
 
+def test_a_module_for_other_images_says_what_it_was_given() -> None:
+    for_grey = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    colours = np.repeat(IMAGES[..., :1], 3, axis=3)
+    with pytest.raises(InputError) as caught:
+        labelled(for_grey, images=colours)
+    said = str(caught.value)
+    assert f"for images={list(colours.shape[1:])} (height, width, channels), as NCHW with RuntimeError: Given groups=1" in said
+    assert "text" not in said and "\n" not in said
+
+
 def test_other_classes_are_named(tmp_path: Path) -> None:
     path = onnx_image_file(tmp_path / "m.onnx", UNIT, channels_first=True)
     with pytest.raises(InputError, match=r"received columns=4 for classes=3"):

@@ -287,7 +287,7 @@ def candidates(
     how = "as it declares" if declared is not None or len(ranges) == 1 else "the only way that fits"
     how = "as you say" if said is not None else how
     patterns = test_patterns(shape)
-    failed: RunError | None = None
+    failed: list[RunError] = []
     runs = False
     for layout in layouts:
         for pixel_range in ranges:
@@ -295,13 +295,26 @@ def candidates(
             try:
                 values = outputs(model, preparation, patterns)
             except RunError as error:
-                failed = error
+                failed.append(error)
                 break  # the axes do not fit, whatever the range
             runs = True
             answers = behaviour_digest(values) if model.opaque else ""
             yield ImageModelTeacher(model, preparation, are_probabilities(values), how, answers)
-    if failed is not None and not runs:
-        raise failed
+    if failed and not runs:
+        raise failed[0] if len(layouts) == 1 else _runs_in_no_layout(failed[0], layouts[0], shape, name=model.name)
+
+
+def _runs_in_no_layout(failed: RunError, layout: str, shape: Shape, *, name: str) -> RunError:
+    """Return the error of a model that failed in every layout; ``failed`` is what it said in the most usual one."""
+    cause: BaseException = failed
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    said = " ".join(str(cause).split()).rstrip(".")[:300]
+    return RunError(
+        f"a teacher for images takes them as the data has them: received teacher={name!r}, which fails in every order of axes "
+        f"for images={list(shape)} (height, width, channels), as {layout} with {type(cause).__name__}: {said}; give the images "
+        "the teacher's size and channels, or put the change into a Python function and give file.py:name"
+    )
 
 
 def _not_clearly_worse(loss: Sequence[npt.NDArray[np.float64]], among: Sequence[int], *, by: float = 0.0) -> list[int]:
