@@ -92,6 +92,7 @@ class Workers:
                 waiting.remove(ready)
                 busy[number] = ready
                 self._send(number, ready)
+            assert busy, "a training begins from another that has finished or is asked for with it"
             number, event = self._events.get()
             if event["event"] == "point" and on_point:
                 on_point(busy[number], event)
