@@ -231,7 +231,11 @@ def test_a_vision_transformer_is_delivered_with_its_islands_named(folder: Path) 
             ("--teacher", "my_model.py:normed", "--student", "separable_cnn", "--keep", "0.5"),
             "received budget='50%' for student=",
         ),
-        (("--teacher", "my_model.py:normed", "--keep", "1.5"), "is between 0% and 100%: received budget='150%'"),
+        (
+            ("--teacher", "my_model.py:normed", "--keep", "1.5"),
+            "a share of a network is more than 0 and less than 1: received keep=1.5",
+        ),
+        (("--teacher", "my_model.py:normed", "--budget", "150%"), "is between 0% and 100%: received budget='150%'"),
     ],
 )
 def test_what_cannot_be_pruned_is_said_in_one_line(arguments: tuple[str, ...], message: str, folder: Path) -> None:
