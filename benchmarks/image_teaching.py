@@ -16,6 +16,7 @@ import argparse
 import sys
 import time
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +56,14 @@ class Comparison:
         self.pixels, self.labels = dataset.train.content[chosen], dataset.train.labels[chosen]
         self.held, self.held_labels = dataset.train.content[held], dataset.train.labels[held]
         self.mirrored = dataset.statistics.mirror is not None and dataset.statistics.mirror.safe
-        self.classes, self.seed, self.epochs = len(dataset.class_names), seed, epochs
+        self.classes, self.seed, self.epochs, self.larger_epochs = len(dataset.class_names), seed, epochs, larger_epochs
         self.recipe = Recipe(student="plain_cnn", width=width, hidden=width, weight_bits=8, image_shape=dataset.shape)
-        self.larger = self._train(
-            replace(self.recipe, width=LARGER, hidden=LARGER), self._moved(), epochs=larger_epochs, seed=seed + 100
-        )
+
+    @cached_property
+    def larger(self) -> Trained:
+        """The larger network, trained when the first student needs it."""
+        recipe = replace(self.recipe, width=LARGER, hidden=LARGER)
+        return self._train(recipe, self._moved(), epochs=self.larger_epochs, seed=self.seed + 100)
 
     def student(self, way: str) -> Trained:
         """Return the student that learned in this way."""
@@ -166,6 +170,7 @@ def main() -> None:
         asked = {"images": given.images, "epochs": given.epochs, "larger_epochs": given.larger_epochs, "width": given.width}
         comparison = Comparison(given.set, seed=seed, **asked)
         for way in given.ways:
+            larger = None if way in ("alone", "joint") else comparison.larger
             begin = time.monotonic()
             student = comparison.student(way)
             row = {
@@ -177,10 +182,9 @@ def main() -> None:
                 "weights": student.program.weight_count,
                 "validation_images": len(comparison.held_labels),
                 "validation_accuracy": student.validation_accuracy,
-                "larger": {
-                    "weights": comparison.larger.program.weight_count,
-                    "validation_accuracy": comparison.larger.validation_accuracy,
-                },
+                "larger": None
+                if larger is None
+                else {"weights": larger.program.weight_count, "validation_accuracy": larger.validation_accuracy},
                 "seconds": round(time.monotonic() - begin),
                 "command": command(),
                 "machine": machine(),

@@ -95,7 +95,7 @@ def image_teaching(results: Results) -> str:
                 str(len(rows)),
                 percent(row["validation_accuracy"] for row in rows),
                 NONE if rows[0]["way"] == ALONE else spread(gains, lambda gain: f"{100 * gain:+.1f}"),
-                percent(row["larger"]["validation_accuracy"] for row in rows),
+                percent(row["larger"] and row["larger"]["validation_accuracy"] for row in rows),
             ]
         )
     return table(["data", "images", "student", "seeds", "accuracy, %", "gain, points", "larger network, %"], body)
@@ -103,8 +103,8 @@ def image_teaching(results: Results) -> str:
 
 def _beside(row: Row, other: Row) -> bool:
     """Return whether ``other`` is the student that learned alone, of the same comparison as ``row``."""
-    *comparison, _ = teaching_configuration(row)
-    return teaching_configuration(other) == (*comparison, ALONE)
+    *comparison, _, _ = teaching_configuration(row)
+    return teaching_configuration(other) == (*comparison, 0, ALONE)
 
 
 def pruned(results: Results) -> str:

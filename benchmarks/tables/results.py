@@ -130,5 +130,5 @@ def projection_configuration(row: Row) -> tuple[Any, ...]:
 
 
 def teaching_configuration(row: Row) -> tuple[Any, ...]:
-    """Return what students of one comparison share, and last the way in which this one learned."""
-    return (row["set"], row["images"], row["epochs"], row["larger_epochs"], row["width"], row["way"])
+    """Return what students of one comparison share, then what the larger network had, and last the way of learning."""
+    return (row["set"], row["images"], row["epochs"], row["width"], row["larger_epochs"] if row["larger"] else 0, row["way"])
