@@ -215,6 +215,15 @@ def test_refit_and_twin_get_what_helped_where_it_helps_them() -> None:
     assert {(task.taught, task.refit) for task in workers.asked} == {(a, b) for a in (True, False) for b in (True, False)}
 
 
+def test_what_helped_leaves_the_teacher_that_learned_beside_the_student() -> None:
+    wide = build_student(replace(RECIPE, width=8), classes=3, seed=2)
+    trial = Tried(0, CANDIDATE, 1000, 0.5, 1.0, replace(result(0.5), trainer=wide), None)
+    selection = Selection("9KB", 9 * 1024, (trial,), quantization=QuantizationPlan("ptq"))
+    after = treat(FakeWorkers({"qat": 0.4}), selection, plan(taught=True, joint=True))
+    assert after.best.result is not None and after.best.result.validation_accuracy == pytest.approx(0.9)
+    assert after.best.result.trainer is wide
+
+
 def test_what_was_learned_jointly_goes_on_with_labels() -> None:
     task = plan(taught=True, joint=True).task(CANDIDATE, taught=True)
     again = requantized(task, QuantizationPlan("qat", equalized=True))

@@ -264,7 +264,9 @@ def _applied(
     anew, recipes = {}, {}
     for (_, before), task, after in zip(trained, fitting, results, strict=True):
         if after.validation_accuracy >= before.validation_accuracy:
-            anew[id(before)], recipes[id(after)] = after, task.recipe
+            # what was learned beside its teacher was quantized without it, and still is what that teacher taught
+            kept = replace(after, trainer=before.trainer, trainer_weights=before.trainer_weights)
+            anew[id(before)], recipes[id(kept)] = kept, task.recipe
 
     def now(result: TaskResult | None) -> TaskResult | None:
         return anew.get(id(result), result)

@@ -136,7 +136,7 @@ def trainer_record(dataset: Dataset, selections: Sequence[Selection], brought: T
     images = isinstance(dataset, ImageDataset)
     return records.Teacher(
         name="trained jointly",
-        description=f"a {'separable CNN' if images else 'wide network on its features'}, trained beside the largest student",
+        description=f"a {'plain CNN' if images else 'wide network on its features'}, trained beside the largest student",
         validation_accuracy=accuracy(dataset.validation.labels, evaluate(executor, validation.batches()).argmax(axis=1)),
         accuracy=accuracy(dataset.test.labels, evaluate(executor, test.batches()).argmax(axis=1)),
         size_bytes=4 * trainer.weight_count,
