@@ -30,6 +30,7 @@ from understudy.program.ops import Program
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.corpus import ImageCorpus
+from understudy.training.inheritance import strongest_channels
 from understudy.training.loop import Lesson, Trained, train
 from understudy.training.objective import Objective
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, PLAIN_QUANTIZED_FRACTION, Schedule
@@ -95,9 +96,10 @@ class Comparison:
         joint: bool = False,
         begins_from: Program | None = None,
     ) -> Trained:
-        program = build_student(recipe, classes=self.classes, seed=seed)
-        if begins_from is not None:
-            program = strongest_channels(begins_from, program)
+        if begins_from is None:
+            program = build_student(recipe, classes=self.classes, seed=seed)
+        else:
+            program = strongest_channels(recipe, begins_from)
         wide = build_student(trainer_recipe(recipe), classes=self.classes, seed=seed + 1) if joint else None
         schedule = Schedule(
             steps=epochs * -(-len(self.labels) // Schedule().batch_size),
@@ -133,22 +135,6 @@ class Comparison:
             for _ in range(COPIES - 1)
         ]
         return [self.pixels, *((255 * copy).round().to(torch.uint8).numpy() for copy in copies)]
-
-
-def strongest_channels(larger: Program, smaller: Program) -> Program:
-    """Return ``smaller`` with the weights of those channels of ``larger`` whose kernels are the largest (Li et al. 2017)."""
-    nodes = {node.output: node for node in smaller.nodes}
-    kept: npt.NDArray[np.int64] = np.arange(larger.layers[0].weight.shape[-1])
-    before = len(kept)
-    for of_larger, of_smaller in zip(larger.layers, smaller.layers, strict=True):
-        weight = of_larger.weight
-        # the classes read each channel's sum and then its maximum
-        inputs = np.concatenate([kept + part * before for part in range(weight.shape[-1] // before)])
-        sizes = np.abs(weight).reshape(len(weight), -1).sum(axis=1)
-        outputs = np.sort(np.argsort(-sizes, kind="stable")[: len(of_smaller.weight)])
-        nodes[of_smaller.output] = replace(of_smaller, weight=weight[outputs][..., inputs])
-        kept, before = outputs, len(weight)
-    return Program(tuple(nodes.values()))
 
 
 def main() -> None:
