@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import understudy
 from image_models import SHAPE, litert_image_file, onnx_image_file, pictures, reference
@@ -57,6 +58,23 @@ def test_few_images_are_a_guess_that_is_said_and_made_again(tmp_path: Path) -> N
         teacher.predict(IMAGES[:1])
     teacher.predict(IMAGES)
     assert "answers to 256 images" in teacher.describe(SHAPE)
+
+
+@pytest.mark.filterwarnings("ignore:how teacher=")
+def test_answers_that_are_all_alike_or_not_finite() -> None:
+    class Same(torch.nn.Module):
+        def __init__(self, answer: float) -> None:
+            super().__init__()
+            self.answer = torch.nn.Parameter(torch.tensor(answer))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.answer + torch.arange(10.0).expand(len(images), 10)
+
+    logits = understudy.load_teacher(Same(0.3)).predict(IMAGES)
+    assert logits.shape == (len(IMAGES), 10)
+    assert (logits == logits[0]).all()
+    with pytest.raises(InputError, match="a teacher's logits are finite numbers"):
+        understudy.load_teacher(Same(float("nan"))).predict(IMAGES)
 
 
 def test_describe_says_what_was_found_of_the_last_examples(tmp_path: Path) -> None:

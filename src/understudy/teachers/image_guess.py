@@ -109,7 +109,8 @@ def _by_answers(found: Sequence[ImageModelTeacher], images: UInt8Array) -> Image
     answers = [teacher.logits(tried) for teacher in found]
     spread = [entropies(logits) if np.isfinite(logits).all() else (-1.0, 0.0) for logits in answers]
     ways = range(len(found))
-    information = [together - alone for together, alone in spread]
+    # rounding can make it negative for answers that are all alike, as the mark of those that are not finite is
+    information = [max(0.0, together - alone) for together, alone in spread]
     ways_left = [i for i in ways if information[i] >= _ANSWERS_DIFFER * max(information)]
     highest = max(spread[i][0] for i in ways_left)
     near = [i for i in ways_left if spread[i][0] >= highest - _NEAR]
