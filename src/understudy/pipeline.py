@@ -22,7 +22,7 @@ from understudy.job_folder import check_owner
 from understudy.latency import known_latency
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
-from understudy.teachers.registry import object_name
+from understudy.teachers.callable import object_name
 
 if TYPE_CHECKING:
     from understudy.family import Family

@@ -9,7 +9,7 @@ import numpy as np
 
 from bundles import make_bundle
 from command import contents, understudy
-from emulators import need_microcontrollers
+from emulators import need_microcontrollers, small_board
 from families import clinc_like_family
 from understudy.bundle.vectors import synthetic_images
 from understudy.family import Family
@@ -84,6 +84,16 @@ def test_what_lacks_a_tool_is_named_and_the_rest_is_measured(written_bundle: Pat
     assert [each["format"] for each in document["measurements"]] == ["onnx", "litert"]
     assert [f"error: {each}" for each in document["not_measured"]] == errors
     assert document["error"] == {"type": "SetupError", "message": document["not_measured"][-1], "exit_code": 4}
+
+
+def test_a_device_that_the_model_does_not_fit_stops_no_other(written_bundle: Path, tmp_path: Path) -> None:
+    need_microcontrollers()
+    targets = ("--on", small_board(tmp_path, flash=4096, ram=8192), "--on", "host", "--format", "onnx")
+    outcome = understudy("bench", written_bundle, *targets)
+    assert outcome.exit_code == 3
+    assert [line.split()[:2] for line in outcome.out.splitlines()[1:2]] == [["host", "onnx"]]
+    (error,) = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: a model fits its device: received target=small")
 
 
 def test_where_nothing_can_be_measured_there_is_no_table(written_bundle: Path, tmp_path: Path) -> None:

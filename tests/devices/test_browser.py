@@ -117,7 +117,7 @@ def test_webassembly_is_measured_without_onnx_runtime_web(tmp_path: Path, monkey
     bundle = make_bundle(tmp_path / "b", formats=("wasm", "onnx"))
     monkeypatch.setattr(browser_onnx.sys, "prefix", str(tmp_path))
     missing: list[SetupError] = []
-    (found,) = bench(bundle, ["browser"], examples=bundle_examples(bundle), on_missing=missing.append)
+    (found,) = bench(bundle, ["browser"], examples=bundle_examples(bundle), on_failure=missing.append)
     assert found.format == "wasm"
     assert found.exact
     (error,) = missing
@@ -125,7 +125,7 @@ def test_webassembly_is_measured_without_onnx_runtime_web(tmp_path: Path, monkey
     with pytest.raises(SetupError, match="needs ONNX Runtime Web"):
         bench(bundle, ["browser"], examples=bundle_examples(bundle))
     with pytest.raises(SetupError, match="needs ONNX Runtime Web"):
-        bench(bundle, ["browser"], examples=bundle_examples(bundle), formats=("onnx",), on_missing=missing.append)
+        bench(bundle, ["browser"], examples=bundle_examples(bundle), formats=("onnx",), on_failure=missing.append)
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

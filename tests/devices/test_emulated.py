@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bundles import make_bundle
-from emulators import need, need_microcontrollers
+from emulators import need, need_microcontrollers, small_board
 from image_programs import image_program
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.bundle import Bundle
@@ -170,15 +169,6 @@ def test_own_texts_have_the_reference_answers(tmp_path: Path) -> None:
     (found,) = bench(made, ["cortex-m0"], examples=examples)
     assert found.exact
     assert found.examples == len(TEXTS)
-
-
-def small_board(folder: Path, *, flash: int, ram: int) -> str:
-    text = resources.files("understudy.devices").joinpath("profiles", "cortex-m0.toml").read_text("utf-8")
-    for section, size in (("flash", flash), ("ram", ram)):
-        text = re.sub(rf"(\[{section}\]\nbytes = )\S+(\nmodel_bytes = )\S+", rf"\g<1>{size}\g<2>{size // 2}", text)
-    path = folder / "small.toml"
-    path.write_text(text.replace('name = "cortex-m0"', 'name = "small"'))
-    return str(path)
 
 
 @pytest.mark.parametrize(("flash", "ram", "short"), [(4096, 8192, "FLASH short by"), (65536, 1024, "RAM short by")])

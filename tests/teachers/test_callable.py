@@ -14,10 +14,10 @@ import torch
 import understudy
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel
-from understudy.teachers.callable import is_python_name
+from understudy.teachers.callable import is_python_name, object_name
 from understudy.teachers.image_registry import load_image_teacher
 from understudy.teachers.loaded import load_teacher
-from understudy.teachers.registry import load_text_teacher, object_name
+from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.sound_registry import load_sound_teacher
 from understudy.teachers.vector_registry import load_vector_teacher
 
@@ -237,6 +237,52 @@ def test_an_object_whose_property_fails() -> None:
 
     with pytest.raises(InputError, match=r"received teacher='.*Model', whose code raised RuntimeError: not ready \(test_call"):
         load_text_teacher(Model(), class_names=("a", "b"))
+
+
+class Complete:
+    """All parts of a teacher."""
+
+    name = "whole"
+    digest = "0" * 64
+    class_names = ("a", "b")
+
+    def describe(self) -> str:
+        return "mine"
+
+    def covers(self, texts: list[str]) -> Any:
+        return np.ones(len(texts), np.bool_)
+
+    def logits(self, texts: list[str]) -> Any:
+        return [[float(len(text)), 0.0] for text in texts]
+
+
+def ask_everything(source: Any) -> tuple[Any, str]:
+    teacher = load_text_teacher(source, class_names=("a", "b"))
+    assert teacher.covers(["x"]).all()
+    assert teacher.describe().startswith("mine")
+    return teacher.logits(["x"]), teacher.digest
+
+
+@pytest.mark.parametrize("part", ["digest", "describe", "covers", "logits"])
+def test_a_whole_teacher_of_ones_own_that_fails(part: str) -> None:
+    class Failing(Complete):
+        def fail(self, *_: Any) -> Any:
+            raise ZeroDivisionError("mine")
+
+        digest = property(fail) if part == "digest" else Complete.digest  # type: ignore[assignment]
+        describe = fail if part == "describe" else Complete.describe
+        covers = fail if part == "covers" else Complete.covers
+        logits = fail if part == "logits" else Complete.logits
+
+    error = r"received teacher='(whole|.*Failing)', whose code raised ZeroDivisionError: mine \(test_callable\.py, line \d+\)"
+    with pytest.raises(InputError, match=error):
+        ask_everything(Failing())
+
+
+def test_a_whole_teacher_of_ones_own() -> None:
+    logits, digest = ask_everything(Complete())
+    np.testing.assert_array_equal(logits, [[1, 0]])
+    assert digest
 
 
 def test_code_that_ends_the_process_while_it_answers() -> None:

@@ -118,7 +118,10 @@ def test_a_module_from_a_python_file(tmp_path: Path) -> None:
 
 def test_a_module_for_another_size() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(12 * 12 * 3, CLASSES))
-    with pytest.raises(InputError, match=r"takes them as the data has them: received teacher='Sequential', which fails in every order of axes for images=\[8, 8, 3\]"):
+    with pytest.raises(
+        InputError,
+        match=r"received teacher='Sequential', which fails in every order of axes for images=\[8, 8, 3\]",
+    ):
         labelled(module)
 
 

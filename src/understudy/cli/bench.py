@@ -54,7 +54,8 @@ def bench(
     """Run a bundle's files on this machine and on devices.
 
     Every answer is compared with the reference.
-    Where a tool is missing the rest is measured, a line says what was not and why, and the exit code is 4.
+    Where a target cannot be measured the others are, a line says what was not and why, and the exit code is that of the
+    last such line: 4 for a tool that is missing, 3 for a device that the model does not fit.
     A time with ~ is an estimate: exactly counted instructions of an emulated core, divided by its clock.
     Inside a family the measurements are added to family.json and to the report.
     """
@@ -67,7 +68,7 @@ def bench(
     opened.require_plain("bench")
     examples = _examples(opened, test, text)
     formats = tuple(format_names) if format_names else None
-    missing: list[UnderstudyError] = []
+    not_measured: list[UnderstudyError] = []
     with open_progress(sys.stderr, silent=as_json) as progress:
         found = run_bench(
             opened,
@@ -76,7 +77,7 @@ def bench(
             formats=formats,
             threads=threads,
             progress=progress,
-            on_missing=missing.append,
+            on_failure=not_measured.append,
         )
     family_folder = find_family(opened)
     if family_folder is not None:
@@ -84,9 +85,9 @@ def bench(
 
         write_report(record(family_folder, opened, found), family_folder)
     failure = _failure(found, bundle)
-    for each in missing if failure else missing[:-1]:  # the last line is the one that gives the exit code
+    for each in not_measured if failure else not_measured[:-1]:  # the last line is the one that gives the exit code
         typer.echo(f"error: {each}", err=True)
-    failure = failure or (missing[-1] if missing else None)
+    failure = failure or (not_measured[-1] if not_measured else None)
     if as_json:
         error = failure and {"type": type(failure).__name__, "message": str(failure), "exit_code": failure.exit_code}
         print_json(
@@ -95,7 +96,7 @@ def bench(
                 "examples": len(examples.inputs),
                 "origin": examples.origin,
                 "measurements": [each.model_dump(mode="json") for each in found],
-                "not_measured": [str(each) for each in missing],
+                "not_measured": [str(each) for each in not_measured],
                 "recorded": None if family_folder is None else str(family_folder),
                 "error": error or None,
             }

@@ -17,13 +17,17 @@ from understudy.devices.linux import ARCHITECTURES, LinuxRunner
 from understudy.devices.microcontroller import MicrocontrollerRunner
 from understudy.devices.profile import DeviceProfile, device_names, load_profile
 from understudy.devices.runner import Examples, Runner
-from understudy.errors import BundleError, InputError, SetupError
+from understudy.errors import BudgetError, BundleError, InputError, SetupError, UnderstudyError, VerificationError
 from understudy.family import FAMILY_FILENAME, Family
 from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
 
 PLAIN_TARGETS = ("host", *ARCHITECTURES)
 """Targets that are no device of ``profiles/``."""
+
+
+_FAILURES = (SetupError, BudgetError, VerificationError)
+"""Why one target is not measured while others are."""
 
 
 def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: int = 1) -> Runner:
@@ -98,7 +102,7 @@ def bench(
     formats: tuple[str, ...] | None = None,
     threads: int = 1,
     progress: Progress | None = None,
-    on_missing: Callable[[SetupError], None] | None = None,
+    on_failure: Callable[[UnderstudyError], None] | None = None,
 ) -> list[Measurement]:
     """Return the measurements of ``bundle`` on every one of ``targets``.
 
@@ -109,12 +113,12 @@ def bench(
         formats: files that the host and the browser run; None for all that they can.
         threads: of the host, where a runtime can use several.
         progress: is told which target is running.
-        on_missing: is told what cannot be run because a tool is missing, and the rest is measured; None raises that before
-            anything is run.
+        on_failure: is told why a target was not measured, and the rest is: a tool is missing, the model does not fit the
+            device, a program does not compile or run. None raises what is found.
 
     Raises:
         InputError: an unknown target or format, or one named twice.
-        SetupError: a tool is missing, and ``on_missing`` is None or nothing at all could be measured.
+        SetupError: a tool is missing; this and what follows where ``on_failure`` is None or nothing at all was measured.
         BudgetError: the model does not fit a device.
         VerificationError: a program does not compile or run.
     """
@@ -122,30 +126,30 @@ def bench(
         raise InputError(f"every target is named once: received on={', '.join(targets)}; remove the repeated one")
     progress = progress or SilentProgress()
     runners = {target: runner_for(target, formats=formats, threads=threads) for target in targets}
-    missing: list[SetupError] = []
+    failures: list[UnderstudyError] = []
     ready: dict[str, Runner] = {}
     for target, runner in runners.items():
         try:
-            missing += runner.check(bundle)
+            failures += runner.check(bundle)
             ready[target] = runner
-        except SetupError as error:
-            missing.append(error)
-    if missing and (on_missing is None or not ready):
-        raise missing[0]
+        except _FAILURES as error:
+            failures.append(error)
+    if failures and (on_failure is None or not ready):
+        raise failures[0]
     measurements: list[Measurement] = []
     for target, runner in ready.items():
         progress.stage(f"running on {target}")
         try:
             measurements += runner.run(bundle, examples)
-        except SetupError as error:  # as a phone that was unplugged
-            if on_missing is None:
+        except _FAILURES as error:  # as a phone that was unplugged, or a model that does not fit
+            if on_failure is None:
                 raise
-            missing.append(error)
-    if missing and not measurements:
-        raise missing[0]
-    if on_missing is not None:
-        for each in missing:
-            on_missing(each)
+            failures.append(error)
+    if failures and not measurements:
+        raise failures[0]
+    if on_failure is not None:
+        for each in failures:
+            on_failure(each)
     return measurements
 
 

@@ -20,6 +20,7 @@ from understudy.teachers.protocol import (
     BoolArray,
     ExampleArray,
     Float32Array,
+    Teacher,
     as_array,
     behaviour_digest,
     users_code,
@@ -58,6 +59,72 @@ class CallableTeacher:
             # a copy: what the user's code does to its argument is no matter
             answer = self.function(examples.copy() if isinstance(examples, np.ndarray) else list(examples))
         return as_array(answer, name=self.name)
+
+
+@dataclass(frozen=True)
+class OwnTeacher:
+    """A user's object with all parts of a ``protocol.Teacher``: what its code raises is the user's error.
+
+    Attributes:
+        source: the object.
+        name: as the object says it.
+    """
+
+    source: Teacher[Any]
+    name: str
+
+    @property
+    def digest(self) -> str:
+        """Digest that the object gives."""
+        with users_code(self.name):
+            return self.source.digest
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names that the object gives."""
+        with users_code(self.name):
+            names = self.source.class_names
+            return None if names is None else tuple(names)
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes that the object says it has, None where it does not."""
+        with users_code(self.name):
+            return getattr(self.source, "size_bytes", None)
+
+    def describe(self) -> str:
+        """Return the object's line."""
+        with users_code(self.name):
+            return self.source.describe()
+
+    def covers(self, examples: Sequence[str] | ExampleArray, /) -> BoolArray:
+        """Return what the object covers."""
+        with users_code(self.name):
+            return self.source.covers(examples)
+
+    def logits(self, examples: Sequence[str] | ExampleArray, /) -> Float32Array:
+        """Return what the object answers, as float32."""
+        with users_code(self.name):
+            answer = self.source.logits(examples)
+        return as_array(answer, name=self.name)
+
+
+def own_teacher(source: Any) -> OwnTeacher | None:
+    """Return the teacher that the user's object ``source`` is, None where it has not all parts of a ``Teacher``.
+
+    Raises:
+        InputError: one of its properties raises.
+    """
+    with users_code(object_name(source), rule=LOADS):
+        if not all(hasattr(source, part) for part in ("name", "digest", "class_names", "describe", "covers", "logits")):
+            return None
+        return OwnTeacher(source, str(source.name))
+
+
+def object_name(source: Any) -> str:
+    """Return ``module:name`` of a function or class, of anything else that of its class."""
+    named = source if getattr(source, "__qualname__", None) and getattr(source, "__module__", None) else type(source)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def callable_teacher(function: Callable[[list[str]], Any], *, name: str | None = None) -> CallableTeacher:

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
-from understudy.teachers.callable import CallableTeacher
+from understudy.teachers.callable import CallableTeacher, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_input import Shape
 from understudy.teachers.image_logits import ImageLogits, image_logits
 from understudy.teachers.image_model import ImageModel, labelled_teacher, test_patterns
 from understudy.teachers.keras import is_keras, keras_file_model, keras_object_model
 from understudy.teachers.protocol import ExampleArray, ImageTeacher, UInt8Array, as_array, behaviour_digest
-from understudy.teachers.registry import KINDS, TORCH_FILES, is_complete, is_torch, resolve, unknown_kind
+from understudy.teachers.registry import KINDS, TORCH_FILES, is_torch, resolve, unknown_kind
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
 from understudy.teachers.saved_model import saved_model_image_model
 
@@ -110,8 +110,8 @@ def own_code(source: Any, shape: Shape, *, name: str | None) -> ImageTeacher | N
         return CallableTeacher(torch_teacher(source).logits, type(source).__name__, names_of(source), test_patterns(shape))
     if not is_own_code(source):
         return None
-    if is_complete(source):
-        complete: ImageTeacher = source
+    complete = own_teacher(source)
+    if complete is not None:
         return complete
     function = source.logits if callable(getattr(source, "logits", None)) else source
     own_name = name or getattr(source, "__qualname__", None) or type(source).__name__
@@ -122,7 +122,7 @@ def is_own_code(source: Any) -> bool:
     """Return whether ``source`` is the user's own function or object with ``logits``, no model of a framework."""
     if isinstance(source, Path) or is_keras(source) or _holds_torch(source):
         return False
-    return is_complete(source) or callable(getattr(source, "logits", None)) or callable(source)
+    return callable(getattr(source, "logits", None)) or callable(source)
 
 
 def _holds_torch(source: Any) -> bool:

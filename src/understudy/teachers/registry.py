@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from understudy.errors import InputError
-from understudy.teachers.callable import callable_teacher, import_object, is_python_name
+from understudy.teachers.callable import callable_teacher, import_object, is_python_name, object_name, own_teacher
 from understudy.teachers.class_order import ATTRIBUTES, OrderedTeacher, in_class_order, names_of
 from understudy.teachers.keras import is_keras
 from understudy.teachers.protocol import LOADS, TextTeacher, as_array, behaviour_digest, users_code
@@ -100,12 +100,6 @@ def resolve(source: Any) -> tuple[Any, str | None]:
     return path, None
 
 
-def object_name(source: Any) -> str:
-    """Return ``module:name`` of a function or class, of anything else that of its class."""
-    named = source if getattr(source, "__qualname__", None) and getattr(source, "__module__", None) else type(source)
-    return f"{named.__module__}:{named.__qualname__}"
-
-
 def _look_at(source: Any, *, name: str) -> None:
     """Read what every kind of teacher is asked for: a property that raises is the user's code, wherever it is read next."""
     with users_code(name, rule=LOADS):
@@ -151,8 +145,8 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
         from understudy.teachers.torch import torch_teacher
 
         return torch_teacher(source)
-    if is_complete(source):
-        complete: TextTeacher = source
+    complete = own_teacher(source)
+    if complete is not None:
         return complete
     if isinstance(source, np.ndarray) and training_texts is not None:
         return saved_logits(
@@ -172,16 +166,6 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
         f"a teacher is a function from texts to logits, a torch module, an object with logits(texts), or the name of "
         f"{KINDS}: received type={type(source).__name__!r}; wrap it in a function"
     )
-
-
-def is_complete(source: Any) -> bool:
-    """Return whether ``source`` has all parts of a ``Teacher``.
-
-    Raises:
-        InputError: one of its properties raises.
-    """
-    with users_code(object_name(source), rule=LOADS):
-        return all(hasattr(source, part) for part in ("name", "digest", "class_names", "describe", "covers", "logits"))
 
 
 def is_torch(source: Any) -> bool:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel, pictures
 from understudy.teachers import protocol
-from understudy.teachers.callable import CallableTeacher
+from understudy.teachers.callable import CallableTeacher, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_input import AnyArray, ImageInput
 from understudy.teachers.image_model import (
@@ -39,7 +39,7 @@ from understudy.teachers.protocol import (
     behaviour_digest,
     checked_logits,
 )
-from understudy.teachers.registry import is_complete, resolve
+from understudy.teachers.registry import resolve
 
 _PROBES = 32
 _FULL_SCALE = 32768.0
@@ -169,8 +169,8 @@ def load_sound_teacher(
     if saved is not None:
         return in_class_order(saved, class_names)
     if is_own_code(found):
-        if is_complete(found):
-            complete: protocol.SoundTeacher = found
+        complete = own_teacher(found)
+        if complete is not None:
             return in_class_order(complete, class_names)
         ways = _ways_of_code(found, sounds, log_mel, name=name)
     else:

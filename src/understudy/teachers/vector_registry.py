@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
-from understudy.teachers.callable import CallableTeacher
+from understudy.teachers.callable import CallableTeacher, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_model import ImageModel, closest_to_labels, outputs, tried_rows
 from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
 from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities
 from understudy.teachers.protocol import BoolArray, Float32Array, VectorTeacher, behaviour_digest
-from understudy.teachers.registry import is_complete, resolve
+from understudy.teachers.registry import resolve
 
 Int64Array = npt.NDArray[np.int64]
 _PROBES = 32
@@ -135,8 +135,8 @@ def _by_labels(
 
 
 def _own_code(source: Any, vectors: Float32Array, *, name: str | None) -> VectorTeacher:
-    if is_complete(source):
-        complete: VectorTeacher = source
+    complete = own_teacher(source)
+    if complete is not None:
         return complete
     function = source.logits if callable(getattr(source, "logits", None)) else source
     own_name = name or getattr(source, "__qualname__", None) or type(source).__name__
