@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 import zlib
 from collections.abc import Generator, Iterator
@@ -22,6 +23,9 @@ from understudy.errors import SetupError
 os.environ.pop("UNDERSTUDY_SIGNING_KEY", None)
 os.environ["UNDERSTUDY_HOME"] = tempfile.mkdtemp(prefix="understudy-home-")
 atexit.register(shutil.rmtree, os.environ["UNDERSTUDY_HOME"], ignore_errors=True)
+
+# a shell ignores interrupts on behalf of what it starts with &, and commands that tests interrupt would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"

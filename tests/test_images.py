@@ -62,6 +62,7 @@ def test_every_file_is_verified_and_better_than_the_baseline(finished: Path) -> 
     assert family.data.splits["test"].examples == 180
 
 
+@pytest.mark.slow
 def test_smaller_sizes_begin_from_the_largest(finished: Path) -> None:
     data = '[data]\ntrain = "digits.npz"\n[training]\nepochs = 1\nrefit = false\n'
     (finished / "sizes.toml").write_text(f'budgets = ["8KB", "20KB"]\nstudent = "plain_cnn"\nformats = ["c"]\n{data}')

@@ -240,7 +240,7 @@ def test_sanitizers_find_nothing(tmp_path: Path, case: int) -> None:
     (tmp_path / "fuzz.c").write_text(FUZZ)
     (tmp_path / "texts").write_bytes(b"".join(len(text).to_bytes(2, "little") + text for text in texts))
     sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    unit = ("-DUS_VECTOR=16",) if case == 0 else ()  # every unit takes the compiler half a minute
+    unit = ("-DUS_VECTOR=0",) if case == 0 else ()  # every unit takes the compiler half a minute
     compiled(tmp_path, "gcc", "-std=c99", "-O1", "-g", *unit, *sanitizers, "fuzz.c", "-o", "fuzz")
     labels = [int(line) for line in compiled(tmp_path, "./fuzz", "texts").split()]
     expected = run(program, encode(texts, max_bytes=program.projection.max_bytes)).logits.argmax(axis=1)
