@@ -23,7 +23,7 @@ from understudy.latency import LatencyModel, fit_latency
 from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
 from understudy.progress import Progress, SilentProgress
-from understudy.search.space import LATENCY, MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest
+from understudy.search.space import LATENCY, MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest, smallest_sizes
 from understudy.student_names import StudentName
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
@@ -148,7 +148,7 @@ def check_budgets(
         _need_latency(job.latency, latency.estimate_us(program))
     reachable, infeasible = [], []
     for budget in budgets:
-        sizes = size_of(smallest(base, bits=budget.bits))
+        sizes = smallest_sizes(base, budget=budget, size_of=size_of, any_student=job.student == "auto")
         binding = binding_limit(sizes, budget.limits)
         if sizes[binding] <= budget.limits[binding]:
             reachable.append(budget)

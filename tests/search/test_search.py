@@ -12,16 +12,17 @@ from understudy.search.space import (
     LARGEST_WIDTH,
     LATENCY,
     MACS,
-    PLAIN_FROM_BYTES,
     RAM,
     WIDTH_STEP,
     Budget,
     Choice,
     binding_limit,
+    first_choice,
     fit,
     recipe_of,
     seeded_choice,
     smallest,
+    smallest_sizes,
     variations,
     with_student,
 )
@@ -170,10 +171,10 @@ IMAGES = Recipe(student="separable_cnn", image_shape=(28, 28, 1))
 @pytest.mark.parametrize(
     ("budget", "student"),
     [
-        (_budget(PLAIN_FROM_BYTES), "plain_cnn"),
-        (_budget(PLAIN_FROM_BYTES - 1), "separable_cnn"),
-        (_budget(PLAIN_FROM_BYTES, bits=8), "plain_cnn"),
-        (_budget(PLAIN_FROM_BYTES, bits=4), "separable_cnn"),
+        (_budget(4096), "plain_cnn"),
+        (_budget(32_768), "plain_cnn"),
+        (_budget(32_768, bits=8), "plain_cnn"),
+        (_budget(32_768, bits=4), "separable_cnn"),
         (Budget("loose", {"small": 32_768, RAM: 32_768}), "plain_cnn"),
         (Budget("tight", {"small": 32_768, RAM: 500}), "separable_cnn"),
         (Budget("impossible", {"small": 32_768, RAM: 1}), "separable_cnn"),
@@ -186,6 +187,28 @@ def test_images_get_plain_convolutions_where_bytes_bind(budget: Budget, student:
 
     found = with_student(IMAGES, budget=budget, size_of=size_of)
     assert found == replace(IMAGES, student=student)
+
+
+def _plain_size(recipe: Recipe) -> dict[str, int]:
+    return {"small": 100 * recipe.width + 10 * recipe.hidden + recipe.hidden * recipe.weight_bits}
+
+
+@pytest.mark.parametrize(("limit", "ratio", "bits"), [(1416, 1.0, 8), (1423, 1.0, 8), (1424, 1.5, 4), (1488, 1.5, 8)])
+def test_a_plain_cnn_fills_what_its_first_layer_leaves(limit: int, ratio: float, bits: int) -> None:
+    base = replace(IMAGES, student="plain_cnn")
+    choice = first_choice(base, budget=Budget("b", {"small": limit}), size_of=_plain_size)
+    assert (choice.hidden_ratio, choice.weight_bits) == (ratio, bits)
+
+
+def test_what_may_take_the_students_place_counts_for_the_smallest_size() -> None:
+    def size_of(recipe: Recipe) -> dict[str, int]:
+        return {"small": 3000 if recipe.student == "plain_cnn" else 4000, MACS: 500}
+
+    budget = Budget("b", {"small": 3500, MACS: 500})
+    asked = {"budget": budget, "size_of": size_of}
+    assert smallest_sizes(IMAGES, **asked, any_student=True)["small"] == 3000
+    assert smallest_sizes(IMAGES, **asked, any_student=False)["small"] == 4000
+    assert with_student(IMAGES, **asked).student == "plain_cnn", "the separable one does not fit, whatever binds"
 
 
 def test_students_for_other_data_stay() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from integers import check_fake_quantization
-from understudy.program.ops import Program
+from understudy.program.ops import Program, SumPool
+from understudy.students.plain_cnn import NARROW_WIDTH
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 
@@ -32,6 +33,15 @@ def test_a_convolution_that_halves_keeps_its_channels() -> None:
     shapes = program((28, 28, 1)).shapes()
     assert [shapes[f"block{number}"] for number in range(4)] == [(28, 28, 3), (14, 14, 3), (14, 14, 6), (7, 7, 6)]
     assert program((64, 64, 3)).shapes()["block0"] == (32, 32, 3)
+
+
+def test_a_narrow_one_takes_the_maximum_alone() -> None:
+    narrow, wide = (
+        build_student(Recipe(student="plain_cnn", image_shape=(12, 10, 1), width=w, hidden=8), classes=5, seed=1)
+        for w in (NARROW_WIDTH - 4, NARROW_WIDTH)
+    )
+    assert [sum(isinstance(node, SumPool) for node in each.nodes) for each in (narrow, wide)] == [0, 1]
+    assert [each.layers[-1].weight.shape for each in (narrow, wide)] == [(5, 8), (5, 16)]
 
 
 def test_images_beyond_the_table_keep_more_places() -> None:

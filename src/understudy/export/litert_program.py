@@ -337,11 +337,20 @@ class ProgramWriter(TensorWriter):
         return self._writer.operator("RESHAPE", [tensor], self._tensor(name, shape), options)
 
     def _max_pool(self, node: MaxPool) -> int:
-        beside_sum = self._is_transposed(node.input)
-        source = self._columns(node.input) if beside_sum else self._rows(node.input)
-        *rest, rows, columns = self._writer.shape(source)
-        axis, shape = (len(rest) + 1, (*rest, rows, 1)) if beside_sum else (len(rest), (*rest, 1, columns))
-        inputs = [source, self._writer.tensor((), INT32, data=np.asarray(axis, np.int32))]
+        *places, channels = self._shapes[node.input]
+        if self._is_transposed(node.input):
+            source = self._columns(node.input)
+            *rest, rows, columns = self._writer.shape(source)
+            axes: int | range = len(rest) + 1
+            shape: tuple[int, ...] = (*rest, rows, 1)
+        elif len(places) == 2:  # over an image as it is
+            source, axes, shape = self._tensors[node.input], range(1, 3), (1, 1, 1, channels)
+        else:
+            source = self._rows(node.input)
+            *rest, _, columns = self._writer.shape(source)
+            axes, shape = len(rest), (*rest, 1, columns)
+        numbers = np.asarray(axes, np.int32)
+        inputs = [source, self._writer.tensor(numbers.shape, INT32, data=numbers)]
         options: Options = ("ReducerOptions", {"keepDims": True})
         return self._writer.operator("REDUCE_MAX", inputs, self._tensor(node.output, shape), options)
 

@@ -47,8 +47,6 @@ FRAME_SIGNS = 96
 """Signs of each frame of a window that a search tries in place of the frame itself."""
 IMAGE_HIDDEN_FACTOR = 3
 """Channels behind the last block, or values behind the projection, for one of the first convolution, times the hidden ratio."""
-PLAIN_FROM_BYTES = 16 * 1024
-"""From here on plain convolutions learn images better in the same time; below, twice as many weights of 4 bits do."""
 IMAGE_SIGNS_MOVE = 0.5
 """Times how far images are moved in training, where all that is learned reads signs of their pixels."""
 _VARIATIONS: tuple[dict[str, Any], ...] = (
@@ -165,26 +163,42 @@ def seeded_choice(budget_bytes: int, *, student: StudentName, bits: Literal[4, 8
     )
 
 
-def with_student(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Recipe:
-    """Return ``base`` with the student that is the best one known for ``budget``.
+def plain_instead(base: Recipe, budget: Budget) -> Recipe | None:
+    """Return the plain CNN that may take the place of ``base`` for ``budget``, where that is a separable CNN for images.
 
-    A separable CNN for images gives way to a plain one where bytes bind. Where multiply-accumulates, RAM or latency do, or
-    4-bit weights are wanted, it stays.
+    It may not where a latency is limited or 4-bit weights are wanted.
     """
     images = base.student == "separable_cnn" and base.image_shape is not None and base.sound is None
     timed = any(name.startswith(LATENCY) for name in budget.limits)
-    if not images or timed or budget.bits == 4 or budget.file_bytes < PLAIN_FROM_BYTES:
+    return replace(base, student="plain_cnn") if images and not timed and budget.bits != 4 else None
+
+
+def with_student(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Recipe:
+    """Return ``base`` with the student that is the best one known for ``budget``.
+
+    A separable CNN for images gives way to a plain one where bytes bind. It stays where multiply-accumulates or RAM do, or
+    where a plain one does not fit.
+    """
+
+    def widest(recipe: Recipe) -> Candidate | None:
+        return fit(first_choice(recipe, budget=budget, size_of=size_of), recipe, limits=budget.limits, size_of=size_of)
+
+    plain = plain_instead(base, budget)
+    if plain is None or (found := widest(plain)) is None:
         return base
-    plain = replace(base, student="plain_cnn")
-    found = fit(first_choice(plain, budget=budget, size_of=size_of), plain, limits=budget.limits, size_of=size_of)
-    if found is None or binding_limit(size_of(found.recipe), budget.limits) in NO_FILES:
+    if binding_limit(size_of(found.recipe), budget.limits) in NO_FILES and widest(base) is not None:
         return base
     return plain
 
 
 def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
-    """Return ``seeded_choice``, with fewer features where it would leave no room for a layer."""
+    """Return ``seeded_choice``, with fewer features where it would leave no room for a layer.
+
+    A plain CNN's last convolution is wider where the bytes that the others leave are enough for that.
+    """
     seed = seeded_choice(budget.file_bytes, student=base.student, bits=budget.bits)
+    if base.student == "plain_cnn":
+        return _filled(seed, base, budget=budget, size_of=size_of)
     if seed.features == NO_FEATURES:
         return seed
     if base.image_shape is not None and base.student == "projection_net":
@@ -198,6 +212,21 @@ def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
     return replace(SMALLEST, weight_bits=budget.bits or 4)
 
 
+def _filled(seed: Choice, base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
+    """Return ``seed``, or it with a wider last convolution, for whose bytes the classes' weights may have 4 bits.
+
+    Only where no other convolution loses a channel by it.
+    """
+
+    def width(choice: Choice) -> int:
+        found = fit(choice, base, limits=budget.limits, size_of=size_of)
+        return found.recipe.width if found else 0
+
+    wider = replace(seed, hidden_ratio=HIDDEN_RATIOS[-1])
+    choices = [wider, seed] if budget.bits else [wider, replace(wider, weight_bits=4), seed]
+    return max(choices, key=width)
+
+
 def variations(first: Choice, *, student: StudentName, frames: bool = False) -> Iterator[Choice]:
     """Yield good recipes near ``first``, the likeliest to be better first; of ``frames`` a projection may be read."""
     for change in _VARIATIONS:
@@ -206,7 +235,7 @@ def variations(first: Choice, *, student: StudentName, frames: bool = False) -> 
         if "word_dropout_factor" in change and student not in ("projection_sequence", "mlp", "pruned", *_NORMALIZED):
             continue  # the others see the whole text at once, so there are no words to drop
         if first.features == NO_FEATURES:
-            if "larger" not in change:
+            if "larger" not in change and replace(first, **change) != first:
                 yield replace(first, **change)
             continue
         at = FEATURES.index(first.features) + change.get("larger", 0)
@@ -293,6 +322,18 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
     factors = {**dict.fromkeys(_NORMALIZED, IMAGE_RATE_FACTOR), "pruned": PRUNED_RATE_FACTOR, "projection_cnn": 1.0}
     rate = choice.learning_rate * factors.get(base.student, 1.0)
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
+
+
+def smallest_sizes(base: Recipe, *, budget: Budget, size_of: SizeOf, any_student: bool) -> Mapping[str, int]:
+    """Return the sizes of the student that comes closest to keeping to ``budget``: of ``base``, or what may take its place."""
+    plain = plain_instead(base, budget) if any_student else None
+    found = [size_of(smallest(each, bits=budget.bits)) for each in (base, plain) if each is not None]
+
+    def excess(sizes: Mapping[str, int]) -> float:
+        binding = binding_limit(sizes, budget.limits)
+        return sizes[binding] / budget.limits[binding]
+
+    return min(found, key=excess)
 
 
 def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:

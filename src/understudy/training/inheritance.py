@@ -41,8 +41,8 @@ def strongest_channels(recipe: Recipe, wider: Program) -> Program:
     channels = len(kept)
     for learned, layer in zip(wider.layers, begun.layers, strict=True):
         weight = learned.weight
-        # the classes read the sum of each channel, and then the maximum of each
-        inputs = np.concatenate([kept + first for first in range(0, weight.shape[-1], channels)])
+        # the classes read the sum of each channel, and then the maximum of each; those of a narrow student the maximum alone
+        inputs = np.concatenate([kept + first for first in range(0, weight.shape[-1], channels)])[-layer.weight.shape[-1] :]
         strength = np.abs(weight).reshape(len(weight), -1).sum(axis=1)
         outputs = np.sort(np.argsort(-strength, kind="stable")[: len(layer.weight)])
         nodes[layer.output] = replace(layer, weight=weight[outputs][..., inputs])
