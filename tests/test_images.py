@@ -43,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = understudy("compress", "digits.toml", "--out", "out", folder=folder)
     assert result.exit_code == 0, result.err
     assert "no teacher for images was brought" in result.err
-    assert "separable_cnn" in result.out
+    assert "plain_cnn" in result.out
     return folder
 
 
@@ -113,7 +113,7 @@ def test_the_bundle_says_what_it_reads(finished: Path) -> None:
 
 def test_the_report_shows_the_student(finished: Path) -> None:
     page = (finished / "out" / "report.html").read_text()
-    assert "separable_cnn" in page
+    assert "plain_cnn" in page
     assert "pixels + logistic regression" in page
 
 
