@@ -64,6 +64,7 @@ class ExecutorchExporter(ModelFileExporter):
 
     format = "executorch"
     filename = "model.pte"
+    session = ExecutorchSession
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
         """Return the file and what it stores; a float program, or one with a recurrence, is refused."""
@@ -88,7 +89,7 @@ class ExecutorchExporter(ModelFileExporter):
         """
         try:
             check_length(content)
-            return ExecutorchSession(content)
+            return self.session(content)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

@@ -23,7 +23,7 @@ UINT8, INT8, INT16, INT32, INT64, FLOAT, BOOL = 0, 1, 2, 3, 4, 6, 11
 """Element types of the schema."""
 _ITEM_BYTES = {UINT8: 1, INT8: 1, INT16: 2, INT32: 4, INT64: 8, FLOAT: 4, BOOL: 1}
 NUMPY = {UINT8: np.uint8, INT8: np.int8, INT16: np.int16, INT32: np.int32, FLOAT: np.float32}
-_NULL, _INT, _BOOL, _DOUBLE, _TENSOR, _INT_LIST, _TENSOR_LIST = 1, 2, 3, 4, 5, 7, 10
+_NULL, _INT, _BOOL, _DOUBLE, _TENSOR, _STRING, _INT_LIST, _TENSOR_LIST = 1, 2, 3, 4, 5, 6, 7, 10
 """Kinds of values."""
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 _IN_SEGMENT = 1
@@ -73,7 +73,7 @@ class Learned:
     number: int | float
 
 
-Value = Tensor | Learned | int | float | bool | None | Sequence[int] | Sequence[Tensor]
+Value = Tensor | Learned | int | float | bool | str | None | Sequence[int] | Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _List:
     numbers: list[int]
 
 
-_Stored = Tensor | int | float | bool | None | _List
+_Stored = Tensor | int | float | bool | str | None | _List
 
 
 @dataclass
@@ -112,10 +112,10 @@ class ExecutorchWriter:
         size = int(np.prod(shape, dtype=np.int64)) * _ITEM_BYTES[kind]
         return Tensor(tuple(shape), kind, Memory(size))
 
-    def constant(self, values: npt.ArrayLike, kind: int = FLOAT, *, charge: bool = True) -> Tensor:
-        """Return a constant; equal ones are stored once."""
+    def constant(self, values: npt.ArrayLike, kind: int = FLOAT, *, charge: bool = True, shared: bool = True) -> Tensor:
+        """Return a constant; equal ones that are ``shared`` are stored once."""
         array = np.ascontiguousarray(np.asarray(values, NUMPY[kind]))
-        key = (array.shape, kind, array.tobytes())
+        key = (array.shape, kind, array.tobytes()) if shared else (object(),)
         if key not in self._known:
             self._constants.append(array.tobytes())
             self._known[key] = Tensor(array.shape, kind, Memory(array.nbytes, constant=len(self._constants)))
@@ -180,7 +180,7 @@ class ExecutorchWriter:
         elif isinstance(given, Learned):
             self._learned.append(given)  # alive, so that its identity is its own
             key, value = id(given), given.number
-        elif given is None or isinstance(given, bool | int | float):
+        elif given is None or isinstance(given, bool | int | float | str):
             key, value = (type(given), given), given
         else:
             items = [self._value(item) for item in given]
@@ -219,6 +219,8 @@ class ExecutorchWriter:
                 return _INT, self._scalar("Int64", value)
             case float():
                 return _DOUBLE, self._scalar("Float64", value)
+            case str():
+                return _STRING, self._tables.table(1, {0: self._tables.text(value)})
             case Tensor():
                 return _TENSOR, self._tensor(value)
             case _List():

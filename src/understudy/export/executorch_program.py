@@ -58,16 +58,19 @@ from understudy.program.tokens import Attention, LayerNorm, Place, Positions
 
 KINDS = {ProjectText: INT32, Image: UINT8, Standardize: FLOAT, Sound: INT16}
 """Type of the numbers that a source reads."""
-_BELOW_ALL = -256
-"""Less than any int8 value less its zero point."""
 
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the ``.pte`` file of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
-    return _ProgramWriter(program).file()
+    return ProgramWriter(program).file()
 
 
-class _ProgramWriter:
+class ProgramWriter:
+    """Turns nodes into calls one after the other; ``executorch_float.py`` has one whose tensors hold real numbers."""
+
+    _below_all: float = -256
+    """Less than any int8 value less its zero point."""
+
     def __init__(self, program: Program) -> None:
         self._program = program
         self._writer = ExecutorchWriter()
@@ -75,44 +78,49 @@ class _ProgramWriter:
         self._shapes = program.shapes()
 
     def file(self) -> tuple[bytes, dict[str, int]]:
+        """Return the file, and the bytes of each layer's numbers and of the projection's."""
         program, writer = self._program, self._writer
         given = writer.tensor((1, *program.source.input_shape), KINDS[type(program.source)])
         self._tensors[program.source.input] = given
-        self._weights = self._spread_weights()
+        self._spread = self._spread_numbers()
         for node in program.nodes:
             writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
             self._tensors[node.output] = self._node(node)
         return writer.finish(given, self._tensors[program.nodes[-1].output]), writer.stored_bytes
 
-    def _spread_weights(self) -> dict[str, Tensor]:
-        """Return all weights, and the tables of a text hash, as floats: each width of bits is converted by one call."""
+    def _spread_numbers(self) -> dict[str, Tensor]:
+        """Return all weights, and the tables of a projection, as floats: each width of bits is converted by one call."""
         program, writer = self._program, self._writer
         views: dict[str, Tensor] = {}
         bytes8 = [node for node in program.layers if node.bits == 8]
         lookups = [node for node in program.nodes if isinstance(node, Lookup)]
         if bytes8 or lookups:
             tables = [node.table for node in lookups if node.table is not None]
-            flat = np.concatenate([*(_kernel(node, self._shapes).ravel() for node in bytes8), *tables])
+            flat = np.concatenate([*(kernel_weight(node, self._shapes).ravel() for node in bytes8), *tables])
             packed = writer.constant(flat, INT8, charge=False)
             real = writer.call("aten::_to_copy.out", packed, False, None, writer.tensor(flat.shape))
             begin = 0
             for node in bytes8:
                 writer.owner = node.output
                 writer.charge(node.weight.size)
-                views[f"layer {node.output}"] = real.view(_kernel(node, self._shapes).shape, begin=begin)
+                views[f"layer {node.output}"] = real.view(kernel_weight(node, self._shapes).shape, begin=begin)
                 begin += node.weight.size
             views |= self._centred_tables(lookups, real, begin) if lookups else {}
         nibbles = {
-            f"layer {node.output}": Nibbles(node.output, _kernel(node, self._shapes).astype(np.int64), -8)
+            f"layer {node.output}": Nibbles(node.output, kernel_weight(node, self._shapes).astype(np.int64), -8)
             for node in program.layers
             if node.bits == 4
         }
-        if isinstance(program.source, ProjectText):
-            nibbles |= text_nibbles(program.source.projection)
-        for box_node in (node for node in program.nodes if isinstance(node, ProjectBoxes)):
-            sides = box_nibbles(box_node.projection)
-            nibbles |= {} if sides is None else {f"boxes {box_node.output}": sides}
+        nibbles |= self._projection_nibbles()
         return views | (spread_nibbles(writer, nibbles) if nibbles else {})
+
+    def _projection_nibbles(self) -> dict[str, Nibbles]:
+        source = self._program.source
+        nibbles = text_nibbles(source.projection) if isinstance(source, ProjectText) else {}
+        for node in (node for node in self._program.nodes if isinstance(node, ProjectBoxes)):
+            sides = box_nibbles(node.projection)
+            nibbles |= {} if sides is None else {f"boxes {node.output}": sides}
+        return nibbles
 
     def _centred_tables(self, lookups: list[Lookup], real: Tensor, begin: int) -> dict[str, Tensor]:
         """Return the tables that stand in ``real`` from ``begin`` on, less the zero points of what comes out of them."""
@@ -126,7 +134,7 @@ class _ProgramWriter:
     def _node(self, node: Node) -> Tensor:
         match node:
             case ProjectText():
-                return write_text_projection(self._writer, node.projection, self._tensors[node.input], self._weights)
+                return write_text_projection(self._writer, node.projection, self._tensors[node.input], self._spread)
             case Image():
                 return self._image(node)
             case Standardize():
@@ -137,8 +145,7 @@ class _ProgramWriter:
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
-                sides = self._weights.get(f"boxes {node.output}")
-                return write_box_projection(self._writer, node.projection, self._tensors[node.input], sides)
+                return self._boxes(node, self._tensors[node.input])
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():
@@ -186,8 +193,11 @@ class _ProgramWriter:
         moved = self._writer.tensor((1, *reversed(node.shape)))
         return self._call("permute_copy.out", steps, [0, 2, 1], moved).view((*moved.shape, 1))
 
+    def _boxes(self, node: ProjectBoxes, steps: Tensor) -> Tensor:
+        return write_box_projection(self._writer, node.projection, steps, self._spread.get(f"boxes {node.output}"))
+
     def _linear(self, node: Linear) -> Tensor:
-        source, weight = self._tensors[node.input], self._weights[f"layer {node.output}"]
+        source, weight = self._tensors[node.input], self._weight(node)
         if len(source.shape) == 4:
             return self._convolved(node, source, weight)
         sums = self._writer.tensor((source.shape[0], len(node.weight)))
@@ -199,10 +209,10 @@ class _ProgramWriter:
         if node.padding[:2] != node.padding[2:]:
             source, around = self._around(source, node.padding, 0), [0, 0]
         groups = len(node.weight) if isinstance(node, DepthwiseConv) else 1
-        weight = self._weights[f"layer {node.output}"]
+        weight = self._weight(node)
         return self._convolved(node, source, weight, stride=node.stride, around=around, groups=groups)
 
-    def _around(self, source: Tensor, padding: Padding, value: int) -> Tensor:
+    def _around(self, source: Tensor, padding: Padding, value: float) -> Tensor:
         """Return a map with ``value`` around its places."""
         (top, left, bottom, right), (_, channels, height, width) = padding, source.shape
         longer = self._writer.tensor((1, channels, height + top + bottom, width + left + right))
@@ -212,7 +222,7 @@ class _ProgramWriter:
         """The kernel takes padding of at most half of what it sees, so there is none; it also says where it found values."""
         source, strides = self._tensors[node.input], [node.stride, node.stride]
         if any(node.padding):
-            source = self._around(source, node.padding, _BELOW_ALL)
+            source = self._around(source, node.padding, self._below_all)
         height, width, channels = self._shapes[node.output]
         found = self._writer.tensor((1, channels, height, width))
         places = self._writer.tensor(found.shape, INT64)
@@ -236,11 +246,19 @@ class _ProgramWriter:
         inputs = (source, weight, self._bias(node), strides, pads, ones, False, nothing, groups)
         return self._requantized(self._call("convolution.out", *inputs, sums), node)
 
+    def _weight(self, node: Layer) -> Tensor:
+        return self._spread[f"layer {node.output}"]
+
     def _bias(self, node: Layer) -> Tensor | None:
         return None if node.bias is None else self._writer.constant(node.bias)
 
     def _requantized(self, sums: Tensor, node: Layer | SumPool | Multiply) -> Tensor:
         """Replace sums by ``clamp(round(sums * scale))`` less the zero point."""
+        relu = isinstance(node, Linear | Conv | DepthwiseConv) and node.relu
+        return self._clamped(self._rescaled(sums, node), node.output, relu=relu)
+
+    def _rescaled(self, sums: Tensor, node: Layer | SumPool | Multiply) -> Tensor:
+        """Replace sums by the nearest steps of the output."""
         scheme = self._program.quantization
         scale = requantize_scale(scheme[inputs_of(node)[0]].scale, self._factor(node), scheme[node.output].scale)
         if scale.size > 1:
@@ -248,8 +266,7 @@ class _ProgramWriter:
             self._call("mul.out", sums, self._writer.constant(scale.reshape(shape)), sums)
         else:
             self._call("mul.Scalar_out", sums, Learned(float(scale.item())), sums)
-        self._call("round.out", sums, sums)
-        return self._clamped(sums, node.output, relu=isinstance(node, Linear | Conv | DepthwiseConv) and node.relu)
+        return self._call("round.out", sums, sums)
 
     def _factor(self, node: Layer | SumPool | Multiply) -> npt.ArrayLike:
         """Return what a step of the first input is multiplied by, in steps of the output's real values."""
@@ -262,10 +279,13 @@ class _ProgramWriter:
 
     def _clamped(self, sums: Tensor, name: str, *, relu: bool) -> Tensor:
         """Replace ``sums``, the tensor ``name`` less its zero point, by what int8 holds of it."""
+        return self._call("clamp.out", sums, *self._limits(name, relu=relu), sums)
+
+    def _limits(self, name: str, *, relu: bool) -> tuple[Value, Value]:
+        """Return the least and the largest value of the tensor ``name``."""
         zero_point = self._program.quantization[name].zero_point
         low = 0 if relu else -128 - zero_point
-        limits = (low, 127 - zero_point) if zero_point == -128 else (Learned(low), Learned(127 - zero_point))
-        return self._call("clamp.out", sums, *limits, sums)
+        return (low, 127 - zero_point) if zero_point == -128 else (Learned(low), Learned(127 - zero_point))
 
     def _concat(self, node: Concat) -> Tensor:
         parts = [self._tensors[name] for name in node.inputs]
@@ -279,7 +299,7 @@ class _ProgramWriter:
         real = self._call("add.Scalar_out", source, Learned(offset), 1, self._writer.tensor(source.shape))
         places = self._call("_to_copy.out", real, False, None, self._writer.tensor(source.shape, INT32))
         found = self._writer.tensor((*source.shape, 1))
-        table = self._weights[f"table {node.output}"]
+        table = self._spread[f"table {node.output}"]
         return self._call("embedding.out", table, places, -1, False, False, found).view(source.shape)
 
     def _multiply(self, node: Multiply) -> Tensor:
@@ -312,10 +332,14 @@ class _ProgramWriter:
         return vector.view((1, math.prod(vector.shape)))
 
     def _softmax(self, node: Softmax) -> Tensor:
-        source = self._tensors[node.input]
-        real, found = self._writer.tensor(source.shape), self._writer.tensor(source.shape)
-        self._call("mul.Scalar_out", source, Learned(self._program.quantization[node.input].scale), real)
-        return self._call("_softmax.out", real, 1, False, found)
+        real = self._real(self._tensors[node.input], node.input)
+        return self._call("_softmax.out", real, 1, False, self._writer.tensor(real.shape))
+
+    def _real(self, steps: Tensor, name: str) -> Tensor:
+        """Return the real values of the tensor ``name``."""
+        return self._call(
+            "mul.Scalar_out", steps, Learned(self._program.quantization[name].scale), self._writer.tensor(steps.shape)
+        )
 
     def _call(self, kernel: str, *arguments: Value) -> Tensor:
         return self._writer.call(f"aten::{kernel}", *arguments)
@@ -333,7 +357,7 @@ def write_standardized(writer: ExecutorchWriter, node: Standardize, given: Tenso
     return writer.call("aten::clamp.out", steps, -128, 127, steps)
 
 
-def _kernel(node: Layer, shapes: dict[str, tuple[int, ...]]) -> npt.NDArray[np.int8]:
+def kernel_weight(node: Layer, shapes: dict[str, tuple[int, ...]]) -> npt.NDArray[np.int8]:
     """Return weights as the kernels want them: ``[out, in]``, for images ``[out, in, height, width]``."""
     weight = node.weight.astype(np.int8)
     if isinstance(node, Conv):
