@@ -16,12 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundles import make_bundle
-from image_programs import image_program
+from image_programs import image_program, pictures
 from programs import sequence_program, utterance_program
 from understudy.errors import BundleError, SetupError
 from understudy.export.executorch import ExecutorchExporter
 from understudy.export.executorch_flatbuffer import INT32, UINT8, ExecutorchWriter
+from understudy.export.parity import verify_file
 from understudy.program.ops import Image, Program, Sound
+from understudy.testing.formats import opened
 from understudy.testing.image_programs import box_program, branched_program, gated_program
 from understudy.testing.sound_programs import sound_program
 
@@ -157,6 +159,13 @@ def test_a_foreign_kernel_is_refused_without_noise(tmp_path: Path, capfd: pytest
         ExecutorchExporter().open(tmp_path, name="x")
     make_bundle(tmp_path / "b", formats=("executorch",)).predict(["play music"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_rows_that_may_not_be_written_are_read_without_a_warning(tmp_path: Path) -> None:
+    images = pictures(image_program(), 4)
+    images.flags.writeable = False
+    session = opened(ExecutorchExporter(), image_program(), tmp_path)
+    assert verify_file(image_program(), session, images).verified
 
 
 def test_without_executorch_the_pip_line_is_given(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ ADDED = tuple(
         ("coreml", "model.mlpackage.zip"),
         ("onnx_float", "model_float.onnx"),
         ("litert_float", "model_float.tflite"),
+        ("executorch_float", "model_float.pte"),
     )
 )
 """Files of formats that are not written by default."""
@@ -91,7 +92,14 @@ def test_python_programs_answer_as_the_reference_does(tmp_path: Path, platform: 
         check_labelled(output([sys.executable, snippet.filename, text], tmp_path), text, threshold=threshold)
 
 
-@pytest.mark.parametrize("platform", ["Python, ONNX Runtime in float", "Python, LiteRT in float"])
+@pytest.mark.parametrize(
+    "platform",
+    [
+        "Python, ONNX Runtime in float",
+        "Python, LiteRT in float",
+        pytest.param("Python, ExecuTorch in float", marks=pytest.mark.slow),
+    ],
+)
 def test_programs_for_files_in_float_answer_as_in_real_numbers(tmp_path: Path, platform: str) -> None:
     snippet = of_platform(platform, EVERY_FORMAT)
     make_bundle(tmp_path / BUDGET, formats=[snippet.format])

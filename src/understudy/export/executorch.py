@@ -52,9 +52,10 @@ class ExecutorchSession:
 
     def predict(self, inputs: Inputs) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
-        out = np.empty((len(inputs), self._classes), np.float32)
-        for i in range(len(inputs)):
-            [answer] = self._program.forward([torch.from_numpy(np.ascontiguousarray(inputs[i : i + 1]))])
+        rows = np.require(inputs, requirements=("C", "W"))  # torch warns of what may not be written
+        out = np.empty((len(rows), self._classes), np.float32)
+        for i in range(len(rows)):
+            [answer] = self._program.forward([torch.from_numpy(rows[i : i + 1])])
             out[i] = answer.numpy()[0]
         return out
 

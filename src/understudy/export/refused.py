@@ -9,20 +9,30 @@ from understudy.program.tokens import Attention, LayerNorm, Place, Positions, la
 
 
 def need_integers(program: Program, *, format_name: str) -> None:
-    """Refuse a float ``program``, or one of tokens, such as a vision transformer: its float islands and what comes with them.
+    """Refuse a float ``program``, or one with islands, see ``need_no_islands``.
 
     Raises:
-        InputError: naming the first island and where it sits, and formats that hold it.
+        InputError: the program is float, or has an island.
     """
     if not program.quantization:
         raise InputError(
             f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
         )
+    need_no_islands(program, format_name=format_name)
+
+
+def need_no_islands(program: Program, *, format_name: str) -> None:
+    """Refuse a ``program`` of tokens, such as a vision transformer: its float islands and what comes with them.
+
+    Raises:
+        InputError: naming the first island and where it sits, and formats that hold it.
+    """
     advice = " ".join(f"--format {name}" for name in ISLAND_FORMATS)
     for node in program.nodes:
         if isinstance(node, LayerNorm | Attention):
             raise InputError(
-                f"the {format_name} format computes in integers alone: received a float island, {label(node)}; ask for {advice}"
+                f"the {format_name} format holds no layer norm and no attention: received a float island, {label(node)}; "
+                f"ask for {advice}"
             )
     for node in program.nodes:
         if isinstance(node, Positions | Place):

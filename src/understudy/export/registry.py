@@ -77,6 +77,12 @@ def _litert_float() -> Exporter:
     return LitertFloatExporter()
 
 
+def _executorch_float() -> Exporter:
+    from understudy.export.executorch_float import ExecutorchFloatExporter
+
+    return ExecutorchFloatExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -89,6 +95,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "executorch_xnnpack": _executorch_xnnpack,
     "onnx_float": _onnx_float,
     "litert_float": _litert_float,
+    "executorch_float": _executorch_float,
 }
 
 

@@ -66,6 +66,7 @@ _TEMPLATES = (
     _Template("Python, ExecuTorch with XNNPACK", "executorch_xnnpack", "predict_executorch.py", _EXECUTORCH, executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_litert.py", _LITERT, executed=True),
+    _Template("Python, ExecuTorch in float", "executorch_float", "predict_executorch.py", _EXECUTORCH, executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
     _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
@@ -83,6 +84,7 @@ _IMAGE_TEMPLATES = (
     ),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_image_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_image_litert.py", _LITERT, executed=True),
+    _Template("Python, ExecuTorch in float", "executorch_float", "predict_image_executorch.py", _EXECUTORCH, executed=True),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
 _SOUND_TEMPLATES = (
