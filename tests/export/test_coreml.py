@@ -148,7 +148,7 @@ def test_what_it_does_not_know_is_refused(harm: str, tmp_path: Path) -> None:
     function = model.mlProgram.functions["main"]
     block = function.block_specializations["CoreML6"]
     if harm == "operator":
-        block.operations[3].type = "tanh"
+        block.operations[3].type = "sinh"
     elif harm == "input":
         function.inputs.add(name="more")
     elif harm == "shape":

@@ -14,15 +14,21 @@ def need_integers(program: Program, *, format_name: str) -> None:
     Raises:
         InputError: naming the first island and where it sits, and formats that hold it.
     """
-    if not program.quantization:
-        raise InputError(
-            f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
-        )
+    _need_quantization(program, format_name=format_name)
+    need_no_tokens(program, format_name=format_name)
+
+
+def need_no_tokens(program: Program, *, format_name: str) -> None:
+    """Refuse a ``program`` of tokens: its float islands and what comes with them.
+
+    Raises:
+        InputError: naming the first island and where it sits, and formats that hold it.
+    """
     advice = " ".join(f"--format {name}" for name in ISLAND_FORMATS)
     for node in program.nodes:
         if isinstance(node, LayerNorm | Attention):
             raise InputError(
-                f"the {format_name} format computes in integers alone: received a float island, {label(node)}; ask for {advice}"
+                f"the {format_name} format holds no float islands: received a float island, {label(node)}; ask for {advice}"
             )
     for node in program.nodes:
         if isinstance(node, Positions | Place):
@@ -54,13 +60,17 @@ def need_reals(program: Program, *, format_name: str) -> None:
     Raises:
         InputError: naming the operator, and formats that hold it.
     """
-    if not program.quantization:
-        raise InputError(
-            f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
-        )
+    _need_quantization(program, format_name=format_name)
     for node in program.nodes:
         if isinstance(node, ProjectBoxes) and node.input != program.source.output:
             raise InputError(
                 f"the {format_name} format compares boxes of the input alone: received tensor={node.output!r} of "
                 f"{node.input!r}, which is not rounded there; ask for --format {format_name.removesuffix('_float')}"
             )
+
+
+def _need_quantization(program: Program, *, format_name: str) -> None:
+    if not program.quantization:
+        raise InputError(
+            f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
+        )
