@@ -14,10 +14,9 @@ from understudy.errors import InputError, SetupError
 from understudy.export.parity import measure_latency
 from understudy.export.protocol import FloatSession, Session, ThreadedExporter, why_not_run
 from understudy.export.registry import exporter
-from understudy.formats import FLOAT_FORMATS
 from understudy.measurements import LatencyMicroseconds
 
-THREADED = ("onnx", "litert", *FLOAT_FORMATS)
+THREADED = ("onnx", "litert", "onnx_float", "litert_float")
 """Formats whose runtime can use several threads for one text."""
 
 
