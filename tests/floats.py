@@ -1,7 +1,8 @@
-"""What formats in float are tested with: random programs, and what they must not do."""
+"""What the formats in float are tested with: random programs, and what they must not do."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import numpy as np
 from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter, FloatSession
 from understudy.formats import ISLAND_FORMATS
-from understudy.program.ops import Program
+from understudy.program.curves import FUNCTIONS, table_of
+from understudy.program.ops import Program, Quantization, Standardize
+from understudy.program.pointwise import Lookup
 from understudy.program.real import real_probabilities
 from understudy.testing.formats import examples, opened
 from understudy.testing.image_programs import branched_program, gated_program, image_program
 from understudy.testing.programs import sequence_program, utterance_program
 from understudy.testing.token_programs import token_program
-from understudy.testing.vector_programs import vector_program, window_program
+from understudy.testing.vector_programs import seen_program, vector_program, window_program
 
 
 def random_program(seed: int, *, tokens: bool) -> Program:
@@ -38,6 +41,17 @@ def random_program(seed: int, *, tokens: bool) -> Program:
     )
     held = made if tokens else made[:-1]
     return held[seed % len(held)]()
+
+
+def curved_program(word: str) -> Program:
+    """Return a program whose logits are a curve of one ``word`` of its standardized numbers: unit weights, equal scales."""
+    seen = seen_program()
+    before, layer, softmax = seen.nodes
+    curve = " ".join([*["x", "0.7", "2"][: FUNCTIONS[word][0]], word])
+    target = Quantization(float(np.float32(0.05)), 0)
+    lookup = Lookup("standardized", "curved", curve, table_of(curve, Standardize.quantization, target))
+    scheme = {"standardized": Standardize.quantization, "curved": target, "logits": target}
+    return Program((before, lookup, replace(layer, input="curved"), softmax), scheme)
 
 
 def check_random_program(exporter: Exporter, seed: int, folder: Path) -> None:

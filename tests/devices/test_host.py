@@ -71,7 +71,7 @@ def test_files_in_float_are_compared_with_real_numbers(tmp_path: Path) -> None:
     made = make_bundle(tmp_path / "b", formats=FLOAT_FORMATS)
     threads = min(2, len(os.sched_getaffinity(0)))
     found = HostRunner(threads=threads, seconds=0.02).run(made, bundle_examples(made))
-    assert {each.format for each in found} == set(FLOAT_FORMATS)
+    assert {each.format for each in found} == set(FLOAT_FORMATS) - {"coreml_float"}, "which is evaluated, not run"
     assert sum(each.threads > 1 for each in found) == 2 * (threads - 1)
     assert all(each.exact and not each.differing_labels for each in found)
 

@@ -17,6 +17,7 @@ import pytest
 from bundles import make_bundle
 from command import understudy
 from families import clinc_like_family
+from floats import curved_program
 from image_programs import image_program
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.additions import add_formats
@@ -25,9 +26,11 @@ from understudy.errors import BundleError, SetupError
 from understudy.export import coreml
 from understudy.export.coreml import NOT_RUN, CoremlExporter
 from understudy.export.coreml_evaluation import CoremlEvaluation
+from understudy.export.coreml_float import CoremlFloatExporter
 from understudy.export.coreml_messages import MIL, FeatureTypes, Model
-from understudy.export.coreml_package import WeightsWriter, pack, read_weights, unpack
+from understudy.export.coreml_package import FOLDER, WeightsWriter, pack, read_weights, unpack
 from understudy.family import Family
+from understudy.program.curves import FUNCTIONS
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.testing.formats import examples
@@ -57,9 +60,9 @@ def exported(program: Program) -> bytes:
     return CoremlExporter().export(program, name="x")["model.mlpackage.zip"]
 
 
-def model_of(content: bytes) -> Any:
+def model_of(content: bytes, *, folder: str = FOLDER) -> Any:
     model = Model.Model()
-    model.ParseFromString(unpack(content)[0])
+    model.ParseFromString(unpack(content, folder=folder)[0])
     return model
 
 
@@ -80,17 +83,22 @@ print(json.dumps(found))
 
 @pytest.mark.slow
 def test_coremltools_reads_the_programs_and_finds_the_same_shapes(tmp_path: Path) -> None:
+    curves = {f"float-{word}": curved_program(word) for word in FUNCTIONS}
+    contents = {name: exported(program) for name, program in PROGRAMS.items()}
+    for name, program in ({f"float-{name}": program for name, program in PROGRAMS.items()} | curves).items():
+        [contents[name]] = CoremlFloatExporter().export(program, name="x").values()
     folders = []
-    for name, program in PROGRAMS.items():
-        with zipfile.ZipFile(io.BytesIO(exported(program))) as archive:
+    for name, content in contents.items():
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(tmp_path / name)
-        folders.append(str(tmp_path / name / "model.mlpackage" / "Data" / "com.apple.CoreML"))
+        folders += map(str, (tmp_path / name).glob("*.mlpackage/Data/com.apple.CoreML"))
     result = subprocess.run([sys.executable, "-c", PARSE, *folders], capture_output=True, text=True, check=True)
     parsed = json.loads(result.stdout.splitlines()[-1])
     names = {MIL.FLOAT32: "fp32", MIL.BOOL: "bool", MIL.INT32: "int"}
-    for program, found in zip(PROGRAMS.values(), parsed, strict=True):
-        [block] = model_of(exported(program)).mlProgram.functions["main"].block_specializations.values()
-        assert len(block.operations) > 20
+    for (name, content), found in zip(contents.items(), parsed, strict=True):
+        folder = "model_float.mlpackage" if name.startswith("float") else "model.mlpackage"
+        [block] = model_of(content, folder=folder).mlProgram.functions["main"].block_specializations.values()
+        assert len(block.operations) > (10 if name.startswith("float") else 20)
         for operation in block.operations:
             [output] = operation.outputs
             shape = [dimension.constant.size for dimension in output.type.tensorType.dimensions]
@@ -148,7 +156,7 @@ def test_what_it_does_not_know_is_refused(harm: str, tmp_path: Path) -> None:
     function = model.mlProgram.functions["main"]
     block = function.block_specializations["CoreML6"]
     if harm == "operator":
-        block.operations[3].type = "tanh"
+        block.operations[3].type = "sinh"
     elif harm == "input":
         function.inputs.add(name="more")
     elif harm == "shape":

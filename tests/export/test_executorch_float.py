@@ -85,7 +85,7 @@ def test_what_it_cannot_hold_is_refused() -> None:
     for program, said in (
         (box_program(channels=6), "received tensor='signs' of 'stem'.*; ask for --format executorch$"),
         (scan_program(), "the executorch_float format holds no Scan: received tensor='states1'; ask for onnx, c"),
-        (token_program(), "holds no layer norm and no attention: received a float island, layer norm in blocks.0.norm1; ask"),
+        (token_program(), "holds no float islands: received a float island, layer norm in blocks.0.norm1; ask"),
     ):
         for refuse in (EXPORTER.export, EXPORTER.byte_table):
             with pytest.raises(InputError, match=said) as caught:

@@ -118,6 +118,13 @@ class TestLitertFloat(FormatSuite):
     in_float = True
 
 
+class TestCoremlFloat(FormatSuite):
+    exporter = exporter("coreml_float")
+    cases = FLOAT_CASES
+    features = FEATURES[-1:]
+    in_float = True
+
+
 class TestExecutorchFloat(FormatSuite):
     exporter = exporter("executorch_float")
     cases = FLOAT_CASES

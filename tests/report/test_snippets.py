@@ -49,6 +49,7 @@ ADDED = tuple(
         ("coreml", "model.mlpackage.zip"),
         ("onnx_float", "model_float.onnx"),
         ("litert_float", "model_float.tflite"),
+        ("coreml_float", "model_float.mlpackage.zip"),
         ("executorch_float", "model_float.pte"),
     )
 )
@@ -236,13 +237,21 @@ def test_the_javascript_program_answers_as_the_reference_does(tmp_path: Path, th
         check_labelled(output([node, snippet.filename, text], tmp_path), text, threshold=threshold)
 
 
+@pytest.mark.parametrize(
+    ("platform", "stem", "units"),
+    [("Swift, Core ML", "model", "cpuOnly"), ("Swift, Core ML in float", "model_float", "cpuAndGPU")],
+    ids=["integers", "float"],
+)
 @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
-def test_the_swift_program_for_core_ml_is_not_called_executed(image: bool) -> None:
+def test_the_swift_program_for_core_ml_is_not_called_executed(image: bool, platform: str, stem: str, units: str) -> None:
     recipe = {**MEMBER.recipe, **({"image_shape": [13, 10, 3]} if image else {})}
-    snippet = of_platform("Swift, Core ML", EVERY_FORMAT.model_copy(update={"files": ADDED, "recipe": recipe}))
+    snippet = of_platform(platform, EVERY_FORMAT.model_copy(update={"files": ADDED, "recipe": recipe}))
     assert not snippet.executed
     assert f"shape: [1, {'13, 10, 3' if image else '64'}], dataType: .int32" in snippet.code
-    assert snippet.setup == f"unzip {BUDGET}/model.mlpackage.zip"
+    assert snippet.setup == f"unzip {BUDGET}/{stem}.mlpackage.zip"
+    assert f"drag {stem}.mlpackage into" in snippet.code
+    assert f'forResource: "{stem}"' in snippet.code
+    assert f"computeUnits = .{units} //" in snippet.code
 
 
 def test_the_page_and_the_card_show_these_very_programs() -> None:

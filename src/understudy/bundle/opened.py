@@ -244,9 +244,10 @@ class Bundle:
         """
         vectors, session = self.vectors(), self.load(format).session
         if isinstance(session, FloatSession):
-            return verify_file(self.program(), session, vectors.inputs)
-        islands = self.manifest.float_islands is not None
-        found = compare(session.predict(vectors.inputs), vectors.scores, logit_scale=vectors.logit_scale, islands=islands)
+            found = verify_file(self.program(), session, vectors.inputs)
+        else:
+            islands = self.manifest.float_islands is not None
+            found = compare(session.predict(vectors.inputs), vectors.scores, logit_scale=vectors.logit_scale, islands=islands)
         reason = why_not_run(session)
         return replace(found, verified=False, reason=reason) if found.verified and reason else found
 

@@ -41,8 +41,8 @@ class CoremlEvaluatedSession:
     runtime = f"NumPy {np.__version__}, not Core ML"
     not_run = NOT_RUN
 
-    def __init__(self, content: bytes) -> None:
-        self._evaluation = CoremlEvaluation(content)
+    def __init__(self, content: bytes, *, folder: str = FOLDER) -> None:
+        self._evaluation = CoremlEvaluation(content, folder=folder)
         self.predict(
             np.zeros(self._evaluation.input_shape, self._evaluation.input_type)
         )  # what is wrong is found when it is opened
@@ -55,10 +55,10 @@ class CoremlEvaluatedSession:
 class CoremlSession:
     """A package in Core ML on the processor, batch 1, on Apple's systems."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, folder: str = FOLDER) -> None:
         import coremltools
 
-        described = CoremlEvaluation(content)
+        described = CoremlEvaluation(content, folder=folder)
         self.runtime = f"Core ML through coremltools {importlib.metadata.version('coremltools')}"
         self._input, self._output, self._classes = described.input, described.output, described.classes
         self._type = described.input_type
@@ -66,7 +66,7 @@ class CoremlSession:
             (Path(temporary) / "package.zip").write_bytes(content)
             with zipfile.ZipFile(Path(temporary) / "package.zip") as archive:
                 archive.extractall(temporary)
-            path = str(Path(temporary) / FOLDER)
+            path = str(Path(temporary) / folder)
             self._model: Any = coremltools.models.MLModel(path, compute_units=coremltools.ComputeUnit.CPU_ONLY)
 
     def predict(self, inputs: Inputs) -> Float32Array:
@@ -78,10 +78,19 @@ class CoremlSession:
 
 
 class CoremlExporter(ModelFileExporter):
-    """Writes ``model.mlpackage.zip``, and opens it: in Core ML where that is, else in NumPy."""
+    """Writes ``model.mlpackage.zip``, and opens it: in Core ML where that is, else in NumPy.
+
+    Attributes:
+        folder: what the file unpacks to.
+        session: runs it in Core ML.
+        evaluated_session: evaluates it in NumPy.
+    """
 
     format = "coreml"
+    folder = FOLDER
     filename = f"{FOLDER}.zip"
+    session = CoremlSession
+    evaluated_session = CoremlEvaluatedSession
 
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
         """Return the file and what it stores; a float program, or one with a recurrence, is refused."""
@@ -98,7 +107,8 @@ class CoremlExporter(ModelFileExporter):
         path = folder / self.filename
         content = read_model_file(path)
         try:
-            return CoremlSession(content) if sys.platform == "darwin" else CoremlEvaluatedSession(content)
+            opened = self.session if sys.platform == "darwin" else self.evaluated_session
+            return opened(content, folder=self.folder)
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, DecodeError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

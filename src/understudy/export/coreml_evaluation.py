@@ -6,6 +6,7 @@ the operators. It shows that the file says what is meant, not what Apple's kerne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,12 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from understudy.export.coreml_messages import MIL, Model
-from understudy.export.coreml_package import read_weights, unpack
+from understudy.export.coreml_package import FOLDER, read_weights, unpack
 from understudy.export.protocol import Float32Array, Inputs
 
 Array = npt.NDArray[Any]
 
+_ERF = np.frompyfunc(math.erf, 1, 1)
 _NUMPY = {
     MIL.BOOL: np.bool_,
     MIL.FLOAT32: np.float32,
@@ -56,8 +58,8 @@ class CoremlEvaluation:
         ValueError: the package is damaged, or holds something else than such a program of known operators.
     """
 
-    def __init__(self, content: bytes) -> None:
-        model_content, self._weights = unpack(content)
+    def __init__(self, content: bytes, *, folder: str = FOLDER) -> None:
+        model_content, self._weights = unpack(content, folder=folder)
         model = Model.Model()
         model.ParseFromString(model_content)
         function = model.mlProgram.functions["main"]
@@ -229,9 +231,28 @@ def _reduced(function: Callable[..., Array]) -> Callable[..., Array]:
     return lambda x, axes, keep_dims: function(x, axis=tuple(axes), keepdims=bool(keep_dims))
 
 
+def _log(x: Array, epsilon: Array) -> Array:
+    logarithm: Array = np.log(x + epsilon)
+    return logarithm
+
+
+def _gelu(x: Array, mode: str) -> Array:
+    if mode != "EXACT":
+        raise ValueError(f"a GELU {mode!r}")
+    return (0.5 * x * (1 + np.asarray(_ERF(x / math.sqrt(2)), np.float64))).astype(np.float32)
+
+
 def _unary(function: np.ufunc) -> Callable[..., Array]:
     def applied(x: Array) -> Array:
         found: Array = function(x)
+        return found
+
+    return applied
+
+
+def _binary(function: np.ufunc) -> Callable[..., Array]:
+    def applied(x: Array, y: Array) -> Array:
+        found: Array = function(x, y)
         return found
 
     return applied
@@ -251,25 +272,33 @@ _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "conv": _conv,
     "cumsum": _cumsum,
     "equal": lambda x, y: x == y,
+    "exp": _unary(np.exp),
     "floor": _unary(np.floor),
     "gather": lambda x, indices, axis: np.take(x, indices, axis=int(axis)),
+    "gelu": _gelu,
     "greater_equal": lambda x, y: x >= y,
+    "log": _log,
     "matmul": _matmul,
     "max_pool": _max_pool,
+    "maximum": _binary(np.maximum),
+    "minimum": _binary(np.minimum),
     "mod": lambda x, y: x % y,
     "mul": lambda x, y: x * y,
     "pad": _pad,
     "range_1d": lambda start, end, step: np.arange(start.item(), end.item(), step.item()).astype(np.float32),
+    "real_div": lambda x, y: x / y,
     "reduce_max": _reduced(np.max),
     "reduce_sum": _reduced(np.sum),
     "relu": lambda x: np.maximum(x, 0),
     "reshape": lambda x, shape: x.reshape(shape),
     "round": _unary(np.rint),
+    "sigmoid": lambda x: (1 / (1 + np.exp(-x))).astype(np.float32),
     "sign": _unary(np.sign),
     "select": _select,
     "slice_by_index": _slice,
     "softmax": _softmax,
     "sub": lambda x, y: x - y,
+    "tanh": _unary(np.tanh),
     "transpose": lambda x, perm: x.transpose(perm),
 }
 """Operators of the opset that understudy writes."""

@@ -70,8 +70,8 @@ def read_weights(content: bytes, offset: int) -> Array:
     return values
 
 
-def pack(model: bytes, weights: bytes) -> bytes:
-    """Return the ZIP file of a package."""
+def pack(model: bytes, weights: bytes, *, folder: str = FOLDER) -> bytes:
+    """Return the ZIP file of a package, which unpacks to ``folder``."""
     entries = (("model.mlmodel", "Model Specification", "model.mlmodel"), ("weights", "Model Weights", "weights"))
     listed = {
         identifier: {
@@ -87,21 +87,21 @@ def pack(model: bytes, weights: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for path, content in files.items():
-            member = zipfile.ZipInfo(f"{FOLDER}/{path}", date_time=_EPOCH)
+            member = zipfile.ZipInfo(f"{folder}/{path}", date_time=_EPOCH)
             member.create_system = 3
             member.external_attr = 0o644 << 16
             archive.writestr(member, content)
     return out.getvalue()
 
 
-def unpack(content: bytes) -> tuple[bytes, bytes]:
-    """Return model and weights of a package.
+def unpack(content: bytes, *, folder: str = FOLDER) -> tuple[bytes, bytes]:
+    """Return model and weights of a package that unpacks to ``folder``.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: it is damaged, or another one.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(f"{FOLDER}/{_MODEL}"), archive.read(f"{FOLDER}/{_WEIGHTS}")
+            return archive.read(f"{folder}/{_MODEL}"), archive.read(f"{folder}/{_WEIGHTS}")
     except (KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
         raise ValueError(str(error)) from None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from understudy.export.coreml_boxes import write_box_projection
 from understudy.export.coreml_messages import MIL
+from understudy.export.coreml_package import FOLDER
 from understudy.export.coreml_sound import write_log_mel
 from understudy.export.coreml_text import integers, write_text_projection
 from understudy.export.coreml_writer import CoremlWriter
@@ -33,6 +34,7 @@ from understudy.program.ops import (
     ProjectBoxes,
     ProjectText,
     ProjectVector,
+    Quantization,
     Scan,
     Softmax,
     Sound,
@@ -49,10 +51,15 @@ _NIBBLE = np.arange(-8, 8)
 
 def write_program(program: Program) -> tuple[bytes, dict[str, int]]:
     """Return the package of an integer ``program``, and the bytes of each layer's numbers and of the projection's."""
-    return _ProgramWriter(program).file()
+    return ProgramWriter(program).file()
 
 
-class _ProgramWriter:
+class ProgramWriter:
+    """Turns nodes into operators one after the other; ``coreml_float.py`` has one whose tensors are real numbers."""
+
+    folder = FOLDER
+    """The package's own."""
+
     def __init__(self, program: Program) -> None:
         self._program = program
         self._writer = CoremlWriter()
@@ -61,13 +68,14 @@ class _ProgramWriter:
         self._shapes = program.shapes()
 
     def file(self) -> tuple[bytes, dict[str, int]]:
+        """Return the package and owners of numbers in it to their bytes."""
         source = self._program.source
         real = isinstance(source, Standardize)
         self._tensors[source.input] = self._writer.input(source.input, (1, *source.input_shape), real=real)
         for node in self._program.nodes:
             self._writer.owner = node.output if isinstance(node, Linear | Conv | DepthwiseConv) else ""
             self._tensors[node.output] = self._node(node)
-        content = self._writer.finish(self._tensors[self._program.nodes[-1].output])
+        content = self._writer.finish(self._tensors[self._program.nodes[-1].output], folder=self.folder)
         return content, self._writer.stored_bytes
 
     def _node(self, node: Node) -> str:
@@ -83,7 +91,7 @@ class _ProgramWriter:
             case ProjectVector():
                 raise TypeError("an integer program has a Linear in place of a ProjectVector")
             case ProjectBoxes():
-                return write_box_projection(self._writer, node.projection, self._tensors[node.input])
+                return self._boxes(node, self._tensors[node.input])
             case Linear():
                 return self._linear(node)
             case Conv() | DepthwiseConv():
@@ -93,9 +101,7 @@ class _ProgramWriter:
             case MaxPool():
                 return self._pooled("reduce_max", node.input)
             case SumPool():
-                scheme = self._program.quantization
-                scale = requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale)
-                return self._requantized(self._pooled("reduce_sum", node.input), node.output, scale, relu=False)
+                return self._sum_pool(node)
             case Concat():
                 names, shape = [self._tensors[name] for name in node.inputs], self._shape(node.output)
                 return self._writer.operator("concat", {"values": names}, shape, axis=np.int32(1), interleave=False)
@@ -106,10 +112,7 @@ class _ProgramWriter:
             case Lookup():
                 return self._lookup(node)
             case Multiply():
-                scheme = self._program.quantization
-                one, other, target = (scheme[name].scale for name in (*node.inputs, node.output))
-                scale = requantize_scale(one, other, target)
-                return self._requantized(self._pairwise("mul", node), node.output, scale, relu=False)
+                return self._multiply(node)
             case Flatten():
                 return self._flatten(node)
             case Softmax():
@@ -149,6 +152,9 @@ class _ProgramWriter:
         shape = (*shape, 1) if len(node.shape) == 2 else (*shape, 1, 1)
         return writer.operator("reshape", {"x": steps}, shape, shape_=integers(*shape))
 
+    def _boxes(self, node: ProjectBoxes, steps: str) -> str:
+        return write_box_projection(self._writer, node.projection, steps)
+
     def _linear(self, node: Linear) -> str:
         """A convolution over the words; one that reads a window looks at several of them."""
         source, window = node.input, self._windows.get(node.input)
@@ -175,14 +181,9 @@ class _ProgramWriter:
         stride: int = 1,
         groups: int = 1,
     ) -> str:
-        writer, scheme = self._writer, self._program.quantization
-        weight = writer.nibbles(kernel.astype(np.int64) + 8, table=_NIBBLE) if node.bits == 4 else writer.bytes8(kernel)
-        inputs = {"x": self._tensors[source], "weight": weight}
-        if node.bias is not None:
-            inputs["bias"] = writer.floats(node.bias)
-        sums = writer.operator(
+        sums = self._writer.operator(
             "conv",
-            inputs,
+            {"x": self._tensors[source], **self._weights(node, kernel)},
             self._shape(node.output),
             strides=integers(stride, stride),
             dilations=integers(1, 1),
@@ -190,9 +191,30 @@ class _ProgramWriter:
             pad_type="custom",
             pad=integers(*pads),
         )
+        return self._activated(sums, node)
+
+    def _weights(self, node: Layer, kernel: npt.NDArray[np.generic]) -> dict[str, str]:
+        """Return the constants of a convolution with ``kernel``."""
+        writer = self._writer
+        weight = writer.nibbles(kernel.astype(np.int64) + 8, table=_NIBBLE) if node.bits == 4 else writer.bytes8(kernel)
+        return {"weight": weight} if node.bias is None else {"weight": weight, "bias": writer.floats(node.bias)}
+
+    def _activated(self, sums: str, node: Layer) -> str:
+        """Return what a layer makes of its ``sums``."""
+        scheme = self._program.quantization
         assert node.weight_scale is not None
-        scale = requantize_scale(scheme[source].scale, node.weight_scale, scheme[node.output].scale)
+        scale = requantize_scale(scheme[node.input].scale, node.weight_scale, scheme[node.output].scale)
         return self._requantized(sums, node.output, scale, relu=node.relu)
+
+    def _sum_pool(self, node: SumPool) -> str:
+        scheme = self._program.quantization
+        scale = requantize_scale(scheme[node.input].scale, node.multiplier, scheme[node.output].scale)
+        return self._requantized(self._pooled("reduce_sum", node.input), node.output, scale, relu=False)
+
+    def _multiply(self, node: Multiply) -> str:
+        scheme = self._program.quantization
+        one, other, target = (scheme[name].scale for name in (*node.inputs, node.output))
+        return self._requantized(self._pairwise("mul", node), node.output, requantize_scale(one, other, target), relu=False)
 
     def _requantized(self, sums: str, name: str, scale: npt.NDArray[np.float32], *, relu: bool) -> str:
         """Return ``clamp(round(sums * scale))`` less the zero point."""
@@ -203,9 +225,17 @@ class _ProgramWriter:
 
     def _clipped(self, x: str, name: str, *, relu: bool) -> str:
         """Return what int8 holds of ``x``, which is the tensor ``name`` less its zero point."""
-        zero_point, shape = self._program.quantization[name].zero_point, self._writer.shape(x)
-        low = 0 if relu else -128 - zero_point
-        return self._writer.operator("clip", {"x": x}, shape, alpha=np.float32(low), beta=np.float32(127 - zero_point))
+        low, high = self._bounds(self._program.quantization[name], relu=relu)
+        return self._writer.operator("clip", {"x": x}, self._writer.shape(x), alpha=np.float32(low), beta=np.float32(high))
+
+    def _bounds(self, quantization: Quantization, *, relu: bool) -> tuple[float, float]:
+        """Return the least and the largest value of a tensor."""
+        return 0 if relu else -128 - quantization.zero_point, 127 - quantization.zero_point
+
+    def _real(self, x: str, name: str) -> str:
+        """Return the real numbers of ``x``, whose values are those of the tensor ``name``."""
+        scale = np.asarray(self._program.quantization[name].scale, np.float32)
+        return self._writer.operator("mul", {"x": x}, self._writer.shape(x), y=scale)
 
     def _pairwise(self, kind: str, node: Add | Multiply) -> str:
         """Return sums or products; a number for each channel of a map is repeated over its places."""
@@ -273,6 +303,5 @@ class _ProgramWriter:
     def _softmax(self, node: Softmax) -> str:
         shape = (1, math.prod(self._shapes[node.input]))
         flat = self._writer.operator("reshape", {"x": self._tensors[node.input]}, shape, shape_=integers(*shape))
-        scale = np.asarray(self._program.quantization[node.input].scale, np.float32)
-        real = self._writer.operator("mul", {"x": flat}, shape, y=scale)
+        real = self._real(flat, node.input)
         return self._writer.operator("softmax", {"x": real}, shape, axis=np.int32(-1), output=node.output)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.coreml_messages import MIL, FeatureTypes, Model
-from understudy.export.coreml_package import WEIGHTS_NAME, WeightsWriter, pack
+from understudy.export.coreml_package import FOLDER, WEIGHTS_NAME, WeightsWriter, pack
 
 Array = npt.NDArray[Any]
 Literal = str | bool | np.generic | Array
@@ -97,10 +97,14 @@ class CoremlWriter:
         array = np.asarray(values, np.float32)
         key = ("floats", array.shape, array.tobytes())
         if key not in self._constants:
-            operation = self._block.operations.add(type="const")
-            self._set_constant(operation.attributes["val"], array)
-            self._constants[key] = self._output(operation, array.shape)
+            self._constants[key] = self.own_floats(array)
         return self._constants[key]
+
+    def own_floats(self, array: npt.NDArray[np.float32]) -> str:
+        """Return a constant that nothing else shares, so that the file's length does not depend on its values."""
+        operation = self._block.operations.add(type="const")
+        self._set_constant(operation.attributes["val"], array)
+        return self._output(operation, array.shape)
 
     def bytes8(self, values: Array, *, zero_point: int = 0) -> str:
         """Return a float32 constant of ``values - zero_point``; values are stored as int8."""
@@ -128,11 +132,11 @@ class CoremlWriter:
             self._constants[key] = self._output(operation, values.shape)
         return self._constants[key]
 
-    def finish(self, output: str) -> bytes:
-        """Return the package whose only output is the float32 tensor ``output``."""
+    def finish(self, output: str, *, folder: str = FOLDER) -> bytes:
+        """Return the package, called ``folder``, whose only output is the float32 tensor ``output``."""
         self._block.outputs.append(output)
         self._describe(self._model.description.output, output, self.shape(output), FeatureTypes.ArrayFeatureType.FLOAT32)
-        return pack(self._model.SerializeToString(deterministic=True), self._weights.finish())
+        return pack(self._model.SerializeToString(deterministic=True), self._weights.finish(), folder=folder)
 
     def _output(self, operation: Any, shape: Sequence[int], *, output: str | None = None, data_type: int = MIL.FLOAT32) -> str:
         name = output or f"t{len(self._shapes)}"

@@ -12,7 +12,7 @@ from understudy.export.executorch import ExecutorchExporter, ExecutorchSession
 from understudy.export.executorch_flatbuffer import Learned, Tensor, Value
 from understudy.export.executorch_program import ProgramWriter, kernel_weight
 from understudy.export.executorch_text import spread_nibbles
-from understudy.export.refused import need_no_islands, need_no_recurrence, need_reals
+from understudy.export.refused import need_no_recurrence, need_no_tokens, need_reals
 from understudy.program.ops import (
     Image,
     Layer,
@@ -62,7 +62,7 @@ class ExecutorchFloatExporter(ExecutorchExporter):
     def written(self, program: Program) -> tuple[bytes, dict[str, int]]:
         """Return the file and what it stores; a program with islands or a recurrence is refused, and one that rounds within."""
         need_reals(program, format_name=self.format)
-        need_no_islands(program, format_name=self.format)
+        need_no_tokens(program, format_name=self.format)
         need_no_recurrence(program, format_name=self.format)
         return _FloatWriter(program).file()
 

@@ -9,20 +9,17 @@ from understudy.program.tokens import Attention, LayerNorm, Place, Positions, la
 
 
 def need_integers(program: Program, *, format_name: str) -> None:
-    """Refuse a float ``program``, or one with islands, see ``need_no_islands``.
+    """Refuse a float ``program``, or one with islands, see ``need_no_tokens``.
 
     Raises:
         InputError: the program is float, or has an island.
     """
-    if not program.quantization:
-        raise InputError(
-            f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
-        )
-    need_no_islands(program, format_name=format_name)
+    _need_quantization(program, format_name=format_name)
+    need_no_tokens(program, format_name=format_name)
 
 
-def need_no_islands(program: Program, *, format_name: str) -> None:
-    """Refuse a ``program`` of tokens, such as a vision transformer: its float islands and what comes with them.
+def need_no_tokens(program: Program, *, format_name: str) -> None:
+    """Refuse a ``program`` of tokens: its float islands and what comes with them.
 
     Raises:
         InputError: naming the first island and where it sits, and formats that hold it.
@@ -31,8 +28,7 @@ def need_no_islands(program: Program, *, format_name: str) -> None:
     for node in program.nodes:
         if isinstance(node, LayerNorm | Attention):
             raise InputError(
-                f"the {format_name} format holds no layer norm and no attention: received a float island, {label(node)}; "
-                f"ask for {advice}"
+                f"the {format_name} format holds no float islands: received a float island, {label(node)}; ask for {advice}"
             )
     for node in program.nodes:
         if isinstance(node, Positions | Place):
@@ -64,13 +60,17 @@ def need_reals(program: Program, *, format_name: str) -> None:
     Raises:
         InputError: naming the operator, and formats that hold it.
     """
-    if not program.quantization:
-        raise InputError(
-            f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
-        )
+    _need_quantization(program, format_name=format_name)
     for node in program.nodes:
         if isinstance(node, ProjectBoxes) and node.input != program.source.output:
             raise InputError(
                 f"the {format_name} format compares boxes of the input alone: received tensor={node.output!r} of "
                 f"{node.input!r}, which is not rounded there; ask for --format {format_name.removesuffix('_float')}"
             )
+
+
+def _need_quantization(program: Program, *, format_name: str) -> None:
+    if not program.quantization:
+        raise InputError(
+            f"the {format_name} format holds integer programs: received quantization={{}}; quantize the program first"
+        )

@@ -77,6 +77,12 @@ def _litert_float() -> Exporter:
     return LitertFloatExporter()
 
 
+def _coreml_float() -> Exporter:
+    from understudy.export.coreml_float import CoremlFloatExporter
+
+    return CoremlFloatExporter()
+
+
 def _executorch_float() -> Exporter:
     from understudy.export.executorch_float import ExecutorchFloatExporter
 
@@ -95,6 +101,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "executorch_xnnpack": _executorch_xnnpack,
     "onnx_float": _onnx_float,
     "litert_float": _litert_float,
+    "coreml_float": _coreml_float,
     "executorch_float": _executorch_float,
 }
 

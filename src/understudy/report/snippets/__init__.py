@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import jinja2
 
 from understudy.family import Member
+from understudy.formats import FLOAT_FORMATS
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ _TEMPLATES = (
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
     _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
+    _Template("Swift, Core ML in float", "coreml_float", "predict_coreml.swift", _UNPACK, executed=False),
 )
 
 _IMAGE_TEMPLATES = (
@@ -86,6 +88,7 @@ _IMAGE_TEMPLATES = (
     _Template("Python, LiteRT in float", "litert_float", "predict_image_litert.py", _LITERT, executed=True),
     _Template("Python, ExecuTorch in float", "executorch_float", "predict_image_executorch.py", _EXECUTORCH, executed=True),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
+    _Template("Swift, Core ML in float", "coreml_float", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
 _SOUND_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_sound_onnx.py", _ONNX, executed=True),
@@ -138,6 +141,8 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
             values = {
                 "folder": member.path,
                 "file": files[template.format],
+                "stem": files[template.format].partition(".")[0],
+                "in_float": template.format in FLOAT_FORMATS,
                 "name": member.name,
                 "shape": member.image_shape,
                 "input_bytes": member.input_bytes,
