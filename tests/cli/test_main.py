@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from command import understudy
+from command import COMMAND, understudy
 from understudy import errors
 from understudy.cli import main
 from understudy.cli.main import run
@@ -252,6 +253,17 @@ def test_what_others_print_stands_beside_the_document_in_this_process(
     assert shown.err == "from a teacher\nerror: rule: received a=1; step\n"
     assert run(["doctor"]) == 2
     assert capsys.readouterr().out == "from a teacher\n"
+
+
+@pytest.mark.parametrize("verb", [("devices", "--json"), ("doctor",)])
+def test_an_output_that_is_closed_or_full_is_no_bug(verb: tuple[str, ...]) -> None:
+    shell = shlex.join([*COMMAND, *verb])
+    closed = subprocess.run(["sh", "-c", f"{shell} >&-"], check=False, capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (0, "")
+    full = subprocess.run(["sh", "-c", f"{shell} >/dev/full"], check=False, capture_output=True, text=True)
+    assert full.returncode == 4
+    assert full.stderr.startswith("error: files must be readable and writable: received error='No space left on device'; ")
+    assert len(full.stderr.splitlines()) == 1
 
 
 def test_ctrl_c_is_one_line_and_exit_code_130() -> None:

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -97,6 +98,9 @@ def _options(
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this: nobody wants to read it
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a label may hold what the terminal's encoding does not
@@ -140,10 +144,9 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in _REFUSED_BY_MACHINE:
             return _bug(error, as_json=as_json)
-        message = (
-            f"files must be readable and writable: received path={error.filename!r} ({error.strerror}); "
-            "check permissions and free space"
-        )
+        # an output that is no file has no name
+        received = f"path={error.filename!r} ({error.strerror})" if error.filename else f"error={error.strerror!r}"
+        message = f"files must be readable and writable: received {received}; check permissions and free space"
         return _fail(SetupError.__name__, message, SetupError.exit_code, as_json=as_json)
     except MemoryError as error:
         message = (
@@ -158,7 +161,8 @@ def run(arguments: Sequence[str]) -> int:
 def _fail(kind: str, message: str, code: int, *, as_json: bool) -> int:
     line = " ".join(message.split("\n"))
     if as_json:
-        print_json({"error": {"type": kind, "message": line, "exit_code": code}})
+        with contextlib.suppress(OSError):  # where the document cannot be written either, the line below is left
+            print_json({"error": {"type": kind, "message": line, "exit_code": code}})
     typer.echo(f"error: {line}", err=True)
     return code
 
