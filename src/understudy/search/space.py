@@ -28,7 +28,7 @@ Limits = Mapping[str, int]
 """Format, or ``RAM``, to most bytes; ``MACS`` and ``WEIGHTS`` to most of them; ``LATENCY`` and format to most nanoseconds."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
-HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.5)
+HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5)
 LARGEST_WIDTH = 512
 WIDTH_STEP = 4
 """Widths are multiples of this: the LiteRT runtime computes 4-bit layers exactly only where a row is whole bytes."""
@@ -222,9 +222,10 @@ def _filled(seed: Choice, base: Recipe, *, budget: Budget, size_of: SizeOf) -> C
         found = fit(choice, base, limits=budget.limits, size_of=size_of)
         return found.recipe.width if found else 0
 
-    wider = replace(seed, hidden_ratio=HIDDEN_RATIOS[-1])
-    choices = [wider, seed] if budget.bits else [wider, replace(wider, weight_bits=4), seed]
-    return max(choices, key=width)
+    ratios = sorted((ratio for ratio in HIDDEN_RATIOS if ratio > seed.hidden_ratio), reverse=True)
+    every_bits: tuple[Literal[4, 8], ...] = (budget.bits,) if budget.bits else (8, 4)
+    choices = [replace(seed, hidden_ratio=ratio, weight_bits=bits) for ratio in ratios for bits in every_bits]
+    return max([*choices, seed], key=width)
 
 
 def variations(first: Choice, *, student: StudentName, frames: bool = False) -> Iterator[Choice]:
