@@ -193,11 +193,15 @@ def _plain_size(recipe: Recipe) -> dict[str, int]:
     return {"small": 100 * recipe.width + 10 * recipe.hidden + recipe.hidden * recipe.weight_bits}
 
 
-@pytest.mark.parametrize(("limit", "ratio", "bits"), [(1416, 1.0, 8), (1423, 1.0, 8), (1424, 1.5, 4), (1488, 1.5, 8)])
-def test_a_plain_cnn_fills_what_its_first_layer_leaves(limit: int, ratio: float, bits: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "hidden", "bits"), [(1368, 12, 4), (1416, 12, 8), (1423, 12, 8), (1424, 16, 4), (1488, 16, 8)]
+)
+def test_a_plain_cnn_fills_what_its_first_layer_leaves(limit: int, hidden: int, bits: int) -> None:
     base = replace(IMAGES, student="plain_cnn")
-    choice = first_choice(base, budget=Budget("b", {"small": limit}), size_of=_plain_size)
-    assert (choice.hidden_ratio, choice.weight_bits) == (ratio, bits)
+    budget = Budget("b", {"small": limit})
+    found = fit(first_choice(base, budget=budget, size_of=_plain_size), base, limits=budget.limits, size_of=_plain_size)
+    assert found is not None
+    assert (found.recipe.width, found.recipe.hidden, found.recipe.weight_bits) == (12, hidden, bits)
 
 
 def test_what_may_take_the_students_place_counts_for_the_smallest_size() -> None:
