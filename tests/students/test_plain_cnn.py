@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from integers import check_fake_quantization
+from understudy.compression.quantize.shape import quantized_shape
+from understudy.export.registry import exporter
+from understudy.formats import DEFAULT_FORMATS
 from understudy.program.ops import Program, SumPool
 from understudy.students.plain_cnn import NARROW_WIDTH
 from understudy.students.recipe import Recipe
@@ -42,6 +45,14 @@ def test_a_narrow_one_takes_the_maximum_alone() -> None:
     )
     assert [sum(isinstance(node, SumPool) for node in each.nodes) for each in (narrow, wide)] == [0, 1]
     assert [each.layers[-1].weight.shape for each in (narrow, wide)] == [(5, 8), (5, 16)]
+
+
+def test_four_kilobytes_hold_one_student_in_every_default_format() -> None:
+    recipe = Recipe(student="plain_cnn", image_shape=(28, 28, 1), width=12, hidden=16, weight_bits=4)
+    found = quantized_shape(build_student(recipe, classes=10, seed=0))
+    sizes = {name: sum(count for _, count in exporter(name).byte_table(found, name="mnist")) for name in DEFAULT_FORMATS}
+    assert found.weight_count == 1662
+    assert max(sizes.values()) <= 4096, sizes
 
 
 def test_images_beyond_the_table_keep_more_places() -> None:
