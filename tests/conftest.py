@@ -76,7 +76,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a download that did not succeed: registries fail for reasons that are not ours."""
+    """Put modules that run whole jobs first, so that no process ends with a long one while the other has nothing to do.
+
+    Leave out what needs a download that did not succeed: registries fail for reasons that are not ours.
+    """
+    items.sort(key=lambda item: len(item.path.parts))
     if onnxruntime_web_is_here():
         return
     left_out = [item for item in items if item.get_closest_marker("onnxruntime_web")]

@@ -162,7 +162,9 @@ def test_logits_equal_the_interpreter(tmp_path: Path, flags: tuple[str, ...], ca
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="no clang: apt install clang")
-@pytest.mark.parametrize("flags", [(), ("-DUS_WIDEST=32",)], ids=["default", "-DUS_WIDEST=32"])
+@pytest.mark.parametrize(
+    "flags", [(), pytest.param(("-DUS_WIDEST=32",), marks=pytest.mark.slow)], ids=["default", "-DUS_WIDEST=32"]
+)
 def test_what_clang_compiles_equals_the_interpreter(tmp_path: Path, flags: tuple[str, ...], cases: Cases) -> None:
     assert differing(cases, tmp_path, ["clang", *flags], []) == []
 
