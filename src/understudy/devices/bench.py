@@ -24,8 +24,6 @@ from understudy.progress import Progress, SilentProgress
 
 PLAIN_TARGETS = ("host", *ARCHITECTURES)
 """Targets that are no device of ``profiles/``."""
-
-
 _FAILURES = (SetupError, BudgetError, VerificationError)
 """Why one target is not measured while others are."""
 
