@@ -34,7 +34,7 @@ from understudy.family import (
 )
 from understudy.metrics import accuracy, auroc, class_scores, macro_f1, most_confused
 from understudy.network.steps import Network
-from understudy.program.cost import input_bytes, macs
+from understudy.program.cost import input_bytes, macs, most_weight_bits
 from understudy.program.executor import Executor, evaluate
 from understudy.program.interpreter import Scores, run
 from understudy.program.islands import islands_of
@@ -125,7 +125,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         name=order.name,
         student=chosen.candidate.recipe.student,
         recipe=recipe,
-        weight_bits=chosen.candidate.recipe.weight_bits,
+        weight_bits=most_weight_bits(program),
         weight_count=program.weight_count,
         macs=macs(program),
         input_bytes=input_bytes(program),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from understudy.program.cost import macs, training_work
+import pytest
+
+from understudy.program.cost import macs, most_weight_bits, training_work
+from understudy.student_names import StudentName
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 
@@ -22,3 +25,9 @@ def test_a_text_student_has_a_row_for_each_word() -> None:
     assert words
     others = [layer for layer in program.linears if layer not in words]
     assert macs(program) == sum(12 * layer.weight.size for layer in words) + sum(layer.weight.size for layer in others)
+
+
+@pytest.mark.parametrize(("student", "bits"), [("plain_cnn", 8), ("separable_cnn", 4)])
+def test_the_bits_of_most_weights(student: StudentName, bits: int) -> None:
+    recipe = Recipe(student=student, width=12, hidden=16, weight_bits=4, image_shape=(28, 28, 1))
+    assert most_weight_bits(build_student(recipe, classes=10, seed=0)) == bits

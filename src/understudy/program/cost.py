@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 from understudy.program.ops import Layer, Program, ProjectBoxes, ProjectText, Scan, Shape, Sound, Standardize
@@ -66,3 +67,11 @@ def training_work(program: Program) -> int:
 def _signs(program: Program) -> int:
     """Return the values that projections by boxes read for all of their signs."""
     return sum(math.prod(n.projection.shape) * n.projection.features for n in program.nodes if isinstance(n, ProjectBoxes))
+
+
+def most_weight_bits(program: Program) -> int:
+    """Return the bits that most weights of ``program`` have: convolutions have 8, whatever the other layers have."""
+    counts: Counter[int] = Counter()
+    for layer in program.layers:
+        counts[layer.bits] += layer.weight.size
+    return counts.most_common(1)[0][0]
