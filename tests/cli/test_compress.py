@@ -309,6 +309,6 @@ def test_a_device_that_does_not_do_is_one_line(tmp_path: Path, tiny_csv: Path, m
 
 
 def test_devices_with_the_same_limits_share_a_student(tmp_path: Path, tiny_csv: Path) -> None:
-    arguments = ("--device", "iphone", "--device", "android-high", "--dry-run", "--json")
+    arguments = ("--device", board(tmp_path, ram=4096), "--device", "cortex-m3", "--dry-run", "--json")
     outcome = understudy("compress", tiny_csv, *arguments, folder=tmp_path)
-    assert [name for name in json.loads(outcome.out)["writes"] if "." not in name] == ["runs/tiny/iphone"]
+    assert [name for name in json.loads(outcome.out)["writes"] if "." not in name] == ["runs/tiny/board"]

@@ -11,11 +11,14 @@ from bundles import make_bundle
 from emulators import need_microcontrollers
 from families import clinc_like_family
 from programs import sequence_program
+from understudy.data.dataset import load_dataset
 from understudy.devices.bench import bench, bundle_examples
 from understudy.devices.choice import choose, need_operators, working_bytes
 from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, load_profile, parse_profile
 from understudy.errors import InputError
 from understudy.export.c import CExporter
+from understudy.feasibility import check_budgets
+from understudy.job import job_from_arguments
 
 
 def profile(old: str, new: str) -> DeviceProfile:
@@ -32,6 +35,12 @@ def test_the_best_that_fits_is_right() -> None:
     assert on_board.sizes == {"c": members[2].largest_bytes(["c"]), "ram": (members[2].ram_bytes or 0) + 128 + 600 + 512}
     assert choose(load_profile("cortex-m0"), members, classes=150).member == "32KB"
     assert choose(load_profile("watch"), members, classes=150).member == "128KB"
+
+
+def test_an_iphone_gets_the_format_of_its_system_first(tiny_csv: Path) -> None:
+    job = job_from_arguments(tiny_csv, devices=("iphone",))
+    [budget] = check_budgets(job, load_dataset(job)).reachable
+    assert budget.formats == ("coreml", "litert", "onnx")
 
 
 def test_ram_decides_too() -> None:
