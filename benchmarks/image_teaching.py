@@ -32,7 +32,7 @@ from understudy.students.registry import build_student
 from understudy.training.corpus import ImageCorpus
 from understudy.training.inheritance import strongest_channels
 from understudy.training.loop import Lesson, Trained, train
-from understudy.training.objective import Objective
+from understudy.training.objective import LEARNING_IMAGE_TEACHER_WEIGHT, Objective
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, PLAIN_QUANTIZED_FRACTION, Schedule
 from understudy.training.task import trainer_recipe
 from understudy.training.trainer import WideNetwork
@@ -110,7 +110,8 @@ class Comparison:
             quantized_fraction=PLAIN_QUANTIZED_FRACTION,
         )
         trainer = None if wide is None else WideNetwork(wide, dropout=0.0)
-        return train(program, lesson, objective=Objective(), schedule=schedule, seed=seed, trainer=trainer)
+        objective = Objective() if trainer is None else Objective(student_on_teacher=LEARNING_IMAGE_TEACHER_WEIGHT)
+        return train(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
 
     def _moved(self) -> Lesson:
         return Lesson(

@@ -29,6 +29,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "students": texts.students,
     "search": texts.search,
     "few_texts": texts.few_texts,
+    "other_sets": texts.other_sets,
     "fasttext": texts.fasttext,
     "latency": speed.latency,
     "image_latency": speed.image_latency,

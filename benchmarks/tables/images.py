@@ -5,7 +5,15 @@ from __future__ import annotations
 import statistics
 
 from tables.markdown import NONE, percent, sizes, spread, table, yes
-from tables.results import Results, Row, grouped, image_configuration, projection_configuration, teaching_configuration
+from tables.results import (
+    Results,
+    Row,
+    grouped,
+    image_configuration,
+    projection_configuration,
+    projection_mode,
+    teaching_configuration,
+)
 
 PIXELS = "pixels + logistic regression"
 ALONE = "alone"
@@ -67,7 +75,7 @@ def projections(results: Results) -> str:
                 row["shape"],
                 f"{row['weights']:,}",
                 mined if row["student"] == "projection_net" else "the first, of what convolutions found",
-                row.get("mode", "self"),
+                projection_mode(row),
                 str(len(rows)),
                 percent(row["accuracy"] for row in rows),
                 NONE if row["published"] is None else f"{100 * row['published']:.1f}",

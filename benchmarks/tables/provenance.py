@@ -31,6 +31,7 @@ def provenance(results: Results) -> str:
         "windows.jsonl": (results.windows, [row["command"] for row in results.windows]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
         "few_texts.jsonl": (results.few_texts, [row["command"] for row in results.few_texts]),
+        "other_sets.jsonl": (results.other_sets, [row["command"] for row in results.other_sets]),
         "pruned.jsonl": (results.pruned, [row["command"] for row in results.pruned]),
         "fuzz_c.jsonl": (results.fuzz_c, [row["command"] for row in results.fuzz_c]),
         "fuzz_bundle.jsonl": (results.fuzz_bundle, [row["command"] for row in results.fuzz_bundle]),

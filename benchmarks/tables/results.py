@@ -49,6 +49,9 @@ class Results:
         self.few_texts = latest(
             read(folder, "few_texts.jsonl"), lambda row: (row["set"], row["per_class"], row["recombined"], row["seed"])
         )
+        self.other_sets = latest(
+            read(folder, "other_sets.jsonl"), lambda row: (row["set"], row["method"], row.get("limit_bytes"), row["seed"])
+        )
         self.pruned = latest(read(folder, "pruned.jsonl"), lambda row: (row["network"], row["budget"], row["seed"]))
         imports = folder / "import_time.json"
         self.import_time: Row = json.loads(imports.read_text(encoding="utf-8")) if imports.exists() else {}
@@ -126,7 +129,12 @@ def latest(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
 
 def projection_configuration(row: Row) -> tuple[Any, ...]:
     """Return what runs of one shape share, whatever their seed."""
-    return (row["set"], row["student"], row["weights"], row["candidates"] == 0, row.get("mode", "self"), row["steps"])
+    return (row["set"], row["student"], row["weights"], row["candidates"] == 0, projection_mode(row), row["steps"])
+
+
+def projection_mode(row: Row) -> str:
+    """Return what a projection student learned from; runs of before the weight was written down had 1."""
+    return "self" if row.get("mode", "self") == "self" else f"joint, weight {row.get('teacher_weight', 1.0):g}"
 
 
 def teaching_configuration(row: Row) -> tuple[Any, ...]:

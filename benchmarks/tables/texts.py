@@ -200,6 +200,39 @@ def few_texts(results: Results) -> str:
     return table([*head, BASELINE, "not below it"], body)
 
 
+def other_sets(results: Results) -> str:
+    """Return what the defaults reach on sets that none of them was chosen on."""
+    body = [
+        [
+            rows[0]["set"],
+            rows[0]["labels"],
+            str(rows[0]["classes"]),
+            f"{rows[0]['texts']['train']:,} and {rows[0]['texts']['test']:,}",
+            str(len(rows)),
+            percent(row["accuracy"] for row in rows),
+            sizes(row["size_bytes"] for row in rows),
+            percent(row["teacher"] and row["teacher"]["accuracy"] for row in rows),
+            percent(row["baselines"][BASELINE] for row in rows),
+            yes(statistics.median(row["accuracy"] - row["baselines"][BASELINE] for row in rows) >= 0),
+            _best_peer(results, rows[0], larger=False),
+            _best_peer(results, rows[0], larger=True),
+        ]
+        for rows in grouped((row for row in results.other_sets if "labels" in row), lambda row: row["set"]).values()
+    ]
+    head = ["data", "labels", "classes", "texts, train and test", "seeds", "accuracy, %", "largest file", "teacher, %"]
+    peers = ["fastText, same size", "fastText, ten times the size"]
+    return table([*head, BASELINE, "not below it", *peers], body)
+
+
+def _best_peer(results: Results, student: Row, *, larger: bool) -> str:
+    """Return accuracy and size of the best of fastText's files for the set and budget of ``student``, or for ten times that."""
+    budget_bytes = parse_bytes(student["budget"])
+    peers = [row for row in results.other_sets if row["set"] == student["set"] and "limit_bytes" in row]
+    files = [row for row in peers if row["size_bytes"] and (row["limit_bytes"] > budget_bytes) == larger]
+    best = max(files, key=lambda row: row["accuracy"], default=None)
+    return NONE if best is None else f"{percent([best['accuracy']])} at {format_bytes(best['size_bytes'])}"
+
+
 def fasttext(results: Results) -> str:
     """Return every fastText model."""
 

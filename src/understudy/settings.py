@@ -142,8 +142,10 @@ class LossWeights(Settings):
 
     teacher_on_labels: Weight = Field(1.0, description="Teacher against labels; only in mode 'joint'.")
     student_on_labels: Weight = Field(1.0, description="Student against labels.")
-    student_on_teacher: Weight = Field(
-        1.0, description="Student against the teacher's answers; the twin trains without this term."
+    student_on_teacher: Weight | Literal["auto"] = Field(
+        "auto",
+        description="Student against the teacher's answers, without which the twin trains; 'auto' is 1, in mode 'joint' for "
+        "images 0.3.",
     )
 
     @model_validator(mode="after")

@@ -12,6 +12,9 @@ from torch import Tensor
 from understudy.training.terms import cross_entropy, decoupled_distillation, soft_distillation
 from understudy.training.variations import Mixture
 
+LEARNING_IMAGE_TEACHER_WEIGHT = 0.3
+"""Of the answers of a network for images that learns beside its student: it knows little more than the student does."""
+
 
 @dataclass(frozen=True)
 class Objective:
