@@ -46,7 +46,7 @@ from understudy.teaching import (
     workers_for,
     write_lesson,
 )
-from understudy.training.objective import LEARNING_IMAGE_TEACHER_WEIGHT, Objective
+from understudy.training.objective import teacher_weight
 from understudy.training.processor import processor_for
 from understudy.training.trainer import Brought, check_trainable
 
@@ -187,10 +187,6 @@ def _plan(
         counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
         class_weight = tuple(float(w) for w in len(dataset.train) / (len(counts) * np.maximum(counts, 1)))
     joint = job.training_mode == "joint"
-    of_teacher = settings.weights.student_on_teacher
-    if of_teacher == "auto":
-        learns_images = joint and isinstance(dataset, ImageDataset)
-        of_teacher = LEARNING_IMAGE_TEACHER_WEIGHT if learns_images else Objective.student_on_teacher
     taught = joint or (teaching.used and job.training_mode == "distill")
     return Plan(
         base=base_recipe(job, dataset),
@@ -201,7 +197,9 @@ def _plan(
         objective={
             "teacher_on_labels": settings.weights.teacher_on_labels,
             "student_on_labels": settings.weights.student_on_labels,
-            "student_on_teacher": of_teacher,
+            "student_on_teacher": teacher_weight(
+                settings.weights.student_on_teacher, learns_with_images=joint and isinstance(dataset, ImageDataset)
+            ),
             "temperature": settings.temperature,
             "distillation": settings.distillation,
             "smoothing": settings.label_smoothing,

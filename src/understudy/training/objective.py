@@ -90,3 +90,10 @@ class Objective:
             )
             terms["student_on_teacher"] = self.student_on_teacher * distance.mean()
         return terms
+
+
+def teacher_weight(given: float | Literal["auto"], *, learns_with_images: bool) -> float:
+    """Return c of ``Objective`` that was ``given``, or what suits a teacher that ``learns_with_images`` beside its student."""
+    if given != "auto":
+        return given
+    return LEARNING_IMAGE_TEACHER_WEIGHT if learns_with_images else Objective.student_on_teacher
