@@ -168,11 +168,12 @@ def test_a_dry_run_shows_data_and_job_and_writes_nothing(tmp_path: Path, tiny_cs
     assert outcome.exit_code == 0, outcome.err
     assert "  train: 192 texts" in outcome.out
     assert '  budgets = ["16KB"]' in outcome.out
-    assert "  runs/tiny/16KB" in outcome.out.splitlines()
+    assert "  runs/tiny/16KB: onnx, litert, c" in outcome.out.splitlines()
     assert ", " in outcome.out.partition("training on\n")[2].splitlines()[0]
     document = json.loads(understudy("compress", tiny_csv, "--budget", "16KB", "--dry-run", "--json", folder=tmp_path).out)
     assert document["job"]["budgets"] == ["16KB"]
     assert document["trains_on"]
+    assert document["formats"] == {"16KB": ["onnx", "litert", "c"]}
     assert document["data"]["splits"]["train"]["examples"] == 192
     assert contents(tmp_path) == {}
 
@@ -287,7 +288,7 @@ def test_a_device_that_misses_is_named_beside_those_that_fit(tmp_path: Path, tin
     outcome = understudy("compress", tiny_csv, *arguments, "--dry-run", folder=tmp_path)
     assert outcome.exit_code == 3
     assert "  runs/tiny/cortex-m4" in outcome.out.splitlines()
-    assert "  runs/tiny/16KB" in outcome.out.splitlines()
+    assert "  runs/tiny/16KB: onnx, litert, c" in outcome.out.splitlines()
     assert "budget board cannot be met: the smallest reachable size is " in outcome.err
     assert "ram binds at 600 B" in outcome.err
 

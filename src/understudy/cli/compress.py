@@ -341,8 +341,8 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
 
     processor = processor_for(job.training.processor, job.training.precision)
     settings = job.model_dump(mode="json")
-    names = [*(budget.name for budget in budgets.reachable), "family.json", "report.html"]
-    writes = [str(folder / name) for name in names]
+    formats = {budget.name: budget.formats for budget in budgets.reachable}
+    others = [str(folder / name) for name in ("family.json", "report.html")]
     if as_json:
         print_json(
             {
@@ -352,14 +352,15 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
                 "data_digest": data.digest,
                 "trains_on": processor.explain(),
                 "infeasible": [missed.model_dump(mode="json") for missed in budgets.infeasible],
-                "writes": writes,
+                "formats": formats,
+                "writes": [*(str(folder / name) for name in formats), *others],
             }
         )
     else:
         _print_section("data", map(without_line_breaks, data.statistics.lines()))
         _print_section("job", (f"{key} = {json.dumps(value)}" for key, value in _flat(settings)))
         _print_section("training on", [processor.explain()])
-        _print_section("would write", writes)
+        _print_section("would write", [*(f"{folder / name}: {', '.join(each)}" for name, each in formats.items()), *others])
         _print_infeasible(budgets.infeasible)
     if budgets.infeasible:
         raise typer.Exit(INFEASIBLE)
