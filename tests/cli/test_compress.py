@@ -287,7 +287,7 @@ def test_a_device_that_misses_is_named_beside_those_that_fit(tmp_path: Path, tin
     arguments = ("--device", "cortex-m4", "--budget", "16KB", "--device", board(tmp_path, ram=600))
     outcome = understudy("compress", tiny_csv, *arguments, "--dry-run", folder=tmp_path)
     assert outcome.exit_code == 3
-    assert "  runs/tiny/cortex-m4" in outcome.out.splitlines()
+    assert "  runs/tiny/cortex-m4: c" in outcome.out.splitlines()
     assert "  runs/tiny/16KB: onnx, litert, c" in outcome.out.splitlines()
     assert "budget board cannot be met: the smallest reachable size is " in outcome.err
     assert "ram binds at 600 B" in outcome.err
