@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -168,6 +169,14 @@ def _least_count(counts: Counter[str], dimensions: int, *, classes: int, limit_b
     return None
 
 
+def fasttext_is_here() -> bool:
+    """Return whether the command is on this machine; print how to get it if not."""
+    found = shutil.which("fasttext") is not None
+    if not found:
+        print("fastText is Debian's command: received none on PATH; run: apt-get install fasttext")
+    return found
+
+
 def version() -> str:
     """Return the version of the Debian package; the command itself does not tell one."""
     asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "fasttext"], capture_output=True, text=True, check=False)
@@ -222,7 +231,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--results", type=Path, default=ROWS)
     arguments = parser.parse_args()
-    if not data_is_here():
+    if not data_is_here() or not fasttext_is_here():
         return 1
     for name in arguments.set or SETS:
         for written in arguments.text or WRITTEN:

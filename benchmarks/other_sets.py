@@ -25,7 +25,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from fasttext_peer import LARGER, FastText, split, version
+from fasttext_peer import LARGER, FastText, fasttext_is_here, split, version
 from records import DATA, RESULTS, append, command, data_is_here, machine, origin
 from text import Lines
 
@@ -178,7 +178,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("students", "fasttext"), help="default: both")
     parser.add_argument("--results", type=Path, default=RESULTS / "other_sets.jsonl")
     arguments = parser.parse_args()
-    if not data_is_here():
+    if not data_is_here() or not (arguments.only == "students" or fasttext_is_here()):
         return 1
     for name in arguments.set or SETS:
         for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
