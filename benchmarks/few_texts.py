@@ -20,9 +20,7 @@ from pathlib import Path
 import numpy as np
 from fasttext_peer import read_set
 from records import RESULTS, append, data_is_here, origin
-from text import SETS, Lines
-
-import understudy
+from text import SETS, compress_tables
 
 CHOSEN = ("snips", "trec", "clinc150")
 BUDGET = "32KB"
@@ -52,18 +50,10 @@ def run(name: str, *, per_class: int, recombined: int | str, seed: int) -> dict[
     """Return the row of one job."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        texts = draw(name, Path(temporary), per_class=per_class, seed=seed)
-        family = understudy.compress(
-            data=Path(temporary) / "train.csv",
-            test=Path(temporary) / "test.csv",
-            budgets=[BUDGET],
-            formats=("onnx",),
-            out=Path(temporary) / "run",
-            progress=Lines(),
-            seed=seed,
-            name=name,
-            **{"training.recombined_texts": recombined},
-        )
+        folder = Path(temporary)
+        texts = draw(name, folder, per_class=per_class, seed=seed)
+        settings = {"formats": ("onnx",), "training.recombined_texts": recombined}
+        family = compress_tables(folder, name=name, budget=BUDGET, seed=seed, **settings)
     [member] = family.members
     return {
         "set": name,

@@ -27,9 +27,8 @@ from pathlib import Path
 import numpy as np
 from fasttext_peer import LARGER, FastText, fasttext_is_here, split, version
 from records import DATA, RESULTS, append, command, data_is_here, machine, origin
-from text import Lines
+from text import compress_tables
 
-import understudy
 from understudy.data.text import load_text_dataset
 from understudy.settings import DataSettings
 from understudy.units import parse_bytes
@@ -107,15 +106,7 @@ def run(name: str, *, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
         folder = Path(temporary)
         texts = write(name, folder, seed=seed)
-        family = understudy.compress(
-            data=folder / "train.csv",
-            test=folder / "test.csv",
-            budgets=[BUDGET],
-            out=folder / "run",
-            progress=Lines(),
-            seed=seed,
-            name=name,
-        )
+        family = compress_tables(folder, name=name, budget=BUDGET, seed=seed)
     [member] = family.members
     return {
         "set": name,

@@ -34,7 +34,7 @@ from understudy.students.registry import build_student
 from understudy.training.corpus import ImageCorpus
 from understudy.training.loop import Lesson, train
 from understudy.training.mining import CANDIDATES, mined
-from understudy.training.objective import LEARNING_IMAGE_TEACHER_WEIGHT, Objective
+from understudy.training.objective import Objective, teacher_weight
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, PLAIN_QUANTIZED_FRACTION, Schedule
 from understudy.training.task import trainer_recipe
 from understudy.training.trainer import WideNetwork
@@ -128,7 +128,7 @@ def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: in
     if joint:
         wide = build_student(trainer_recipe(recipe), classes=len(dataset.class_names), seed=seed + 1)
         trainer = WideNetwork(wide, dropout=shape.dropout)
-    objective = Objective(student_on_teacher=LEARNING_IMAGE_TEACHER_WEIGHT) if joint else Objective()
+    objective = Objective(student_on_teacher=teacher_weight("auto", learns_with_images=joint))
     trained = train(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
     reference = run(trained.integer, dataset.test.content).logits.argmax(axis=1)
     files = {}

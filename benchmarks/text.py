@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import understudy
+from understudy.family import Family
 from understudy.progress import SilentProgress
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -71,6 +72,20 @@ class Lines(SilentProgress):
         """Print the line."""
         if not message.startswith(("largest", "text length", "examples")):
             print(f"      {message}", flush=True)
+
+
+def compress_tables(folder: Path, *, name: str, budget: str, seed: int, **settings: Any) -> Family:
+    """Return the family of ``train.csv`` in ``folder``, measured on ``test.csv`` there."""
+    return understudy.compress(
+        data=folder / "train.csv",
+        test=folder / "test.csv",
+        budgets=[budget],
+        out=folder / "run",
+        progress=Lines(),
+        seed=seed,
+        name=name,
+        **settings,
+    )
 
 
 def run(
