@@ -169,6 +169,7 @@ def test_an_unverified_file_is_marked_everywhere() -> None:
     family = with_member(files=(*FAMILY.members[0].files, doubtful))
     words = read(render_report(family)).words
     assert "16KB/model.mlmodel is not verified: Core ML needs macOS" in words
+    assert "Each file was run in its own runtime, or evaluated here where it says “no”, over the whole test split." in words
     assert "✗ no: Core ML needs macOS" in words
     assert "agree with the reference" not in words
     assert "no: Core ML needs macOS" in render_card(family, family.members[0])
