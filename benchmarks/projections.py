@@ -6,7 +6,8 @@
 
 Each run appends one JSON line to benchmarks/results/projections.jsonl. The shapes and schedules are fixed before, so nothing is
 chosen on any split; a tenth of the training images is left out all the same, as a job does. Every file is run over the whole
-test split. The data sets stand in ../shared/data, which most machines do not have.
+test split. With ``--keep FOLDER`` a training that was stopped goes on when the same command is given again; its ``seconds`` are
+those since then. The data sets stand in ../shared/data, which most machines do not have.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from understudy.program.interpreter import run
 from understudy.settings import DataSettings
 from understudy.students.recipe import Recipe, StudentName
 from understudy.students.registry import build_student
+from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import ImageCorpus
 from understudy.training.loop import Lesson, train
 from understudy.training.mining import CANDIDATES, mined
@@ -95,8 +97,10 @@ SHAPES = {
 }
 
 
-def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: int | None, joint: bool) -> dict[str, object]:
-    """Return the row of one student."""
+def measure(
+    name: str, shape_name: str, *, seed: int, candidates: int, steps: int | None, joint: bool, keep: Path | None = None
+) -> dict[str, object]:
+    """Return the row of one student; the state of its training is kept in the folder ``keep``, if there is one."""
     begin = time.monotonic()
     shape = SHAPES[shape_name]
     torch.set_num_threads(1)
@@ -129,7 +133,12 @@ def measure(name: str, shape_name: str, *, seed: int, candidates: int, steps: in
         wide = build_student(trainer_recipe(recipe), classes=len(dataset.class_names), seed=seed + 1)
         trainer = WideNetwork(wide, dropout=shape.dropout)
     objective = Objective(student_on_teacher=teacher_weight("auto", learns_with_images=joint))
-    trained = train(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
+    checkpoint = None
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        how = f"{name}-{shape_name}-{seed}-{candidates}-{schedule.steps}-{'joint' if joint else 'self'}"
+        checkpoint = Checkpoint(keep / f"{how}.checkpoint")
+    trained = train(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer, checkpoint=checkpoint)
     reference = run(trained.integer, dataset.test.content).logits.argmax(axis=1)
     files = {}
     for kind in FORMATS:
@@ -188,6 +197,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--steps", type=int, help="optimizer steps; default: the shape's")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where stopped trainings are kept, to be continued")
     parser.add_argument("--results", type=Path, default=RESULTS / "projections.jsonl")
     arguments = parser.parse_args()
     if not data_is_here():
@@ -196,7 +206,7 @@ def main() -> int:
     for name in arguments.set or ["mnist"]:
         for shape in arguments.shape or SHAPES:
             for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-                asked = {"candidates": candidates, "steps": arguments.steps, "joint": arguments.joint}
+                asked = {"candidates": candidates, "steps": arguments.steps, "joint": arguments.joint, "keep": arguments.keep}
                 row = measure(name, shape, seed=seed, **asked)
                 append(arguments.results, row)
                 print(f"{name}, {shape}, seed {seed}: {row['accuracy']:.4f}, {row['files']}, {row['seconds']} s", flush=True)
