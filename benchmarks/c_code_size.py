@@ -1,6 +1,8 @@
 """Measure ``src/understudy/export/c_code_bytes.json``: code bytes of every runtime function on a Cortex-M4.
 
-Run it after a change to ``device/c/understudy.h``; it needs ``arm-none-eabi-gcc``::
+Functions that compute in float are measured with the core's floating-point unit.
+
+Run it after a change to ``device/c/understudy.h`` or ``understudy_float.h``; it needs ``arm-none-eabi-gcc``::
 
     python benchmarks/c_code_size.py          # writes the table again
     python benchmarks/c_code_size.py --check  # exit code 1 if the stored table differs
@@ -16,15 +18,16 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from understudy.export.c import CExporter
+from understudy.errors import InputError
+from understudy.export.c import CExporter, HeaderExporter
 from understudy.export.c_code import OPERATIONS, reachable
-from understudy.export.c_source import write_source
-from understudy.export.c_writer import c_identifier
+from understudy.export.c_float import CFloatExporter
 from understudy.program.ops import (
     Add,
     Concat,
@@ -53,37 +56,52 @@ from understudy.testing.scan_programs import scan_program
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = ("-std=c99", "-Os", "-mcpu=cortex-m4", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
+FPU = ("-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 TABLE = Path(__file__).resolve().parents[1] / "src" / "understudy" / "export" / "c_code_bytes.json"
+CURVES = (
+    *("x abs", "x exp", "x log", "x tanh", "x sigmoid", "x gelu", "x gelu_tanh", "x silu", "x hardswish", "x hardsigmoid"),
+    *("x softplus", "x mish", "x 0.7 elu", "x 0.3 celu", "x selu", "x 0.1 leaky_relu", "x softsign", "x square", "x relu"),
+    *("x 0.5 mul", "x 0.5 add", "1 x sub", "2 x abs 1 add div", "x -1 max", "x 3 min", "x -1 1 clamp", "x tanh sigmoid"),
+    *("x exp log x add", "x abs log x mul", "x 0.5 mul 2 add x mul", "x 1 add x 2 sub mul x div", "x gelu x tanh add"),
+)
+"""Every primitive, alone and with others."""
 IMAGE_SHARE, SOUND_SHARE = 5, 15
 """Probes that read a text for one that reads an image or a window, or a sound."""
 FIRMWARE = """\
 #ifdef MODEL
-#include "model.h"
-float scores[US_PROBE_CLASSES];
-#if defined(US_PROBE_PIXELS)
-unsigned char input[US_PROBE_PIXELS];
-#elif defined(US_PROBE_SAMPLES)
-int16_t input[US_PROBE_SAMPLES];
-#elif defined(US_PROBE_VALUES)
-float input[US_PROBE_VALUES];
+#include "{header}"
+float scores[{upper}_CLASSES];
+#if defined({upper}_PIXELS)
+unsigned char input[{upper}_PIXELS];
+#elif defined({upper}_SAMPLES)
+int16_t input[{upper}_SAMPLES];
+#elif defined({upper}_VALUES)
+float input[{upper}_VALUES];
 #else
 unsigned char input[64];
 #endif
-int main(void) { return us_probe_predict(input, sizeof input / sizeof input[0], scores); }
+int main(void) {{ return {prefix}_predict(input, sizeof input / sizeof input[0], scores); }}
 #else
-int main(void) { return 0; }
+int main(void) {{ return 0; }}
 #endif
 """
 
 
-def link(files: dict[str, bytes], folder: Path) -> tuple[int, dict[str, int]]:
-    """Return flash bytes that a model named ``probe`` adds to an empty firmware, and the bytes of each symbol."""
-    for file, content in files.items():
+def link(program: Program, folder: Path, c: HeaderExporter | None = None) -> tuple[int, dict[str, int]]:
+    """Return flash bytes that ``program``, named ``probe``, adds to an empty firmware, and the bytes of each symbol.
+
+    ``c`` writes it: CExporter() where none is given.
+    """
+    writer = CExporter() if c is None else c
+    for file, content in writer.export(program, name="probe").items():
         (folder / file).write_bytes(content)
-    (folder / "firmware.c").write_text(FIRMWARE, encoding="utf-8")
+    prefix = f"us_{writer.identifier('probe')}"
+    firmware = FIRMWARE.format(header=writer.filename, upper=prefix.upper(), prefix=prefix)
+    (folder / "firmware.c").write_text(firmware, encoding="utf-8")
+    unit = FPU if isinstance(writer, CFloatExporter) else ()
     flash = []
     for define in ("-DMODEL", "-DEMPTY"):
-        command = [COMPILER, *FLAGS, "--specs=nosys.specs", define, "firmware.c", "-o", "firmware.elf"]
+        command = [COMPILER, *FLAGS, *unit, "--specs=nosys.specs", define, "firmware.c", "-o", "firmware.elf"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         if define == "-DMODEL":
             listing = _output(["arm-none-eabi-nm", "-S", "firmware.elf"], folder)
@@ -230,6 +248,17 @@ def _fixed(nodes: list[Node]) -> dict[str, Quantization]:
     return {node.output: node.quantization for node in nodes if isinstance(node, Image | Sound | Standardize | ProjectBoxes)}
 
 
+def curved_program(curve: str) -> Program:
+    """Return a program that bends its numbers and nothing else."""
+    ones = np.ones(7, np.float32)
+    nodes = (
+        Standardize("values", "numbers", (7,), ones, ones),
+        Lookup("numbers", "logits", curve, np.zeros(256, np.int8)),
+        Softmax("logits", "probabilities"),
+    )
+    return Program(nodes, {"numbers": Standardize.quantization, "logits": Quantization(0.5, 0)})
+
+
 def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[str, Quantization]:
     """Return ``scheme`` with the zero point of relu outputs, and of what is read from them, set to -128."""
     out = dict(scheme) | {"features": Quantization(1.0, 0)}
@@ -243,6 +272,12 @@ def replace_scheme(nodes: list[Node], scheme: dict[str, Quantization]) -> dict[s
     return out
 
 
+FLOAT_KINDS = (
+    *(random_program, random_image_program, partial(random_image_program, branched=True)),
+    *(random_window_program, random_recurrent_program, random_sound_program),
+)
+
+
 def measure(probes: int) -> dict[str, object]:
     """Return the table for ``probes`` random programs: the largest size of each function, an upper bound for predict."""
     functions: Counter[str] = Counter()
@@ -252,6 +287,7 @@ def measure(probes: int) -> dict[str, object]:
     sounds = [_probe(random_sound_program(seed), functions) for seed in range(probes // SOUND_SHARE)]
     windows = [_probe(random_window_program(seed), functions) for seed in range(probes // IMAGE_SHARE)]
     recurrent = [_probe(random_recurrent_program(seed), functions) for seed in range(probes // SOUND_SHARE)]
+    in_float, curved = _float_probes(probes // IMAGE_SHARE, functions)
     expected = set(itertools.chain.from_iterable(OPERATIONS.values()))
     if missing := expected - set(functions):
         raise SystemExit(f"no probe uses {sorted(missing)}; raise --probes")
@@ -263,29 +299,61 @@ def measure(probes: int) -> dict[str, object]:
     more["us_log_mel"] = max(0, _fit(sounds, calls | more)[0] - fixed)
     more["us_standardize"] = max(0, _fit(windows, calls | more)[0] - fixed)
     _, scanned = _fit(recurrent, calls | more)
+    known = calls | more | added | scanned
+    real_fixed, real = _fit(in_float, known)
+    real["us_real_softmax"] = max(0, real_fixed - fixed)  # of every program once
+    of_curve, primitives = _fit(curved, {})
+    real["curve"] += of_curve
     return {
         "compiler": _output([COMPILER, "--version"], Path.cwd()).splitlines()[0],
         "flags": list(FLAGS),
+        "flags in float": list(FPU),
         "functions": dict(sorted(functions.items())),
         "predict": fixed,
-        "calls": dict(sorted((calls | more | added | scanned).items())),
+        "calls": dict(sorted((known | real | primitives).items())),
     }
 
 
 def _probe(program: Program, functions: Counter[str]) -> tuple[Counter[str], int]:
     """Return the calls of one program and the bytes of its predict function; enlarge ``functions`` by what it shows."""
+    symbols, calls = _linked(program, functions, CExporter())
+    return calls, symbols["us_probe_predict"]
+
+
+def _linked(program: Program, functions: Counter[str], c: HeaderExporter) -> tuple[dict[str, int], Counter[str]]:
     with tempfile.TemporaryDirectory() as name:
-        _, symbols = link(CExporter().export(program, name="probe"), Path(name))
-    calls = write_source(program, c_identifier("probe")).calls
+        _, symbols = link(program, Path(name), c)
+    calls = c.source(program, "probe").calls
     for function in reachable(calls):
-        functions[function] = max(functions[function], -(-symbols[function] // 4) * 4)
-    return Counter(calls), symbols["us_probe_predict"]
+        if function.startswith("us_real_" if isinstance(c, CFloatExporter) else "us_"):
+            functions[function] = max(functions[function], -(-symbols[function] // 4) * 4)
+    return symbols, Counter(calls)
+
+
+Probes = list[tuple[Counter[str], int]]
+
+
+def _float_probes(probes: int, functions: Counter[str]) -> tuple[Probes, Probes]:
+    """Return the probes of predict functions in float, and those of curves: what they are made of, and their bytes."""
+    made = [kind(seed) for kind in FLOAT_KINDS for seed in range(probes)] + [curved_program(curve) for curve in CURVES]
+    predicts, curves = [], []
+    for program in made:
+        try:
+            symbols, calls = _linked(program, functions, CFloatExporter())
+        except InputError:  # signs of what layers give
+            continue
+        parts = Counter({name: count for name, count in calls.items() if name.startswith("curve: ")})
+        predicts.append((calls - parts, symbols["us_probe_float_predict"]))
+        sizes = [size for name, size in symbols.items() if name.startswith("us_probe_float_curve_")]
+        if len(sizes) == 1:
+            curves.append((parts, sizes[0]))
+    return predicts, curves
 
 
 def _fit(probes: list[tuple[Counter[str], int]], known: dict[str, int]) -> tuple[int, dict[str, int]]:
     """Return the fixed bytes of predict, and the bytes of each call that is not ``known``."""
     own = {"us_pixels", "us_log_mel", "us_standardize"}
-    names = sorted({function for calls, _ in probes for function in calls} - set(known) - own)
+    names = sorted({function for calls, _ in probes for function in calls} - set(known) - own - {"us_real_softmax"})
     matrix = np.array([[1, *(calls[function] for function in names)] for calls, _ in probes], float)
     sizes = np.array([size - sum(calls[f] * known[f] for f in known) for calls, size in probes], float)
     per_call = np.maximum(0, np.ceil(np.linalg.lstsq(matrix, sizes, rcond=None)[0][1:])).astype(int)

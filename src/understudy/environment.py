@@ -192,7 +192,7 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _from_extra("litert", "litert", versions)
     yield _compiled_format("c")
     yield _built_in("python", f"numpy {versions['numpy']}")
-    yield _wasm_format()
+    yield _wasm_format("wasm")
     yield _compiled_format("arduino")
     yield _from_extra("coreml", "coreml", versions)
     yield _from_extra("executorch", "executorch", versions)
@@ -201,6 +201,9 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _from_extra("litert_float", "litert", versions)
     yield _from_extra("coreml_float", "coreml", versions)
     yield _from_extra("executorch_float", "executorch", versions)
+    yield _compiled_format("c_float")
+    yield _wasm_format("wasm_float")
+    yield _compiled_format("arduino_float")
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 
@@ -229,12 +232,12 @@ def _compiled_format(name: str) -> Ability:
     return Ability(name, True, f"{' '.join(command)}: {_first_line(command)}", None)
 
 
-def _wasm_format() -> Ability:
+def _wasm_format(name: str) -> Ability:
     try:
         command, node = wasm_compiler(), node_version()
     except SetupError as error:
-        return _missing("wasm", error)
-    return Ability("wasm", True, f"{_first_line([command])}, Node {node}", None)
+        return _missing(name, error)
+    return Ability(name, True, f"{_first_line([command])}, Node {node}", None)
 
 
 def _missing(format_name: str, error: SetupError) -> Ability:

@@ -183,7 +183,7 @@ def test_byte_table_is_what_the_linker_finds(tmp_path: Path, case: int) -> None:
     kinds[11] = code_size.random_recurrent_program
     kind = kinds.get(case, random_program)
     program = programs[case]() if case < len(programs) else kind(9000 + case)
-    real, symbols = code_size.link(CExporter().export(program, name="probe"), tmp_path)
+    real, symbols = code_size.link(program, tmp_path)
     estimate = sum(size for _, size in CExporter().byte_table(program, name="probe"))
     assert 0.98 * real <= estimate <= 1.02 * real + 16
     # constants are exact: every object has the size that the table says, to the alignment
@@ -198,7 +198,7 @@ def test_measured_functions_are_up_to_date(tmp_path: Path) -> None:
     table = measured()["functions"]
     assert set(table) == {function for functions in OPERATIONS.values() for function in functions}
     for program in (sequence_program(), utterance_program(bits=4)):
-        _, symbols = code_size.link(CExporter().export(program, name="probe"), tmp_path)
+        _, symbols = code_size.link(program, tmp_path)
         for name, size in symbols.items():
             if not name.startswith("us_probe_"):
                 # a function whose callers agree on an argument may be smaller than the largest that was measured

@@ -132,6 +132,30 @@ class TestExecutorchFloat(FormatSuite):
     in_float = True
 
 
+class TestCFloat(FormatSuite):
+    exporter = exporter("c_float")
+    cases = (*FLOAT_CASES, SCAN_CASES[1])
+    features = FEATURES[-1:]
+    counts_files = False
+    in_float = True
+
+
+@needs_wasm
+class TestWasmFloat(FormatSuite):
+    exporter = exporter("wasm_float")
+    cases = (*FEW[:2], FEW[-1], SCAN_CASES[1])
+    features = FEATURES[-1:]
+    in_float = True
+
+
+class TestArduinoFloat(FormatSuite):
+    exporter = exporter("arduino_float")
+    cases = (FEW[0], SCAN_CASES[1])
+    features = FEATURES[-1:]
+    counts_files = False
+    in_float = True
+
+
 class TestCoreml(FormatSuite):
     exporter = exporter("coreml")
     cases = (*CASES, *RANDOM)

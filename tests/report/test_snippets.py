@@ -51,6 +51,8 @@ ADDED = tuple(
         ("litert_float", "model_float.tflite"),
         ("coreml_float", "model_float.mlpackage.zip"),
         ("executorch_float", "model_float.pte"),
+        ("c_float", "model_float.h"),
+        ("wasm_float", "model_float.wasm"),
     )
 )
 """Files of formats that are not written by default."""

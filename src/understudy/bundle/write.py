@@ -101,7 +101,10 @@ def extend_bundle(folder: Path, manifest: Manifest, *, program: Program, exports
     contents = {file_name: content for exported in exports.values() for file_name, content in exported.items()}
     for file_name, content in contents.items():
         path = folder / file_name
-        if file_name in manifest.files or (path.exists() and (not path.is_file() or path.read_bytes() != content)):
+        # a format may share a file, such as the C runtime
+        known = manifest.files.get(file_name)
+        other = known is not None and known.sha256 != hashlib.sha256(content).hexdigest()
+        if other or (path.exists() and (not path.is_file() or path.read_bytes() != content)):
             raise SetupError(
                 f"a format is added beside the files that are there: received {file_name!r} in bundle={str(folder)!r}, "
                 "which holds something else under that name; move it away"

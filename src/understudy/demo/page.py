@@ -10,7 +10,7 @@ import jinja2
 from understudy.bundle import Bundle
 from understudy.errors import InputError, SetupError
 from understudy.export.registry import exporter
-from understudy.export.wasm_loader import LOADER
+from understudy.export.wasm_loader import loader_name
 from understudy.files import write_bytes
 from understudy.units import format_bytes
 
@@ -58,7 +58,7 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
             "use understudy predict with an .npz"
         )
     if "wasm" in bundle.formats:
-        files = {name: (bundle.folder / name).read_bytes() for name in (MODULE, LOADER)}
+        files = {name: (bundle.folder / name).read_bytes() for name in (MODULE, loader_name(MODULE))}
     else:
         files = exporter("wasm").export(bundle.program(), name=bundle.manifest.name, labels=bundle.labels)
     about = About(
@@ -67,7 +67,7 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
         shape=shape,
         threshold=bundle.manifest.threshold,
         wasm_bytes=len(files[MODULE]),
-        loader_bytes=len(files[LOADER]),
+        loader_bytes=len(files[loader_name(MODULE)]),
     )
     return {PAGE: _render(about).encode(), **files}
 

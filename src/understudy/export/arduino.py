@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.export.arduino_input import arduino_input
-from understudy.export.arduino_session import ArduinoSession
-from understudy.export.c import RUNTIME, CExporter
+from understudy.export.arduino_session import ArduinoFloatSession, ArduinoSession
+from understudy.export.c import CExporter, HeaderExporter
+from understudy.export.c_float import CFloatExporter
 from understudy.export.c_input import size_lines
-from understudy.export.c_writer import c_identifier
-from understudy.export.refused import need_integers
+from understudy.export.refused import need_integers, need_reals_alone
 from understudy.program.ops import Program
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -45,7 +45,7 @@ _SOURCE = """\
 #include "{library}.h"
 
 #define {upper}_LABELS
-#include "internal/model.h"
+#include "internal/{header}"
 
 int {library}_classify({parameter}, size_t length, float *scores) {{
     return {library}_predict({call}, length, scores);
@@ -121,16 +121,13 @@ _TEMPLATES = {
 }
 
 
-def library_name(name: str) -> str:
-    """Return the name of the library, of its header and of what its functions begin with."""
-    return f"us_{c_identifier(name)}"
-
-
 class ArduinoExporter:
     """Writes and runs ``arduino.zip``. Budgets count flash, as for C."""
 
     format = "arduino"
     filename = "arduino.zip"
+    c: HeaderExporter = CExporter()
+    """What writes the program as C."""
 
     def export(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> dict[str, bytes]:
         """Return the ZIP file, with one folder in it.
@@ -138,16 +135,17 @@ class ArduinoExporter:
         Raises:
             InputError: a float program, or one beyond the C runtime.
         """
-        need_integers(program, format_name=self.format)
+        self._refuse(program)
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
-        library = library_name(name)
+        library = self.library(name)
         reads = arduino_input(program)
         names = {"library": library, "upper": library.upper()}
         values = {
             **names,
             "classes": program.classes,
-            "sizes": size_lines(program, c_identifier(name).upper()),
-            "ram_bytes": CExporter().ram_bytes(program),
+            "sizes": size_lines(program, self.c.identifier(name).upper()),
+            "header": self.c.filename,
+            "ram_bytes": self.c.ram_bytes(program),
             "what": reads.what,
             "title": reads.what.capitalize(),
             "reads": reads.reads,
@@ -158,15 +156,15 @@ class ArduinoExporter:
         }
         files = {path.format_map(values): template.format_map(values).encode() for path, template in _TEMPLATES.items()}
         files["examples/Classify/Classify.ino"] = reads.sketch.format_map(names).encode()
-        c_files = CExporter().export(program, name=name, labels=shown)
-        for filename in (CExporter.filename, RUNTIME):
+        c_files = self.c.export(program, name=name, labels=shown)
+        for filename in (self.c.filename, *self.c.runtimes):
             files[f"src/internal/{filename}"] = c_files[filename]
         return {self.filename: _zipped({f"{library}/{path}": content for path, content in files.items()})}
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return the rows of the C format: the flash that the model takes."""
-        need_integers(program, format_name=self.format)
-        return CExporter().byte_table(program, name=name, labels=labels)
+        self._refuse(program)
+        return self.c.byte_table(program, name=name, labels=labels)
 
     def open(self, folder: Path, *, name: str) -> ArduinoSession:
         """Compile the library with this machine's C compiler and return a session on it.
@@ -176,7 +174,29 @@ class ArduinoExporter:
             SetupError: no C compiler.
             VerificationError: the library does not compile.
         """
-        return ArduinoSession(folder / self.filename, library_name(name))
+        return ArduinoSession(folder / self.filename, self.library(name))
+
+    def library(self, name: str) -> str:
+        """Return the name of the library, of its header and of what its functions begin with."""
+        return f"us_{self.c.identifier(name)}"
+
+    def _refuse(self, program: Program) -> None:
+        need_integers(program, format_name=self.format)
+
+
+class ArduinoFloatExporter(ArduinoExporter):
+    """Writes and runs ``arduino_float.zip``, for boards with a floating-point unit; see ``c_float.py``."""
+
+    format = "arduino_float"
+    filename = "arduino_float.zip"
+    c = CFloatExporter()
+
+    def open(self, folder: Path, *, name: str) -> ArduinoFloatSession:
+        """Compile the library and return a session on it, see ``ArduinoExporter``."""
+        return ArduinoFloatSession(folder / self.filename, self.library(name))
+
+    def _refuse(self, program: Program) -> None:
+        need_reals_alone(program, format_name=self.format)
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:

@@ -25,7 +25,10 @@ class ArduinoSession:
 
     Attributes:
         runtime: name and version of the compiler.
+        internal: headers of the library that its source file includes.
     """
+
+    internal: tuple[str, ...] = ("internal/model.h", "internal/understudy.h")
 
     def __init__(self, path: Path, library: str) -> None:
         command = c_compiler()
@@ -34,7 +37,7 @@ class ArduinoSession:
         with tempfile.TemporaryDirectory(prefix="understudy-arduino-") as temporary:
             source = Path(temporary) / "src"
             (source / "internal").mkdir(parents=True)
-            for name in (f"{library}.h", f"{library}.c", "internal/model.h", "internal/understudy.h"):
+            for name in (f"{library}.h", f"{library}.c", *self.internal):
                 (source / name).write_bytes(_member(path, f"{library}/src/{name}"))
             (source / "sizes.c").write_text(
                 f'#include "{library}.h"\nconst int classes = {library.upper()}_CLASSES;\n', encoding="utf-8"
@@ -61,6 +64,13 @@ class ArduinoSession:
                 content = content.rstrip(b"\0")
             self._classify(content, len(content) // (1 if inputs.dtype == np.int32 else inputs.itemsize), out.ctypes.data)
         return scores
+
+
+class ArduinoFloatSession(ArduinoSession):
+    """A compiled library in float."""
+
+    computes_in = "float32"
+    internal = ("internal/model_float.h", "internal/understudy.h", "internal/understudy_float.h")
 
 
 def _member(path: Path, name: str) -> bytes:

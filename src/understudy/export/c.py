@@ -56,7 +56,7 @@ US_FUNCTION int us_{identifier}_predict(const {kind} *{argument}, size_t n, floa
 _EXAMPLE = """\
 {usage}
 {labels}
-#include "model.h"
+#include "{header}"
 
 int main(int argc, char **argv) {{
 {declarations}
@@ -88,8 +88,10 @@ def _labels(identifier: str, labels: Sequence[str]) -> str:
     )
 
 
-def header_text(program: Program, identifier: str, source: Source, labels: Sequence[str] | None) -> str:
-    """Return ``model.h`` with the constants of ``source``."""
+def header_text(
+    program: Program, identifier: str, source: Source, labels: Sequence[str] | None, *, runtime: str = RUNTIME
+) -> str:
+    """Return the header on ``runtime`` with the constants of ``source``."""
     upper = identifier.upper()
     reads = c_input(program)
     return _HEADER.format(
@@ -99,9 +101,9 @@ def header_text(program: Program, identifier: str, source: Source, labels: Seque
         argument=reads.argument,
         kind=reads.kind,
         reading=reads.reading.format(upper=upper),
-        first_call=reads.first_call,
+        first_call=reads.first_call if runtime == RUNTIME or isinstance(program.source, ProjectText) else "",
         checks=reads.checks.format(upper=upper, identifier=identifier),
-        runtime=RUNTIME,
+        runtime=runtime,
         classes=program.classes,
         ram_bytes=source.ram_bytes,
         vector_ram_bytes=source.vector_ram_bytes,
@@ -113,12 +115,13 @@ def header_text(program: Program, identifier: str, source: Source, labels: Seque
     )
 
 
-def _example(program: Program, identifier: str, *, labelled: bool) -> str:
+def _example(program: Program, identifier: str, *, labelled: bool, header: str, name: str) -> str:
     usage, declarations, read = c_input(program).example
     upper = identifier.upper()
     names = f"us_{identifier}_labels"
     return _EXAMPLE.format(
-        usage=usage,
+        usage=usage.replace("example", name),
+        header=header,
         declarations=declarations.format(upper=upper),
         read=read.format(identifier=identifier),
         upper=upper,
@@ -129,14 +132,29 @@ def _example(program: Program, identifier: str, *, labelled: bool) -> str:
     )
 
 
-class CExporter:
-    """``--format c``. Budgets count flash on a Cortex-M4: constants exactly, code from a measured table."""
+class HeaderExporter:
+    """What the formats that are one generated header share.
 
-    format = "c"
-    filename = "model.h"
+    Attributes:
+        runtimes: the headers beside the model's; it includes the last one.
+        example: stem of the program that shows how to call it.
+    """
+
+    format: str
+    filename: str
+    runtimes: tuple[str, ...]
+    example: str
+
+    def identifier(self, name: str) -> str:
+        """Return what stands behind ``us_`` in the C names of a model that is called ``name``."""
+        return c_identifier(name)
+
+    def source(self, program: Program, identifier: str) -> Source:
+        """Return ``program`` as C."""
+        raise NotImplementedError
 
     def export(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> dict[str, bytes]:
-        """Return ``model.h``, the runtime ``understudy.h`` and ``example.c``.
+        """Return the header, the runtime that it includes, and an example.
 
         Args:
             program: an integer program.
@@ -146,13 +164,14 @@ class CExporter:
         Raises:
             InputError: a float program, or one beyond the runtime's integer types.
         """
-        identifier = c_identifier(name)
-        source = write_source(program, identifier)
-        runtime = resources.files(__package__).joinpath(RUNTIME).read_bytes()
+        identifier = self.identifier(name)
+        header = header_text(program, identifier, self.source(program, identifier), labels, runtime=self.runtimes[-1])
+        labelled = labels is not None
+        example = _example(program, identifier, labelled=labelled, header=self.filename, name=self.example)
         return {
-            self.filename: header_text(program, identifier, source, labels).encode(),
-            RUNTIME: runtime,
-            "example.c": _example(program, identifier, labelled=labels is not None).encode(),
+            self.filename: header.encode(),
+            **{runtime: resources.files(__package__).joinpath(runtime).read_bytes() for runtime in self.runtimes},
+            f"{self.example}.c": example.encode(),
         }
 
     def byte_table(
@@ -163,7 +182,7 @@ class CExporter:
         labels: Sequence[str] | None = None,  # noqa: ARG002 - they cost flash only where the macro is defined
     ) -> list[tuple[str, int]]:
         """Return (where, bytes of flash) rows: constants exactly, then the code of the operations that are used."""
-        source = write_source(program, c_identifier(name))
+        source = self.source(program, self.identifier(name))
         constants: Counter[str] = Counter()
         for constant in source.constants:
             constants[constant.where] += constant.size_bytes
@@ -174,13 +193,30 @@ class CExporter:
 
     def ram_bytes(self, program: Program) -> int:
         """Return the static RAM of ``program``, the value of ``US_<NAME>_RAM_BYTES``."""
-        return write_source(program, "model").ram_bytes
+        return self.source(program, "model").ram_bytes
+
+
+class CExporter(HeaderExporter):
+    """``--format c``. Budgets count flash on a Cortex-M4: constants exactly, code from a measured table."""
+
+    format = "c"
+    filename = "model.h"
+    runtimes = (RUNTIME,)
+    example = "example"
+
+    def source(self, program: Program, identifier: str) -> Source:
+        """Return ``program`` as C.
+
+        Raises:
+            InputError: a float program, or one beyond the runtime's integer types.
+        """
+        return write_source(program, identifier)
 
     def open(self, folder: Path, *, name: str) -> CSession:
-        """Compile ``model.h`` in ``folder`` with this machine's C compiler and return a session on it.
+        """Compile the header in ``folder`` with this machine's C compiler and return a session on it.
 
         Raises:
             SetupError: no C compiler.
             VerificationError: the header does not compile.
         """
-        return compile_session(folder, c_identifier(name))
+        return compile_session(folder, self.identifier(name))

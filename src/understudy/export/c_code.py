@@ -38,9 +38,30 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "us_multiply": ("us_requantize",),
     "us_convolve": ("us_linear_row",),
     "us_convolve_depthwise": ("us_requantize",),
+    "us_real_linear": ("us_real_clear", "us_real_add_products", "us_real_finish"),
+    "us_real_convolve": ("us_real_seen", "us_real_clear", "us_real_add_products", "us_real_finish"),
+    "us_real_convolve_depthwise": ("us_real_seen", "us_real_clear", "us_real_finish"),
+    "us_real_finish": ("us_real_within",),
+    "us_real_copy": ("us_real_copy_row",),
+    "us_real_window": ("us_real_copy_row", "us_real_clear"),
+    "us_real_max_pool": ("us_real_copy_row",),
+    "us_real_sum_pool": ("us_real_clear", "us_real_within"),
+    "us_real_local_max_pool": ("us_real_seen",),
+    "us_real_add": ("us_real_within",),
+    "us_real_multiply": ("us_real_within",),
+    "us_real_softmax": ("us_real_exp",),
+    "us_real_sigmoid": ("us_real_exp",),
+    "us_real_tanh": ("us_real_sigmoid",),
+    "us_real_gelu": ("us_real_exp",),
+    "curve": ("us_real_within",),
+    **{f"curve: {name}": (f"us_real_{name}",) for name in ("exp", "log", "sigmoid", "tanh", "gelu")},
 }
-"""Runtime function to the runtime functions that it calls."""
+"""Runtime function, or curve in float, to the runtime functions that it calls."""
 
+_CONVOLUTIONS = (
+    *("us_convolve", "us_convolve_depthwise"),
+    *("us_real_convolve", "us_real_convolve_depthwise", "us_real_seen"),
+)
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "projection": (
         *("us_expand", "us_mix", "us_next_token", "us_code", "us_digest", "us_hash", "us_count", "us_flush"),
@@ -61,19 +82,23 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "numbers": ("us_standardize", "us_difference"),
-    "linear": ("us_linear", "us_linear_row", "us_pair", "us_absent", "us_dot8", "us_dot4"),
+    "real values": ("us_real_values", "us_real_within"),
+    "linear": (
+        *("us_linear", "us_linear_row", "us_pair", "us_absent", "us_dot8", "us_dot4"),
+        *("us_real_linear", "us_real_clear", "us_real_add_products", "us_real_finish"),
+    ),
     "requantization": ("us_requantize",),
     "log-mel": ("us_log_mel", "us_window_frame", "us_spectrum", "us_octave_parts", "us_bit_count", "us_halved"),
-    "convolution": ("us_pixels", "us_convolve", "us_convolve_depthwise"),
-    "window": ("us_window",),
-    "max_pool": ("us_max_pool", "us_local_max_pool"),
-    "sum_pool": ("us_sum_pool",),
-    "add": ("us_add",),
-    "lookup": ("us_lookup",),
-    "multiply": ("us_multiply",),
-    "scan": ("us_scan",),
-    "concat": ("us_copy",),
-    "softmax": ("us_softmax", "us_exp"),
+    "convolution": ("us_pixels", *_CONVOLUTIONS),
+    "window": ("us_window", "us_real_window"),
+    "max_pool": ("us_max_pool", "us_local_max_pool", "us_real_max_pool", "us_real_local_max_pool"),
+    "sum_pool": ("us_sum_pool", "us_real_sum_pool"),
+    "add": ("us_add", "us_real_add"),
+    "lookup": ("us_lookup", "us_real_log", "us_real_sigmoid", "us_real_tanh", "us_real_gelu"),
+    "multiply": ("us_multiply", "us_real_multiply"),
+    "scan": ("us_scan", "us_real_scan"),
+    "concat": ("us_copy", "us_real_copy", "us_real_copy_row"),
+    "softmax": ("us_softmax", "us_exp", "us_real_softmax", "us_real_exp"),
 }
 """Rows of the byte table to the runtime functions that they count."""
 

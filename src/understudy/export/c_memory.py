@@ -83,6 +83,14 @@ def place_tensors(program: Program) -> Placement:
     )
 
 
+def place_reals(program: Program) -> tuple[dict[str, int], int]:
+    """Return where tensors of floats stand, each by itself while it is needed, and how many floats they take together."""
+    sizes = {node.output: math.prod(program.shapes()[node.output]) for node in program.nodes[:-1]}
+    lifetimes = _lifetimes(program, (), features=None)
+    offsets = _first_fit({name: lifetimes[name] for name in sizes}, sizes)
+    return offsets, max(offsets[name] + size for name, size in sizes.items())
+
+
 def _reach(program: Program) -> dict[str, int]:
     first = program.source
     if not isinstance(first, ProjectText):

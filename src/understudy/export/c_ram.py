@@ -46,8 +46,10 @@ def _activation_bytes(program: Program, node: Layer) -> int:
     return int(rounded(rows) * span * rounded(channels, 16))
 
 
-def static_ram(program: Program, prefix: str, *, tensor_bytes: int, table_bytes: int, blocks: int) -> tuple[str, int, int]:
-    """Return the definition of the static RAM, and its sizes without and with vectors.
+def static_ram(
+    program: Program, prefix: str, *, tensor_bytes: int, table_bytes: int, blocks: int, reals: int = 0
+) -> tuple[str, int, int]:
+    """Return the definition of the static RAM, and its sizes without and with vectors; ``reals`` counts its floats.
 
     The largest types come first, so that nothing is padded.
     """
@@ -59,20 +61,23 @@ def static_ram(program: Program, prefix: str, *, tensor_bytes: int, table_bytes:
     frame = program.source.log_mel.frame if isinstance(program.source, Sound) else 0
     reads = max(features, frame, *(node.weight[0].size for node in program.layers if not isinstance(node, DepthwiseConv)))
     values = reads + 1  # us_dot4 reads one value past an odd row
-    shared = table_bytes + digests + 2 * values
+    shared = table_bytes + digests + 4 * reals + 2 * values
     area = tensor_bytes
     area += -(shared + negative + area + hashes) % 4
     # vectors are read and written whole, so that up to a block behind the last value is touched
-    activations = max(rounded(_activation_bytes(program, node)) for node in program.layers) + BLOCK
+    activations = max((rounded(_activation_bytes(program, node)) + BLOCK for node in program.layers), default=0)
     vector_area = tensor_bytes + BLOCK
     vector_shared = BLOCK * blocks + activations + shared + 1
     vector_area += -(vector_shared + vector_area) % BLOCK
-    members = ["#if US_VECTOR", f"    us_block blocks[{blocks}];", f"    uint8_t activations[{activations}];"]
+    members = ["#if US_VECTOR"]
+    members += [f"    us_block blocks[{blocks}];"] if blocks else []
+    members += [f"    uint8_t activations[{activations}];"] if activations else []
     if hashes:
         members += ["#else", f"    us_lane negative[US_LANES({negative})];"]
     members += ["#endif"]
     members += [f"    us_lane table[US_LANES({table_bytes})];"] if table_bytes else []
     members += [f"    us_lane digests[US_LANES({digests})];"] if digests else []
+    members += [f"    float reals[{reals}];"] if reals else []
     members += [f"    int16_t values[{values}];", f"    int8_t tensors[US_EITHER({vector_area}, {area})];"]
     # without a hash there is nothing to make ready where there are no vectors
     members += ["    uint8_t ready;"] if hashes else ["#if US_VECTOR", "    uint8_t ready;", "#endif"]

@@ -30,7 +30,7 @@ _READS = {"bytes": np.uint8, "pixels": np.uint8, "values": np.float32, "samples"
 _DRIVER = """\
 #define _POSIX_C_SOURCE 199309L
 #include <time.h>
-#include "model.h"
+#include "{header}"
 #define CLASSES US_{upper}_CLASSES
 #if defined(US_{upper}_PIXELS)
 #define INPUT_VALUES US_{upper}_PIXELS
@@ -72,9 +72,7 @@ int driver_open(const uint8_t *envelope, size_t n, const uint8_t *secret) {{
 void driver_predict(const input *values, size_t batch, size_t length, float *scores, int8_t *logits, int *labels) {{
     for (size_t i = 0; i < batch; i++) {{
         labels[i] = us_{identifier}_predict(values + i * length, length, scores + i * CLASSES);
-        for (size_t c = 0; c < CLASSES; c++) {{
-            logits[i * CLASSES + c] = us_{identifier}_scores.logits[c];
-        }}
+{logits}
     }}
 }}
 
@@ -92,8 +90,14 @@ void driver_time(const input *values, size_t batch, size_t length, const size_t 
 }}
 """
 
+_LOGITS = """\
+        for (size_t c = 0; c < CLASSES; c++) {{
+            logits[i * CLASSES + c] = us_{identifier}_scores.logits[c];
+        }}"""
+_NO_LOGITS = "        (void)logits; /* they are no integers */"
 
-class CSession:
+
+class CompiledSession:
     """A compiled model; single-threaded, with static state of its own.
 
     Attributes:
@@ -130,17 +134,9 @@ class CSession:
         )
         return scores, logits, labels
 
-    def open_envelope(self, envelope: bytes, secret: bytes) -> int:
-        """Decrypt the numbers of an encrypted model and return 0, or an error of ``understudy_open.h``."""
-        return int(self._library.driver_open(envelope, _size(len(envelope)), secret))
-
     def predict(self, inputs: Inputs) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
         return self._run(inputs)[0]
-
-    def logits(self, inputs: Inputs) -> Int8Array:
-        """Return the integer logits int8 ``[batch, classes]``, for comparison with the interpreter."""
-        return self._run(inputs)[1]
 
     def labels(self, inputs: Inputs) -> npt.NDArray[np.intc]:
         """Return what the C function returns: the index of the best label ``[batch]``."""
@@ -161,6 +157,24 @@ class CSession:
         arguments = (_size(len(data)), _size(self._input_values), _pointer(lengths), _size(repeats))
         self._library.driver_time(_pointer(data), *arguments, _pointer(times_us))
         return times_us
+
+
+class CSession(CompiledSession):
+    """A compiled model of integers."""
+
+    def open_envelope(self, envelope: bytes, secret: bytes) -> int:
+        """Decrypt the numbers of an encrypted model and return 0, or an error of ``understudy_open.h``."""
+        return int(self._library.driver_open(envelope, _size(len(envelope)), secret))
+
+    def logits(self, inputs: Inputs) -> Int8Array:
+        """Return the integer logits int8 ``[batch, classes]``, for comparison with the interpreter."""
+        return self._run(inputs)[1]
+
+
+class CFloatSession(CompiledSession):
+    """A compiled model in float."""
+
+    computes_in = "float32"
 
 
 def _pointer(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
@@ -193,13 +207,24 @@ def compile_session(folder: Path, identifier: str) -> CSession:
         SetupError: no C compiler.
         VerificationError: the header does not compile.
     """
+    return CSession(*_compiled(folder, "model.h", identifier, logits=_LOGITS.format(identifier=identifier)))
+
+
+def compile_float_session(folder: Path, header: str, identifier: str) -> CFloatSession:
+    """Compile ``header`` in ``folder``, see ``compile_session``."""
+    return CFloatSession(*_compiled(folder, header, identifier, logits=_NO_LOGITS))
+
+
+def _compiled(folder: Path, header: str, identifier: str, *, logits: str) -> tuple[ctypes.CDLL, str]:
+    """Return the library of a header, and what compiled it."""
     command = c_compiler()
     asked = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     runtime = (asked.stdout.splitlines() or [command[0]])[0]
     with tempfile.TemporaryDirectory(prefix="understudy-c-") as build:
         driver = Path(build) / "driver.c"
         library = Path(build) / "model.so"
-        driver.write_text(_DRIVER.format(identifier=identifier, upper=identifier.upper()), encoding="utf-8")
+        source = _DRIVER.format(identifier=identifier, upper=identifier.upper(), header=header, logits=logits)
+        driver.write_text(source, encoding="utf-8")
         paths = ("-I", str(folder.resolve()), "-o", str(library), str(driver))
         result = subprocess.run(
             [*command, *COMPILE_FLAGS, *paths], capture_output=True, text=True, errors="replace", check=False
@@ -211,4 +236,4 @@ def compile_session(folder: Path, identifier: str) -> CSession:
                 "check CC, and report it if the compiler is sound"
             )
         # the loaded library stays mapped when the folder goes
-        return CSession(ctypes.CDLL(str(library)), runtime)
+        return ctypes.CDLL(str(library)), runtime

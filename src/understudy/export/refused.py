@@ -69,6 +69,16 @@ def need_reals(program: Program, *, format_name: str) -> None:
             )
 
 
+def need_reals_alone(program: Program, *, format_name: str) -> None:
+    """Refuse what ``need_reals`` refuses, and islands, see ``need_no_tokens``.
+
+    Raises:
+        InputError: naming the operator, and formats that hold it.
+    """
+    need_no_tokens(program, format_name=format_name)
+    need_reals(program, format_name=format_name)
+
+
 def _need_quantization(program: Program, *, format_name: str) -> None:
     if not program.quantization:
         raise InputError(

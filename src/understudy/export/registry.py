@@ -89,6 +89,24 @@ def _executorch_float() -> Exporter:
     return ExecutorchFloatExporter()
 
 
+def _c_float() -> Exporter:
+    from understudy.export.c_float import CFloatExporter
+
+    return CFloatExporter()
+
+
+def _wasm_float() -> Exporter:
+    from understudy.export.wasm import WasmFloatExporter
+
+    return WasmFloatExporter()
+
+
+def _arduino_float() -> Exporter:
+    from understudy.export.arduino import ArduinoFloatExporter
+
+    return ArduinoFloatExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -103,6 +121,9 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "litert_float": _litert_float,
     "coreml_float": _coreml_float,
     "executorch_float": _executorch_float,
+    "c_float": _c_float,
+    "wasm_float": _wasm_float,
+    "arduino_float": _arduino_float,
 }
 
 

@@ -16,12 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from understudy.errors import SetupError, VerificationError
-from understudy.export.c import CExporter
+from understudy.export.c import CExporter, HeaderExporter
+from understudy.export.c_float import CFloatExporter
 from understudy.export.c_input import c_input
-from understudy.export.c_writer import c_identifier
-from understudy.export.refused import need_integers
-from understudy.export.wasm_loader import LOADER, wasm_loader
-from understudy.export.wasm_session import WasmSession
+from understudy.export.refused import need_integers, need_reals_alone
+from understudy.export.wasm_loader import loader_name, wasm_loader
+from understudy.export.wasm_session import WasmFloatSession, WasmSession
 from understudy.program.ops import Program, ProjectText, Sound, Source
 
 COMPILER = "clang"
@@ -34,7 +34,7 @@ _LARGEST_NUMBER = 100
 """A zero point whose code is as long as that of any other."""
 
 _SOURCE = """\
-#include "model.h"
+#include "{header}"
 {kind} input[{input_values}];
 float scores[US_{upper}_CLASSES];
 /* compilers make calls of these out of loops and copies; what is not called is left out */
@@ -68,20 +68,21 @@ def wasm_compiler() -> str:
     return COMPILER
 
 
-def _compiled(program: Program, name: str) -> bytes:
-    """Return the module of ``program`` without custom sections.
+def _compiled(program: Program, name: str, c: HeaderExporter) -> bytes:
+    """Return the module of ``program``, written as C by ``c``, without custom sections.
 
     Raises:
         SetupError: clang or lld is missing or too old.
         InputError: the program is beyond the C runtime.
     """
     command = wasm_compiler()
-    identifier = c_identifier(name)
+    identifier = c.identifier(name)
     with tempfile.TemporaryDirectory(prefix="understudy-wasm-") as build:
         folder = Path(build)
-        for filename, content in CExporter().export(program, name=name).items():
+        for filename, content in c.export(program, name=name).items():
             (folder / filename).write_bytes(content)
         source = _SOURCE.format(
+            header=c.filename,
             identifier=identifier,
             upper=identifier.upper(),
             kind=c_input(program).kind,
@@ -134,14 +135,14 @@ def _size(source: Source) -> dict[str, object]:
 
 
 @lru_cache(maxsize=8)  # programs are told apart by identity; one is asked about several times
-def _module_bytes(program: Program, name: str) -> int:
+def _module_bytes(program: Program, name: str, c: HeaderExporter) -> int:
     """Return the size that the module of any program with the shapes of ``program`` is padded to.
 
     A small zero point of the logits can make the code a few bytes shorter than a large one.
     """
     quantization = dict(program.quantization)
     quantization[program.logits] = replace(quantization[program.logits], zero_point=_LARGEST_NUMBER)
-    return len(_compiled(replace(program, quantization=quantization), name)) + _PADDING_BYTES
+    return len(_compiled(replace(program, quantization=quantization), name, c)) + _PADDING_BYTES
 
 
 class WasmExporter:
@@ -149,6 +150,8 @@ class WasmExporter:
 
     format = "wasm"
     filename = "model.wasm"
+    c: HeaderExporter = CExporter()
+    """What writes the program as C."""
 
     def export(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> dict[str, bytes]:
         """Return the module and the loader.
@@ -157,25 +160,25 @@ class WasmExporter:
             InputError: a float program, or one beyond the C runtime.
             SetupError: clang or lld is missing.
         """
-        need_integers(program, format_name=self.format)
-        module = _compiled(program, name)
-        padding = _module_bytes(program, name) - len(module)
+        self._refuse(program)
+        module = _compiled(program, name, self.c)
+        padding = _module_bytes(program, name, self.c) - len(module)
         if not 3 <= padding <= 64:
             raise VerificationError(
                 f"a module is as long as its shapes say: received padding={padding}; please report this with clang's version"
             )
         module += _section("", bytes(padding - 3)) + _about(program, name, labels)
-        return {self.filename: module, LOADER: wasm_loader(program)}
+        return {self.filename: module, loader_name(self.filename): wasm_loader(program, module=self.filename)}
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return rows for the constants, labels, loader and code; they add up to the two files."""
-        need_integers(program, format_name=self.format)
-        constants = [row for row in CExporter().byte_table(program, name=name) if not row[0].startswith("code")]
-        code = _module_bytes(program, name) - sum(size for _, size in constants)
+        self._refuse(program)
+        constants = [row for row in self.c.byte_table(program, name=name) if not row[0].startswith("code")]
+        code = _module_bytes(program, name, self.c) - sum(size for _, size in constants)
         return [
             *constants,
             ("labels", len(_about(program, name, labels))),
-            ("loader", len(wasm_loader(program))),
+            ("loader", len(wasm_loader(program, module=self.filename))),
             ("code", code),
         ]
 
@@ -186,4 +189,22 @@ class WasmExporter:
             SetupError: Node is not installed.
             BundleError: a file is missing or damaged.
         """
-        return WasmSession(folder)
+        return WasmSession(folder / self.filename)
+
+    def _refuse(self, program: Program) -> None:
+        need_integers(program, format_name=self.format)
+
+
+class WasmFloatExporter(WasmExporter):
+    """Writes and runs ``model_float.wasm`` with its loader ``model_float.mjs``; see ``c_float.py``."""
+
+    format = "wasm_float"
+    filename = "model_float.wasm"
+    c = CFloatExporter()
+
+    def open(self, folder: Path, *, name: str) -> WasmFloatSession:  # noqa: ARG002 - the files' names are fixed
+        """Return a session on the module, see ``WasmExporter``."""
+        return WasmFloatSession(folder / self.filename)
+
+    def _refuse(self, program: Program) -> None:
+        need_reals_alone(program, format_name=self.format)

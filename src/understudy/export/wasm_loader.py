@@ -7,7 +7,7 @@ from importlib import resources
 
 from understudy.program.ops import Image, Program, ProjectText, Sound, Standardize
 
-LOADER = "model.mjs"
+_TEMPLATE = "model.mjs.in"
 
 _TEXT = {
     "what": "text",
@@ -95,7 +95,12 @@ class _Template(string.Template):
     delimiter = "@"
 
 
-def wasm_loader(program: Program) -> bytes:
-    """Return the loader for modules that read what ``program`` reads."""
-    template = _Template(resources.files(__package__).joinpath(f"{LOADER}.in").read_text(encoding="utf-8"))
-    return template.substitute(_INPUTS[type(program.source)]).encode()
+def loader_name(module: str) -> str:
+    """Return the name of the loader beside ``module``."""
+    return f"{module.removesuffix('.wasm')}.mjs"
+
+
+def wasm_loader(program: Program, *, module: str) -> bytes:
+    """Return the loader for ``module``, which reads what ``program`` reads."""
+    template = _Template(resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"))
+    return template.substitute(_INPUTS[type(program.source)], module=module, loader=loader_name(module)).encode()

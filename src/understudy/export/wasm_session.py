@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from understudy.errors import BundleError, SetupError
 from understudy.export.protocol import Float32Array, Inputs, input_bytes
+from understudy.export.wasm_loader import loader_name
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -20,8 +21,8 @@ Float64Array = npt.NDArray[np.float64]
 _DRIVER = """\
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-const [folder, length, repeats, kind] = process.argv.slice(1);
-const { load } = await import(pathToFileURL(folder + "/model.mjs"));
+const [loader, length, repeats, kind] = process.argv.slice(1);
+const { load } = await import(pathToFileURL(loader));
 const model = await load();
 const content = readFileSync(0);
 const examples = [];
@@ -66,15 +67,15 @@ def node_version() -> str:
 
 
 class WasmSession:
-    """A ``model.wasm`` with its ``model.mjs``; every call starts Node anew.
+    """A module with its loader; every call starts Node anew.
 
     Attributes:
         runtime: version of Node.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self.runtime = f"Node {node_version()}"
-        self._folder = folder
+        self._path = path
         self._run(np.zeros((0, 1), np.int32), 0)  # a damaged file is found when it is opened
 
     def predict(self, inputs: Inputs) -> Float32Array:
@@ -89,7 +90,8 @@ class WasmSession:
 
     def _run(self, inputs: Inputs, repeats: int) -> bytes:
         length = math.prod(inputs.shape[1:]) * (1 if inputs.dtype == np.int32 else inputs.itemsize)
-        arguments = (str(self._folder.resolve()), str(length), str(repeats), inputs.dtype.name)
+        loader = self._path.resolve().with_name(loader_name(self._path.name))
+        arguments = (str(loader), str(length), str(repeats), inputs.dtype.name)
         result = subprocess.run(
             ["node", "--input-type=module", "--eval", _DRIVER, "--", *arguments],
             input=input_bytes(inputs),
@@ -100,7 +102,13 @@ class WasmSession:
             lines = result.stderr.decode("utf-8", "replace").splitlines()
             reason = next((line for line in lines if "Error" in line), f"exit code {result.returncode}")
             raise BundleError(
-                f"a WebAssembly model must be complete: received path={str(self._folder / 'model.wasm')!r} ({reason.strip()}); "
+                f"a WebAssembly model must be complete: received path={str(self._path)!r} ({reason.strip()}); "
                 "copy or compress it again"
             )
         return result.stdout
+
+
+class WasmFloatSession(WasmSession):
+    """A module in float."""
+
+    computes_in = "float32"

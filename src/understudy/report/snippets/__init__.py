@@ -67,6 +67,8 @@ _TEMPLATES = (
     _Template("Python, ExecuTorch with XNNPACK", "executorch_xnnpack", "predict_executorch.py", _EXECUTORCH, executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_litert.py", _LITERT, executed=True),
+    _Template("C in float", "c_float", "predict.c", _COMPILE, executed=True),
+    _Template("WebAssembly in float", "wasm_float", "predict_wasm.mjs", "node predict_wasm.mjs", executed=True),
     _Template("Python, ExecuTorch in float", "executorch_float", "predict_executorch.py", _EXECUTORCH, executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
@@ -86,6 +88,8 @@ _IMAGE_TEMPLATES = (
     ),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_image_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_image_litert.py", _LITERT, executed=True),
+    _Template("C in float", "c_float", "predict_image.c", _COMPILE_IMAGE, executed=True),
+    _Template("WebAssembly in float", "wasm_float", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
     _Template("Python, ExecuTorch in float", "executorch_float", "predict_image_executorch.py", _EXECUTORCH, executed=True),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
     _Template("Swift, Core ML in float", "coreml_float", "predict_image_coreml.swift", _UNPACK, executed=False),
@@ -98,6 +102,8 @@ _SOUND_TEMPLATES = (
     _Template("WebAssembly, Node or browser", "wasm", "predict_sound_wasm.mjs", "node predict_sound_wasm.mjs", executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_sound_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_sound_litert.py", _LITERT, executed=True),
+    _Template("C in float", "c_float", "predict_sound.c", _COMPILE_SOUND, executed=True),
+    _Template("WebAssembly in float", "wasm_float", "predict_sound_wasm.mjs", "node predict_sound_wasm.mjs", executed=True),
 )
 
 
@@ -109,6 +115,8 @@ _VECTOR_TEMPLATES = (
     _Template("WebAssembly, Node or browser", "wasm", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_vector_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_vector_litert.py", _LITERT, executed=True),
+    _Template("C in float", "c_float", "predict_vector.c", _COMPILE_VECTOR, executed=True),
+    _Template("WebAssembly in float", "wasm_float", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
 )
 _KINDS = {
     "text": _TEMPLATES,
@@ -143,7 +151,7 @@ def snippets(member: Member) -> tuple[Snippet, ...]:
                 "file": files[template.format],
                 "stem": files[template.format].partition(".")[0],
                 "in_float": template.format in FLOAT_FORMATS,
-                "name": member.name,
+                "name": f"{member.name}_float" if template.format in FLOAT_FORMATS else member.name,
                 "shape": member.image_shape,
                 "input_bytes": member.input_bytes,
             }

@@ -1,0 +1,1 @@
+../../../device/c/understudy_float.h
