@@ -201,6 +201,7 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _from_extra("litert_float", "litert", versions)
     yield _from_extra("coreml_float", "coreml", versions)
     yield _from_extra("executorch_float", "executorch", versions)
+    yield _built_in("python_float", f"numpy {versions['numpy']}")
     for name, point in added_formats().items():
         yield _built_in(name, f"{point.value}, of another package")
 

@@ -18,15 +18,16 @@ FORMATS = (
     "litert_float",
     "coreml_float",
     "executorch_float",
+    "python_float",
 )
 """The formats that come with understudy."""
 DEFAULT_FORMATS = ("onnx", "litert", "c")
 """What a job writes unless it says otherwise."""
-RECURRENT_FORMATS = ("onnx", "c", "python", "wasm", "arduino", "onnx_float")
+RECURRENT_FORMATS = ("onnx", "c", "python", "wasm", "arduino", "onnx_float", "python_float")
 """Those of ours that hold a loop over time; the others refuse the student projection_rnn."""
 ISLAND_FORMATS = ("onnx", "litert", "onnx_float", "litert_float")
 """Those of ours that hold float islands: the layer norms and attention of a vision transformer."""
-FLOAT_FORMATS = ("onnx_float", "litert_float", "coreml_float", "executorch_float")
+FLOAT_FORMATS = ("onnx_float", "litert_float", "coreml_float", "executorch_float", "python_float")
 """Those of ours whose tensors are float32; they refuse the student projection_cnn, which takes signs of what layers give."""
 ENTRY_POINTS = "understudy.formats"
 """Entry-point group: name of the format to a class that follows ``export.protocol.Exporter``, made without arguments."""

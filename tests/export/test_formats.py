@@ -132,6 +132,15 @@ class TestExecutorchFloat(FormatSuite):
     in_float = True
 
 
+class TestPythonFloat(FormatSuite):
+    """tests/export/test_python_float.py has the other cases, all in one interpreter."""
+
+    exporter = exporter("python_float")
+    cases = SCAN_CASES[1:2]
+    features = FEATURES[-1:]
+    in_float = True
+
+
 class TestCoreml(FormatSuite):
     exporter = exporter("coreml")
     cases = (*CASES, *RANDOM)

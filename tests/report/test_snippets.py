@@ -51,6 +51,7 @@ ADDED = tuple(
         ("litert_float", "model_float.tflite"),
         ("coreml_float", "model_float.mlpackage.zip"),
         ("executorch_float", "model_float.pte"),
+        ("python_float", "model_float.py"),
     )
 )
 """Files of formats that are not written by default."""
@@ -98,6 +99,7 @@ def test_python_programs_answer_as_the_reference_does(tmp_path: Path, platform: 
     [
         "Python, ONNX Runtime in float",
         "Python, LiteRT in float",
+        "Python, in float",
         pytest.param("Python, ExecuTorch in float", marks=pytest.mark.slow),
     ],
 )

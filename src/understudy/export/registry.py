@@ -89,6 +89,12 @@ def _executorch_float() -> Exporter:
     return ExecutorchFloatExporter()
 
 
+def _python_float() -> Exporter:
+    from understudy.export.python_float import PythonFloatExporter
+
+    return PythonFloatExporter()
+
+
 _TABLE: dict[str, Callable[[], Exporter]] = {
     "onnx": _onnx,
     "litert": _litert,
@@ -103,6 +109,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "litert_float": _litert_float,
     "coreml_float": _coreml_float,
     "executorch_float": _executorch_float,
+    "python_float": _python_float,
 }
 
 
