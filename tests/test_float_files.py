@@ -20,6 +20,9 @@ from understudy.formats import FLOAT_FORMATS
 EVALUATED = {"coreml_float": NOT_RUN}
 """Formats whose runtime is on other systems, to why their files are not called verified."""
 
+COUNTED_OTHERWISE = ("c_float", "wasm_float", "arduino_float")
+"""Formats whose bytes are flash, or those of two files."""
+
 
 @pytest.fixture(autouse=True)
 def _timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +62,9 @@ def test_a_job_delivers_files_in_float(tiny_csv: Path, tmp_path: Path, capsys: p
     for file in member.files:
         assert (file.verified, file.reason) == (file.format not in EVALUATED, EVALUATED.get(file.format))
         assert file.agreement == 1
-        assert file.size_bytes == (tmp_path / "out" / file.path).stat().st_size <= 64 * 1024
+        assert file.size_bytes <= 64 * 1024
+        if file.format not in COUNTED_OTHERWISE:
+            assert file.size_bytes == (tmp_path / "out" / file.path).stat().st_size
     card = (tmp_path / "out" / "64KB" / "card.md").read_text(encoding="utf-8")
     compared = "It was compared with the program in real numbers, where a probability may differ by 0.0001."
     assert card.count(compared) == len(FLOAT_FORMATS)

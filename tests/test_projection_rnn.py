@@ -98,7 +98,8 @@ def test_a_format_without_a_loop_ends_the_job_before_anything_is_made(refused: s
         job_from_arguments("x.npz", budgets=("5KB",), student="projection_rnn", formats=("onnx", refused))
     assert str(caught.value) == (
         f"the {refused} format holds no recurrence over time: received format='{refused}' for student='projection_rnn'; "
-        "ask for onnx, c, python, wasm, arduino, onnx_float, or for another student"
+        "ask for onnx, c, python, wasm, arduino, onnx_float, c_float, python_float, wasm_float, arduino_float, "
+        "or for another student"
     )
 
 

@@ -202,6 +202,7 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _from_extra("coreml_float", "coreml", versions)
     yield _from_extra("executorch_float", "executorch", versions)
     yield _compiled_format("c_float")
+    yield _built_in("python_float", f"numpy {versions['numpy']}")
     yield _wasm_format("wasm_float")
     yield _compiled_format("arduino_float")
     for name, point in added_formats().items():

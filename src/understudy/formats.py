@@ -19,20 +19,20 @@ FORMATS = (
     "coreml_float",
     "executorch_float",
     "c_float",
+    "python_float",
     "wasm_float",
     "arduino_float",
 )
 """The formats that come with understudy."""
+_COMPUTED = ("c_float", "python_float", "wasm_float", "arduino_float")
+"""Those in float whose loops are written by us."""
 DEFAULT_FORMATS = ("onnx", "litert", "c")
 """What a job writes unless it says otherwise."""
-RECURRENT_FORMATS = ("onnx", "c", "python", "wasm", "arduino", "onnx_float", "c_float", "wasm_float", "arduino_float")
+RECURRENT_FORMATS = ("onnx", "c", "python", "wasm", "arduino", "onnx_float", *_COMPUTED)
 """Those of ours that hold a loop over time; the others refuse the student projection_rnn."""
 ISLAND_FORMATS = ("onnx", "litert", "onnx_float", "litert_float")
 """Those of ours that hold float islands: the layer norms and attention of a vision transformer."""
-FLOAT_FORMATS = (
-    *("onnx_float", "litert_float", "coreml_float", "executorch_float"),
-    *("c_float", "wasm_float", "arduino_float"),
-)
+FLOAT_FORMATS = ("onnx_float", "litert_float", "coreml_float", "executorch_float", *_COMPUTED)
 """Those of ours whose tensors are float32; they refuse the student projection_cnn, which takes signs of what layers give."""
 ENTRY_POINTS = "understudy.formats"
 """Entry-point group: name of the format to a class that follows ``export.protocol.Exporter``, made without arguments."""

@@ -89,9 +89,8 @@ class Job(Settings):
         DEFAULT_FORMATS,
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
         "'coreml' (.mlpackage), 'executorch' (.pte), 'executorch_xnnpack' (.pte with XNNPACK's layers), "
-        "'onnx_float', 'litert_float', 'coreml_float', 'executorch_float', "
-        "'c_float', 'wasm_float', 'arduino_float' (the same in float32). The default for the student "
-        "'projection_rnn' is 'onnx' and 'c'.",
+        "'onnx_float', 'litert_float', 'coreml_float', 'executorch_float', 'c_float', 'python_float', "
+        "'wasm_float', 'arduino_float' (the same in float32). The default for the student 'projection_rnn' is 'onnx' and 'c'.",
     )
     encrypt: KeyFiles = Field(
         (),

@@ -140,6 +140,15 @@ class TestCFloat(FormatSuite):
     in_float = True
 
 
+class TestPythonFloat(FormatSuite):
+    """tests/export/test_python_float.py has the other cases, all in one interpreter."""
+
+    exporter = exporter("python_float")
+    cases = SCAN_CASES[1:2]
+    features = FEATURES[-1:]
+    in_float = True
+
+
 @needs_wasm
 class TestWasmFloat(FormatSuite):
     exporter = exporter("wasm_float")

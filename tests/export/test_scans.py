@@ -59,7 +59,7 @@ def test_formats_without_a_loop_refuse_them_by_name(format_name: str) -> None:
         exporter(format_name).export(scan_program(), name="demo")
     said = (
         f"the {format_name} format holds no Scan: received tensor='states1'; "
-        "ask for onnx, c, python, wasm, arduino or onnx_float"
+        "ask for onnx, c, python, wasm, arduino, onnx_float, c_float, python_float, wasm_float or arduino_float"
     )
     assert str(caught.value) == said
 

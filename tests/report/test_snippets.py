@@ -53,6 +53,7 @@ ADDED = tuple(
         ("executorch_float", "model_float.pte"),
         ("c_float", "model_float.h"),
         ("wasm_float", "model_float.wasm"),
+        ("python_float", "model_float.py"),
     )
 )
 """Files of formats that are not written by default."""
@@ -100,6 +101,7 @@ def test_python_programs_answer_as_the_reference_does(tmp_path: Path, platform: 
     [
         "Python, ONNX Runtime in float",
         "Python, LiteRT in float",
+        "Python, in float",
         pytest.param("Python, ExecuTorch in float", marks=pytest.mark.slow),
     ],
 )

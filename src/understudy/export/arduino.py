@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.export.arduino_input import arduino_input
-from understudy.export.arduino_session import ArduinoFloatSession, ArduinoSession
+from understudy.export.arduino_session import ArduinoSession
 from understudy.export.c import CExporter, HeaderExporter
-from understudy.export.c_float import CFloatExporter
 from understudy.export.c_input import size_lines
-from understudy.export.refused import need_integers, need_reals_alone
+from understudy.export.refused import need_integers
 from understudy.program.ops import Program
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -135,7 +134,7 @@ class ArduinoExporter:
         Raises:
             InputError: a float program, or one beyond the C runtime.
         """
-        self._refuse(program)
+        self.refuse(program)
         shown = [str(i) for i in range(program.classes)] if labels is None else labels
         library = self.library(name)
         reads = arduino_input(program)
@@ -163,7 +162,7 @@ class ArduinoExporter:
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return the rows of the C format: the flash that the model takes."""
-        self._refuse(program)
+        self.refuse(program)
         return self.c.byte_table(program, name=name, labels=labels)
 
     def open(self, folder: Path, *, name: str) -> ArduinoSession:
@@ -180,23 +179,13 @@ class ArduinoExporter:
         """Return the name of the library, of its header and of what its functions begin with."""
         return f"us_{self.c.identifier(name)}"
 
-    def _refuse(self, program: Program) -> None:
+    def refuse(self, program: Program) -> None:
+        """Refuse what the format cannot hold.
+
+        Raises:
+            InputError: a float program, or one with islands.
+        """
         need_integers(program, format_name=self.format)
-
-
-class ArduinoFloatExporter(ArduinoExporter):
-    """Writes and runs ``arduino_float.zip``, for boards with a floating-point unit; see ``c_float.py``."""
-
-    format = "arduino_float"
-    filename = "arduino_float.zip"
-    c = CFloatExporter()
-
-    def open(self, folder: Path, *, name: str) -> ArduinoFloatSession:
-        """Compile the library and return a session on it, see ``ArduinoExporter``."""
-        return ArduinoFloatSession(folder / self.filename, self.library(name))
-
-    def _refuse(self, program: Program) -> None:
-        need_reals_alone(program, format_name=self.format)
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:

@@ -66,13 +66,6 @@ class ArduinoSession:
         return scores
 
 
-class ArduinoFloatSession(ArduinoSession):
-    """A compiled library in float."""
-
-    computes_in = "float32"
-    internal = ("internal/model_float.h", "internal/understudy.h", "internal/understudy_float.h")
-
-
 def _member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(read_model_file(path))) as archive:

@@ -96,15 +96,21 @@ def _c_float() -> Exporter:
 
 
 def _wasm_float() -> Exporter:
-    from understudy.export.wasm import WasmFloatExporter
+    from understudy.export.wasm_float import WasmFloatExporter
 
     return WasmFloatExporter()
 
 
 def _arduino_float() -> Exporter:
-    from understudy.export.arduino import ArduinoFloatExporter
+    from understudy.export.arduino_float import ArduinoFloatExporter
 
     return ArduinoFloatExporter()
+
+
+def _python_float() -> Exporter:
+    from understudy.export.python_float import PythonFloatExporter
+
+    return PythonFloatExporter()
 
 
 _TABLE: dict[str, Callable[[], Exporter]] = {
@@ -122,6 +128,7 @@ _TABLE: dict[str, Callable[[], Exporter]] = {
     "coreml_float": _coreml_float,
     "executorch_float": _executorch_float,
     "c_float": _c_float,
+    "python_float": _python_float,
     "wasm_float": _wasm_float,
     "arduino_float": _arduino_float,
 }

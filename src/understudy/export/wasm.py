@@ -17,11 +17,10 @@ from pathlib import Path
 
 from understudy.errors import SetupError, VerificationError
 from understudy.export.c import CExporter, HeaderExporter
-from understudy.export.c_float import CFloatExporter
 from understudy.export.c_input import c_input
-from understudy.export.refused import need_integers, need_reals_alone
+from understudy.export.refused import need_integers
 from understudy.export.wasm_loader import loader_name, wasm_loader
-from understudy.export.wasm_session import WasmFloatSession, WasmSession
+from understudy.export.wasm_session import WasmSession
 from understudy.program.ops import Program, ProjectText, Sound, Source
 
 COMPILER = "clang"
@@ -160,7 +159,7 @@ class WasmExporter:
             InputError: a float program, or one beyond the C runtime.
             SetupError: clang or lld is missing.
         """
-        self._refuse(program)
+        self.refuse(program)
         module = _compiled(program, name, self.c)
         padding = _module_bytes(program, name, self.c) - len(module)
         if not 3 <= padding <= 64:
@@ -172,7 +171,7 @@ class WasmExporter:
 
     def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
         """Return rows for the constants, labels, loader and code; they add up to the two files."""
-        self._refuse(program)
+        self.refuse(program)
         constants = [row for row in self.c.byte_table(program, name=name) if not row[0].startswith("code")]
         code = _module_bytes(program, name, self.c) - sum(size for _, size in constants)
         return [
@@ -191,20 +190,10 @@ class WasmExporter:
         """
         return WasmSession(folder / self.filename)
 
-    def _refuse(self, program: Program) -> None:
+    def refuse(self, program: Program) -> None:
+        """Refuse what the format cannot hold.
+
+        Raises:
+            InputError: a float program, or one with islands.
+        """
         need_integers(program, format_name=self.format)
-
-
-class WasmFloatExporter(WasmExporter):
-    """Writes and runs ``model_float.wasm`` with its loader ``model_float.mjs``; see ``c_float.py``."""
-
-    format = "wasm_float"
-    filename = "model_float.wasm"
-    c = CFloatExporter()
-
-    def open(self, folder: Path, *, name: str) -> WasmFloatSession:  # noqa: ARG002 - the files' names are fixed
-        """Return a session on the module, see ``WasmExporter``."""
-        return WasmFloatSession(folder / self.filename)
-
-    def _refuse(self, program: Program) -> None:
-        need_reals_alone(program, format_name=self.format)

@@ -106,9 +106,3 @@ class WasmSession:
                 "copy or compress it again"
             )
         return result.stdout
-
-
-class WasmFloatSession(WasmSession):
-    """A module in float."""
-
-    computes_in = "float32"

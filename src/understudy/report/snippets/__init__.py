@@ -51,6 +51,7 @@ _COMPILE_SOUND = _COMPILE.replace("predict.c", "predict_sound.c") + " samples.ra
 _COMPILE_VECTOR = _COMPILE.replace("predict.c", "predict_vector.c") + " values.bin"
 _ONNX = "pip install numpy onnxruntime"
 _LITERT = "pip install numpy ai-edge-litert"
+_NUMPY = "pip install numpy"
 _NODE = "npm install onnxruntime-web && node predict.mjs"
 _GRADLE = '// implementation("com.google.ai.edge.litert:litert:1.4.0")'
 _EXECUTORCH = "pip install executorch"
@@ -60,7 +61,7 @@ _TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT", "litert", "predict_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict.c", _COMPILE, executed=True),
-    _Template("Python, NumPy only", "python", "predict_numpy.py", "pip install numpy", executed=True),
+    _Template("Python, NumPy only", "python", "predict_numpy.py", _NUMPY, executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_wasm.mjs", "node predict_wasm.mjs", executed=True),
     _Template("JavaScript, Node or browser", "onnx", "predict.mjs", _NODE, executed=True),
     _Template("Python, ExecuTorch", "executorch", "predict_executorch.py", _EXECUTORCH, executed=True),
@@ -70,6 +71,7 @@ _TEMPLATES = (
     _Template("C in float", "c_float", "predict.c", _COMPILE, executed=True),
     _Template("WebAssembly in float", "wasm_float", "predict_wasm.mjs", "node predict_wasm.mjs", executed=True),
     _Template("Python, ExecuTorch in float", "executorch_float", "predict_executorch.py", _EXECUTORCH, executed=True),
+    _Template("Python, in float", "python_float", "predict_numpy.py", _NUMPY, executed=True),
     _Template("Kotlin, Android", "litert", "Predict.kt", _GRADLE, executed=False),
     _Template("Swift, iOS and macOS", "c", "predict.swift", _BRIDGE, executed=False),
     _Template("Swift, Core ML", "coreml", "predict_coreml.swift", _UNPACK, executed=False),
@@ -80,7 +82,7 @@ _IMAGE_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_image_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT", "litert", "predict_image_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict_image.c", _COMPILE_IMAGE, executed=True),
-    _Template("Python, NumPy only", "python", "predict_image_numpy.py", "pip install numpy", executed=True),
+    _Template("Python, NumPy only", "python", "predict_image_numpy.py", _NUMPY, executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
     _Template("Python, ExecuTorch", "executorch", "predict_image_executorch.py", _EXECUTORCH, executed=True),
     _Template(
@@ -91,6 +93,7 @@ _IMAGE_TEMPLATES = (
     _Template("C in float", "c_float", "predict_image.c", _COMPILE_IMAGE, executed=True),
     _Template("WebAssembly in float", "wasm_float", "predict_image_wasm.mjs", "node predict_image_wasm.mjs", executed=True),
     _Template("Python, ExecuTorch in float", "executorch_float", "predict_image_executorch.py", _EXECUTORCH, executed=True),
+    _Template("Python, in float", "python_float", "predict_image_numpy.py", _NUMPY, executed=True),
     _Template("Swift, Core ML", "coreml", "predict_image_coreml.swift", _UNPACK, executed=False),
     _Template("Swift, Core ML in float", "coreml_float", "predict_image_coreml.swift", _UNPACK, executed=False),
 )
@@ -98,12 +101,13 @@ _SOUND_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_sound_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT", "litert", "predict_sound_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict_sound.c", _COMPILE_SOUND, executed=True),
-    _Template("Python, NumPy only", "python", "predict_sound_numpy.py", "pip install numpy", executed=True),
+    _Template("Python, NumPy only", "python", "predict_sound_numpy.py", _NUMPY, executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_sound_wasm.mjs", "node predict_sound_wasm.mjs", executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_sound_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_sound_litert.py", _LITERT, executed=True),
     _Template("C in float", "c_float", "predict_sound.c", _COMPILE_SOUND, executed=True),
     _Template("WebAssembly in float", "wasm_float", "predict_sound_wasm.mjs", "node predict_sound_wasm.mjs", executed=True),
+    _Template("Python, in float", "python_float", "predict_sound_numpy.py", _NUMPY, executed=True),
 )
 
 
@@ -111,12 +115,13 @@ _VECTOR_TEMPLATES = (
     _Template("Python, ONNX Runtime", "onnx", "predict_vector_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT", "litert", "predict_vector_litert.py", _LITERT, executed=True),
     _Template("C", "c", "predict_vector.c", _COMPILE_VECTOR, executed=True),
-    _Template("Python, NumPy only", "python", "predict_vector_numpy.py", "pip install numpy", executed=True),
+    _Template("Python, NumPy only", "python", "predict_vector_numpy.py", _NUMPY, executed=True),
     _Template("WebAssembly, Node or browser", "wasm", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
     _Template("Python, ONNX Runtime in float", "onnx_float", "predict_vector_onnx.py", _ONNX, executed=True),
     _Template("Python, LiteRT in float", "litert_float", "predict_vector_litert.py", _LITERT, executed=True),
     _Template("C in float", "c_float", "predict_vector.c", _COMPILE_VECTOR, executed=True),
     _Template("WebAssembly in float", "wasm_float", "predict_vector_wasm.mjs", "node predict_vector_wasm.mjs", executed=True),
+    _Template("Python, in float", "python_float", "predict_vector_numpy.py", _NUMPY, executed=True),
 )
 _KINDS = {
     "text": _TEMPLATES,
