@@ -70,17 +70,53 @@ US_FUNCTION void us_real_clear(float *values, size_t count) {
     }
 }
 
-/* sums += values * weights. Zeros are passed over: behind a relu there are many, and an absent token has nothing else. */
+enum {
+    US_REAL_BLOCK = 16, /* outputs that are summed together */
+    US_REAL_SMALL_BLOCK = 4
+};
+
+/* sums += values * weights for `width` outputs, a constant at every call, so that compilers use vectors. */
+US_FUNCTION void us_real_add_block(
+    float *sums, const float *values, size_t count, const int8_t *weights, size_t outputs, const size_t width
+) {
+    float block[US_REAL_BLOCK];
+    us_real_clear(block, width);
+    for (size_t i = 0; i < count; i++, weights += outputs) {
+        const float value = values[i];
+        for (size_t k = 0; k < width; k++) {
+            block[k] += value * (float)weights[k];
+        }
+    }
+    for (size_t k = 0; k < width; k++) {
+        sums[k] += block[k];
+    }
+}
+
 US_FUNCTION void us_real_add_products(
     float *sums, const float *values, size_t count, const int8_t *weights, size_t outputs
 ) {
-    for (size_t i = 0; i < count; i++, weights += outputs) {
-        const float value = values[i];
-        if (value < 0.0f || value > 0.0f) {
-            for (size_t o = 0; o < outputs; o++) {
-                sums[o] += value * (float)weights[o];
-            }
+    size_t o = 0;
+    for (; o + US_REAL_BLOCK <= outputs; o += US_REAL_BLOCK) {
+        us_real_add_block(sums + o, values, count, weights + o, outputs, US_REAL_BLOCK);
+    }
+    for (; o + US_REAL_SMALL_BLOCK <= outputs; o += US_REAL_SMALL_BLOCK) {
+        us_real_add_block(sums + o, values, count, weights + o, outputs, US_REAL_SMALL_BLOCK);
+    }
+    for (; o < outputs; o++) {
+        us_real_add_block(sums + o, values, count, weights + o, outputs, 1);
+    }
+}
+
+/* sums += values * weights, one by one. */
+US_FUNCTION void us_real_add_each(float *sums, const float *values, const int8_t *weights, size_t count) {
+    size_t i = 0;
+    for (; i + US_REAL_BLOCK <= count; i += US_REAL_BLOCK) {
+        for (size_t k = 0; k < US_REAL_BLOCK; k++) {
+            sums[i + k] += values[i + k] * (float)weights[i + k];
         }
+    }
+    for (; i < count; i++) {
+        sums[i] += values[i] * (float)weights[i];
     }
 }
 
@@ -92,11 +128,22 @@ US_FUNCTION void us_real_finish(const us_real_layer *layer, float *sums) {
     }
 }
 
+US_FUNCTION int us_real_any(const float *values, size_t count) {
+    size_t i = 0;
+    while (i < count && !(values[i] < 0.0f || values[i] > 0.0f)) {
+        i++;
+    }
+    return i < count;
+}
+
 US_FUNCTION void us_real_linear(const us_real_layer *layer) {
+    const float *input = layer->input;
     float *output = layer->output;
-    for (size_t row = 0; row < layer->rows; row++, output += layer->outputs) {
+    for (size_t row = 0; row < layer->rows; row++, input += layer->inputs, output += layer->outputs) {
         us_real_clear(output, layer->outputs);
-        us_real_add_products(output, layer->input + row * layer->inputs, layer->inputs, layer->weights, layer->outputs);
+        if (us_real_any(input, layer->inputs)) { /* the rows of absent tokens are zeros */
+            us_real_add_products(output, input, layer->inputs, layer->weights, layer->outputs);
+        }
         us_real_finish(layer, output);
     }
 }
@@ -111,17 +158,21 @@ US_FUNCTION const float *us_real_seen(const float *input, const us_real_view *vi
 US_FUNCTION void us_real_convolve(const us_real_conv *conv) {
     const us_real_layer *layer = &conv->layer;
     const us_real_view *view = &conv->view;
+    const size_t place = (size_t)view->channels * layer->outputs; /* weights of one place of the kernel */
     float *output = layer->output;
     for (size_t row = 0; row < view->rows; row++) {
         for (size_t column = 0; column < view->columns; column++, output += layer->outputs) {
-            const int8_t *weights = layer->weights;
+            /* the columns of the kernel that are not in the padding lie beside each other */
+            const size_t before = column * view->stride;
+            const size_t first = before < view->left ? view->left - before : 0;
+            const size_t behind = view->width + view->left - before;
+            const size_t end = behind < view->kernel_columns ? behind : view->kernel_columns;
             us_real_clear(output, layer->outputs);
             for (size_t i = 0; i < view->kernel_rows; i++) {
-                for (size_t j = 0; j < view->kernel_columns; j++, weights += (size_t)view->channels * layer->outputs) {
-                    const float *seen = us_real_seen(layer->input, view, row, column, i, j);
-                    if (seen != NULL) {
-                        us_real_add_products(output, seen, view->channels, weights, layer->outputs);
-                    }
+                const float *seen = us_real_seen(layer->input, view, row, column, i, first);
+                if (seen != NULL) {
+                    const int8_t *weights = layer->weights + (i * view->kernel_columns + first) * place;
+                    us_real_add_products(output, seen, (end - first) * view->channels, weights, layer->outputs);
                 }
             }
             us_real_finish(layer, output);
@@ -140,8 +191,8 @@ US_FUNCTION void us_real_convolve_depthwise(const us_real_conv *conv) {
             for (size_t i = 0; i < view->kernel_rows; i++) {
                 for (size_t j = 0; j < view->kernel_columns; j++, weights += layer->outputs) {
                     const float *seen = us_real_seen(layer->input, view, row, column, i, j);
-                    for (size_t o = 0; seen != NULL && o < layer->outputs; o++) {
-                        output[o] += seen[o] * (float)weights[o];
+                    if (seen != NULL) {
+                        us_real_add_each(output, seen, weights, layer->outputs);
                     }
                 }
             }

@@ -138,6 +138,35 @@ def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -
         compiled(tmp_path, compiler, *unit, *STRICT, "-Wdouble-promotion", level, "-c", "example_float.c")
 
 
+@pytest.mark.parametrize(
+    "analyzer",
+    [
+        pytest.param("gcc -std=c99 -O2 -fanalyzer -Werror -c -o main.o", marks=pytest.mark.slow),
+        "clang --analyze -Xclang -analyzer-werror",
+    ],
+)
+def test_static_analysers_find_nothing(tmp_path: Path, analyzer: str) -> None:
+    command = [*analyzer.split(), "-DUS_VECTOR=0", "main.c"]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} on this machine")
+    main = ""
+    made = {
+        "text": utterance_program(),
+        "image": branched_program(flat=True),
+        "gated": gated_program(),
+        "steps": scan_program(),
+    }
+    for name, program in made.items():
+        for file, content in EXPORTER.export(program, name=name).items():
+            (tmp_path / (f"{name}.h" if file == EXPORTER.filename else file)).write_bytes(content)
+        head = f"int f_{name}(const {c_input(program).kind} *input, size_t n, float *scores)"
+        main += f'#include "{name}.h"\n{head};\n{head} {{\n    return us_{name}_float_predict(input, n, scores);\n}}\n'
+    (tmp_path / "main.c").write_text(main)
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+
+
 @needs_arm
 def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
     (tmp_path / "user.c").write_text(

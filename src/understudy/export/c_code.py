@@ -38,9 +38,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "us_multiply": ("us_requantize",),
     "us_convolve": ("us_linear_row",),
     "us_convolve_depthwise": ("us_requantize",),
-    "us_real_linear": ("us_real_clear", "us_real_add_products", "us_real_finish"),
+    "us_real_linear": ("us_real_any", "us_real_clear", "us_real_add_products", "us_real_finish"),
     "us_real_convolve": ("us_real_seen", "us_real_clear", "us_real_add_products", "us_real_finish"),
-    "us_real_convolve_depthwise": ("us_real_seen", "us_real_clear", "us_real_finish"),
+    "us_real_convolve_depthwise": ("us_real_seen", "us_real_clear", "us_real_add_each", "us_real_finish"),
+    "us_real_add_products": ("us_real_add_block",),
+    "us_real_add_block": ("us_real_clear",),
     "us_real_finish": ("us_real_within",),
     "us_real_copy": ("us_real_copy_row",),
     "us_real_window": ("us_real_copy_row", "us_real_clear"),
@@ -60,7 +62,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 _CONVOLUTIONS = (
     *("us_convolve", "us_convolve_depthwise"),
-    *("us_real_convolve", "us_real_convolve_depthwise", "us_real_seen"),
+    *("us_real_convolve", "us_real_convolve_depthwise", "us_real_add_each", "us_real_seen"),
 )
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "projection": (
@@ -85,7 +87,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "real values": ("us_real_values", "us_real_within"),
     "linear": (
         *("us_linear", "us_linear_row", "us_pair", "us_absent", "us_dot8", "us_dot4"),
-        *("us_real_linear", "us_real_clear", "us_real_add_products", "us_real_finish"),
+        *("us_real_linear", "us_real_any", "us_real_clear", "us_real_add_products", "us_real_add_block", "us_real_finish"),
     ),
     "requantization": ("us_requantize",),
     "log-mel": ("us_log_mel", "us_window_frame", "us_spectrum", "us_octave_parts", "us_bit_count", "us_halved"),
