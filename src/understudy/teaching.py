@@ -62,6 +62,7 @@ MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
 RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 4000
 """Recombined texts for each text of a lesson, and at most; a lesson that has enough texts gets none."""
+NO_EXAMPLES = Examples((), np.zeros(0, np.int64))
 LEAST_REFIT_SHARE = 0.03
 """Validation texts against training texts, below which a second training is not worth its time."""
 
@@ -235,12 +236,16 @@ def write_lesson(job: Job, dataset: Dataset, teaching: Teaching, *, folder: JobF
         return store
     taught = teaching.used and job.training_mode == "distill"
     unlabelled = dataset.unlabelled if taught else ()
-    held_out = _held_out(job, dataset, teaching.teacher if taught else None)
+    held_out = _held_out(dataset, teaching.teacher if taught else None)
     recombined = _recombined(job, dataset, teaching.teacher) if taught else []
     texts = [*unlabelled, *dataset.train.texts, *held_out.texts]
     without = np.full(len(recombined) + len(unlabelled), -1, np.int64)
     settings = job.training
     views = augmented_views(texts, views=settings.augmented_views, distortion=settings.distortion, seed=job.seed)
+    if not settings.refit:
+        # one generator makes the copies of all, so that without a refit trainings see what they see before one
+        views = [view[: len(view) - len(held_out)] for view in views]
+        held_out = NO_EXAMPLES
     answers: Float32Array | None = None
     if taught:
         assert teaching.teacher is not None
@@ -273,7 +278,7 @@ def _write_arrays(
     """Write the lesson of images or vectors: one view, because each batch varies them anew, with the teacher's answers."""
     taught = teaching.teacher if teaching.used and job.training_mode == "distill" else None
     covered = taught is None or taught.covers(dataset.validation.original).all()
-    held_out = len(dataset.validation) if covered and _worth_refit(job, dataset) else 0
+    held_out = len(dataset.validation) if covered and job.training.refit and _worth_refit(dataset) else 0
     learned = dataset.labelled.between(0, len(dataset.train) + held_out)
     answers: Float32Array | None = None
     if taught is not None:
@@ -308,15 +313,15 @@ def _asked(
     return [cached_logits(teacher, part, class_names=names, folder=place, progress=answered).values for part in parts]
 
 
-def _held_out(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> Examples:
-    """Return the validation texts for the refit; none where it is not wanted, would change little, or cannot be taught."""
+def _held_out(dataset: TextDataset, teacher: TextTeacher | None) -> Examples:
+    """Return the validation texts for a refit; none where it would change little, or they cannot be taught."""
     validation = dataset.validation
     covered = teacher is None or teacher.covers(validation.texts).all()
-    return validation if _worth_refit(job, dataset) and covered else Examples((), np.zeros(0, np.int64))
+    return validation if _worth_refit(dataset) and covered else NO_EXAMPLES
 
 
-def _worth_refit(job: Job, dataset: Dataset) -> bool:
-    return job.training.refit and len(dataset.validation) >= LEAST_REFIT_SHARE * len(dataset.train)
+def _worth_refit(dataset: Dataset) -> bool:
+    return len(dataset.validation) >= LEAST_REFIT_SHARE * len(dataset.train)
 
 
 def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> list[str]:
