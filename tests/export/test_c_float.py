@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from bundles import make_bundle
 from c_programs import code_size, crooked_program
+from emulators import need
 from floats import check_random_program
 from image_programs import branched_program, gated_program, image_program
 from programs import sequence_program, utterance_program
 from understudy.additions import add_formats
+from understudy.devices.linux import ARCHITECTURES
 from understudy.errors import InputError
 from understudy.export.c import CExporter
 from understudy.export.c_code import NEEDS, measured
@@ -29,10 +31,11 @@ from understudy.export.parity import verify_file
 from understudy.export.protocol import Exporter
 from understudy.export.registry import exporter
 from understudy.job import job_from_arguments
-from understudy.program.ops import Program, Quantization, Softmax, Standardize
+from understudy.program.ops import Program, ProjectText, Quantization, Softmax, Standardize
 from understudy.program.pointwise import Lookup
 from understudy.program.real import real_probabilities
 from understudy.program.real_curves import PRIMITIVES
+from understudy.projections.text import encode
 from understudy.testing.formats import examples, opened
 from understudy.testing.image_programs import box_program
 from understudy.testing.scan_programs import scan_program
@@ -241,6 +244,22 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
             scores = [float(line.split()[-1]) for line in printed.splitlines()[1:]]
             np.testing.assert_allclose(scores, expected, atol=2e-6)
             assert int(printed.split()[1]) == expected.argmax()
+
+
+@pytest.mark.parametrize("target", ARCHITECTURES)
+def test_processors_of_other_kinds_answer_the_same(target: str, tmp_path: Path) -> None:
+    compiler, emulator = f"{ARCHITECTURES[target].toolchain}gcc", ARCHITECTURES[target].qemu
+    need(compiler, emulator)
+    for program in (sequence_program(bits=4), gated_program()):
+        write(tmp_path, program)
+        compiled(tmp_path, compiler, "-std=c99", "-O2", "-static", "example_float.c", "-o", "there")
+        given, inputs = ("play some jazz!", encode(["play some jazz!"], max_bytes=64))
+        if not isinstance(program.source, ProjectText):
+            given, inputs = "pixels.bin", examples(program)[5:6]
+            (tmp_path / given).write_bytes(inputs.tobytes())
+        printed = compiled(tmp_path, emulator, "./there", given)
+        scores = [float(line.split()[-1]) for line in printed.splitlines()[1:]]
+        np.testing.assert_allclose(scores, real_probabilities(program, inputs)[0], atol=2e-6)
 
 
 def test_both_headers_stand_in_one_source_file(tmp_path: Path) -> None:

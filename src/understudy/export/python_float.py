@@ -15,7 +15,7 @@ from understudy.export import python_float_runtime, python_runtime
 from understudy.export.python import Function, PythonExporter, PythonWriter
 from understudy.export.python_file import folded
 from understudy.export.python_session import PythonSession
-from understudy.export.refused import need_no_tokens, need_reals
+from understudy.export.refused import need_reals_alone
 from understudy.program.ops import (
     Add,
     Conv,
@@ -80,8 +80,7 @@ class PythonFloatExporter(PythonExporter):
 
     def writer(self, program: Program) -> PythonWriter:
         """Return what writes ``program``; one with islands is refused, and one that rounds within."""
-        need_reals(program, format_name=self.format)
-        need_no_tokens(program, format_name=self.format)
+        need_reals_alone(program, format_name=self.format)
         return _FloatWriter(program)
 
 
