@@ -95,15 +95,21 @@ US_FUNCTION void us_real_add_block(
 US_FUNCTION void us_real_add_products(
     float *sums, const float *values, size_t count, const int8_t *weights, size_t outputs
 ) {
-    size_t o = 0;
-    for (; o + US_REAL_BLOCK <= outputs; o += US_REAL_BLOCK) {
-        us_real_add_block(sums + o, values, count, weights + o, outputs, US_REAL_BLOCK);
-    }
-    for (; o + US_REAL_SMALL_BLOCK <= outputs; o += US_REAL_SMALL_BLOCK) {
-        us_real_add_block(sums + o, values, count, weights + o, outputs, US_REAL_SMALL_BLOCK);
-    }
-    for (; o < outputs; o++) {
-        us_real_add_block(sums + o, values, count, weights + o, outputs, 1);
+    size_t left = outputs;
+    while (left > 0) {
+        size_t width = 1;
+        if (left >= US_REAL_BLOCK) {
+            width = US_REAL_BLOCK;
+            us_real_add_block(sums, values, count, weights, outputs, US_REAL_BLOCK);
+        } else if (left >= US_REAL_SMALL_BLOCK) {
+            width = US_REAL_SMALL_BLOCK;
+            us_real_add_block(sums, values, count, weights, outputs, US_REAL_SMALL_BLOCK);
+        } else {
+            us_real_add_block(sums, values, count, weights, outputs, 1);
+        }
+        sums += width;
+        weights += width;
+        left -= width;
     }
 }
 
