@@ -47,7 +47,20 @@ def test_both_libraries_compile_into_one_program(tmp_path: Path) -> None:
     (tmp_path / "user.c").write_text(USER)
     sources = ["us_kitchen/src/us_kitchen.c", "us_kitchen_float/src/us_kitchen_float.c"]
     include = ["-I", "us_kitchen/src", "-I", "us_kitchen_float/src"]
-    command = ["cc", "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", *include, "user.c", *sources, "-o", "user"]
+    command = [
+        "cc",
+        "-std=c99",
+        "-O1",
+        "-DUS_WIDEST=16",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        *include,
+        "user.c",
+        *sources,
+        "-o",
+        "user",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True)
     label, numbers = subprocess.run(["./user"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
     [expected] = real_probabilities(PROGRAM, encode(["some jazz"], max_bytes=64))

@@ -78,7 +78,7 @@ def compiled(folder: Path, *command: str) -> str:
     return result.stdout
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_random_programs_answer_as_in_real_numbers(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     check_random_program(EXPORTER, seed, tmp_path_factory.mktemp("float"))
@@ -175,7 +175,7 @@ def test_objects_need_no_heap_and_no_mathematics(tmp_path: Path) -> None:
     (tmp_path / "user.c").write_text(
         '#include "model_float.h"\nvoid *kept(void);\nvoid *kept(void) { return us_demo_float_predict; }\n'
     )
-    for program in (*every_kind(), *map(curved, CURVES)):
+    for program in (utterance_program(), gated_program(), box_program(), scan_program(), *map(curved, CURVES[:2])):
         write(tmp_path, program)
         compiled(tmp_path, ARM, "-std=gnu99", "-Os", *FPU, "-c", "user.c")
         undefined = {line.split()[-1] for line in compiled(tmp_path, "arm-none-eabi-nm", "-u", "user.o").splitlines()}
@@ -192,7 +192,7 @@ def test_descriptors_have_the_sizes_that_are_counted(tmp_path: Path) -> None:
 
 @needs_arm
 def test_ram_and_stack_are_as_stated(tmp_path: Path) -> None:
-    for program in (utterance_program(bits=4), gated_program(), box_program(), sound_program(), scan_program()):
+    for program in (utterance_program(bits=4), gated_program(), sound_program()):
         write(tmp_path, program)
         kind = c_input(program).kind
         (tmp_path / "user.c").write_text(
@@ -217,7 +217,7 @@ def test_ram_and_stack_are_as_stated(tmp_path: Path) -> None:
 
 
 @needs_arm
-@pytest.mark.parametrize("case", range(9))
+@pytest.mark.parametrize("case", [1, 5, 6, 7, *(pytest.param(case, marks=pytest.mark.slow) for case in (0, 2, 3, 4, 8))])
 def test_byte_table_is_what_the_linker_finds(tmp_path: Path, case: int) -> None:
     program = every_kind()[case]
     real, symbols = code_size.link(program, tmp_path, EXPORTER)

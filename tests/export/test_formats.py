@@ -133,8 +133,17 @@ class TestExecutorchFloat(FormatSuite):
 
 
 class TestCFloat(FormatSuite):
+    """Compiled; tests/export/test_c_float.py has random programs."""
+
     exporter = exporter("c_float")
-    cases = (*FLOAT_CASES, SCAN_CASES[1])
+    cases = (
+        *(
+            case
+            for case in FLOAT_CASES
+            if case.name in ("crooked-4", "window-read-twice", "gated-uneven-kernel", "boxes", "sound")
+        ),
+        SCAN_CASES[1],
+    )
     features = FEATURES[-1:]
     counts_files = False
     in_float = True
@@ -152,7 +161,7 @@ class TestPythonFloat(FormatSuite):
 @needs_wasm
 class TestWasmFloat(FormatSuite):
     exporter = exporter("wasm_float")
-    cases = (*FEW[:2], FEW[-1], SCAN_CASES[1])
+    cases = (FEW[0], FEW[-1])
     features = FEATURES[-1:]
     in_float = True
 

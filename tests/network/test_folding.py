@@ -15,7 +15,6 @@ from understudy.compression.quantize.calibrate import calibrate
 from understudy.compression.quantize.integer import to_integer
 from understudy.export.parity import verify_file
 from understudy.export.registry import exporter
-from understudy.formats import FLOAT_FORMATS
 from understudy.network.folding import Weights, to_program
 from understudy.network.reading import Taken, read_network
 from understudy.program.executor import Executor, evaluate
@@ -26,6 +25,8 @@ from understudy.teachers.image_model import test_patterns as patterns
 
 SHAPE = (16, 16, 3)
 KINDS = (ResNet, MobileNetV3, EfficientNet)
+
+FORMATS = ("python", "c", "onnx", "litert", "onnx_float", "litert_float", "coreml_float", "executorch_float")
 
 
 def integer_program(kind: type[nn.Module], images: np.ndarray) -> tuple[Program, np.ndarray]:
@@ -54,7 +55,7 @@ def test_every_format_computes_a_network_to_the_bit(kind: type[nn.Module], tmp_p
     real = (scores.logits.astype(np.float32) - quantization.zero_point) * quantization.scale
     assert np.abs(real - logits).mean() < 2 * quantization.scale
     assert len(np.unique(scores.logits)) > 60
-    for name in ("python", "c", "onnx", "litert", *FLOAT_FORMATS):
+    for name in FORMATS:
         found = exporter(name)
         for file, content in found.export(program, name="tiny").items():
             (tmp_path / file).write_bytes(content)
