@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
@@ -132,10 +133,12 @@ def _example(program: Program, identifier: str, *, labelled: bool, header: str, 
     )
 
 
-class HeaderExporter:
+class HeaderExporter(ABC):
     """What the formats that are one generated header share.
 
     Attributes:
+        format: the word in ``--format``.
+        filename: the model's header.
         runtimes: the headers beside the model's; it includes the last one.
         example: stem of the program that shows how to call it.
     """
@@ -149,9 +152,13 @@ class HeaderExporter:
         """Return what stands behind ``us_`` in the C names of a model that is called ``name``."""
         return c_identifier(name)
 
+    @abstractmethod
     def source(self, program: Program, identifier: str) -> Source:
-        """Return ``program`` as C."""
-        raise NotImplementedError
+        """Return ``program`` as C.
+
+        Raises:
+            InputError: a float program, or one that the format does not hold.
+        """
 
     def export(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> dict[str, bytes]:
         """Return the header, the runtime that it includes, and an example.

@@ -56,6 +56,8 @@ def write_numbers(writer: Writer, node: Standardize) -> None:
 
 def _unpack_once(writer: Writer) -> None:
     """Write what the first prediction does where there is no hash."""
+    if not writer.unpacking():
+        return
     writer.lines += [
         "#if US_VECTOR",
         f"    if (!{writer.prefix}_ram.ready) {{",

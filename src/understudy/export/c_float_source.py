@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from understudy.export.c_arrays import write_numbers, write_pixels, write_sound
-from understudy.export.c_boxes import write_boxes
 from understudy.export.c_constants import c_array
 from understudy.export.c_limits import check_limits
 from understudy.export.c_memory import place_reals
 from understudy.export.c_ram import static_ram
 from understudy.export.c_source import Source as CSource
+from understudy.export.c_source import write_node
 from understudy.export.c_writer import Writer, c_identifier
 from understudy.export.refused import need_reals_alone
 from understudy.program.ops import (
@@ -110,20 +109,8 @@ class _FloatWriter:
     def write(self, node: Node) -> None:
         """Write one node."""
         match node:
-            case ProjectText():
-                self.integers.projection(node.projection)
-                self._begin(node)
-            case Image():
-                write_pixels(self.integers, node)
-                self._begin(node)
-            case Sound():
-                write_sound(self.integers, node)
-                self._begin(node)
-            case Standardize():
-                write_numbers(self.integers, node)
-                self._begin(node)
-            case ProjectBoxes():
-                write_boxes(self.integers, node)
+            case ProjectText() | Image() | Sound() | Standardize() | ProjectBoxes():
+                write_node(self.integers, node)
                 self._begin(node)
             case Linear():
                 self._call("linear", "layer", node, self._layer(node, node.weight.T))

@@ -69,7 +69,7 @@ def write_source(program: Program, identifier: str) -> Source:
     check_limits(program)
     writer = Writer(program, identifier)
     for node in program.nodes:
-        _write_node(writer, node)
+        write_node(writer, node)
     memory, ram_bytes, vector_ram_bytes = static_ram(
         program,
         writer.prefix,
@@ -80,7 +80,12 @@ def write_source(program: Program, identifier: str) -> Source:
     return Source(tuple(writer.constants), memory, ram_bytes, vector_ram_bytes, tuple(writer.calls), "\n".join(writer.lines))
 
 
-def _write_node(writer: Writer, node: Node) -> None:
+def write_node(writer: Writer, node: Node) -> None:
+    """Write the constants and the calls of ``node``.
+
+    Raises:
+        TypeError: it computes no integers.
+    """
     match node:
         case ProjectText():
             writer.projection(node.projection)
