@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from command import understudy
-from image_models import litert_image_file
+from image_models import litert_image_file, pictures
 from understudy.bundle import Bundle
 from understudy.errors import InputError
 from understudy.family import Family
@@ -273,6 +273,11 @@ def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
         (("compress", "digits.npz", "--budget", "6KB", "--max-macs", "2k"), "received max_macs=2k, where it takes"),
         (("compress", "digits.npz", "--budget", "6KB", "--max-macs", "lots"), "received max_macs='lots'"),
         (("compress", "digits.npz", "--budget", "6KB", "--skip-bad"), "is for folders of pictures"),
+        (("compress", "digits.npz", "--budget", "6KB", "--image-size", "16"), "remove it, and resize arrays before"),
+        (
+            ("compress", "digits.npz", "--budget", "6KB", "--image-size", "tiny"),
+            "received data.image_size='tiny'; write it as 96",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], message: str, finished: Path) -> None:
@@ -283,3 +288,34 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], mes
     assert result.exit_code in (2, 3)
     assert message in result.err
     assert "Traceback" not in result.err
+
+
+def test_pictures_have_the_size_that_the_teacher_takes(tmp_path: Path) -> None:
+    pixels, labels = pictures(48)
+    for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = tmp_path / "photos" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).resize((40, 32)).save(folder / f"{number:02}.png")
+    litert_image_file(tmp_path / "teacher.tflite")  # for images [8, 8, 3]
+    command = ("compress", "photos", "--teacher", "teacher.tflite", "--budget", "6KB", "--dry-run", "--json")
+    plan = understudy(*command, folder=tmp_path)
+    assert plan.exit_code == 0, plan.err
+    assert json.loads(plan.out)["data"]["shape"] == [8, 8, 3]
+    plan = understudy(*command, "--image-size", "16x24", folder=tmp_path)
+    assert json.loads(plan.out)["data"]["shape"] == [16, 24, 3]
+    (tmp_path / "job.toml").write_text(
+        'budgets = ["6KB"]\nformats = ["onnx"]\n[data]\ntrain = "photos"\n[training]\nepochs = 1\n'
+    )
+    result = understudy("compress", "job.toml", "--teacher", "teacher.tflite", "--out", "out", folder=tmp_path)
+    assert result.exit_code == 0, result.err
+    assert "pictures are brought to 8x8 and colour, as the teacher takes them" in result.err
+    assert Bundle.open(tmp_path / "out" / "6KB").manifest.image_shape == (8, 8, 3)
+    photo = next((tmp_path / "photos" / "2").iterdir())
+    assert understudy("predict", "out/6KB", str(photo), "--json", folder=tmp_path).exit_code == 0
+    result = understudy(
+        *("compress", "job.toml", "--teacher", "teacher.tflite", "--image-size", "16", "--out", "other"), folder=tmp_path
+    )
+    assert result.exit_code == 2
+    assert (
+        "for images=[16, 16, 3] (height, width, channels); give the images the teacher's size (of pictures in a" in result.err
+    )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS
-from understudy.job import Job, TeacherSettings, job_from_arguments, load_job, name_from
+from understudy.job import DataSettings, Job, TeacherSettings, job_from_arguments, load_job, name_from
 from understudy.job_errors import tables
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -286,6 +286,7 @@ LEFT_OUT: dict[str, object] = {
     "kind": "image",
     "columns": ("a",),
     "skip_bad": True,
+    "image_size": 96,
     "sample_rate": 8000,
     "seconds": 1.0,
     "data.validation_fraction": 0.2,
@@ -347,6 +348,7 @@ def test_the_digest_covers_every_setting_but_those_named(tmp_path: Path) -> None
                 "kind",
                 "columns",
                 "skip_bad",
+                "image_size",
                 "sample_rate",
                 "seconds",
             )
@@ -388,3 +390,19 @@ def test_every_setting_is_described() -> None:
     for table, model in tables(Job).items():
         for name, setting in model.model_fields.items():
             assert (setting.description or "").endswith("."), f"{table}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "sides"),
+    [(96, 96, (96, 96)), ("96", 96, (96, 96)), ("96x96", 96, (96, 96)), ("48x64", "48x64", (48, 64)), (None, None, None)],
+)
+def test_a_size_of_images_is_kept_in_one_way(given: int | str | None, kept: int | str | None, sides: object) -> None:
+    settings = DataSettings(train=Path("photos"), image_size=given)
+    assert settings.image_size == kept
+    assert settings.image_sides == sides
+
+
+@pytest.mark.parametrize("given", [3, 513, "3x20", "20x513", "large", "96x", "96x96x3", "-8", ""])
+def test_another_size_of_images_is_refused(given: int | str) -> None:
+    with pytest.raises(InputError, match=r"a side of 4 to 512 pixels, or two: received data\.image_size=.*; write it as 96"):
+        DataSettings(train=Path("photos"), image_size=given)

@@ -54,6 +54,7 @@ _ARGUMENTS = {
             "kind",
             "columns",
             "skip_bad",
+            "image_size",
             "sample_rate",
             "seconds",
         )

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.bundle.encrypted import read_recipients
-from understudy.data.dataset import load_dataset
+from understudy.data.dataset import Dataset, load_dataset
+from understudy.data.image import has_pictures
 from understudy.data.room import Room
 from understudy.environment import check_processor
 from understudy.feasibility import check_budgets
@@ -22,6 +23,7 @@ from understudy.job_folder import check_owner
 from understudy.latency import known_latency
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
+from understudy.settings import LONGEST_SIDE, SHORTEST_SIDE
 from understudy.teachers.callable import object_name
 
 if TYPE_CHECKING:
@@ -81,8 +83,7 @@ def run_job(
         read_recipients(job.encrypt)
     check_processor(job.training.processor)  # now: after large data it would be late
     signing_key()  # made now where there is none: after the training it would be late to learn that none can be written
-    progress.stage("reading the data")
-    dataset = load_dataset(job, room=Room(out), progress=progress)
+    dataset = read_data(job, out=out, progress=progress, teacher=teacher)
     for line in dataset.statistics.lines():
         progress.note(line)
     check_owner(out, {"settings": job.digest(), "data": dataset.digest}, budgets=job.budgets)
@@ -93,3 +94,28 @@ def run_job(
     from understudy.production import produce
 
     return produce(job, dataset, budgets, out=out, progress=progress, teacher=teacher, command=command)
+
+
+def read_data(job: Job, *, out: Path, progress: Progress, teacher: Any = None) -> Dataset:
+    """Return the data of ``job``; pictures of a folder have the size that its teacher takes, where the job names none.
+
+    The other arguments are those of ``run_job``.
+
+    Raises:
+        InputError: data that break a rule; see ``load_dataset``.
+        SetupError: the machine lacks something.
+    """
+    shape = None
+    if job.data.image_size is None and has_pictures(job.data.train) and (teacher is not None or job.teacher.kind == "file"):
+        from understudy.teachers.image_registry import input_shape
+
+        progress.stage("reading the teacher's input")
+        shape = input_shape(Path(job.teacher.source) if teacher is None else teacher)
+        if shape is not None and not all(SHORTEST_SIDE <= side <= LONGEST_SIDE for side in shape[:2]):
+            shape = None
+    progress.stage("reading the data")
+    if shape is not None:
+        height, width, channels = shape
+        colours = "grey" if channels == 1 else "colour"
+        progress.note(f"pictures are brought to {height}x{width} and {colours}, as the teacher takes them")
+    return load_dataset(job, room=Room(out), progress=progress, picture_shape=shape)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from understudy.errors import InputError
 from understudy.projections.log_mel import FASTEST_RATE, SLOWEST_RATE
@@ -20,6 +20,11 @@ DataFile = Annotated[Path, Field(strict=False)]
 """A path; TOML writes it as a string."""
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+SHORTEST_SIDE, LONGEST_SIDE = 4, 512
+"""Pixels of an image's height or width."""
+_SIZE = re.compile(r"([0-9]{1,9})(?:x([0-9]{1,9}))?")
 
 
 class Settings(BaseModel):
@@ -77,6 +82,12 @@ class DataSettings(Settings):
         default=False,
         description="Leave out pictures or recordings of a folder that cannot be used, in place of refusing the folder.",
     )
+    image_size: int | str | None = Field(
+        None,
+        description="Pictures of a folder: the side in pixels of the square that all are brought to, or height and width as "
+        "'48x64'; without it what a teacher's file takes, or their own, at most 64.",
+        examples=[96],
+    )
     sample_rate: int | None = Field(
         None,
         ge=SLOWEST_RATE,
@@ -95,6 +106,19 @@ class DataSettings(Settings):
         0.1, description="Share of train that is split off for validation when there is no such file."
     )
     test_fraction: Share = Field(0.1, description="Share of train that is split off for test when there is no such file.")
+
+    @field_validator("image_size")
+    @classmethod
+    def _sides_are_typed_in_one_way(cls, image_size: int | str | None) -> int | str | None:
+        if image_size is None:
+            return None
+        height, width = _sides(image_size)
+        return height if height == width else f"{height}x{width}"
+
+    @property
+    def image_sides(self) -> tuple[int, int] | None:
+        """Height and width of ``image_size``, None where they are found out."""
+        return None if self.image_size is None else _sides(self.image_size)
 
     @model_validator(mode="after")
     def _something_left_to_train(self) -> Self:
@@ -244,3 +268,14 @@ class QuantizationSettings(Settings):
         description="How far the steps of weights reach: 'min-max', 'percentile' (99.9 % of them) or 'mse' (least squares).",
     )
     activation_range: Range = Field("min-max", description="The same for what layers compute, from training examples.")
+
+
+def _sides(image_size: int | str) -> tuple[int, int]:
+    found = _SIZE.fullmatch(str(image_size))
+    height, width = (int(side) for side in (found[1], found[2] or found[1])) if found else (0, 0)
+    if not all(SHORTEST_SIDE <= side <= LONGEST_SIDE for side in (height, width)):
+        raise InputError(
+            f"a size of images is a side of {SHORTEST_SIDE} to {LONGEST_SIDE} pixels, or two: received "
+            f"data.image_size={image_size!r}; write it as 96 or 48x64 (height x width)"
+        )
+    return height, width

@@ -176,7 +176,9 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             labels=dataset.train.labels,
             # the names of folders are names, and programs sort them as such
             numbered=not is_picture_folder(job.data.train) and all(n.lstrip("-").isdecimal() for n in dataset.class_names),
-            training_images=lambda: read_images(job.data.train, part="train", skip_bad=job.data.skip_bad).pixels,
+            training_images=lambda: (
+                read_images(job.data.train, part="train", shape=dataset.shape, skip_bad=job.data.skip_bad).pixels
+            ),
         )
     elif isinstance(dataset, VectorDataset):
         brought = load_vector_teacher(

@@ -53,6 +53,17 @@ def test_folders_are_classes_and_pixels_are_those_of_the_files(photos: Path) -> 
     assert data.statistics.warnings == {}
 
 
+def test_pictures_are_brought_to_the_size_that_is_asked_for_or_wanted(photos: Path) -> None:
+    picture(photos / "dog" / "tall.png", size=(30, 50))
+    asked = load_image_dataset(DataSettings(train=photos, image_size="20x24"), seed=1, picture_shape=(9, 9, 1))
+    assert asked.shape == (20, 24, 3)
+    np.testing.assert_array_equal(
+        read_images(photos, part="train", shape=(20, 24, None)).pixels[-1],
+        pixels_of(photos / "dog" / "tall.png", shape=(20, 24, 3)),
+    )
+    assert load_image_dataset(DataSettings(train=photos), seed=1, picture_shape=(9, 9, 1)).shape == (9, 9, 1)
+
+
 def test_a_test_folder_is_brought_to_the_shape_of_train(photos: Path, tmp_path: Path) -> None:
     picture(tmp_path / "test" / "cat" / "a.webp", size=(30, 20))
     picture(tmp_path / "test" / "dog" / "b.png", size=(5, 40), mode="L")

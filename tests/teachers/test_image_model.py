@@ -221,3 +221,19 @@ def test_test_patterns_are_fixed_and_differ() -> None:
     found = patterns((SIDE, SIDE, 1))
     assert found.dtype == np.uint8 and len({image.tobytes() for image in found}) == len(found)
     assert found.min() == 0 and found.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape"),
+    [
+        ((96, 80, 3), (96, 80, 3)),
+        ((1, 28, 28), (28, 28, 1)),
+        ((28, 28), (28, 28, 1)),
+        ((None, None, 3), None),
+        ((64, 64, 12), None),
+        ((784,), None),
+        (None, None),
+    ],
+)
+def test_a_model_of_one_size_says_which_images_fit(sizes: tuple[int | None, ...] | None, shape: object) -> None:
+    assert ImageInput(sizes=sizes).image_shape() == shape

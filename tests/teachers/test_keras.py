@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import understudy
 from image_models import CLASSES, SHAPE, pictures, reference, weights
 from understudy.errors import InputError, SetupError
 from understudy.teachers.image_input import RAW, UNIT, PixelRange
-from understudy.teachers.image_registry import load_image_teacher
+from understudy.teachers.image_registry import image_model, load_image_teacher
 from understudy.teachers.protocol import checked_logits
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -132,3 +133,40 @@ def test_loading_leaves_the_home_folder_and_the_environment_alone(tmp_path: Path
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.split("\n")[0] == "torch (2, 4) False jax", done.stderr
     assert not (home / ".keras").exists()
+
+
+def test_layers_as_keras_2_describes_them(tmp_path: Path) -> None:
+    import h5py
+    import keras
+
+    made = keras.Sequential([
+        keras.layers.Input(SHAPE),
+        keras.layers.DepthwiseConv2D(3, activation="relu"),
+        keras.layers.SeparableConv2D(4, 3),
+        keras.layers.Conv2DTranspose(5, 2),
+        keras.layers.GlobalAveragePooling2D(),
+    ])  # fmt: skip
+    path = saved(tmp_path / "m.h5", made)
+    pixels = IMAGES[:8].astype(np.float32)
+    before = image_model(path, classes=5).run(pixels)
+
+    def describe(groups: int, name: str = "Conv2DTranspose") -> None:
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            for layer in config["config"]["layers"]:
+                if "Conv" in layer["class_name"]:
+                    layer["config"]["groups"] = groups
+                if layer["class_name"] == "SeparableConv2D":
+                    layer["config"] |= {"kernel_initializer": None, "kernel_regularizer": None, "kernel_constraint": None}
+                if layer["class_name"] == "Conv2DTranspose":
+                    layer["class_name"] = name
+            file.attrs["model_config"] = json.dumps(config)
+
+    describe(1)
+    np.testing.assert_array_equal(image_model(path, classes=5).run(pixels), before)
+    describe(2)
+    with pytest.raises(InputError, match=r"has layers that Keras 3.* makes: received .* a DepthwiseConv2D \(.*'groups': 2"):
+        understudy.load_teacher(path)
+    describe(1, "TFOpLambda")
+    with pytest.raises(InputError, match=r"with a TFOpLambda, which is not known; load it in your own code and give file.py"):
+        understudy.load_teacher(path)

@@ -135,3 +135,13 @@ def test_features_of_sounds_are_values_as_they_are(
     teacher = understudy.load_teacher(shared_data.parent / "models" / "mlperf_tiny" / file)
     answers = teacher.predict(values(stored["x"])[..., None]).argmax(axis=1)
     assert float((answers == stored["y"]).mean()) == pytest.approx(accuracy, abs=TOLERANCE)
+
+
+def test_a_mobilenet_of_keras_2_answers_as_its_float_file(shared_data: Path) -> None:
+    old, converted = (
+        image_model(shared_data.parent / "models" / "mlperf_tiny" / f"vww_96{end}", classes=2)
+        for end in (".h5", "_float.tflite")
+    )
+    assert old.input.image_shape() == converted.input.image_shape() == (96, 96, 3)
+    images = np.random.default_rng(0).random((converted.input.batch, 96, 96, 3), np.float32)
+    np.testing.assert_allclose(old.run(images), converted.run(images), atol=1e-4)

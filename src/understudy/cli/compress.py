@@ -127,6 +127,10 @@ def compress(
         float | None,
         typer.Option(metavar="FRACTION", help="Loss of accuracy against the float student that starts the cures, as 0.01."),
     ] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Pictures of a folder: what all are brought to, as 96 or 48x64 (height x width)."),
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
@@ -151,6 +155,7 @@ def compress(
         out_of_scope=out_of_scope,
         kind=kind,
         skip_bad=skip_bad or None,
+        image_size=image_size,
         teacher=teacher,
         student=student,
         time=time,
@@ -321,15 +326,15 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     """Print what the job would do: its data, every setting, the budgets it can meet, and what it would write."""
     from understudy.bundle.encrypted import read_recipients
     from understudy.cli.progress import open_progress
-    from understudy.data.dataset import load_dataset
-    from understudy.data.room import Room
     from understudy.environment import check_processor
     from understudy.feasibility import check_budgets
+    from understudy.pipeline import read_data
 
     if job.encrypt:
         read_recipients(job.encrypt)
     check_processor(job.training.processor)
-    data = load_dataset(job, room=Room(folder))
+    with open_progress(sys.stderr, silent=as_json) as progress:
+        data = read_data(job, out=folder, progress=progress)
     network = None
     if job.student == "pruned":
         from understudy.teaching import bring_teacher, network_to_prune

@@ -17,7 +17,7 @@ from understudy.data.array_statistics import ImageStatistics, image_statistics
 from understudy.data.class_folders import shown
 from understudy.data.idx import has_part, is_idx, read_idx
 from understudy.data.image_arrays import Images, read_arrays
-from understudy.data.image_folder import read_folder
+from understudy.data.image_folder import WantedShape, read_folder
 from understudy.data.mirror import mirror_test
 from understudy.data.npz import ENDING, array_names, has_part_of_its_own, note_on_unused
 from understudy.data.parts import (
@@ -122,12 +122,23 @@ def is_picture_folder(path: Path) -> bool:
     return path.is_dir() and not is_idx(path)
 
 
+def has_pictures(path: Path) -> bool:
+    """Return whether ``path`` is a folder of class folders with pictures."""
+    return is_picture_folder(path) and not is_sound_folder(path)
+
+
 def load_image_dataset(
-    settings: DataSettings, *, seed: int, room: Room = TEMPORARY, progress: Progress | None = None
+    settings: DataSettings,
+    *,
+    seed: int,
+    room: Room = TEMPORARY,
+    progress: Progress | None = None,
+    picture_shape: tuple[int, int, int] | None = None,
 ) -> ImageDataset:
     """Return the images or sounds that ``settings`` names, split and counted.
 
-    They stand in ``room``, and ``progress`` counts the files of a folder.
+    They stand in ``room``, and ``progress`` counts the files of a folder. Its pictures are brought to ``picture_shape`` where
+    ``settings`` name no size.
 
     Raises:
         InputError: a file, array or picture that cannot be used, fewer than two classes, a part left empty.
@@ -136,7 +147,9 @@ def load_image_dataset(
     refuse_settings_for_texts(settings, kind="images or sounds")
     wanted = Wanted(settings.sample_rate, settings.seconds)
     read = partial(read_images, skip_bad=settings.skip_bad, room=room, progress=progress)
-    found = {"train": read(settings.train, part="train", how=wanted)}
+    sides = settings.image_sides
+    asked: WantedShape | None = picture_shape if sides is None else (*sides, None)
+    found = {"train": read(settings.train, part="train", shape=asked, how=wanted)}
     height, width, channels = found["train"].pixels.shape[1:]
     log_mel = found["train"].log_mel
     for name in ("validation", "test"):
@@ -207,7 +220,7 @@ def read_images(
     path: Path,
     *,
     part: str,
-    shape: tuple[int, int, int] | None = None,
+    shape: WantedShape | None = None,
     skip_bad: bool = False,
     how: LogMel | Wanted | None = None,
     room: Room = TEMPORARY,
@@ -217,7 +230,8 @@ def read_images(
 
     An NPZ may have the part ``validation`` too.
 
-    ``shape`` is what the pictures of a folder are brought to, found out where it is None; ``how`` is the same for recordings.
+    ``shape`` is what the pictures of a folder are brought to, its channels or all of it found out where they are None; ``how``
+    is the same for recordings.
     The arrays stand in ``room``, and ``progress`` counts the files of a folder.
 
     Raises:

@@ -15,9 +15,10 @@ from understudy.data.npz import array_names, examples_of, labels_of, read_array
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel
+from understudy.settings import LONGEST_SIDE, SHORTEST_SIDE
 
 UInt8Array = npt.NDArray[np.uint8]
-SHORTEST_SIDE, LONGEST_SIDE, MOST_CHANNELS = 4, 512, 4
+MOST_CHANNELS = 4
 _MOST_SHOWN = 8
 
 

@@ -14,6 +14,8 @@ from understudy.data.room import Room
 from understudy.errors import InputError
 from understudy.progress import Progress, SilentProgress
 
+WantedShape = tuple[int, int, int | None]
+"""Height, width and channels, these None where the pictures tell."""
 SIDES = (8, 16, 24, 32, 48, 64)
 """Sides of the square that pictures of different or large sizes are brought to."""
 _OTHER_PICTURES = (
@@ -24,13 +26,13 @@ _OTHER_PICTURES = (
 
 
 def read_folder(
-    path: Path, *, shape: tuple[int, int, int] | None, skip_bad: bool, room: Room, progress: Progress | None = None
+    path: Path, *, shape: WantedShape | None, skip_bad: bool, room: Room, progress: Progress | None = None
 ) -> Images:
     """Return the pictures of ``path``, whose folders are the classes with all that is below them, in the order of their names.
 
     Args:
         path: the folder. Hidden entries are passed over; other files than pictures are counted and named.
-        shape: height, width and channels; None finds them out: see ``suggest_shape``.
+        shape: height, width and channels, which may be None; what is None is found out: see ``suggest_shape``.
         skip_bad: leave out pictures that cannot be used, in place of refusing the whole folder.
         room: the pixels stand there.
         progress: listens.
@@ -55,15 +57,17 @@ def read_folder(
         except ValueError as error:
             bad[file] = str(error)
         progress.advance()
-    shape = shape or suggest_shape(tuple(looks.values()))
-    pixels = room.empty((len(looks), *shape), np.uint8)
+    height, width, channels = suggest_shape(tuple(looks.values()))
+    if shape is not None:
+        height, width, channels = shape[0], shape[1], shape[2] or channels
+    pixels = room.empty((len(looks), height, width, channels), np.uint8)
     labels: list[str] = []
     for file, label in files:
         progress.advance()
         if file not in looks:
             continue
         try:
-            pixels[len(labels)] = pixels_of(file, shape=shape)
+            pixels[len(labels)] = pixels_of(file, shape=(height, width, channels))
         except ValueError as error:
             bad[file] = str(error)
         else:
@@ -77,7 +81,7 @@ def read_folder(
     check_every_class(path, {label for _, label in files} - set(labels), names, kind="picture")
     counts = {
         "picture_left_out": len(names),
-        "grey_among_colour": sum(look.grey for file, look in looks.items() if file not in bad) if shape[2] == 3 else 0,
+        "grey_among_colour": sum(look.grey for file, look in looks.items() if file not in bad) if channels == 3 else 0,
     }
     named = {
         "other_picture": tuple(file for file in others if file.suffix.lower() in _OTHER_PICTURES),

@@ -139,6 +139,22 @@ class ImageInput:
         """Return whether a batch of tensors of ``sizes`` fits."""
         return self.sizes is None or _fit(self.sizes, sizes)
 
+    def image_shape(self) -> Shape | None:
+        """Return height, width and channels of the only images that fit, grey or colour; None where others do or none."""
+        if self.sizes is None:
+            return None
+        sizes = [size for size in self.sizes if size is not None]
+        if len(sizes) < len(self.sizes):
+            return None
+        match sizes:
+            case [height, width]:
+                return height, width, 1
+            case [height, width, (1 | 3) as channels]:
+                return height, width, channels
+            case [(1 | 3) as channels, height, width]:
+                return height, width, channels
+        return None
+
     def layouts(self, shape: Shape, *, name: str) -> tuple[Layout, ...]:
         """Return the orders of axes in which images of ``shape`` fit the tensor of the model ``name``.
 
@@ -156,8 +172,8 @@ class ImageInput:
         if not found:
             raise InputError(
                 f"a teacher for images takes them as the data has them: received input={self.describe()} of teacher={name!r} "
-                f"for images={list(shape)} (height, width, channels); give the images the teacher's size, or put the resizing "
-                "into a Python function and give file.py:name"
+                f"for images={list(shape)} (height, width, channels); give the images the teacher's size (of pictures in a "
+                "folder: --image-size), or put the resizing into a Python function and give file.py:name"
             )
         return found
 

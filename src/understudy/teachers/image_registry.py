@@ -89,6 +89,20 @@ def image_model(source: Any, *, classes: int | None) -> ImageModel:
     return loaders[suffix]()
 
 
+def input_shape(source: Any) -> Shape | None:
+    """Return height, width and channels of the images that a model file or a Keras model takes, None where it leaves them open.
+
+    None too for what is no such model or cannot be read: that is said where it is loaded.
+    """
+    is_file = isinstance(source, Path) and (source.is_dir() or source.suffix.lower() in MODEL_FILES)
+    if not is_file and not is_keras(source):
+        return None
+    try:
+        return image_model(source, classes=None).input.image_shape()
+    except InputError:
+        return None
+
+
 def _object_model(source: Any) -> ImageModel:
     if is_keras(source):  # on torch, a Keras model is a torch module too
         return keras_object_model(source)

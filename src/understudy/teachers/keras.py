@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -31,6 +32,12 @@ _DAMAGES = (
     zipfile.BadZipFile,
 )
 
+_NEVER_GROUPED = tuple(f"{name}{axes}D" for name in ("DepthwiseConv", "SeparableConv") for axes in (1, 2)) + tuple(
+    f"Conv{axes}DTranspose" for axes in (1, 2, 3)
+)
+"""Layers that Keras 2 writes with what all its convolutions have, and Keras 3 makes with what they use alone."""
+_OF_ONE_KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
+
 
 def is_keras(source: Any) -> bool:
     """Return whether ``source`` is a Keras model; if Keras was never imported, it cannot be one."""
@@ -52,12 +59,17 @@ def keras_file_model(path: Path) -> ImageModel:
     except ModuleNotFoundError:
         raise missing_extra(purpose="using a Keras file as teacher", extra="keras") from None
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, custom_objects=_layers_of_keras_2(keras), compile=False, safe_mode=True)
     except _DAMAGES as error:
-        if "Lambda" in str(error) or "safe_mode" in str(error):
+        if re.search(r"\bLambda\b|safe_mode", str(error)):
             raise InputError(
                 f"a Keras file must not run code when it is loaded, and a Lambda layer does: received teacher={str(path)!r}; "
                 "load it in your own code and give file.py:name, or export it to ONNX"
+            ) from None
+        if (layer := _unknown_layer(str(error))) is not None:
+            raise InputError(
+                f"a teacher's Keras file has layers that Keras {keras.__version__} makes: received teacher={str(path)!r} with "
+                f"{layer}; load it in your own code and give file.py:name, or export it to ONNX"
             ) from None
         raise unreadable(path, format_name="Keras", reason=error) from None
     return _model(
@@ -69,6 +81,30 @@ def keras_file_model(path: Path) -> ImageModel:
         size_bytes=len(content),
         opaque=False,
     )
+
+
+def _layers_of_keras_2(keras: Any) -> dict[str, Any]:
+    """Return layers of ``keras`` that Keras 2 describes in words which Keras 3 refuses, made to pass over these, by name."""
+
+    def tolerant(layer: Any) -> Any:
+        has_two_kernels = not layer.__name__.endswith("Transpose")
+
+        def from_config(config: dict[str, Any]) -> Any:
+            unused = ("groups" if config.get("groups") == 1 else "", *(_OF_ONE_KERNEL if has_two_kernels else ()))
+            return layer.from_config({name: value for name, value in config.items() if name not in unused})
+
+        return type(layer.__name__, (layer,), {"from_config": staticmethod(from_config)})
+
+    return {name: tolerant(getattr(keras.layers, name)) for name in _NEVER_GROUPED}
+
+
+def _unknown_layer(said: str) -> str | None:
+    """Return which layer of a file Keras does not make and why, from what it ``said``; None where it was something else."""
+    if found := re.search(r"deserializing class '(\w+)'.*Exception encountered: ([^\n]*)", said, re.DOTALL):
+        return f"a {found[1]} ({found[2][:200]})"
+    if found := re.search(r"(?:Unknown layer:|Could not locate class) '(\w+)'", said):
+        return f"a {found[1]}, which is not known"
+    return None
 
 
 def keras_object_model(model: Any) -> ImageModel:
