@@ -8,12 +8,14 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import understudy
 from understudy.errors import InputError
 from understudy.projections.text import encode
 from understudy.teachers.protocol import checked_logits
@@ -98,6 +100,44 @@ def test_a_prepare_function_may_give_several_arguments() -> None:
 
     teacher = torch_teacher(Pair(), prepare=lambda texts: (torch.ones(len(texts), 2), torch.ones(len(texts), 2)))
     assert teacher.logits(["x"]).tolist() == [[2, 2]]
+
+
+class Tokenizer:
+    """Takes what a tokenizer of transformers takes, and gives as much as one."""
+
+    model_max_length = 10**30
+
+    def __call__(
+        self, texts: list[str], *, padding: bool, truncation: bool, max_length: int | None, return_tensors: str
+    ) -> dict[str, torch.Tensor]:
+        assert padding
+        assert truncation == (max_length is not None)
+        assert return_tensors == "pt"
+        encoded = [list(text.encode())[:max_length] for text in texts]  # raises where a byte of no UTF-8 is left
+        longest = max(map(len, encoded))
+        return {"byte_ids": torch.tensor([ids + [0] * (longest - len(ids)) for ids in encoded]).reshape(len(texts), -1)}
+
+
+class Classifier(Network):
+    """Answers as the models of transformers do."""
+
+    config = SimpleNamespace(id2label={0: "c", 2: "a", 1: "b"}, max_position_embeddings=LENGTH)
+
+    def forward(self, byte_ids: torch.Tensor) -> Any:
+        return SimpleNamespace(logits=super().forward(byte_ids))
+
+
+def test_a_pipeline_of_transformers() -> None:
+    pipeline = SimpleNamespace(model=Classifier(), tokenizer=Tokenizer())
+    teacher = load_text_teacher(pipeline, class_names=CLASSES)
+    replaced = [text.replace("\udcff", "\ufffd") for text in TEXTS]
+    with torch.no_grad():
+        expected = np.asarray(Network().eval()(bytes_of(replaced)))[:, ::-1]
+    np.testing.assert_allclose(checked_logits(teacher, TEXTS, 3), expected, atol=1e-6)
+    assert "torch module Classifier with" in teacher.describe()
+    assert "input of its tokenizer, at most 16 tokens" in teacher.describe()
+    assert trainable_module(teacher) is pipeline.model
+    assert understudy.load_teacher(pipeline).predict(list(TEXTS)).shape == (4, 3)
 
 
 def test_an_answer_without_a_tensor_is_named() -> None:

@@ -36,8 +36,9 @@ def load_text_teacher(
     to run code.
 
     Args:
-        source: a path or name (see ``KINDS``), a function from texts to logits, a torch module, an object with
-            ``logits(texts)``, or an array ``[rows, classes]`` that belongs to ``training_texts``.
+        source: a path or name (see ``KINDS``), a function from texts to logits, a torch module, a text-classification
+            pipeline of transformers, an object with ``logits(texts)``, or an array ``[rows, classes]`` that belongs to
+            ``training_texts``.
         class_names: the classes of the data.
         training_texts: texts of the training file in its order, for saved logits that do not hold their texts.
 
@@ -145,6 +146,10 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
         from understudy.teachers.torch import torch_teacher
 
         return torch_teacher(source)
+    if is_torch(getattr(source, "model", None)) and callable(getattr(source, "tokenizer", None)):
+        from understudy.teachers.torch import pipeline_teacher
+
+        return pipeline_teacher(source)
     complete = own_teacher(source)
     if complete is not None:
         return complete
@@ -163,7 +168,8 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
     if callable(source):
         return callable_teacher(source, name=name)
     raise InputError(
-        f"a teacher is a function from texts to logits, a torch module, an object with logits(texts), or the name of "
+        f"a teacher is a function from texts to logits, a torch module, a text-classification pipeline of transformers, an "
+        f"object with logits(texts), or the name of "
         f"{KINDS}: received type={type(source).__name__!r}; wrap it in a function"
     )
 

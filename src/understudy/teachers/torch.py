@@ -20,6 +20,7 @@ from understudy.projections.text import encode
 from understudy.teachers.class_order import OrderedTeacher, names_of
 from understudy.teachers.model_file import BATCH, read_file, unreadable
 from understudy.teachers.protocol import (
+    LOADS,
     PROBE_TEXTS,
     BoolArray,
     Float32Array,
@@ -126,6 +127,41 @@ def torch_teacher(module: torch.nn.Module, *, prepare: Callable[[list[str]], Any
     elif isinstance(max_bytes, int):
         chosen, note = lambda texts: torch.from_numpy(encode(texts, max_bytes=max_bytes)), f"int32 bytes [any, {max_bytes}]"
     return TorchTeacher(module, chosen, type(module).__name__, names_of(module), note)
+
+
+def pipeline_teacher(pipeline: Any) -> TorchTeacher:
+    """Return the teacher around a text-classification pipeline of transformers: a ``model`` with its ``tokenizer``.
+
+    Texts are cut at as many tokens as both take.
+    """
+    module: torch.nn.Module = pipeline.model
+    with users_code(type(pipeline).__name__, rule=LOADS):
+        limits = (
+            getattr(pipeline.tokenizer, "model_max_length", None),
+            getattr(getattr(module, "config", None), "max_position_embeddings", None),
+        )
+    longest = min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
+    def prepare(texts: list[str]) -> dict[str, torch.Tensor]:
+        # tokenizers take no lone surrogates, which stand for bytes that are no UTF-8
+        texts = [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts]
+        tokens = pipeline.tokenizer(
+            texts, padding=True, truncation=longest is not None, max_length=longest, return_tensors="pt"
+        )
+        parameter = next(module.parameters(), None)
+        return {key: value if parameter is None else value.to(parameter.device) for key, value in tokens.items()}
+
+    note = "of its tokenizer" if longest is None else f"of its tokenizer, at most {longest} tokens"
+    return TorchTeacher(module, prepare, type(module).__name__, names_of(module) or names_in_config(module), note)
+
+
+def names_in_config(module: torch.nn.Module) -> tuple[str, ...] | None:
+    """Return the class names in a transformers ``config``; LABEL_0, LABEL_1 and so on are none."""
+    found = getattr(getattr(module, "config", None), "id2label", None)
+    if not isinstance(found, Mapping):
+        return None
+    names = tuple(str(found[key]) for key in sorted(found, key=int))
+    return None if all(name == f"LABEL_{i}" for i, name in enumerate(names)) else names
 
 
 def differentiable_logits(teacher: TextTeacher, texts: Sequence[str]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from understudy.teachers.class_order import names_of
 from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange
 from understudy.teachers.image_model import ImageModel, RunError
 from understudy.teachers.protocol import Float32Array, as_array, users_code
-from understudy.teachers.torch import evaluating, logits_in, weights_digest
+from understudy.teachers.torch import evaluating, logits_in, names_in_config, weights_digest
 
 
 def torch_image_model(source: Any) -> ImageModel:
@@ -48,7 +48,7 @@ def torch_image_model(source: Any) -> ImageModel:
         input=ImageInput(pixel_range=_range_of(source, module)),
         name=name,
         digest=hashlib.sha256(weights_digest(module) + repr(module).encode()).hexdigest(),
-        class_names=names_of(module) or _names_in_config(module),
+        class_names=names_of(module) or names_in_config(module),
         summary=f"torch module {name} with {count:,} parameters",
         size_bytes=size_bytes,
         opaque=True,
@@ -88,12 +88,3 @@ def _named(mean: Sequence[float], deviation: Sequence[float], *, divisor: float)
 
 def _listed(values: Sequence[float]) -> str:
     return "/".join(f"{value:g}" for value in values)
-
-
-def _names_in_config(module: torch.nn.Module) -> tuple[str, ...] | None:
-    """Return the class names in a transformers ``config``; LABEL_0, LABEL_1 and so on are none."""
-    found = getattr(getattr(module, "config", None), "id2label", None)
-    if not isinstance(found, Mapping):
-        return None
-    names = tuple(str(found[key]) for key in sorted(found, key=int))
-    return None if all(name == f"LABEL_{i}" for i, name in enumerate(names)) else names
