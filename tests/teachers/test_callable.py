@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 import understudy
 from understudy.errors import InputError
@@ -326,3 +330,20 @@ def test_one_text_without_a_list_is_refused() -> None:
     np.testing.assert_array_equal(teacher.predict(["four"]), [[4, 0]])
     with pytest.raises(InputError, match="texts come as a list, also a single one: received texts='four'; put it"):
         teacher.predict("four")
+
+
+def test_a_model_of_scikit_learn_for_texts_and_for_numbers() -> None:
+    texts = ["go left", "turn left", "to the left", "go right", "turn right", "right now"]
+    labels = ["left"] * 3 + ["right"] * 3
+    of_texts = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
+    teacher = load_text_teacher(of_texts, class_names=("right", "left"))
+    np.testing.assert_allclose(np.exp(teacher.logits(texts)), of_texts.predict_proba(texts)[:, ::-1], atol=1e-6)
+    assert teacher.describe().startswith("Python function Pipeline, your own code")
+    numbers = np.random.default_rng(1).normal(size=(60, 3)).astype(np.float32)
+    forest = DecisionTreeClassifier(random_state=1).fit(numbers, (numbers[:, 0] > 0) + 3)
+    found = load_vector_teacher(
+        forest, class_names=("3", "4"), vectors=numbers, numbered=True, training_vectors=lambda: numbers
+    ).logits(numbers)
+    assert np.isfinite(found).all(), "a tree is sure, and says 0"
+    assert found.min() == pytest.approx(np.log(1e-9))
+    assert (found.argmax(axis=1) == (numbers[:, 0] > 0)).all()

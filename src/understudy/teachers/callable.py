@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from understudy.errors import InputError
 from understudy.teachers.class_order import names_of
+from understudy.teachers.model_file import SMALLEST_PROBABILITY
 from understudy.teachers.protocol import (
     LOADS,
     PROBE_TEXTS,
@@ -125,6 +126,22 @@ def object_name(source: Any) -> str:
     """Return ``module:name`` of a function or class, of anything else that of its class."""
     named = source if getattr(source, "__qualname__", None) and getattr(source, "__module__", None) else type(source)
     return f"{named.__module__}:{named.__qualname__}"
+
+
+def function_of(source: Any) -> Callable[[Any], Any] | None:
+    """Return what gives logits in the user's ``source``, None where nothing does.
+
+    That is its method ``logits``, or the logarithm of what ``predict_proba`` gives, as models of scikit-learn have it, or the
+    function itself.
+    """
+    if callable(getattr(source, "logits", None)):
+        return cast("Callable[[Any], Any]", source.logits)
+    if callable(getattr(source, "predict_proba", None)):
+        # NaN passes through maximum, so that the check of the answers finds it
+        return lambda examples: np.log(
+            np.maximum(as_array(source.predict_proba(examples), name=object_name(source)), np.float32(SMALLEST_PROBABILITY))
+        )
+    return source if callable(source) else None
 
 
 def callable_teacher(function: Callable[[list[str]], Any], *, name: str | None = None) -> CallableTeacher:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
-from understudy.teachers.callable import CallableTeacher, own_teacher
+from understudy.teachers.callable import CallableTeacher, function_of, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_input import Shape
 from understudy.teachers.image_logits import ImageLogits, image_logits
@@ -122,21 +122,21 @@ def own_code(source: Any, shape: Shape, *, name: str | None) -> ImageTeacher | N
         from understudy.teachers.torch import torch_teacher
 
         return CallableTeacher(torch_teacher(source).logits, type(source).__name__, names_of(source), test_patterns(shape))
-    if not is_own_code(source):
+    function = function_of(source) if is_own_code(source) else None
+    if function is None:
         return None
     complete = own_teacher(source)
     if complete is not None:
         return complete
-    function = source.logits if callable(getattr(source, "logits", None)) else source
     own_name = name or getattr(source, "__qualname__", None) or type(source).__name__
     return CallableTeacher(function, own_name, names_of(source), probes=test_patterns(shape))
 
 
 def is_own_code(source: Any) -> bool:
-    """Return whether ``source`` is the user's own function or object with ``logits``, no model of a framework."""
+    """Return whether ``source`` is the user's own function or object (see ``function_of``), no model of a framework."""
     if isinstance(source, Path) or is_keras(source) or _holds_torch(source):
         return False
-    return callable(getattr(source, "logits", None)) or callable(source)
+    return function_of(source) is not None
 
 
 def _holds_torch(source: Any) -> bool:

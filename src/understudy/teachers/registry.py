@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from understudy.errors import InputError
-from understudy.teachers.callable import callable_teacher, import_object, is_python_name, object_name, own_teacher
+from understudy.teachers.callable import (
+    CallableTeacher,
+    callable_teacher,
+    function_of,
+    import_object,
+    is_python_name,
+    object_name,
+    own_teacher,
+)
 from understudy.teachers.class_order import ATTRIBUTES, OrderedTeacher, in_class_order, names_of
 from understudy.teachers.keras import is_keras
 from understudy.teachers.protocol import LOADS, TextTeacher, as_array, behaviour_digest, users_code
@@ -162,14 +170,14 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
             class_names=None,
             summary="logits in an array, rows in the order of the training file",
         )
-    if callable(getattr(source, "logits", None)):
-        teacher = callable_teacher(source.logits, name=name or str(getattr(source, "name", type(source).__name__)))
-        return type(teacher)(teacher.function, teacher.name, names_of(source))
-    if callable(source):
-        return callable_teacher(source, name=name)
+    function = function_of(source)
+    if function is not None and function is source:
+        return callable_teacher(function, name=name)
+    if function is not None:
+        return CallableTeacher(function, name or str(getattr(source, "name", type(source).__name__)), names_of(source))
     raise InputError(
         f"a teacher is a function from texts to logits, a torch module, a text-classification pipeline of transformers, an "
-        f"object with logits(texts), or the name of "
+        f"object with logits(texts) or predict_proba(texts), or the name of "
         f"{KINDS}: received type={type(source).__name__!r}; wrap it in a function"
     )
 

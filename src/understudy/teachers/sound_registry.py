@@ -17,7 +17,7 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.projections.log_mel import LogMel, pictures
 from understudy.teachers import protocol
-from understudy.teachers.callable import CallableTeacher, own_teacher
+from understudy.teachers.callable import CallableTeacher, function_of, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_input import AnyArray, ImageInput
 from understudy.teachers.image_model import (
@@ -209,7 +209,8 @@ def _closest(
 
 def _ways_of_code(source: Any, sounds: Int16Array, log_mel: LogMel, *, name: str | None) -> Iterator[SoundTeacher]:
     """Yield the user's function as one of samples and as one of pictures."""
-    function = source.logits if callable(getattr(source, "logits", None)) else source
+    function = function_of(source)
+    assert function is not None
     own_name = name or getattr(source, "__qualname__", None) or type(source).__name__
     probes = sounds[:_PROBES]
     samples = f"given samples int16 [N, {sounds.shape[1]}]"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
-from understudy.teachers.callable import CallableTeacher, own_teacher
+from understudy.teachers.callable import CallableTeacher, function_of, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_model import ImageModel, closest_to_labels, outputs, tried_rows
 from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
@@ -138,7 +138,8 @@ def _own_code(source: Any, vectors: Float32Array, *, name: str | None) -> Vector
     complete = own_teacher(source)
     if complete is not None:
         return complete
-    function = source.logits if callable(getattr(source, "logits", None)) else source
+    function = function_of(source)
+    assert function is not None
     own_name = name or getattr(source, "__qualname__", None) or type(source).__name__
     return CallableTeacher(function, own_name, names_of(source), probes=vectors[:_PROBES])
 
