@@ -32,7 +32,7 @@ from understudy.students.registry import build_student
 from understudy.training.corpus import ImageCorpus
 from understudy.training.inheritance import strongest_channels
 from understudy.training.loop import Lesson, Trained, train
-from understudy.training.objective import Objective, teacher_weight
+from understudy.training.objective import Objective, teacher_term
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, PLAIN_QUANTIZED_FRACTION, Schedule
 from understudy.training.task import trainer_recipe
 from understudy.training.trainer import WideNetwork
@@ -110,7 +110,7 @@ class Comparison:
             quantized_fraction=PLAIN_QUANTIZED_FRACTION,
         )
         trainer = None if wide is None else WideNetwork(wide, dropout=0.0)
-        objective = Objective(student_on_teacher=teacher_weight("auto", learns_with_images=joint))
+        objective = Objective(**teacher_term("auto", learns_with_images=joint))
         return train(program, lesson, objective=objective, schedule=schedule, seed=seed, trainer=trainer)
 
     def _moved(self) -> Lesson:

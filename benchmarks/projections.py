@@ -36,7 +36,7 @@ from understudy.training.checkpoint import Checkpoint
 from understudy.training.corpus import ImageCorpus
 from understudy.training.loop import Lesson, train
 from understudy.training.mining import CANDIDATES, mined
-from understudy.training.objective import Objective, teacher_weight
+from understudy.training.objective import Objective, teacher_term
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, PLAIN_QUANTIZED_FRACTION, Schedule
 from understudy.training.task import trainer_recipe
 from understudy.training.trainer import WideNetwork
@@ -132,7 +132,7 @@ def measure(
     if joint:
         wide = build_student(trainer_recipe(recipe), classes=len(dataset.class_names), seed=seed + 1)
         trainer = WideNetwork(wide, dropout=shape.dropout)
-    objective = Objective(student_on_teacher=teacher_weight("auto", learns_with_images=joint))
+    objective = Objective(**teacher_term("auto", learns_with_images=joint))
     checkpoint = None
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
@@ -160,6 +160,7 @@ def measure(
         "candidates": candidates,
         "mode": "joint" if joint else "self",
         "teacher_weight": objective.student_on_teacher if joint else None,
+        "fading": objective.fading,
         "steps": schedule.steps,
         "weights": trained.integer.weight_count,
         "macs": macs(trained.integer),

@@ -1704,22 +1704,24 @@ US_INLINE void us_add_signs(
             }
         }
     }
-    us_bytes counts[US_COUNTED * US_PARTS]; /* what is read byte by byte would not stay in registers */
+    us_bytes counts[US_COUNTED * US_PARTS] = {{0}}; /* what is read byte by byte would not stay in registers */
     US_UNROLL
     for (size_t k = 0; k < blocks * US_PARTS; k++) {
         counts[k] = negative[k];
     }
-    size_t i = 0;
-    for (; i + US_WIDTH / 2 <= features; i += US_WIDTH / 2) {
+    const uint8_t *count = (const uint8_t *)counts;
+    for (size_t whole = features / (US_WIDTH / 2); whole > 0; whole--) {
         us_shorts sum;
-        us_half count;
-        __builtin_memcpy(&sum, sums + i, sizeof sum);
-        __builtin_memcpy(&count, (const uint8_t *)counts + i, sizeof count);
-        sum += (int16_t)digests - 2 * __builtin_convertvector(count, us_shorts);
-        __builtin_memcpy(sums + i, &sum, sizeof sum);
+        us_half some;
+        __builtin_memcpy(&sum, sums, sizeof sum);
+        __builtin_memcpy(&some, count, sizeof some);
+        sum += (int16_t)digests - 2 * __builtin_convertvector(some, us_shorts);
+        __builtin_memcpy(sums, &sum, sizeof sum);
+        sums += US_WIDTH / 2;
+        count += US_WIDTH / 2;
     }
-    for (size_t left = features % (US_WIDTH / 2); left > 0; left--, i++) {
-        sums[i] = (int16_t)(sums[i] + (int)digests - 2 * ((const uint8_t *)counts)[i]);
+    for (size_t i = 0; i < features % (US_WIDTH / 2); i++) {
+        sums[i] = (int16_t)(sums[i] + (int)digests - 2 * count[i]);
     }
 }
 
@@ -2227,7 +2229,8 @@ US_FUNCTION void us_linear_by_word(const us_by_word *by_word, size_t words, size
             int8_t *target = o + 16 <= room ? output + o : whole;
             us_store_parts(target, (const us_sums *)(const void *)sums, scales + 4 * o, layer->range, US_PARTS);
             if (target == whole) {
-                __builtin_memcpy(output + o, whole, layer->outputs - o);
+                const size_t left = layer->outputs - o; /* fewer than 16, which compilers do not see */
+                __builtin_memcpy(output + o, whole, left < sizeof whole ? left : sizeof whole);
             }
         }
     }

@@ -46,7 +46,7 @@ from understudy.teaching import (
     workers_for,
     write_lesson,
 )
-from understudy.training.objective import teacher_weight
+from understudy.training.objective import teacher_term
 from understudy.training.processor import processor_for
 from understudy.training.trainer import Brought, check_trainable
 
@@ -197,9 +197,7 @@ def _plan(
         objective={
             "teacher_on_labels": settings.weights.teacher_on_labels,
             "student_on_labels": settings.weights.student_on_labels,
-            "student_on_teacher": teacher_weight(
-                settings.weights.student_on_teacher, learns_with_images=joint and isinstance(dataset, ImageDataset)
-            ),
+            **teacher_term(settings.weights.student_on_teacher, learns_with_images=joint and isinstance(dataset, ImageDataset)),
             "temperature": settings.temperature,
             "distillation": settings.distillation,
             "smoothing": settings.label_smoothing,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from understudy.training.objective import Objective, teacher_weight
+from understudy.training.objective import Objective, teacher_term
 from understudy.training.terms import cross_entropy, decoupled_distillation, soft_distillation
 from understudy.training.variations import Mixture
 
@@ -118,8 +118,9 @@ def test_a_teacher_that_learns_has_seen_the_mixed_images_itself() -> None:
         torch.testing.assert_close(terms[name], 0.3 * plain[name] + 0.7 * other[name])
 
 
-def test_a_network_for_images_that_learns_too_weighs_less_unless_a_weight_is_given() -> None:
-    assert teacher_weight("auto", learns_with_images=False) == 1.0
-    assert teacher_weight("auto", learns_with_images=True) == 0.3
-    assert teacher_weight(0.7, learns_with_images=True) == 0.7
-    assert teacher_weight(0.0, learns_with_images=False) == 0.0
+def test_a_network_for_images_that_learns_too_fades_unless_a_weight_is_given() -> None:
+    fading = Objective(**teacher_term("auto", learns_with_images=True))
+    assert [fading.at(progress).student_on_teacher for progress in (0.0, 0.5, 1.0)] == [0.3, 0.15, 0.0]
+    for given, images, kept in (("auto", False, 1.0), (0.7, True, 0.7), (0.0, False, 0.0)):
+        objective = Objective(**teacher_term(given, learns_with_images=images))
+        assert [objective.at(progress).student_on_teacher for progress in (0.0, 1.0)] == [kept, kept]

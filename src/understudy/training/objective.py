@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Objective:
         teacher_on_labels: a; used in joint mode only, because a frozen teacher does not learn.
         student_on_labels: b.
         student_on_teacher: c; 0 is the no-teacher twin.
+        fading: c falls evenly to 0 over the training.
         temperature: divides both sides' logits in the distillation term.
         distillation: ``soft`` or ``decoupled``.
         smoothing: label smoothing of the student's label term.
@@ -33,6 +34,7 @@ class Objective:
     teacher_on_labels: float = 1.0
     student_on_labels: float = 1.0
     student_on_teacher: float = 1.0
+    fading: bool = False
     temperature: float = 2.0
     distillation: Literal["soft", "decoupled"] = "soft"
     smoothing: float = 0.1
@@ -41,6 +43,10 @@ class Objective:
     def on(self, device: torch.device) -> Objective:
         """Return the same for logits on ``device``."""
         return self if self.class_weight is None else replace(self, class_weight=self.class_weight.to(device))
+
+    def at(self, progress: float) -> Objective:
+        """Return the same at ``progress`` of the training, from 0 to 1."""
+        return replace(self, student_on_teacher=self.student_on_teacher * (1 - progress)) if self.fading else self
 
     def __call__(
         self,
@@ -92,8 +98,12 @@ class Objective:
         return terms
 
 
-def teacher_weight(given: float | Literal["auto"], *, learns_with_images: bool) -> float:
-    """Return c of ``Objective`` that was ``given``, or what suits a teacher that ``learns_with_images`` beside its student."""
+def teacher_term(given: float | Literal["auto"], *, learns_with_images: bool) -> dict[str, Any]:
+    """Return the fields of ``Objective`` for c that was ``given``, or what suits a teacher that ``learns_with_images``.
+
+    Such a teacher is ahead of its student for a while only: what it says helps early in a training, and holds the student back
+    at its end (``docs/adr/0040``; of frozen teachers Cho and Hariharan 2019, arXiv 1910.01348, found the same).
+    """
     if given != "auto":
-        return given
-    return LEARNING_IMAGE_TEACHER_WEIGHT if learns_with_images else Objective.student_on_teacher
+        return {"student_on_teacher": given}
+    return {"student_on_teacher": LEARNING_IMAGE_TEACHER_WEIGHT, "fading": True} if learns_with_images else {}
