@@ -155,8 +155,9 @@ def check_budgets(
             continue
         if binding == WEIGHTS:
             raise BudgetError(
-                f"a share of a network leaves a channel of every layer: received budget={budget.name!r}, "
-                f"{budget.limits[WEIGHTS]} weights, where the smallest has {sizes[WEIGHTS]}; ask for a larger share"
+                "a share of a network leaves a channel of every layer, and all that are tied to its input or its answer: "
+                f"received budget={budget.name!r}, {budget.limits[WEIGHTS]} weights, where the smallest has {sizes[WEIGHTS]}; "
+                "ask for a larger share"
             )
         infeasible.append(
             Infeasible(budget_bytes=budget.limits[binding], budget=budget.name, smallest_bytes=sizes[binding], format=binding)
