@@ -20,7 +20,7 @@ from understudy.errors import InputError
 from understudy.projections.text import encode
 from understudy.teachers.protocol import checked_logits
 from understudy.teachers.registry import load_text_teacher
-from understudy.teachers.torch import differentiable_logits, load_weights, torch_teacher, trainable_module
+from understudy.teachers.torch import differentiable_logits, evaluating, load_weights, torch_teacher, trainable_module
 from understudy.training.trainer import check_trainable
 
 CLASSES = ("a", "b", "c")
@@ -91,6 +91,20 @@ def test_three_ways_to_take_texts(network: Callable[[], Network], note: str) -> 
     np.testing.assert_allclose(found, answers(Network())[:, columns], rtol=1e-5)
     assert note in teacher.describe()
     assert f"torch module {network.__name__} with 2,091 parameters" in teacher.describe()
+
+
+def test_every_part_is_evaluated_and_gets_its_own_mode_back() -> None:
+    module = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Dropout()))
+    module.eval()
+    module[1][0].train()
+    with evaluating(module):
+        assert not any(each.training for each in module.modules())
+    assert [each.training for each in module.modules()] == [False, False, False, True, False]
+    module.train()
+    module[1].eval()
+    with evaluating(module):
+        assert not any(each.training for each in module.modules())
+    assert [each.training for each in module.modules()] == [True, True, False, False, False]
 
 
 def test_a_prepare_function_may_give_several_arguments() -> None:

@@ -7,7 +7,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -247,15 +247,18 @@ def _load_plain(path: Path) -> Any:
 
 @contextmanager
 def evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Put ``module`` into evaluation mode, and its own mode back at the end."""
-    training = module.training
-    _set_training(module, training=False)
+    """Put ``module`` and all in it into evaluation mode, and the mode of each of them back at the end."""
+    modes = {each: each.training for each in module.modules()}
+    _set_training(dict.fromkeys(modes, False))
     try:
         yield
     finally:
-        _set_training(module, training=training)
+        _set_training(modes)
 
 
-def _set_training(module: torch.nn.Module, *, training: bool) -> None:
-    if module.training != training:
-        module.train(training)
+def _set_training(modes: Mapping[torch.nn.Module, bool]) -> None:
+    for each, training in modes.items():  # parents come first and take their children along
+        if each.training != training:
+            # what torch.export made has no mode, and says so
+            with suppress(NotImplementedError):
+                each.train(training)
