@@ -5,10 +5,8 @@ A step that cannot be read is named with the module that it belongs to and the l
 
 from __future__ import annotations
 
-import logging
 import operator
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,14 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.errors import InputError, VerificationError
-from understudy.network.folding import Weights, to_program
-from understudy.network.steps import PIXELS, Kind, Network, Normalize, Step, run_step
-from understudy.program.executor import Executor
-from understudy.teachers.image_input import ImageInput, Layout, PixelRange, Preparation
-from understudy.teachers.image_model import test_patterns
-from understudy.teachers.protocol import UInt8Array, users_code
-from understudy.teachers.torch import evaluating, logits_in
+from understudy.errors import InputError
+from understudy.network.reading_graph import ExportedGraph, exported_graph, float_copy
+from understudy.network.steps import PIXELS, Kind, Network, Normalize, Scaling, Step, run_step
+from understudy.teachers.image_input import Layout, PixelRange
 
 BATCH = 2
 """Images of the example that a module is exported with."""
@@ -84,38 +78,25 @@ def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int]
         InputError: a step that has no counterpart, by its name and place.
         VerificationError: the steps compute something else.
     """
-    from understudy.network.reading_steps import HANDLERS  # it imports what is above
+    from understudy.network.reading_check import check  # they import what is above
+    from understudy.network.reading_steps import HANDLERS
 
-    example = _example(taken, shape)
-    try:
-        with users_code(name), evaluating(module), warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.export").setLevel(logging.ERROR)
-            exported = torch.export.export(module, (example,))
-    except InputError as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise InputError(
-            f"a network that is pruned can be read by torch.export: received teacher={name!r} ({reason[:300]}); take out what "
-            "depends on the values of an image"
-        ) from error
+    source = float_copy(module, name=name)
+    graph = exported_graph(source, _example(taken, shape), name=name)
     reader = Reader(name, taken, shape)
     values: dict[Any, Any] = {}
-    constants = {**exported.state_dict, **exported.constants}
-    given = {spec.arg.name: spec.target for spec in exported.graph_signature.input_specs}
-    needed = _needed(exported.graph.nodes)
-    for node in exported.graph.nodes:
+    needed = _needed(graph)
+    for node in graph.nodes:
         if node.op == "placeholder":
-            target = given.get(node.name)
-            values[node] = reader.begin() if target is None else constants[target].detach().clone()
-        elif node.op == "call_function":
-            if node not in needed:
-                continue
+            constant = graph.given[node]
+            values[node] = reader.begin() if constant is None else constant.clone()
+        elif node.op == "call_function" and node in needed:
             values[node] = _called(reader, node, values, HANDLERS)
         else:
-            [[result, *_]] = node.args
-            reader.finish(values[result])
+            values[node] = None  # nobody needs it, or it is a graph inside of this one, whose operator is refused
+    reader.finish(values.get(graph.answer) if isinstance(graph.answer, torch.fx.Node) else None)
     network = Network(reader.steps, reader.layers, shape=shape).train(False)
-    _check(network, module, taken, name=name)
+    check(network, source, graph, taken, name=name)
     return network
 
 
@@ -125,11 +106,12 @@ def _example(taken: Taken, shape: tuple[int, int, int]) -> torch.Tensor:
     return torch.zeros(BATCH, *sizes[taken.layout])
 
 
-def _needed(nodes: Any) -> set[Any]:
+def _needed(graph: ExportedGraph) -> set[Any]:
     """Return the nodes that the answer comes from, or that change what another reads; the others compute for nobody."""
-    needed: set[Any] = set()
-    for node in reversed(list(nodes)):
-        if node.op == "output" or node in needed or str(getattr(node.target, "__name__", "")).partition(".")[0].endswith("_"):
+    needed: set[Any] = {graph.answer}
+    for node in reversed(graph.nodes):
+        changes = str(getattr(node.target, "__name__", "")).partition(".")[0].endswith("_")
+        if node.op == "call_function" and (node in needed or changes):
             needed.update([node, *node.all_input_nodes])
     return needed
 
@@ -163,10 +145,16 @@ def _called(reader: Reader, node: Any, values: dict[Any, Any], handlers: dict[st
         handler = handlers.get(word.removesuffix("_"))
         if handler is None or schema is None:
             raise reader.refused("is not known")
-        result = handler(reader, named, tuple(node.meta["val"].shape))
+        result = handler(reader, named, shape_of_node(node))
     if word.endswith("_") and node.args:
         values[node.args[0]] = result  # it was changed in place
     return result
+
+
+def shape_of_node(node: Any) -> tuple[int, ...]:
+    """Return the shape of what ``node`` gives, of several tensors that of the first."""
+    given = node.meta["val"]
+    return tuple((given[0] if isinstance(given, list | tuple) else given).shape)
 
 
 class Reader:
@@ -211,6 +199,11 @@ class Reader:
     def ends(self) -> bool:
         """Whether the node that is read now gives the network's answer."""
         return all(user.op == "output" for user in self._node.users)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether what the node gives that is read now has the shape of what it reads first."""
+        return shape_of_node(self._node) == shape_of_node(self._node.all_input_nodes[0])
 
     def made(self, name: str) -> Step:
         """Return the step that gives the value ``name``."""
@@ -257,15 +250,15 @@ class Reader:
         return replace(flat, columns=order.flatten())
 
     def finish(self, logits: Any) -> None:
-        """Put the columns of the answer in the order of the classes.
+        """Put the columns of the answer in the order of the classes, and take out the steps that do not lead to it.
 
         Raises:
             InputError: the answer is no vector of a layer or pool.
         """
         self._word, self._where = "output", ""
-        last = self.steps[-1]
-        if not isinstance(logits, Value) or logits.axes not in ("nf", ENDED) or logits.name != last.name:
-            raise self.refused("is not one row of logits for each image, made by the last step")
+        if not isinstance(logits, Value) or logits.axes.replace("1", "") not in ("nf", "nc", ENDED):
+            raise self.refused("is not one row of logits for each image", advice="end the network with a linear layer")
+        last = self.made(logits.name)
         columns = torch.tensor(self.taken.columns)
         if last.kind == "linear":
             self.layers[last.name] = _ordered(self.layers[last.name], columns)
@@ -281,15 +274,6 @@ class Reader:
                 needed.update(step.inputs)
         self.steps = [step for step in self.steps if step.name in needed]
         self.layers = {name: layer for name, layer in self.layers.items() if name in needed}
-
-
-def _folding_difference(network: Network, images: UInt8Array) -> float:
-    """Return how much the program of ``network`` differs from its steps, as a share of its largest logit."""
-    pixels = torch.from_numpy(images.astype(np.float32) / 255)
-    with torch.no_grad():
-        wanted = network(pixels.permute(0, 3, 1, 2))
-        found = Executor(to_program(network, Weights(8, per_channel=True))).train(False)(pixels)
-    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
 
 
 def _ordered(layer: Any, columns: torch.Tensor) -> nn.Linear:
@@ -322,24 +306,10 @@ def convolution_of(weight: torch.Tensor, bias: torch.Tensor | None, *, stride: i
     return layer
 
 
-def _check(network: Network, module: nn.Module, taken: Taken, *, name: str) -> None:
-    """Raise ``VerificationError`` unless steps and program compute what the module does, up to a constant for each image."""
-    images = test_patterns(network.shape)[:16]
-    given = torch.from_numpy(Preparation(ImageInput(), taken.layout, taken.pixel_range)(images))
-    with evaluating(module), evaluating(network), torch.no_grad():
-        found = network(torch.from_numpy(images.astype(np.float32) / 255).permute(0, 3, 1, 2))
-        wanted = logits_in(module(given), name=name).reshape(len(images), -1)
-    if wanted.shape[1] == 1:
-        return  # of one column, what the module answers may be a probability
-    wanted = wanted[:, list(taken.columns)]
-    if bool(((wanted >= 0).all(dim=1) & ((wanted.sum(dim=1) - 1).abs() < 1e-3)).all()):
-        found = found.softmax(dim=1)  # the last softmax was left out
-    elif bool(((wanted.exp().sum(dim=1) - 1).abs() < 1e-3).all()):
-        found = found.log_softmax(dim=1)
-    difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
-    difference = max(difference, _folding_difference(network, images))
-    if not difference <= TOLERANCE:
-        raise VerificationError(
-            f"a network that was read computes what its module does: received network={name!r} with a difference of "
-            f"{difference:.2g} of its largest logit; please report this with the module"
-        )
+def scaling(scale: torch.Tensor, shift: torch.Tensor) -> Scaling:
+    """Return ``x * scale + shift`` for each channel as a layer that is trained and pruned."""
+    layer = Scaling(len(scale))
+    with torch.no_grad():
+        layer.weight.copy_(scale)
+        layer.bias.copy_(shift)
+    return layer

@@ -91,13 +91,18 @@ def logits_in(answer: Any, *, name: str) -> torch.Tensor:
     Raises:
         InputError: there is none.
     """
-    found = answer["logits"] if isinstance(answer, Mapping) and "logits" in answer else getattr(answer, "logits", answer)
+    found = logits_of(answer)
     if not isinstance(found, torch.Tensor):
         raise InputError(
             f"a torch teacher answers with a tensor [examples, classes], or with logits in an object or mapping: received "
             f"type={type(found).__name__!r} from teacher={name!r}; return the logits"
         )
     return found
+
+
+def logits_of(answer: Any) -> Any:
+    """Return what an answer has as ``logits``, in a mapping or object, else the answer itself."""
+    return answer["logits"] if isinstance(answer, Mapping) and "logits" in answer else getattr(answer, "logits", answer)
 
 
 def weights_digest(module: torch.nn.Module) -> bytes:
