@@ -300,13 +300,25 @@ class Places(nn.Module):
         return self.fc((x * torch.sigmoid(self.gate(x))).mean((2, 3)))
 
 
+class Grey(Places):
+    """What one channel says, added to all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.fc((x + self.gate(x)).mean((2, 3)))
+
+
 def whole(layer: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
 
 
 REFUSED = {
     "softshrink": (lambda: whole(nn.Sequential(nn.Softshrink())), "op='softshrink' in module '1.0'", "is not known"),
-    "slopes": (lambda: whole(nn.PReLU(4)), "op='prelu' in module '1' of 'theirs'", "has 4 slopes"),
+    "slopes": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 4), nn.PReLU(4), nn.Linear(4, 10)),
+        "op='prelu' in module '2' of 'theirs'",
+        "has 4 slopes",
+    ),
     "layer norm": (lambda: whole(nn.LayerNorm(16)), "op='layer_norm' in module '1'", "use a batch norm, nn.BatchNorm2d"),
     "places": (Places, "op='mul' in forward()", "multiplies axes 'nchw' of (4, 16, 16) and 'nchw' of (1, 16, 16)"),
     "many answers": (
@@ -316,9 +328,9 @@ REFUSED = {
     ),
     "groups": (lambda: whole(nn.Conv2d(4, 4, 3, groups=2)), "op='conv2d' in module '1'", "has groups=2 for 4 outputs"),
     "dilation": (
-        lambda: whole(nn.Conv2d(4, 4, 3, dilation=2)),
+        lambda: whole(nn.Conv2d(4, 4, 3, dilation=4)),
         "op='conv2d' in module '1'",
-        "has dilation=2 over all channels",
+        "has dilation=4 over all channels",
     ),
     "stride": (
         lambda: whole(nn.Conv2d(4, 4, 3, stride=(1, 2))),
@@ -331,6 +343,27 @@ REFUSED = {
         "does not divide every sum",
     ),
     "transposed": (lambda: whole(nn.ConvTranspose2d(4, 4, 2)), "op='conv_transpose2d' in module '1'", "is not known"),
+    "one channel": (
+        lambda: whole(Written(lambda x: x + x.amax(dim=(2, 3), keepdim=True))),
+        "op='add' in module '1'",
+        "adds axes 'nchw' of (4, 16, 16) and 'nc11' of (4,)",
+    ),
+    "grey": (
+        Grey,
+        "op='add' in forward() of the network itself",
+        "adds axes 'nchw' of (4, 16, 16) and 'nchw' of (1, 16, 16)",
+    ),
+    "rows": (
+        lambda: whole(Written(lambda x: functional.relu(x.mean(3)).mean(2)[:, :, None, None])),
+        "op='relu' in module '1'",
+        "reads axes 'nch', of a pool of rows or columns alone",
+    ),
+    "part": (lambda: whole(Written(lambda x: x[:, :, 1:])), "op='slice' in module '1'", "reads a part of axes 'nchw'"),
+    "softmax": (
+        lambda: whole(Written(lambda x: x * x.mean((2, 3)).softmax(1)[:, :, None, None])),
+        "op='unsqueeze' in module '1'",
+        "reads the probabilities of a softmax in the middle",
+    ),
     "attention": (
         lambda: whole(Written(lambda x: functional.scaled_dot_product_attention(x, x, x))),
         "op='scaled_dot_product_attention' in module '1'",

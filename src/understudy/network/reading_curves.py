@@ -78,28 +78,11 @@ def joined(reader: Reader, x: Value, y: Value, word: str) -> Value | None:
     return None
 
 
-def prelu(reader: Reader, given: Arguments, _: Shape) -> Value:
-    """A leaky relu whose slope was learned."""
-    if given["weight"].numel() != 1:
-        raise reader.refused(
-            f"has {given['weight'].numel()} slopes", advice="use one slope for all channels, nn.PReLU(), or nn.LeakyReLU()"
-        )
-    return bent(reader, plain(reader, given["self"]), f"{VALUE} {given['weight'].item():.9g} leaky_relu")
-
-
 def power(reader: Reader, given: Arguments, _: Shape) -> Value:
     """The square."""
     if given["exponent"] != 2:
         raise reader.refused(f"has exponent={given['exponent']}", advice="use the square, or an activation")
     return bent(reader, plain(reader, given["self"]), f"{VALUE} square")
-
-
-def expand(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """One number for each channel, written for every place: products do so themselves."""
-    x = plain(reader, given["self"])
-    if x.axes != "nc11" or shape[1] != reader.sizes(x)[0]:
-        raise reader.refused(f"repeats axes {x.axes!r}")
-    return x
 
 
 def _chain(reader: Reader, name: str) -> list[tuple[str, str]]:
@@ -126,9 +109,6 @@ ACTIVATIONS: dict[str, Handler] = {
     "celu": _parametric(lambda given: f"{given['alpha']:.9g} celu"),
     "softplus": _parametric(lambda given: f"{given['beta']:.9g} mul softplus {given['beta']:.9g} div"),
     "log_sigmoid": activation("-1 mul softplus -1 mul"),
-    "prelu": prelu,
     "pow": power,
-    "expand": expand,
-    "expand_as": expand,
 }
 """Operator without its trailing underscore to what reads it."""

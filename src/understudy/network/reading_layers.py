@@ -8,12 +8,25 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from understudy.network.reading import NORMALIZED, Reader, Value, linear_of
+from understudy.network.reading import NORMALIZED, Reader, Value, linear_of, scaling
 from understudy.network.reading_curves import bent, joined, product, scaled
-from understudy.network.reading_values import Arguments, Shape, added, around_of, both, image_of, plain, unpadded
-from understudy.network.steps import symmetric
+from understudy.network.reading_values import (
+    CHANNELS_LAST,
+    POINTS,
+    Arguments,
+    Shape,
+    added,
+    around_of,
+    both,
+    image_of,
+    plain,
+    unpadded,
+)
+from understudy.network.steps import Scaling, symmetric
+from understudy.program.real_curves import VALUE
 
-_CHANNELS_FIRST = ("nchw", "nf", "nc11")
+LARGEST_DILATED = 7
+"""Rows and columns of a kernel with zeros in between: 3x3 numbers take 49 where they reach so far."""
 
 
 def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
@@ -30,12 +43,13 @@ def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
         raise reader.refused(
             f"has groups={groups} for {len(weight)} outputs", advice="use groups=1, or one group for each channel"
         )
-    if dilation > 1 and groups == 1:
-        raise reader.refused(
-            f"has dilation={dilation} over all channels", advice="dilate depthwise convolutions alone, or use a stride"
-        )
     weight = _dilated(weight, dilation)
     outputs, inputs, rows, columns = weight.shape
+    if dilation > 1 and groups == 1 and max(rows, columns) > LARGEST_DILATED:
+        raise reader.refused(
+            f"has dilation={dilation} over all channels, a kernel of {(rows, columns)} with zeros in between",
+            advice=f"let it reach {LARGEST_DILATED} places, dilate depthwise convolutions alone, or use a stride",
+        )
     padding = given["padding"]
     if isinstance(padding, str):
         # "same": the odd zero comes last
@@ -67,13 +81,13 @@ def _dilated(weight: Tensor, dilation: int) -> Tensor:
 def linear(reader: Reader, given: Arguments, _: Shape) -> Value:
     """A linear layer over a vector."""
     x, weight = unpadded(reader, given["input"]), given["weight"]
-    if x.axes != "nf":
+    if x.axes not in CHANNELS_LAST:
         raise reader.refused(f"reads axes {x.axes!r}", advice="flatten or pool the image first, or use a 1x1 convolution")
     if x.columns is not None:
         moved = torch.empty_like(weight)
         moved[:, x.columns] = weight
         weight = moved
-    return reader.add("linear", (x,), "nf", layer=linear_of(weight, given["bias"]))
+    return replace(reader.add("linear", (x,), "nf", layer=linear_of(weight, given["bias"])), axes=x.axes)
 
 
 def addmm(reader: Reader, given: Arguments, shape: Shape) -> Value:
@@ -86,11 +100,15 @@ def addmm(reader: Reader, given: Arguments, shape: Shape) -> Value:
 def batch_norm(reader: Reader, given: Arguments, _: Shape) -> Value:
     """A batch norm with the statistics that it has learned."""
     x = plain(reader, given["input"])
-    if given.get("training") or given["running_mean"] is None:
+    if given["running_mean"] is None:
         raise reader.refused("has no statistics of its own", advice="train it with track_running_stats=True")
+    if given.get("training"):
+        raise reader.refused(
+            "norms with the values of each batch", advice="let it use its statistics in evaluation, training=False"
+        )
     count = len(given["running_mean"])
     layer: Any = (nn.BatchNorm2d if x.axes == "nchw" else nn.BatchNorm1d)(count, eps=given["eps"])
-    if x.axes not in _CHANNELS_FIRST:
+    if x.axes not in ("nchw", "nf", "nc1", "nc11"):
         raise reader.refused(f"reads axes {x.axes!r}")
     with torch.no_grad():
         layer.running_mean.copy_(given["running_mean"])
@@ -114,6 +132,19 @@ def _clamped(reader: Reader, x: Value, ceiling: float | None) -> Value:
     return value
 
 
+def prelu(reader: Reader, given: Arguments, _: Shape) -> Value:
+    """A leaky relu whose slope was learned; of one for each channel, a relu and what is below 0 times the slopes."""
+    x, slopes = plain(reader, given["self"]), given["weight"]
+    if slopes.numel() == 1:
+        return bent(reader, x, f"{VALUE} {slopes.item():.9g} leaky_relu")
+    if x.axes != "nchw":
+        raise reader.refused(
+            f"has {slopes.numel()} slopes for a vector", advice="use one slope for all channels, nn.PReLU(), or nn.LeakyReLU()"
+        )
+    above, below = _clamped(reader, x, None), bent(reader, x, f"{VALUE} -inf 0 clamp")
+    return reader.add("add", (above, _affine(reader, below, scale=slopes[:, None, None], shift=0.0)), x.axes)
+
+
 def hardtanh(reader: Reader, given: Arguments, _: Shape) -> Value:
     """A clamp: between 0 and a ceiling it is a relu6, between others an activation."""
     x = plain(reader, given["self"])
@@ -129,24 +160,30 @@ def hardtanh(reader: Reader, given: Arguments, _: Shape) -> Value:
 
 def add(reader: Reader, given: Arguments, shape: Shape) -> Value:
     """A sum of two values, or of a value and a number for each channel."""
-    first, second = given["self"], given["other"]
-    if given.get("alpha", 1) != 1:
-        raise reader.refused(f"has alpha={given['alpha']}")
+    first, second, alpha = given["self"], given["other"], given.get("alpha", 1)
     if not isinstance(first, Value):
-        first, second = second, first
+        return _affine(reader, second, scale=alpha, shift=first)
     if not isinstance(second, Value):
-        return _affine(reader, first, scale=1.0, shift=second)
+        return _affine(reader, first, scale=1.0, shift=second * alpha)
     x, y = plain(reader, first), plain(reader, second)
-    if x.axes != y.axes or len(shape) != len(x.axes):
-        raise reader.refused(f"adds axes {x.axes!r} and {y.axes!r}")
+    if x.axes != y.axes or len(shape) != len(x.axes) or reader.sizes(x) != reader.sizes(y):
+        raise reader.refused(
+            f"adds axes {x.axes!r} of {reader.sizes(x)} and {y.axes!r} of {reader.sizes(y)}",
+            advice="add values of one shape, or constants for each channel",
+        )
+    if alpha != 1:
+        y = _affine(reader, y, scale=alpha, shift=0.0)
     return reader.add("add", (x, y), x.axes)
 
 
-def sub(reader: Reader, given: Arguments, _: Shape) -> Value:
-    """A value less a number for each channel."""
-    if not isinstance(given["self"], Value) or isinstance(given["other"], Value) or given.get("alpha", 1) != 1:
-        raise reader.refused("takes a value of the network from another", advice="add them")
-    return _affine(reader, given["self"], scale=1.0, shift=-given["other"])
+def sub(reader: Reader, given: Arguments, shape: Shape) -> Value:
+    """A value less another or a number for each channel."""
+    first, second, alpha = given["self"], given["other"], given.get("alpha", 1)
+    if isinstance(first, Value) and isinstance(second, Value) and alpha == 1:
+        difference = joined(reader, plain(reader, first), plain(reader, second), "sub")
+        if difference is not None:
+            return difference
+    return add(reader, {"self": first, "other": second, "alpha": -alpha}, shape)
 
 
 def rsub(reader: Reader, given: Arguments, _: Shape) -> Value:
@@ -185,7 +222,7 @@ def _affine(reader: Reader, x: Value, *, scale: Any, shift: Any) -> Value:
     """Return ``x * scale + shift``: of the images part of what is done to pixels, of a linear layer part of its weights."""
     x = plain(reader, x)
     axes = x.axes
-    if axes not in ("nchw", "nhwc", "nhw", "nf", "nc11"):
+    if axes not in ("nchw", "nhwc", "nhw", *POINTS):
         raise reader.refused(f"reads axes {axes!r}")
     last = reader.steps[-1]
     begins = x.name == NORMALIZED == last.name
@@ -204,7 +241,12 @@ def _affine(reader: Reader, x: Value, *, scale: Any, shift: Any) -> Value:
         layer: Any = reader.layers[last.name]
         layer.shift, layer.scale = layer.shift * numbers[0] + numbers[1], layer.scale * numbers[0]
         return x
-    if axes in ("nf", "nc11") and last.kind == "linear" and last.name == x.name and reader.alone:
+    if axes in POINTS and last.name == x.name and reader.alone and isinstance(reader.layers.get(last.name), Scaling):
+        scaled_before: Any = reader.layers[last.name]
+        before = scaled_before.weight.detach(), scaled_before.bias.detach()
+        reader.layers[last.name] = scaling(before[0] * numbers[0], before[1] * numbers[0] + numbers[1])
+        return x
+    if axes in POINTS and last.kind == "linear" and last.name == x.name and reader.alone:
         made: Any = reader.layers[last.name]
         bias = torch.zeros(count) if made.bias is None else made.bias.detach()
         reader.layers[last.name] = linear_of(made.weight.detach() * numbers[0][:, None], bias * numbers[0] + numbers[1])
@@ -235,7 +277,7 @@ def _words(numbers: list[Tensor]) -> str | None:
 
 def _along_channels(tensor: torch.Tensor, axes: str) -> bool:
     """Return whether the numbers of ``tensor``, broadcast to ``axes``, differ between channels only."""
-    channel = axes.index("c" if "c" in axes else "f")
+    channel = axes.replace("f", "c").index("c")
     behind = len(axes) - channel - 1
     return tensor.dim() > behind and tensor.shape[tensor.dim() - 1 - behind] == tensor.numel()
 
@@ -245,6 +287,8 @@ def cat(reader: Reader, given: Arguments, shape: Shape) -> Value:
     parts = [plain(reader, each) for each in given["tensors"]]
     if len(parts) == 1:
         return parts[0]
-    if len({each.axes for each in parts}) > 1 or parts[0].axes not in _CHANNELS_FIRST or given["dim"] % len(shape) != 1:
+    axes = parts[0].axes
+    alike = all(each.axes == axes for each in parts) and axes in ("nchw", *POINTS)
+    if not alike or given["dim"] % len(shape) != axes.replace("f", "c").index("c"):
         raise reader.refused(f"joins axes {[each.axes for each in parts]} along {given['dim']}", advice="join channels, dim=1")
-    return reader.add("concat", tuple(parts), parts[0].axes)
+    return reader.add("concat", tuple(parts), axes)

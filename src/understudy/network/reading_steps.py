@@ -1,11 +1,15 @@
-"""Pools and the order of axes: what operators of a ``torch.export`` graph become, and the table of all; see ``reading.py``."""
+"""Pools and ends of networks: what operators of a ``torch.export`` graph become, and the table of all; see ``reading.py``."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
-from understudy.network.reading import ENDED, NORMALIZED, Reader, Value
+import torch
+
+from understudy.network.reading import ENDED, Reader, Value, scaling
+from understudy.network.reading_axes import expand, flatten, permute, repeat, select, squeeze, taken_whole, transpose, unsqueeze
 from understudy.network.reading_curves import ACTIVATIONS, activation
 from understudy.network.reading_layers import (
     add,
@@ -18,11 +22,23 @@ from understudy.network.reading_layers import (
     linear,
     mul,
     neg,
+    prelu,
     relu,
     rsub,
     sub,
 )
-from understudy.network.reading_values import Arguments, Handler, Shape, added, around_of, both, image_of, unpadded
+from understudy.network.reading_values import (
+    Arguments,
+    Handler,
+    PartlyPooled,
+    Shape,
+    added,
+    around_of,
+    both,
+    image_of,
+    unpadded,
+)
+from understudy.network.steps import Kind
 
 
 def max_pool2d(reader: Reader, given: Arguments, shape: Shape) -> Value:
@@ -69,9 +85,9 @@ def adaptive_avg_pool2d(reader: Reader, given: Arguments, shape: Shape) -> Value
     return _adaptive(reader, given, shape, all_places="mean", parts="average_pool")
 
 
-def adaptive_max_pool2d(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """The same of the largest."""
-    return _adaptive(reader, given, shape, all_places="max", parts="max_pool")
+def adaptive_max_pool2d(reader: Reader, given: Arguments, shape: Shape) -> tuple[Value, None]:
+    """The same of the largest, beside where they stand, which nobody reads."""
+    return _adaptive(reader, given, shape, all_places="max", parts="max_pool"), None
 
 
 def refusing(why: str, *, advice: str | None = None) -> Handler:
@@ -103,72 +119,49 @@ def _adaptive(reader: Reader, given: Arguments, shape: Shape, *, all_places: Any
     return reader.add(parts, (x,), "nchw", kernel=kernel, stride=kernel[0])
 
 
-def mean(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """The mean of all places."""
-    x = image_of(reader, unpadded(reader, given["self"]))
-    axes = sorted(axis % 4 for axis in given["dim"] or ())
-    if axes != [2, 3]:
-        raise reader.refused(f"is taken over axes {given['dim']}", advice="take it over rows and columns, (2, 3)")
-    value = reader.add("mean", (x,), "nf")
-    return replace(value, axes="nc11") if len(shape) == 4 else value
+def mean(reader: Reader, given: Arguments, _: Shape) -> Value:
+    """The mean of all places, also of rows and then of columns."""
+    return _pooled(reader, given, "mean")
 
 
-def amax(reader: Reader, given: Arguments, shape: Shape) -> Value:
+def amax(reader: Reader, given: Arguments, _: Shape) -> Value:
     """The largest of all places."""
+    return _pooled(reader, given, "max")
+
+
+def largest(reader: Reader, given: Arguments, shape: Shape) -> tuple[Value, None]:
+    """The largest of one axis, beside where they stand, which nobody reads."""
+    if "dim" not in given:
+        raise reader.refused("compares two values, or takes one of all", advice="take the largest of all places, amax((2, 3))")
+    return amax(reader, given, shape), None
+
+
+def total(reader: Reader, given: Arguments, shape: Shape) -> Value:
+    """The sum of all places: their mean, times how many there are."""
+    x = image_of(reader, unpadded(reader, given["self"]))
+    channels, *places = reader.sizes(x)
     value = mean(reader, given, shape)
-    reader.steps[-1] = replace(reader.steps[-1], kind="max")
-    return value
+    if isinstance(value, PartlyPooled):
+        raise reader.refused(f"is taken over axes {given['dim']}", advice="take it over rows and columns, (2, 3)")
+    count = torch.full((channels,), float(math.prod(places)))
+    return replace(reader.add("norm", (value,), "nf", layer=scaling(count, torch.zeros(channels))), axes=value.axes)
 
 
-def flatten(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """Views, reshapes and flattenings: places or a single place as a vector, and a vector of the input as an image."""
-    x = unpadded(reader, given["self"])
-    if x.axes == "nc11" and len(shape) == 2:
-        return replace(x, axes="nf")
-    if x.axes == "nf" and len(shape) == 4 and shape[2:] == (1, 1):
-        return replace(x, axes="nc11")
-    if len(shape) == len(x.axes) and x.axes in ("nf", "nc11"):
-        return x
-    if x.axes in ("nchw", "nhwc", "nhw") and len(shape) == 2:
-        return reader.flattened(x)
-    if x.axes in ("nchw", "nhwc", "nhw") and len(shape) == 4 and reader.shape[2] == 1 and x.name == NORMALIZED:
-        return replace(x, axes="nchw" if shape[1] == 1 else "nhwc")
-    if x.axes == "nf" and len(shape) == 4 and reader.steps[-1].kind == "flatten" and len(reader.steps) == 2:
-        height, width, channels = reader.shape
-        for axes, wanted in (("nhwc", (height, width, channels)), ("nchw", (channels, height, width))):
-            if tuple(shape[1:]) == wanted and (axes == "nhwc" or channels == 1):
-                reader.steps.pop()
-                return Value(NORMALIZED, axes)
-    raise reader.refused(f"makes {tuple(shape)} of axes {x.axes!r}", advice="flatten(1) the image, and nothing else of it")
-
-
-def unsqueeze(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """A grey image without an axis for its channels gets one."""
-    x = unpadded(reader, given["self"])
-    if x.axes != "nhw" or given["dim"] % len(shape) not in (1, 3):
-        raise reader.refused(f"gives axes {x.axes!r} one more")
-    return replace(x, axes="nchw" if given["dim"] % len(shape) == 1 else "nhwc")
-
-
-def squeeze(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """A single place loses its rows and columns."""
-    x = unpadded(reader, given["self"])
-    if x.axes == "nc11" and len(shape) == 2:
-        return replace(x, axes="nf")
-    if x.axes == "nc11" and len(shape) == 3:
-        return x
-    raise reader.refused(f"takes an axis away from {x.axes!r}")
-
-
-def permute(reader: Reader, given: Arguments, _: Shape) -> Value:
-    """Axes in another order."""
-    x = unpadded(reader, given["self"])
-    if x.axes not in ("nchw", "nhwc", "nhw"):
-        raise reader.refused(f"moves axes {x.axes!r}")
-    axes = "".join(x.axes[each] for each in given["dims"])
-    if axes not in ("nchw", "nhwc", "nhw"):
-        raise reader.refused(f"makes axes {axes!r} of {x.axes!r}")
-    return replace(x, axes=axes)
+def _pooled(reader: Reader, given: Arguments, kind: Kind) -> Value:
+    x = given["self"]
+    if not isinstance(x, PartlyPooled):
+        x = PartlyPooled(image_of(reader, unpadded(reader, x)).name, "nchw", kind=kind)
+    dim = given.get("dim")
+    dims = dim if isinstance(dim, list | tuple) else [dim]
+    axes = {axis % len(x.axes) for axis in dims if axis is not None}
+    left = "".join(
+        "1" if axis in axes else letter for axis, letter in enumerate(x.axes) if axis not in axes or given.get("keepdim")
+    )
+    if not axes or not axes <= {x.axes.find("h"), x.axes.find("w")} or x.kind != kind:
+        raise reader.refused(f"is taken over axes {dim}", advice="take it over rows and columns, (2, 3)")
+    if "h" in left or "w" in left:
+        return replace(x, axes=left)
+    return replace(reader.add(kind, (x,), "nf"), axes="nf" if left == "nc" else left)
 
 
 def pad(reader: Reader, given: Arguments, _: Shape) -> Value:
@@ -220,6 +213,7 @@ HANDLERS: dict[str, Handler] = {
     "batch_norm": batch_norm,
     "relu": relu,
     "relu6": hardtanh,
+    "prelu": prelu,
     "hardtanh": hardtanh,
     "clamp": hardtanh,
     "clamp_min": clamp_min,
@@ -235,6 +229,8 @@ HANDLERS: dict[str, Handler] = {
     "avg_pool2d": avg_pool2d,
     "mean": mean,
     "amax": amax,
+    "max": largest,
+    "sum": total,
     "adaptive_avg_pool2d": adaptive_avg_pool2d,
     "adaptive_max_pool2d": adaptive_max_pool2d,
     "pad": pad,
@@ -246,6 +242,12 @@ HANDLERS: dict[str, Handler] = {
     "unsqueeze": unsqueeze,
     "squeeze": squeeze,
     "permute": permute,
+    "transpose": transpose,
+    "slice": taken_whole,
+    "select": select,
+    "repeat": repeat,
+    "expand": expand,
+    "expand_as": expand,
     "dropout": same,
     "feature_dropout": same,
     "contiguous": same,

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from understudy.network.reading import BATCH, NORMALIZED, Reader, Value, convolution_of
+from understudy.network.reading import BATCH, NORMALIZED, Reader, Value, convolution_of, scaling, shape_of_node
 from understudy.network.reading_attention import Scores, product, scaled_dot_product_attention, scaled_scores, weights
 from understudy.network.reading_curves import ACTIVATIONS
 from understudy.network.reading_steps import HANDLERS
 from understudy.network.reading_tokens import Tokens, places_and_channels, settled, shape_of, tokens_of, viewed
-from understudy.network.reading_values import Arguments, Handler, Shape, plain
-from understudy.network.steps import Positions, Scaling
+from understudy.network.reading_values import CHANNELS_LAST, POINTS, Arguments, Handler, Shape, plain
+from understudy.network.steps import Positions
 
 _KEEPS = frozenset(
     ("contiguous", "clone", "alias", "detach", "to", "_to_copy", "lift_fresh_copy", "dropout", "feature_dropout")
@@ -33,12 +33,12 @@ def reads_tokens(word: str, values: list[Any], given: Any) -> bool:
     """Return whether the operator ``word`` that makes ``given``, of such a shape, of ``values`` is read here."""
     if any(isinstance(each, Tokens | Scores) for each in values):
         return True
-    if not values or not isinstance(values[0], Value) or values[0].axes not in ("nchw", "nhwc", "nf"):
+    if not values or not isinstance(values[0], Value) or values[0].axes not in ("nchw", "nhwc", *POINTS):
         return False
     x = values[0]
     if word in ("linear", "layer_norm"):
-        return x.axes == "nhwc" or (x.axes == "nf" and word == "layer_norm")
-    if x.axes == "nf" or word not in _BEGIN:
+        return x.axes == "nhwc" or (x.axes in POINTS and word == "layer_norm")
+    if x.axes in POINTS or word not in _BEGIN:
         return False
     return word in _MOVED or (given.dim() > 2 and not (given.dim() == 4 and x.name == NORMALIZED))
 
@@ -56,7 +56,7 @@ def token_step(reader: Reader, word: str, node: Any, arguments: Any, given: Argu
         return viewed(reader, source, lambda index: _moved(name, node, index, arguments[1:]))
     handler = _HANDLERS.get(name)
     if handler is not None:
-        return handler(reader, given, tuple(node.meta["val"].shape))
+        return handler(reader, given, shape_of_node(node))
     if name in HANDLERS and name in _POINTWISE:
         return _pointwise(reader, name, given, tuple(node.meta["val"].shape))
     raise reader.refused("is not known for tokens")
@@ -154,7 +154,7 @@ def addmm(reader: Reader, given: Arguments, shape: Shape) -> Value:
 def layer_norm(reader: Reader, given: Arguments, shape: Shape) -> Value:
     """A layer norm over the channels of each token, or of a vector: a float island, and numbers for each channel."""
     given_value = given["input"]
-    if isinstance(given_value, Value) and given_value.axes == "nf" and not isinstance(given_value, Tokens):
+    if isinstance(given_value, Value) and given_value.axes in CHANNELS_LAST:
         x: Value = plain(reader, given_value)
         channel, count = torch.arange(shape[-1]), shape[-1]
     else:
@@ -164,7 +164,7 @@ def layer_norm(reader: Reader, given: Arguments, shape: Shape) -> Value:
         channel = torch.empty(0) if found is None else found[1]
     if len(given["normalized_shape"]) != 1 or len(channel) != count:
         raise reader.refused("norms something else than all channels of a token", advice="use nn.LayerNorm(channels)")
-    axes = "nf" if x.axes == "nf" else "nchw"
+    axes = "nf" if x.axes in CHANNELS_LAST else "nchw"
     value = reader.add("standardize", (x,), axes, epsilon=float(given["eps"]))
     if given["weight"] is not None or given["bias"] is not None:
         scale = torch.ones(count) if given["weight"] is None else given["weight"]
@@ -173,15 +173,6 @@ def layer_norm(reader: Reader, given: Arguments, shape: Shape) -> Value:
         numbers[:, channel] = torch.stack([scale, shift])
         value = reader.add("norm", (value,), axes, layer=scaling(*numbers))
     return replace(x, name=value.name)
-
-
-def scaling(scale: Tensor, shift: Tensor) -> Scaling:
-    """Return ``x * scale + shift`` for each channel as a layer that is trained and pruned."""
-    layer = Scaling(len(scale))
-    with torch.no_grad():
-        layer.weight.copy_(scale)
-        layer.bias.copy_(shift)
-    return layer
 
 
 def add(reader: Reader, given: Arguments, _: Shape) -> Value:
@@ -289,11 +280,18 @@ def amax(reader: Reader, given: Arguments, shape: Shape) -> Value:
     return _pooled(reader, given, shape, "max")
 
 
+def largest(reader: Reader, given: Arguments, shape: Shape) -> tuple[Value, None]:
+    """The largest of all tokens, beside where they stand, which nobody reads."""
+    if "dim" not in given:
+        raise reader.refused("compares two values, or takes one of all", advice="take the largest of all tokens, x.amax(1)")
+    return amax(reader, {**given, "dim": [given["dim"]]}, shape), None
+
+
 def adaptive_avg_pool1d(reader: Reader, given: Arguments, shape: Shape) -> Value:
     """The mean of all tokens, of channels that come first."""
     if shape[2:] != (1,):
         raise reader.refused("makes several tokens of others", advice="take the mean of all tokens, x.mean(1)")
-    return replace(_pooled(reader, {**given, "dim": [2]}, shape, "mean"), axes="nc11")
+    return _pooled(reader, {**given, "dim": [2]}, shape, "mean")
 
 
 def _pooled(reader: Reader, given: Arguments, shape: Shape, kind: Any) -> Value:
@@ -308,17 +306,19 @@ def _pooled(reader: Reader, given: Arguments, shape: Shape, kind: Any) -> Value:
     if len(shape) != 2 and not (kind == "mean" and len(shape) == 3 and shape[2] == 1):
         raise reader.refused("keeps the axis that it is taken over", advice="use keepdim=False")
     value: Value = reader.add(kind, (x,), "nf")
-    return value
+    return replace(value, axes="nc1") if len(shape) == 3 else value
 
 
 def _pointwise(reader: Reader, name: str, given: Arguments, shape: Shape) -> Value:
+    if name == "prelu" and given["weight"].numel() > 1:
+        raise reader.refused("has slopes of its own for each token", advice="use one slope, nn.PReLU()")
     key = "self" if "self" in given else "input"
     x = settled(reader, given[key])
     value = HANDLERS[name](reader, {**given, key: Value(x.name, "nchw")}, shape)
     return replace(x, name=value.name)
 
 
-_POINTWISE = frozenset((*ACTIVATIONS, "relu", "relu6", "hardtanh", "clamp", "clamp_min", "neg", "rsub", "sigmoid"))
+_POINTWISE = frozenset((*ACTIVATIONS, "relu", "relu6", "hardtanh", "clamp", "clamp_min", "neg", "rsub", "sigmoid", "prelu"))
 _HANDLERS: dict[str, Handler] = {
     "linear": linear,
     "addmm": addmm,
@@ -334,6 +334,7 @@ _HANDLERS: dict[str, Handler] = {
     "concat": cat,
     "mean": mean,
     "amax": amax,
+    "max": largest,
     "adaptive_avg_pool1d": adaptive_avg_pool1d,
 }
 """Operator without its trailing underscore to what reads it, where it reads tokens."""

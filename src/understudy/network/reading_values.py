@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from understudy.network.reading import Reader, Value
+from understudy.network.reading import ENDED, Reader, Value
+from understudy.network.steps import Kind
 
 Arguments = dict[str, Any]
 Shape = tuple[int, ...]
 Handler = Callable[[Reader, Arguments, Shape], Any]
 _NOTHING = (0, 0, 0, 0)
+POINTS = ("nf", "nc1", "nc11", "n1c", "n11c")
+"""Axes of a vector for each image, which may stand among axes of one place."""
+CHANNELS_LAST = ("nf", "n1c", "n11c")
+
+
+@dataclass(frozen=True)
+class PartlyPooled(Value):
+    """A map whose rows or columns alone were pooled: the name is that of the map, the axes are those that are left.
+
+    Attributes:
+        kind: of the pool, which waits for the other axis.
+    """
+
+    kind: Kind = "mean"
 
 
 def image_of(reader: Reader, x: Any) -> Value:
@@ -24,6 +40,10 @@ def unpadded(reader: Reader, given: Any) -> Value:
     """Return the value where no padding waits to be applied."""
     if not isinstance(given, Value):
         raise reader.refused("reads a constant")
+    if isinstance(given, PartlyPooled):
+        raise reader.refused(f"reads axes {given.axes!r}, of a pool of rows or columns alone", advice="pool both, mean((2, 3))")
+    if given.axes == ENDED:
+        raise reader.refused("reads the probabilities of a softmax in the middle of the network", advice="end with the softmax")
     if given.padding != _NOTHING:
         raise reader.refused("reads a padded image", advice="pad before convolutions and pools alone")
     return given
