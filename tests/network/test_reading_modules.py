@@ -37,6 +37,24 @@ def test_a_module_of_other_numbers_is_read_as_a_copy(numbers: torch.dtype) -> No
         assert torch.allclose(network(images), module.float()(images), atol=1e-5)
 
 
+class Casting(nn.Module):
+    """A network that turns images into its own numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = plain().half()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x.half())
+
+
+def test_casts_to_the_numbers_of_a_module_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"read by torch.export: received teacher='theirs' \(.*; take out .* casts such as x.half"
+    ):
+        read(Casting().train(False))
+
+
 class Settings(nn.Module):
     """A network that computes under settings."""
 

@@ -91,7 +91,7 @@ def exported_graph(module: nn.Module, example: Tensor, *, name: str) -> Exported
         reason = " ".join(str(error.__cause__ or error).split())
         raise InputError(
             f"a network that is pruned can be read by torch.export: received teacher={name!r} ({reason[:300]}); take out what "
-            "depends on the values of an image"
+            "depends on the values of an image, and casts such as x.half()"
         ) from error
     graph: Graph = exported.graph_module.graph
     rounded = _flatten_blocks(graph, exported.graph_module)
