@@ -131,3 +131,10 @@ class Written(nn.Module):
 def test_a_grey_image_as_three_channels(step: Callable[[Tensor], Tensor]) -> None:
     torch.manual_seed(3)
     compare(Written(step, 3), channels=1)
+
+
+@pytest.mark.parametrize("last", [[nn.Conv2d(4, 10, 4)], [nn.Conv2d(4, 6, 4), nn.ReLU(), nn.Conv2d(6, 10, 1)]])
+def test_a_convolution_over_all_places_may_end_a_network(last: list[nn.Module]) -> None:
+    torch.manual_seed(6)
+    network = compare(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), *last, nn.Flatten()))
+    assert [step.kind for step in network.steps][-2:] == ["flatten", "linear"]

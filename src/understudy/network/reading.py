@@ -258,13 +258,28 @@ class Reader:
         self._word, self._where = "output", ""
         if not isinstance(logits, Value) or logits.axes.replace("1", "") not in ("nf", "nc", ENDED):
             raise self.refused("is not one row of logits for each image", advice="end the network with a linear layer")
-        last = self.made(logits.name)
+        last = self._over_all_places(self.made(logits.name))
         columns = torch.tensor(self.taken.columns)
         if last.kind == "linear":
             self.layers[last.name] = _ordered(self.layers[last.name], columns)
         elif last.kind != "mean" or not torch.equal(columns, torch.arange(len(columns))):
             raise self.refused(f"comes from {last.kind!r}", advice="end the network with a linear layer")
         self._forget_unread(last.name)
+
+    def _over_all_places(self, last: Step) -> Step:
+        """Return the last step: where it flattens a convolution over all places, the linear layer that this is."""
+        made = self.made(last.inputs[0]) if last.kind == "flatten" else last
+        layer: Any = self.layers.get(made.name)
+        if made.kind != "conv" or layer.groups > 1 or any(made.padding):
+            return last
+        if (self._examples[made.name].shape[2:], self._examples[made.inputs[0]].shape[2:]) != ((1, 1), layer.kernel_size):
+            return last
+        del self.layers[made.name]
+        self.steps[self.steps.index(made)] = Step("flatten", made.name, made.inputs, last.where)
+        linear = Step("linear", last.name, (made.name,), made.where)
+        self.steps[self.steps.index(last)] = linear
+        self.layers[last.name] = linear_of(layer.weight.detach().flatten(1), layer.bias)
+        return linear
 
     def _forget_unread(self, last: str) -> None:
         """Take out the steps that the value ``last`` does not need: parts of what became one curve."""
