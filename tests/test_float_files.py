@@ -63,6 +63,8 @@ def test_a_job_delivers_files_in_float(tiny_csv: Path, tmp_path: Path, capsys: p
     said(capsys, "compress", tmp_path / "job.toml", "--out", tmp_path / "out")
     [member] = Family.load(tmp_path / "out").members
     assert [file.format for file in member.files] == list(DELIVERED)
+    assert member.ram_bytes is None
+    assert member.float_ram_bytes is not None
     for file in member.files:
         assert (file.verified, file.reason) == (file.format not in EVALUATED, EVALUATED.get(file.format))
         assert file.agreement == 1

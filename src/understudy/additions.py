@@ -16,12 +16,13 @@ from understudy.bundle.content import Content, model_inputs
 from understudy.bundle.write import extend_bundle
 from understudy.data.dataset import load_dataset
 from understudy.errors import InputError, UnderstudyError, VerificationError
-from understudy.export.c import CExporter
+from understudy.export.device_ram import static_ram_bytes
 from understudy.export.parity import LatencyUs, measure_latency, verify_file
 from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
 from understudy.files import write_text
+from understudy.formats import FLOAT_RAM, RAM
 from understudy.job import Job
 from understudy.metrics import accuracy, macro_f1
 from understudy.program.interpreter import Scores, run
@@ -157,8 +158,9 @@ def add_formats(
         additions.append(_verified(bundle, program, word, exports[word], test=split))
     manifest = extend_bundle(folder, bundle.manifest, program=program, exports=exports) if wanted else bundle.manifest
     if home is not None and wanted:
-        if {"c", "arduino"} & set(wanted):
-            home = replace(home, member=home.member.model_copy(update={"ram_bytes": CExporter().ram_bytes(program)}))
+        fields = {RAM: "ram_bytes", FLOAT_RAM: "float_ram_bytes"}
+        counted = {fields[name]: static_bytes for name, static_bytes in static_ram_bytes(program, wanted).items()}
+        home = replace(home, member=home.member.model_copy(update=counted))
         _record(home, additions, reason=missing or _other_examples(home, split))
     return Added(
         tuple(additions),

@@ -16,6 +16,7 @@ from understudy.bundle import Bundle, encrypt_bundle, write_bundle
 from understudy.cures import quantization_record
 from understudy.data.vector import VectorDataset
 from understudy.errors import VerificationError
+from understudy.export.device_ram import static_ram_bytes
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.protocol import why_not_run
 from understudy.export.registry import exporter
@@ -32,6 +33,7 @@ from understudy.family import (
     Sibling,
     Trial,
 )
+from understudy.formats import FLOAT_RAM, RAM
 from understudy.metrics import accuracy, auroc, class_scores, macro_f1, most_confused
 from understudy.network.steps import Network
 from understudy.program.cost import input_bytes, macs, most_weight_bits
@@ -118,6 +120,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
     answers = reference.logits.argmax(axis=1)
     score = accuracy(dataset.test.labels, answers)
     siblings = _siblings(selection, dataset)
+    ram_bytes = static_ram_bytes(program, order.formats)
     return Member(
         budget_bytes=selection.budget_bytes,
         budget=selection.budget,
@@ -140,7 +143,8 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         float_islands=islands_of(program),
         pruning=_pruning(selection, order, dataset),
         distillation_gain=_gain(score, **siblings),
-        ram_bytes=_ram_bytes(program, order),
+        ram_bytes=ram_bytes.get(RAM),
+        float_ram_bytes=ram_bytes.get(FLOAT_RAM),
         byte_table={f: _byte_rows(program, f, order.name, labels) for f in order.formats},
         learning_curve=_curve(training.curve),
         trials=tuple(_trial(tried) for tried in selection.trials),
@@ -272,14 +276,6 @@ def _sibling(chosen: TaskResult, final: TaskResult, dataset: Dataset) -> Sibling
 def _gain(score: float, *, twin: Sibling | None, passed_over: Sibling | None) -> float | None:
     """Return what the teacher bought: accuracy with it, the delivered student's ``score`` or not, minus the twin's."""
     return None if twin is None else (passed_over.accuracy if passed_over else score) - twin.accuracy
-
-
-def _ram_bytes(program: Program, order: Order) -> int | None:
-    if not {"c", "arduino"} & set(order.formats):
-        return None
-    from understudy.export.c import CExporter
-
-    return CExporter().ram_bytes(program)
 
 
 def _byte_rows(program: Program, format_name: str, name: str, labels: Sequence[str]) -> tuple[ByteRow, ...]:

@@ -116,7 +116,7 @@ class DeviceChoice(Record):
     revision: Annotated[int, Field(ge=1)]
     """Revision of the profile."""
     limits: dict[str, Annotated[int, Field(gt=0)]]
-    """Format, or ``ram`` for what a prediction in C takes of it, to most bytes."""
+    """Format, or ``ram`` and ``float_ram`` for what a prediction takes of it in C of integers and in float, to most bytes."""
     member: RelativePath | None
     """The bundle folder; null where none fits."""
     format: str | None = None

@@ -128,6 +128,8 @@ class Member(Record):
     """``taught_accuracy`` minus the twin's; negative where the teacher did harm."""
     ram_bytes: Count | None = None
     """Static RAM of the C code on cores without vectors; null where neither C nor the Arduino library was asked for."""
+    float_ram_bytes: Count | None = None
+    """The same of C in float; null where neither c_float nor arduino_float was asked for."""
     byte_table: dict[str, tuple[ByteRow, ...]] = Field(default_factory=dict)
     """Format to rows that add up to ``size_bytes``."""
     learning_curve: tuple[LearningPoint, ...] = ()

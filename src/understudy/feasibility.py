@@ -16,14 +16,16 @@ from understudy.data.vector import VectorDataset
 from understudy.devices.choice import need_operators, working_bytes
 from understudy.devices.profile import DeviceProfile, load_profile
 from understudy.errors import BudgetError, InputError
+from understudy.export.device_ram import static_ram_bytes
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
+from understudy.formats import C_FORMATS
 from understudy.job import Job
 from understudy.latency import LatencyModel, fit_latency
 from understudy.program.cost import input_bytes, macs
 from understudy.program.ops import Program
 from understudy.progress import Progress, SilentProgress
-from understudy.search.space import LATENCY, MACS, RAM, WEIGHTS, Budget, SizeOf, binding_limit, smallest, smallest_sizes
+from understudy.search.space import LATENCY, MACS, WEIGHTS, Budget, SizeOf, binding_limit, smallest, smallest_sizes
 from understudy.student_names import StudentName
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
@@ -103,7 +105,7 @@ def check_budgets(
 
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
-    counts_ram = any(RAM in budget.limits for budget in budgets)
+    in_c = [name for budget in budgets if set(C_FORMATS) & set(budget.limits) for name in budget.formats]
     if job.latency is not None and latency is None:
         bits: list[Literal[4, 8]] = [each for each in BITS if any(budget.bits in (None, each) for budget in budgets)]
         latency = fit_latency(
@@ -124,7 +126,7 @@ def check_budgets(
         times = {f"{LATENCY}{name}": math.ceil(1e3 * value) for name, value in estimates.items()}
         return {
             **sizes,
-            **({RAM: _working_bytes(program)} if counts_ram else {}),
+            **_working_bytes(program, in_c),
             MACS: macs(program),
             WEIGHTS: program.weight_count,
             **times,
@@ -222,11 +224,13 @@ def _need_latency(limit: Latency, estimates_us: Mapping[str, float]) -> None:
         )
 
 
-def _working_bytes(program: Program) -> int:
-    from understudy.export.c import CExporter
-
-    static_bytes = CExporter().ram_bytes(program)
-    return working_bytes(static_bytes, input_bytes=input_bytes(program), classes=program.classes)
+def _working_bytes(program: Program, formats: Sequence[str]) -> dict[str, int]:
+    """Return the RAM that a prediction takes, by the limits of RAM that ``formats`` have."""
+    read, classes = input_bytes(program), program.classes
+    return {
+        name: working_bytes(static_bytes, input_bytes=read, classes=classes)
+        for name, static_bytes in static_ram_bytes(program, formats).items()
+    }
 
 
 def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:

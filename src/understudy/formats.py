@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 FORMATS = (
@@ -34,6 +35,11 @@ ISLAND_FORMATS = ("onnx", "litert", "onnx_float", "litert_float")
 """Those of ours that hold float islands: the layer norms and attention of a vision transformer."""
 FLOAT_FORMATS = ("onnx_float", "litert_float", "coreml_float", "executorch_float", *_COMPUTED)
 """Those of ours whose tensors are float32; they refuse the student projection_cnn, which takes signs of what layers give."""
+RAM, FLOAT_RAM = "ram", "float_ram"
+C_FORMATS = {RAM: ("c", "arduino"), FLOAT_RAM: ("c_float", "arduino_float")}
+"""Those of ours that are C for devices, by the name of the limit of their RAM, which is the same in a group, as its C is."""
+LIMIT_WORDS = {RAM: "RAM", FLOAT_RAM: "RAM in float"}
+"""How people read the limits that are no files."""
 ENTRY_POINTS = "understudy.formats"
 """Entry-point group: name of the format to a class that follows ``export.protocol.Exporter``, made without arguments."""
 
@@ -41,6 +47,12 @@ ENTRY_POINTS = "understudy.formats"
 def default_formats(student: str) -> tuple[str, ...]:
     """Return what a job for ``student`` writes unless it says otherwise."""
     return tuple(name for name in DEFAULT_FORMATS if student != "projection_rnn" or name in RECURRENT_FORMATS)
+
+
+def ram_limits(formats: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the limits of RAM that ``formats`` have: one for each group of ``C_FORMATS`` among them."""
+    asked = set(formats)
+    return tuple(name for name, group in C_FORMATS.items() if asked & set(group))
 
 
 def added_formats() -> dict[str, EntryPoint]:

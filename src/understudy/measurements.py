@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from understudy.formats import LIMIT_WORDS
+
 
 def _without_surrogates(value: object) -> object:
     r"""Show what UTF-8, and so JSON and HTML, cannot hold: a byte as ``\xNN``, half a surrogate pair as ``\uNNNN``."""
@@ -314,9 +316,9 @@ class Infeasible(Record):
     smallest_bytes: Annotated[int, Field(gt=0)]
     """The smallest size that can be reached."""
     format: str
-    """The format that binds, or ``ram``."""
+    """The format that binds, or ``ram`` and ``float_ram``: that of C of integers and in float."""
 
     @property
     def binding(self) -> str:
         """What binds, in words."""
-        return "RAM" if self.format == "ram" else f"{self.format} file"
+        return LIMIT_WORDS.get(self.format, f"{self.format} file")

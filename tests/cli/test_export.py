@@ -16,6 +16,7 @@ from understudy import additions
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
 from understudy.errors import VerificationError
+from understudy.export.c_float import CFloatExporter
 from understudy.export.parity import Verification
 from understudy.export.registry import exporter
 from understudy.family import Family
@@ -168,6 +169,10 @@ def test_the_family_is_told_what_was_measured(bundle: Path, table: Path) -> None
         assert not file.verified
         assert file.accuracy is None
         assert file.agreement == 1
+    assert Family.load(bundle.parent).members[0].float_ram_bytes is None
+    add_formats(bundle, ["arduino_float"])
+    told = Family.load(bundle.parent).members[0]
+    assert (told.ram_bytes, told.float_ram_bytes) == (member.ram_bytes, CFloatExporter().ram_bytes(sequence_program()))
     assert onnx.reason == "added later; measured on other examples than the family's test split"
     assert "model.py" in (bundle / "card.md").read_text(encoding="utf-8")
     assert "python" in (bundle.parent / "report.html").read_text(encoding="utf-8")

@@ -15,8 +15,9 @@ from understudy.data.dataset import load_dataset
 from understudy.devices.bench import bench, bundle_examples
 from understudy.devices.choice import choose, need_operators, working_bytes
 from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, load_profile, parse_profile
-from understudy.errors import InputError
+from understudy.errors import BudgetError, InputError
 from understudy.export.c import CExporter
+from understudy.export.c_float import CFloatExporter
 from understudy.feasibility import check_budgets
 from understudy.job import job_from_arguments
 
@@ -25,6 +26,16 @@ def profile(old: str, new: str) -> DeviceProfile:
     text = resources.files("understudy.devices").joinpath("profiles", "cortex-m4.toml").read_text("utf-8")
     assert old in text
     return parse_profile(text.replace(old, new).encode(), where="board.toml")
+
+
+def board_text(*names: str) -> str:
+    """Return a profile that takes files of the formats ``names``."""
+    text = resources.files("understudy.devices").joinpath("profiles", "cortex-m4.toml").read_text("utf-8")
+    return text.replace('names = ["c"]', f"names = {list(names)}").replace('name = "cortex-m4"', 'name = "board"')
+
+
+def in_formats(*names: str) -> DeviceProfile:
+    return parse_profile(board_text(*names).encode(), where="board.toml")
 
 
 def test_the_best_that_fits_is_right() -> None:
@@ -67,6 +78,46 @@ def test_an_operator_that_is_missing_is_named() -> None:
     need_operators(load_profile("cortex-m4"), program)
     with pytest.raises(InputError, match="without operator='max_pool'"):
         need_operators(profile('"max_pool", ', ""), program)
+
+
+@pytest.mark.parametrize(
+    ("names", "limits"),
+    [
+        (("c",), {"ram"}),
+        (("arduino", "onnx"), {"ram"}),
+        (("c_float",), {"float_ram"}),
+        (("arduino_float",), {"float_ram"}),
+        (("c", "c_float"), {"ram", "float_ram"}),
+        (("wasm_float", "litert"), set()),
+    ],
+)
+def test_all_that_is_c_has_a_limit_of_ram(names: tuple[str, ...], limits: set[str], tiny_csv: Path, tmp_path: Path) -> None:
+    board = in_formats(*names)
+    assert set(board.limits()) - set(names) == limits
+    assert {board.limits()[name] for name in limits} <= {board.ram.model_bytes}
+    (tmp_path / "board.toml").write_text(board_text(*names), encoding="utf-8")
+    job = job_from_arguments(tiny_csv, devices=(str(tmp_path / "board.toml"), "cortex-m0"))
+    found = check_budgets(job, load_dataset(job))
+    sizes = found.sizes_of(sequence_program())
+    for name, writer in (("ram", CExporter()), ("float_ram", CFloatExporter())):
+        if name in limits:
+            assert sizes[name] == writer.ram_bytes(sequence_program()) + 64 + 4 * 7 + MODEL_STACK_BYTES
+    assert ("float_ram" in sizes) == ("float_ram" in limits)
+
+
+def test_ram_in_float_decides_too(tiny_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "board.toml").write_text(board_text("c_float").replace("131_072", "2_000"), encoding="utf-8")
+    job = job_from_arguments(tiny_csv, devices=(str(tmp_path / "board.toml"),))
+    with pytest.raises(BudgetError, match=r"has 2000 bytes where the smallest RAM in float takes \d+; choose"):
+        check_budgets(job, load_dataset(job))
+    member = clinc_like_family().members[1]
+    files = (member.files[0].model_copy(update={"format": "c_float", "size_bytes": 900}),)
+    member = member.model_copy(update={"files": files, "float_ram_bytes": 131_072 - 128 - 600 - MODEL_STACK_BYTES})
+    found = choose(in_formats("c_float"), [member], classes=150)
+    assert (found.member, found.sizes) == (member.path, {"c_float": 900, "float_ram": 131_072})
+    for bytes_ in (member.float_ram_bytes + 1, None):
+        larger = member.model_copy(update={"float_ram_bytes": bytes_})
+        assert choose(in_formats("c_float"), [larger], classes=150).member is None
 
 
 def test_what_an_emulated_firmware_takes_was_foreseen(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Literal
 
 import pytest
 
+from understudy.formats import RAM
 from understudy.search.space import (
     FEATURES,
     LARGEST_WIDTH,
     LATENCY,
     MACS,
-    RAM,
     WIDTH_STEP,
     Budget,
     Choice,

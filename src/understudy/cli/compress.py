@@ -24,7 +24,7 @@ from understudy.cli.output import (
     without_line_breaks,
 )
 from understudy.errors import InputError
-from understudy.formats import FORMATS
+from understudy.formats import FORMATS, LIMIT_WORDS
 from understudy.units import format_bytes, format_macs
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def _print_devices(family: Family) -> None:
     rows = []
     for choice in family.devices:
         takes = ", ".join(
-            f"{'RAM' if name == 'ram' else name} {format_bytes(choice.sizes[name])} of {format_bytes(limit)}"
+            f"{LIMIT_WORDS.get(name, name)} {format_bytes(choice.sizes[name])} of {format_bytes(limit)}"
             for name, limit in choice.limits.items()
             if name in choice.sizes
         )

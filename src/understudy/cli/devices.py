@@ -26,6 +26,7 @@ def devices(
     Their names stand behind compress --device and bench --on.
     """
     from understudy.devices.profile import device_names, load_profile
+    from understudy.formats import ram_limits
 
     if name is not None:
         profile = load_profile(name)
@@ -42,7 +43,7 @@ def devices(
         (
             p.name,
             format_bytes(p.flash.model_bytes),
-            format_bytes(p.ram.model_bytes) if "ram" in p.limits() else "-",
+            format_bytes(p.ram.model_bytes) if ram_limits(p.formats.names) else "-",
             f"{p.clock.hz / 1e6:g} MHz" if p.clock else "-",
             ", ".join(p.formats.names),
             "-" if p.runner == "none" else "emulator" if p.emulator else p.runner,

@@ -9,6 +9,7 @@ from understudy.device_measurements import DeviceChoice
 from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile
 from understudy.errors import InputError
 from understudy.family import Member
+from understudy.formats import FLOAT_RAM, RAM
 from understudy.program.ops import Program
 
 
@@ -37,8 +38,12 @@ def choose(profile: DeviceProfile, members: Iterable[Member], *, classes: int) -
     fitting = []
     for member in members:
         sizes = {file.format: file.size_bytes for file in member.files}
-        if member.ram_bytes is not None:
-            sizes["ram"] = working_bytes(member.ram_bytes, input_bytes=member.input_bytes, classes=classes)
+        static = {RAM: member.ram_bytes, FLOAT_RAM: member.float_ram_bytes}
+        sizes |= {
+            name: working_bytes(static_bytes, input_bytes=member.input_bytes, classes=classes)
+            for name, static_bytes in static.items()
+            if static_bytes is not None
+        }
         if member.weight_bits in profile.operators.weight_bits and all(
             sizes.get(n, limits[n] + 1) <= limits[n] for n in limits
         ):

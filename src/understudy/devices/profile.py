@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from understudy.errors import InputError
-from understudy.export.registry import FORMATS
+from understudy.formats import FORMATS, ram_limits
 
 FORMAT_VERSION: Final = 1
 MODEL_STACK_BYTES = 512
@@ -142,7 +142,7 @@ class DeviceProfile(_Table):
     flash: Memory
     """Where the model is stored."""
     ram: Memory
-    """Where it works: for C the static RAM, the text, the scores and the stack."""
+    """Where it works: for C, also in float, the static RAM, the text, the scores and the stack."""
     clock: Clock | None = None
     """The processor's clock."""
     formats: Formats
@@ -163,9 +163,9 @@ class DeviceProfile(_Table):
         return self
 
     def limits(self) -> dict[str, int]:
-        """Return the most bytes of each of its formats' files and, where C is one of them, of RAM (``"ram"``)."""
-        limits = dict.fromkeys(self.formats.names, self.flash.model_bytes)
-        return {**limits, "ram": self.ram.model_bytes} if "c" in limits else limits
+        """Return the most bytes of each of its formats' files and, where C is one of them, of RAM (``formats.ram_limits``)."""
+        names = self.formats.names
+        return {**dict.fromkeys(names, self.flash.model_bytes), **dict.fromkeys(ram_limits(names), self.ram.model_bytes)}
 
 
 def device_names() -> tuple[str, ...]:

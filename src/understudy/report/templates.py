@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from understudy.formats import FLOAT_FORMATS
+from understudy.formats import FLOAT_FORMATS, LIMIT_WORDS
 from understudy.program.islands import ISLAND_STEPS
 from understudy.program.real import REAL_TOLERANCE
 from understudy.report import wording
@@ -42,5 +42,7 @@ def template(name: str, *, autoescape: bool) -> jinja2.Template:
         md=wording.markdown,
         claimed=lowest_accuracy,
     )
-    environment.globals.update(island_steps=ISLAND_STEPS, float_formats=FLOAT_FORMATS, real_tolerance=REAL_TOLERANCE)
+    environment.globals.update(
+        island_steps=ISLAND_STEPS, float_formats=FLOAT_FORMATS, real_tolerance=REAL_TOLERANCE, limit_words=LIMIT_WORDS
+    )
     return environment.get_template(name)

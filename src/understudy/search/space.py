@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from understudy.formats import C_FORMATS
 from understudy.student_names import StudentName
 from understudy.students.recipe import Recipe
 
 if TYPE_CHECKING:
     import optuna
 
-RAM = "ram"
-"""The limit that is no file: the RAM that a prediction in C takes."""
 MACS = "macs"
-"""The other limit that is no file: the multiply-accumulates of one prediction."""
+"""A limit that is no file: the multiply-accumulates of one prediction."""
 WEIGHTS = "weights"
-"""The third: learned numbers, of which a share of the user's network may stay."""
-NO_FILES = (RAM, MACS, WEIGHTS)
+"""Another: learned numbers, of which a share of the user's network may stay."""
+NO_FILES = (*C_FORMATS, MACS, WEIGHTS)
+"""The limits that are no files, the RAM that a prediction in C takes among them."""
 LATENCY = "latency "
 """Before the name of a format: the nanoseconds of one prediction by that file, estimated."""
 SizeOf = Callable[[Recipe], Mapping[str, int]]
-"""Recipe to bytes of each requested format, to ``RAM`` and ``LATENCY`` where these are limited, to ``MACS`` and ``WEIGHTS``."""
+"""Recipe to bytes of each requested format, to RAM and ``LATENCY`` where these are limited, to ``MACS`` and ``WEIGHTS``."""
 Limits = Mapping[str, int]
-"""Format, or ``RAM``, to most bytes; ``MACS`` and ``WEIGHTS`` to most of them; ``LATENCY`` and format to most nanoseconds."""
+"""Format or RAM to most bytes, ``MACS`` and ``WEIGHTS`` to most of them, ``LATENCY`` and format to most nanoseconds."""
 
 FEATURES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1152)
 HIDDEN_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5)
