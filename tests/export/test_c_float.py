@@ -280,6 +280,22 @@ def test_both_headers_stand_in_one_source_file(tmp_path: Path) -> None:
     assert exact != real
 
 
+def test_a_model_of_the_same_c_names_does_not_vanish(tmp_path: Path) -> None:
+    """The integers of a model called demo_float have the names that the model called demo has in float."""
+    program = sequence_program()
+    write(tmp_path, program)
+    (tmp_path / "model.h").write_bytes(CExporter().export(program, name="demo_float")["model.h"])
+    (tmp_path / "both.c").write_text('#include "model.h"\n#include "model_float.h"\nint main(void) { return 0; }\n')
+    result = subprocess.run(["cc", "-std=c99", "both.c"], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "us_demo_float_predict" in result.stderr
+
+
+def test_the_comment_names_what_must_lie_beside_it() -> None:
+    header = EXPORTER.export(sequence_program(), name="demo")["model_float.h"].decode()
+    assert "with understudy.h and understudy_float.h beside it:" in header
+
+
 def test_a_bundle_in_c_gets_it_beside_what_is_there(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "b", formats=("c",))
     before = {name: (bundle.folder / name).read_bytes() for name in bundle.manifest.files}

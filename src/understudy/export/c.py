@@ -20,7 +20,7 @@ RUNTIME = "understudy.h"
 _HEADER = """\
 /* {identifier}: {what} classifier that understudy wrote. Do not edit.
  *
- * Include it in one source file, with understudy.h beside it:
+ * Include it in one source file, with {runtimes} beside it:
  *     float scores[US_{upper}_CLASSES];
  *     int label = us_{identifier}_predict({argument}, n, scores);
 {reading}
@@ -28,8 +28,8 @@ _HEADER = """\
  * Static RAM: US_{upper}_RAM_BYTES bytes. Stack: at most 512 bytes on a Cortex-M4 with -Os. Heap: none.
  * Not reentrant: one prediction at a time.{first_call}
  */
-#ifndef US_{upper}_H
-#define US_{upper}_H
+#ifndef {guard}_{upper}_H
+#define {guard}_{upper}_H
 
 #include "{runtime}"
 
@@ -90,10 +90,20 @@ def _labels(identifier: str, labels: Sequence[str]) -> str:
 
 
 def header_text(
-    program: Program, identifier: str, source: Source, labels: Sequence[str] | None, *, runtime: str = RUNTIME
+    program: Program,
+    identifier: str,
+    source: Source,
+    labels: Sequence[str] | None,
+    *,
+    runtimes: Sequence[str] = (RUNTIME,),
+    guard: str = "US",
 ) -> str:
-    """Return the header on ``runtime`` with the constants of ``source``."""
-    upper = identifier.upper()
+    """Return the header on ``runtimes``, of which it includes the last, with the constants of ``source``.
+
+    ``guard`` begins the name of its include guard: headers of two models that take the same C names must not share one, or the
+    second would vanish without a word where the compiler has to complain.
+    """
+    upper, runtime = identifier.upper(), runtimes[-1]
     reads = c_input(program)
     return _HEADER.format(
         identifier=identifier,
@@ -105,6 +115,8 @@ def header_text(
         first_call=reads.first_call if runtime == RUNTIME or isinstance(program.source, ProjectText) else "",
         checks=reads.checks.format(upper=upper, identifier=identifier),
         runtime=runtime,
+        runtimes=" and ".join(runtimes),
+        guard=guard,
         classes=program.classes,
         ram_bytes=source.ram_bytes,
         vector_ram_bytes=source.vector_ram_bytes,
@@ -140,12 +152,14 @@ class HeaderExporter(ABC):
         format: the word in ``--format``.
         filename: the model's header.
         runtimes: the headers beside the model's; it includes the last one.
+        guard: what the name of the model's include guard begins with, different in each format.
         example: stem of the program that shows how to call it.
     """
 
     format: str
     filename: str
     runtimes: tuple[str, ...]
+    guard: str
     example: str
 
     def identifier(self, name: str) -> str:
@@ -172,7 +186,8 @@ class HeaderExporter(ABC):
             InputError: a float program, or one beyond the runtime's integer types.
         """
         identifier = self.identifier(name)
-        header = header_text(program, identifier, self.source(program, identifier), labels, runtime=self.runtimes[-1])
+        source = self.source(program, identifier)
+        header = header_text(program, identifier, source, labels, runtimes=self.runtimes, guard=self.guard)
         labelled = labels is not None
         example = _example(program, identifier, labelled=labelled, header=self.filename, name=self.example)
         return {
@@ -209,6 +224,7 @@ class CExporter(HeaderExporter):
     format = "c"
     filename = "model.h"
     runtimes = (RUNTIME,)
+    guard = "US"
     example = "example"
 
     def source(self, program: Program, identifier: str) -> Source:

@@ -23,6 +23,7 @@ class CFloatExporter(HeaderExporter):
     format = "c_float"
     filename = "model_float.h"
     runtimes = (RUNTIME, FLOAT_RUNTIME)
+    guard = "USF"
     example = "example_float"
 
     def identifier(self, name: str) -> str:
