@@ -11,11 +11,15 @@ from bundles import make_bundle
 from understudy import additions, delivery
 from understudy.bundle import opened
 from understudy.cli.main import run
+from understudy.data.dataset import load_dataset
 from understudy.devices import host
+from understudy.errors import SetupError
 from understudy.export.coreml import NOT_RUN
 from understudy.export.parity import measure_latency
 from understudy.family import Family
+from understudy.feasibility import check_budgets
 from understudy.formats import FLOAT_FORMATS
+from understudy.job import job_from_arguments
 
 EVALUATED = {"coreml_float": NOT_RUN}
 """Formats whose runtime is on other systems, to why their files are not called verified."""
@@ -85,3 +89,13 @@ def test_a_finished_bundle_gets_files_in_float(tiny_csv: Path, tmp_path: Path, c
     check_evaluation(bundle, tiny_csv, capsys)
     measured = json.loads(said(capsys, "bench", bundle, "--format", FLOAT_FORMATS[0], "--json"))["measurements"]
     assert [(row["format"], row["exact"], row["differing_labels"]) for row in measured] == [(FLOAT_FORMATS[0], True, [])]
+
+
+@pytest.mark.parametrize("name", ["c", "arduino", "c_float", "arduino_float"])
+def test_a_compiler_that_is_missing_is_said_before_training(name: str, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    job = job_from_arguments(tiny_csv, budgets=("16KB",), formats=("python_float", name))
+    with pytest.raises(SetupError, match="needs a C compiler: received CC='no-such-compiler' not found; install gcc"):
+        check_budgets(job, load_dataset(job))
+    without = job.model_copy(update={"formats": ("python_float",)})
+    assert check_budgets(without, load_dataset(without)).reachable

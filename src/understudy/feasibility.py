@@ -16,10 +16,11 @@ from understudy.data.vector import VectorDataset
 from understudy.devices.choice import need_operators, working_bytes
 from understudy.devices.profile import DeviceProfile, load_profile
 from understudy.errors import BudgetError, InputError
+from understudy.export.c_session import c_compiler
 from understudy.export.device_ram import static_ram_bytes
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
-from understudy.formats import C_FORMATS
+from understudy.formats import C_FORMATS, ram_limits
 from understudy.job import Job
 from understudy.latency import LatencyModel, fit_latency
 from understudy.program.cost import input_bytes, macs
@@ -90,7 +91,7 @@ def check_budgets(
     Raises:
         InputError: an unknown device, or one that lacks an operator of the student.
         BudgetError: none of them can be met.
-        SetupError: the student 'pruned' without Torch-Pruning.
+        SetupError: the student 'pruned' without Torch-Pruning, or a format without the compiler that writes or runs it.
     """
     classes = len(dataset.class_names)
     base = base_recipe(job, dataset)
@@ -105,6 +106,8 @@ def check_budgets(
 
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
+    if ram_limits(each.format for each in exporters):
+        c_compiler()  # what a file is run with: after the training it would be late to learn that it is missing
     in_c = [name for budget in budgets if set(C_FORMATS) & set(budget.limits) for name in budget.formats]
     if job.latency is not None and latency is None:
         bits: list[Literal[4, 8]] = [each for each in BITS if any(budget.bits in (None, each) for budget in budgets)]
