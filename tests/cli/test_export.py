@@ -70,6 +70,7 @@ def test_json_has_the_bytes_and_the_new_digest(bundle: Path, table: Path) -> Non
     assert sum(file["byte_table"].values()) == file["size_bytes"] == after.files["model.onnx"].budget_bytes
     assert file["sha256"] == after.files["model.onnx"].sha256
     assert document["family"] is None
+    assert document["budget_bytes"] is None
 
 
 def test_the_same_command_again_changes_nothing(bundle: Path) -> None:
@@ -162,7 +163,8 @@ def test_the_family_is_told_what_was_measured(bundle: Path, table: Path) -> None
     assert outcome.exit_code == 0
     assert outcome.err.splitlines()[-1].startswith("not measured on the test split: ")
     assert f"family: {bundle.parent.resolve() / 'family.json'} and its report have the new files" in outcome.out
-    understudy("export", bundle, "--to", "onnx", "--test", table)
+    said = json.loads(understudy("export", bundle, "--to", "onnx", "--test", table, "--json").out)
+    assert said["budget_bytes"] == member.budget_bytes
     [_, python, onnx] = Family.load(bundle.parent).members[0].files
     assert (python.format, onnx.format) == ("python", "onnx")
     for file in (python, onnx):

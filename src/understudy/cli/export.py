@@ -122,6 +122,7 @@ def _as_json(added: Added) -> dict[str, Any]:
         "signer": added.signer,
         "signer_before": added.signer_before,
         "family": None if added.family is None else str(added.family),
+        "budget_bytes": added.budget_bytes,
         "not_tested": added.not_tested,
     }
 
