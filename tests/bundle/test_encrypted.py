@@ -155,6 +155,23 @@ def resealed(folder: Path, name: str, change: Callable[[bytes], bytes]) -> None:
     (folder / "manifest.json").write_bytes(after.to_json())
 
 
+def test_advice_names_only_what_the_bundle_holds(keys: dict[str, Path], tmp_path: Path) -> None:
+    step = {
+        ("c_float", "python_float"): "run the plain bundle that it was made from",
+        ("c_float", "onnx_float", "c"): "run the c or onnx_float file",
+    }
+    for i, (formats, said) in enumerate(step.items()):
+        plain = make_bundle(tmp_path / f"plain {i}", formats=formats)
+        encrypt_bundle(plain, tmp_path / f"{i}", [keys["phone.pub"]])
+        bundle = Bundle.open(tmp_path / f"{i}", key=keys["phone.key"])
+        with pytest.raises(SetupError, match=f"received format='c_float', whose runtime reads files; {said}$"):
+            bundle.load("c_float")
+        assert {"model_float.h.enc", "understudy_float.h"} <= set(bundle.manifest.files)
+        assert "example_float.c" not in contents(bundle.folder)
+    with pytest.raises(SetupError, match="none of which runs here; run the plain bundle that it was made from$"):
+        Bundle.open(tmp_path / "0", key=keys["phone.key"]).load()
+
+
 @pytest.mark.parametrize("name", ["model.bin.enc", "model.onnx.enc", "model.tflite.enc"])
 @pytest.mark.parametrize("at", [0, 10, 50, 75, 90, 150, -1])
 def test_an_altered_envelope_in_a_bundle_that_was_signed_anew(copy: Path, keys: dict[str, Path], name: str, at: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from understudy.bundle.manifest import Manifest, altered_bundle
-from understudy.errors import BundleError, InputError, SetupError
+from understudy.errors import BundleError, InputError, SetupError, UnderstudyError
 from understudy.export.c import CExporter
 from understudy.export.protocol import MemoryExporter, Session
 from understudy.export.registry import exporter
@@ -50,11 +50,26 @@ def open_decrypted(folder: Path, manifest: Manifest, format_name: str, *, privat
             )
         return session
     if not isinstance(writer, MemoryExporter):
+        others = _run_from_memory(manifest)
+        step = f"run the {' or '.join(others)} file" if others else "run the plain bundle that it was made from"
         raise SetupError(
             f"an encrypted bundle is decrypted in memory only: received format={format_name!r}, whose runtime reads files; "
-            "run the onnx, litert or c file"
+            f"{step}"
         )
     return writer.open_content(decrypted(folder, manifest, name, private=private), path=folder / name)
+
+
+def _run_from_memory(manifest: Manifest) -> list[str]:
+    """Return the formats of the bundle that can be run without a decrypted file on a disk."""
+    found = []
+    for name in manifest.formats:
+        try:
+            writer = exporter(name)
+        except UnderstudyError:  # of another package, or one whose packages are missing here
+            continue
+        if isinstance(writer, CExporter | MemoryExporter):
+            found.append(name)
+    return found
 
 
 def _secret(folder: Path, private: bytes | None) -> bytes:

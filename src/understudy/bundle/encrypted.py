@@ -14,8 +14,12 @@ from understudy.bundle.manifest import MANIFEST, Encryption, Manifest, ManifestF
 from understudy.bundle.opened import Bundle
 from understudy.bundle.write import PROGRAM, write_folder
 from understudy.errors import InputError, SetupError, VerificationError
+from understudy.export.c_float import CFloatExporter
 from understudy.export.c_sealed import IMAGE, sealed_model
 from understudy.protection.keys import key_id, read_key, signing_key, to_pem
+
+_FLOAT_EXAMPLE = f"{CFloatExporter.example}.c"
+"""It includes the header in float, which stands in the copy only encrypted: it would not compile there."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def _contents(bundle: Bundle, recipients: Sequence[bytes]) -> tuple[dict[str, by
     contents: dict[str, bytes] = {}
     formats: dict[str, str] = {}
     for name, entry in plain.files.items():
+        if name == _FLOAT_EXAMPLE:
+            continue
         secret = name
         content = bundle.read(name)
         if entry.format == "c":
