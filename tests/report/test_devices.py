@@ -85,7 +85,11 @@ def test_the_right_member_for_each_device_is_shown() -> None:
     assert "Arduino Nano 33 BLE" in shown
     assert "c 88.6 KB of 256.0 KB, RAM 9.1 KB of 128.0 KB" in shown
     assert "no member keeps to its limits" in shown
-    assert "understudy bench 16KB" in shown
+    assert "understudy bench 16KB --on host --on cortex-m4" in shown
+    small = members[0].model_copy(update={"files": members[0].files[:1]})
+    assert [file.format for file in small.files] == ["onnx"]
+    without_c = clinc_like_family().model_copy(update={"members": (small,)})
+    assert "understudy bench 16KB --on host adds" in section(render_report(without_c)).replace("</code>", "")
 
 
 @pytest.mark.parametrize(

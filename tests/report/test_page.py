@@ -244,6 +244,26 @@ def test_the_report_and_the_card_say_what_trained() -> None:
     assert page.count("<dt>trained on</dt><dd>Some GPU &lt;9&gt;, bfloat16; processor, float32</dd>") == 1
 
 
+def float_card(*formats: str) -> str:
+    """Return the card of a member whose files have these formats."""
+    small = FAMILY.members[0]
+    files = tuple(small.files[0].model_copy(update={"format": name}) for name in formats)
+    return render_card(FAMILY, small.model_copy(update={"files": files, "byte_table": {}, "float_ram_bytes": 23_456}))
+
+
+def test_the_card_says_what_counts_in_float() -> None:
+    card = float_card("c_float", "wasm_float")
+    said = "For C in float, the constants and the code of the operators used count; it needs 23,456 bytes of static RAM"
+    assert said in card
+    assert "For WebAssembly in float, the module and its loader `model_float.mjs` count." in card
+    assert "The C runtimes `understudy.h` and `understudy_float.h` are under Apache-2.0." in card
+    assert "For C, " not in card
+    assert "`model.mjs`" not in card
+    assert "For C in float, the constants" in float_card("arduino_float")
+    family = with_member(float_ram_bytes=23_456)
+    assert "C in float on a microcontroller needs 22.9 KB RAM" in render_report(family)
+
+
 def test_a_card_keeps_a_hostile_name_on_one_line() -> None:
     family = FAMILY.model_copy(update={"name": "a\n# <b>b</b> | c"})
     assert render_card(family, FAMILY.members[0]).startswith("# a\\\\n\\# &lt;b\\>b&lt;/b\\> \\| c, 16KB\n")
