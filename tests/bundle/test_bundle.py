@@ -21,11 +21,12 @@ from command import contents
 from programs import TEXTS, sequence_program
 from understudy.bundle import Bundle, Manifest, write_bundle
 from understudy.bundle.manifest import escape_label
+from understudy.bundle.opened import PREFERRED_FORMATS
 from understudy.bundle.vectors import make_vectors, pack_vectors, synthetic_texts, unpack_vectors
 from understudy.bundle.write import write_folder
 from understudy.errors import BundleError, InputError, SetupError
 from understudy.export.registry import exporter
-from understudy.formats import DEFAULT_FORMATS
+from understudy.formats import DEFAULT_FORMATS, FORMATS
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
 
@@ -443,3 +444,9 @@ heavy = sorted(set(sys.modules) & {{"torch", "sklearn", "optuna", "pandas", "pya
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_every_format_of_ours_has_a_place_in_the_order() -> None:
+    assert sorted(PREFERRED_FORMATS) == sorted(FORMATS)
+    compiled = PREFERRED_FORMATS.index("c_float")
+    assert all(PREFERRED_FORMATS.index(name) < compiled for name in ("litert_float", "onnx_float", "python_float"))

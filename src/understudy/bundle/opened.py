@@ -34,8 +34,16 @@ from understudy.program.ops import Program
 from understudy.projections.text import need_list
 from understudy.protection.keys import key_id, read_key
 
-PREFERRED_FORMATS = ("litert", "onnx", "python", "c", "wasm", "arduino", "executorch_xnnpack", "executorch", "coreml")
-"""The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add."""
+PREFERRED_FORMATS = (
+    *("litert", "onnx", "python", "c", "wasm", "arduino", "executorch_xnnpack", "executorch", "coreml"),
+    *("litert_float", "onnx_float", "python_float", "executorch_float", "wasm_float", "c_float", "arduino_float"),
+    "coreml_float",
+)
+"""The order in which ``predict`` looks for a runtime that is installed; then come the formats that others add.
+
+Exact files come first. Of those in float, compiling waits until nothing else runs, but for what is evaluated where Core ML is
+missing.
+"""
 _BATCH = 1024
 
 
