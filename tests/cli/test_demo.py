@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from bundles import LABELS, make_bundle
 from command import COMMAND, contents, understudy
 from pages import READY, in_browser
 from programs import sequence_program
+from understudy.bundle import Bundle
+from understudy.demo.server import open_server
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
 from wasm_tools import needs_wasm
@@ -174,6 +177,27 @@ def test_a_bundle_without_webassembly_gets_one_for_the_page(bundle: Path, tmp_pa
     assert understudy("demo", tmp_path / "c", "--out", tmp_path / "site").exit_code == 0
     assert (tmp_path / "site" / "model.wasm").read_bytes() == (bundle / "model.wasm").read_bytes()
     assert contents(tmp_path / "c") == before
+
+
+def test_webassembly_in_float_runs_as_it_is(bundle: Path, tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "float", formats=("wasm_float",), threshold=THRESHOLD).folder
+    assert understudy("demo", bundle, "--out", tmp_path / "site").exit_code == 0
+    assert understudy("demo", folder, "--out", tmp_path / "site").exit_code == 0
+    files = contents(tmp_path / "site")
+    assert set(files) == {"index.html", "model_float.wasm", "model_float.mjs"}
+    assert all(files[name] == (folder / name).read_bytes() for name in ("model_float.wasm", "model_float.mjs"))
+    server = open_server(files, port=0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    best, problem = in_browser(
+        f"http://{server.server_address[0]!s}:{server.server_address[1]}/#hello",
+        READY,
+        {"evaluate": BEST},
+        {"evaluate": "document.getElementById('problem').hidden"},
+    )
+    server.shutdown()
+    server.server_close()
+    [answer] = Bundle.open(folder).predict(["hello"], format="wasm_float")
+    assert (best, problem) == (answer.label or "none of these", True)
 
 
 @pytest.mark.parametrize(

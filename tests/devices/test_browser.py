@@ -55,6 +55,17 @@ def test_a_bundles_own_webassembly_is_what_runs(program: Program, tmp_path: Path
     assert found.runtime.endswith(", WebAssembly")
 
 
+def test_webassembly_in_float_is_compared_with_real_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("chromium", "clang", "wasm-ld", "node")
+    monkeypatch.setattr(browser, "BATCH_MILLISECONDS", 1)
+    bundle = make_bundle(tmp_path / "b", formats=("wasm_float",))
+    monkeypatch.setattr(browser, "compile_c", None)
+    (found,) = bench(bundle, ["browser"], examples=bundle_examples(bundle))
+    assert (found.format, found.exact) == ("wasm_float", True)
+    assert found.max_probability_difference < 1e-4
+    assert found.runtime.endswith(", WebAssembly")
+
+
 @pytest.mark.onnxruntime_web
 @pytest.mark.parametrize(
     "program", [sequence_program(bits=4), image_program(), vector_program()], ids=["text", "image", "vector"]
@@ -133,13 +144,16 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     bundle = make_bundle(tmp_path / "b", formats=("onnx", "python"))
     examples = bundle_examples(bundle)
     with pytest.raises(
-        InputError, match="browser runs files that the bundle holds, of wasm, c, onnx: received .* format='c'; run"
+        InputError, match="browser runs files that the bundle holds, of wasm, c, onnx, wasm_float: received .* format='c'; run"
     ):
         bench(bundle, ["browser"], examples=examples, formats=("c",))
     with pytest.raises(
-        InputError, match="browser runs files that the bundle holds, of wasm, c, onnx: received .* format='python'"
+        InputError, match="browser runs files that the bundle holds, of wasm, c, onnx, wasm_float: received .* format='python'"
     ):
         bench(bundle, ["browser"], examples=examples, formats=("python",))
+    other = make_bundle(tmp_path / "other", formats=("python",))
+    with pytest.raises(InputError, match="with formats='python'; run: understudy export BUNDLE --to wasm$"):
+        bench(other, ["browser"], examples=examples)
     monkeypatch.setattr(browser_onnx.sys, "prefix", str(tmp_path))
     with pytest.raises(SetupError, match="running an ONNX file on browser needs ONNX Runtime Web: .* make onnxruntime-web, or"):
         bench(bundle, ["browser"], examples=examples)

@@ -1,4 +1,4 @@
-import { load } from "./model.mjs";
+import { load } from "./{{ about.loader }}";
 
 const SHOWN = 5;
 const NOTHING = "nothing yet";

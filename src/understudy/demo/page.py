@@ -1,4 +1,4 @@
-"""A bundle as the plain files of one page: ``index.html``, ``model.wasm`` and its loader."""
+"""A bundle as the plain files of one page: ``index.html``, a WebAssembly module and its loader."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import jinja2
 from understudy.bundle import Bundle
 from understudy.errors import InputError, SetupError
 from understudy.export.registry import exporter
+from understudy.export.wasm_float import MODULES
 from understudy.export.wasm_loader import loader_name
 from understudy.files import write_bytes
 from understudy.units import format_bytes
 
 GENERATOR = b'<meta name="generator" content="understudy demo">'
 """By this a page is known that may be written over."""
-PAGE, MODULE = "index.html", "model.wasm"
+PAGE = "index.html"
 DRAWABLE_SIDE = 64
 """Larger images, and colour ones, are pictures, not drawings."""
 
@@ -29,12 +30,14 @@ class About:
     classes: int
     shape: tuple[int, int, int] | None
     threshold: float | None
+    module: str
+    loader: str
     wasm_bytes: int
     loader_bytes: int
 
 
 def demo_files(bundle: Bundle) -> dict[str, bytes]:
-    """Return file name to content of a page for ``bundle``: its own WebAssembly model, or one that is made for the page.
+    """Return file name to content of a page for ``bundle``: its own WebAssembly, also in float, or some made for the page.
 
     Raises:
         InputError: the model reads images of which a browser has none, or numbers, which nobody types, or sounds.
@@ -57,8 +60,11 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
             f"a page has grey or colour pictures: received bundle={str(bundle.folder)!r} with channels={shape[2]}; "
             "use understudy predict with an .npz"
         )
-    if "wasm" in bundle.formats:
-        files = {name: (bundle.folder / name).read_bytes() for name in (MODULE, loader_name(MODULE))}
+    held = next((name for name in MODULES if name in bundle.formats), None)
+    module = MODULES[held or "wasm"]
+    loader = loader_name(module)
+    if held:
+        files = {name: bundle.read(name) for name in (module, loader)}
     else:
         files = exporter("wasm").export(bundle.program(), name=bundle.manifest.name, labels=bundle.labels)
     about = About(
@@ -66,14 +72,18 @@ def demo_files(bundle: Bundle) -> dict[str, bytes]:
         classes=len(bundle.labels),
         shape=shape,
         threshold=bundle.manifest.threshold,
-        wasm_bytes=len(files[MODULE]),
-        loader_bytes=len(files[loader_name(MODULE)]),
+        module=module,
+        loader=loader,
+        wasm_bytes=len(files[module]),
+        loader_bytes=len(files[loader]),
     )
     return {PAGE: _render(about).encode(), **files}
 
 
 def write_demo(files: dict[str, bytes], folder: Path) -> None:
     """Write the ``files`` of a page into ``folder``, which is new, empty, or holds an older page.
+
+    An older page's model of another format is taken away: nothing would load it.
 
     Raises:
         InputError: the folder holds something else, also another page of the same name.
@@ -83,7 +93,9 @@ def write_demo(files: dict[str, bytes], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = {entry.name for entry in folder.iterdir()}
         ours = PAGE in names and (folder / PAGE).is_file() and GENERATOR in (folder / PAGE).read_bytes()
-        other = sorted(names if not ours else names - set(files))
+        models = {name for module in MODULES.values() for name in (module, loader_name(module))} - set(files)
+        older = {name for name in models & names if ours and (folder / name).is_file()}
+        other = sorted(names - older - set(files) if ours else names)
     except OSError as error:
         raise SetupError(
             f"a page needs a folder that can be written: received out={str(folder)!r} ({error.strerror}); choose another --out"
@@ -94,6 +106,8 @@ def write_demo(files: dict[str, bytes], folder: Path) -> None:
         )
     for name, content in files.items():
         write_bytes(folder / name, content)
+    for name in older:
+        (folder / name).unlink()
 
 
 def _render(about: About) -> str:

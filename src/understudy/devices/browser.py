@@ -29,9 +29,11 @@ from understudy.devices.browser_onnx import page as onnx_page
 from understudy.devices.emulation import compile_c, model_flags, need_tools, version_of, write_sources
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import InputError, SetupError, VerificationError
+from understudy.export.wasm_float import MODULES
+from understudy.formats import FLOAT_FORMATS
 
-FORMATS = ("wasm", "c", "onnx")
-"""The files that a page runs; C is compiled, where there is no WebAssembly."""
+FORMATS = ("wasm", "c", "onnx", "wasm_float")
+"""The files that a page runs; C is compiled, where there is no WebAssembly of integers."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLANG_FLAGS = ("--target=wasm32", "-std=c99", "-O2", "-ffreestanding", "-nostdlib", "-fvisibility=hidden")
 LINKER_FLAGS = "-Wl,--no-entry,--strip-all,--export=input,--export=scores,-z,stack-size=4096"
@@ -48,7 +50,7 @@ class BrowserRunner:
     """``--on browser``: measured, each file on a page of a process of its own.
 
     Attributes:
-        formats: the files to run; None for the WebAssembly file, or the C file compiled to one, and the ONNX file.
+        formats: the files to run; None for the WebAssembly files, or the C file compiled to one, and the ONNX file.
     """
 
     formats: tuple[str, ...] | None = None
@@ -79,10 +81,10 @@ class BrowserRunner:
         held = tuple(name for name in FORMATS if name in bundle.formats)
         found = tuple(name for name in held if name != "c" or "wasm" not in held) if self.formats is None else self.formats
         if not found or not set(found) <= set(held):
+            asked = "" if self.formats is None else f", format={','.join(self.formats)!r}"
             raise InputError(
                 f"browser runs files that the bundle holds, of {', '.join(FORMATS)}: received bundle={str(bundle.folder)!r} "
-                f"with formats={','.join(bundle.formats)!r}, format={','.join(found)!r}; "
-                "run: understudy export BUNDLE --to wasm"
+                f"with formats={','.join(bundle.formats)!r}{asked}; run: understudy export BUNDLE --to wasm"
             )
         return found
 
@@ -130,7 +132,7 @@ def _measurement(answer: dict[str, Any], bundle: Bundle, examples: Examples, *, 
             "latency_us": spread_us(answer["microseconds"]),
             "note": f"on a page of this machine's browser; each of {len(answer['microseconds'])} inputs was run for "
             f"{BATCH_MILLISECONDS} ms, so a time is a mean of that one",
-            **compared(np.array(scores, np.float32), examples, bundle),
+            **compared(np.array(scores, np.float32), examples, bundle, in_float=format_name in FLOAT_FORMATS),
         }
     )
 
@@ -166,8 +168,8 @@ def _browser() -> str:
 
 def _module(bundle: Bundle, format_name: str, folder: Path) -> tuple[bytes, str]:
     """Return a WebAssembly module and where it came from."""
-    if format_name == "wasm":
-        return bundle.read(_MODULE), "WebAssembly"
+    if format_name in MODULES:
+        return bundle.read(MODULES[format_name]), "WebAssembly"
     write_sources(folder)
     command = ["clang", *CLANG_FLAGS, *model_flags(bundle), LINKER_FLAGS, "-o", _MODULE, "browser.c"]
     compile_c(command, folder=folder, what="the WebAssembly module")

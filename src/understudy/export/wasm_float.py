@@ -35,3 +35,7 @@ class WasmFloatExporter(WasmExporter):
             InputError: a float program, one with islands, or with signs of what layers give.
         """
         need_reals_alone(program, format_name=self.format)
+
+
+MODULES = {each.format: each.filename for each in (WasmExporter, WasmFloatExporter)}
+"""Formats that are WebAssembly to their modules, the exact one first."""
