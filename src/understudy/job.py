@@ -102,7 +102,7 @@ class Job(Settings):
         "auto",
         description="'projection_net', 'sgnn' or 'projection_sequence' for texts; 'plain_cnn', 'separable_cnn', "
         "'projection_net' or 'projection_cnn' for images; 'pruned' for the teacher itself, a torch module for images; "
-        "'separable_cnn' or 'projection_rnn' (onnx, c, python, wasm, arduino, onnx_float) for windows and sounds; 'mlp' or "
+        "'separable_cnn' or 'projection_rnn' (onnx, c, python, wasm, arduino, also in float) for windows and sounds; 'mlp' or "
         "'projection_net' for vectors; 'auto' lets the search choose.",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
