@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from bundles import LABELS
 from image_programs import image_program, pictures
 from programs import TEXTS, sequence_program, utterance_program
 from understudy.errors import BundleError, InputError
+from understudy.export.parity import verify_file
 from understudy.export.python import PythonExporter
+from understudy.export.python_float import PythonFloatExporter
 from understudy.program.interpreter import run
 from understudy.program.ops import Program, Quantization
 from understudy.projections.text import encode
@@ -123,6 +126,26 @@ def test_its_size_depends_on_shapes_alone(zero_point: int) -> None:
         scheme[program.logits] = Quantization(0.1, zero_point)
         other = PythonExporter().byte_table(Program(program.nodes, scheme), name="x")
         assert other == PythonExporter().byte_table(program, name="x")
+
+
+@pytest.mark.parametrize("exporter", [PythonExporter(), PythonFloatExporter()])
+def test_tensors_may_have_numbers_for_names_as_layers_in_a_sequence_have(tmp_path: Path, exporter: PythonExporter) -> None:
+    program = utterance_program()
+    source, first, second, softmax = program.nodes
+    names = {"features": "0", "hidden": "0.1", "logits": "1.2"}
+    renamed = Program(
+        (
+            replace(source, output="0"),
+            replace(first, input="0", output="0.1"),
+            replace(second, input="0.1", output="1.2"),
+            replace(softmax, input="1.2"),
+        ),
+        {names.get(name, name): value for name, value in program.quantization.items()},
+    )
+    for name, content in exporter.export(renamed, name="x").items():
+        (tmp_path / name).write_bytes(content)
+    inputs = encode(TEXTS, max_bytes=64)
+    assert verify_file(renamed, exporter.open(tmp_path, name="x"), inputs).verified
 
 
 def test_a_float_program_is_refused() -> None:

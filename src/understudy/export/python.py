@@ -82,7 +82,7 @@ class PythonWriter:
 
     def __init__(self, program: Program) -> None:
         self._program, self._scheme, self._shapes = program, program.quantization, program.shapes()
-        self._names = {node.output: f"{c_identifier(node.output)}_{i}" for i, node in enumerate(program.nodes)}
+        self._names = {node.output: _variable(node.output, i) for i, node in enumerate(program.nodes)}
 
     def parts(self, *, name: str, labels: Sequence[str] | None, filename: str) -> Iterator[tuple[str, str]]:
         """Yield (row of the byte table, text) in the order of the file."""
@@ -292,3 +292,9 @@ class PythonExporter:
             BundleError: the file is missing or damaged.
         """
         return self.session(folder / self.filename)
+
+
+def _variable(tensor: str, number: int) -> str:
+    """Return the name of a variable for the ``number``-th ``tensor``; a layer in a sequence has a number for a name."""
+    name = f"{c_identifier(tensor)}_{number}"
+    return name if name.isidentifier() else f"tensor_{name}"
