@@ -20,7 +20,7 @@ from understudy.export.c_session import c_compiler
 from understudy.export.device_ram import static_ram_bytes
 from understudy.export.registry import exporter
 from understudy.family import Infeasible
-from understudy.formats import C_FORMATS, ram_limits
+from understudy.formats import C_FORMATS, FLOAT_FORMATS, ram_limits
 from understudy.job import Job
 from understudy.latency import LatencyModel, fit_latency
 from understudy.program.cost import input_bytes, macs
@@ -148,7 +148,7 @@ def check_budgets(
             "multiply-accumulates; allow at least that"
         )
     if network is not None:
-        budgets = _with_shares(job, budgets, size_of(replace(smallest(base, bits=_bits(job)), kept=1.0)))
+        budgets = _with_shares(job, budgets, size_of(replace(smallest(base, bits=_bits(job, job.formats)), kept=1.0)))
     if job.latency is not None and latency is not None:
         _need_latency(job.latency, latency.estimate_us(program))
     reachable, infeasible = [], []
@@ -174,22 +174,22 @@ def check_budgets(
 
 def _budgets(job: Job, profiles: Sequence[DeviceProfile]) -> list[Budget]:
     """Return what each student of ``job`` must keep to: one for each budget, one for all devices with the same limits."""
-    bits = _bits(job)
+    asked = None if job.weight_bits == "auto" else job.weight_bits
     most = {} if job.most_macs is None else {MACS: job.most_macs}
     budgets = [
-        Budget(text, {**dict.fromkeys(job.formats, 0 if size is None else size), **most}, bits)
+        Budget(text, {**dict.fromkeys(job.formats, 0 if size is None else size), **most}, _bits(job, job.formats))
         for text, size in zip(job.budgets, job.budget_bytes, strict=True)
     ]
     for profile in profiles:
         if [each.name for each in profiles].count(profile.name) > 1:
             raise InputError(f"every device has a name of its own: received {profile.name!r} twice; rename one of the profiles")
         known = profile.operators.weight_bits
-        if bits is not None and bits not in known:
+        if asked is not None and asked not in known:
             raise InputError(
-                f"a device computes with the weights of its students: received weight_bits={bits} and device={profile.name!r}, "
-                f"which has {' and '.join(map(str, known))}; leave weight_bits or the device out"
+                f"a device computes with the weights of its students: received weight_bits={asked} and "
+                f"device={profile.name!r}, which has {' and '.join(map(str, known))}; leave weight_bits or the device out"
             )
-        fixed = bits or (known[0] if len(known) == 1 else None)
+        fixed = known[0] if len(known) == 1 else _bits(job, profile.formats.names)
         limits = {**profile.limits(), **most}
         if not any(budget.limits == limits and budget.bits == fixed for budget in budgets):
             budgets.append(Budget(profile.name, limits, fixed))
@@ -284,5 +284,8 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
     return replace(recipe, max_bytes=dataset.statistics.max_bytes, max_words=dataset.statistics.max_words)
 
 
-def _bits(job: Job) -> Literal[4, 8] | None:
-    return None if job.weight_bits == "auto" else job.weight_bits
+def _bits(job: Job, formats: Sequence[str]) -> Literal[4, 8] | None:
+    """Return the bits of weights that ``job`` fixes: 8 where every file is in float, which keeps a byte or more for each."""
+    if job.weight_bits != "auto":
+        return job.weight_bits
+    return 8 if set(formats) <= set(FLOAT_FORMATS) else None

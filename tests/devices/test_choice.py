@@ -54,6 +54,18 @@ def test_an_iphone_gets_the_format_of_its_system_first(tiny_csv: Path) -> None:
     assert budget.formats == ("coreml", "litert", "onnx")
 
 
+@pytest.mark.parametrize(
+    ("formats", "asked", "bits"),
+    [(("c_float", "onnx_float"), "auto", 8), (("c_float",), 4, 4), (("c_float", "c"), "auto", None), (("c",), "auto", None)],
+)
+def test_files_in_float_alone_have_weights_of_8_bits(
+    tiny_csv: Path, formats: tuple[str, ...], asked: object, bits: int | None
+) -> None:
+    job = job_from_arguments(tiny_csv, budgets=("64KB",), formats=formats, weight_bits=asked)
+    [budget] = check_budgets(job, load_dataset(job)).reachable
+    assert budget.bits == bits
+
+
 def test_ram_decides_too() -> None:
     members = clinc_like_family().members
     assert members[1].ram_bytes is not None
