@@ -134,7 +134,9 @@ def projection_configuration(row: Row) -> tuple[Any, ...]:
 
 def projection_mode(row: Row) -> str:
     """Return what a projection student learned from; runs of before the weight was written down had 1."""
-    return "self" if row.get("mode", "self") == "self" else f"joint, weight {row.get('teacher_weight', 1.0):g}"
+    if row.get("mode", "self") == "self":
+        return "self"
+    return f"joint, weight {row.get('teacher_weight', 1.0):g}{' falling to 0' if row.get('fading') else ''}"
 
 
 def teaching_configuration(row: Row) -> tuple[Any, ...]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,19 @@ def test_compiles_without_a_warning(tmp_path: Path, compiler: str, level: str) -
     ):
         write(tmp_path, program)
         compiled(tmp_path, compiler, *flags, *STRICT, level, "-c", "example.c")
+
+
+@pytest.mark.parametrize(
+    ("level", "recipe"),
+    [
+        # gcc 12 warned of the end of the sums of signs, of few shapes and at these levels only
+        ("-O3 -DUS_WIDEST=16", Recipe(student="sgnn", features=192, width=64, hidden=156)),
+        ("-O2 -DUS_WIDEST=16", Recipe(features=384, width=28, hidden=28, max_bytes=32, max_words=8)),
+    ],
+)
+def test_signs_compile_without_a_warning(tmp_path: Path, level: str, recipe: Recipe) -> None:
+    write(tmp_path, quantized_shape(build_student(replace(recipe, weight_bits=4), classes=4, seed=0)))
+    compiled(tmp_path, os.environ.get("CC", "cc").split()[0], *STRICT, *level.split(), "-c", "example.c")
 
 
 def test_the_runtime_alone_leaves_nothing_behind(tmp_path: Path) -> None:
