@@ -160,7 +160,7 @@ def measure(
         "candidates": candidates,
         "mode": "joint" if joint else "self",
         "teacher_weight": objective.student_on_teacher if joint else None,
-        "fading": objective.fading,
+        "fades_in": objective.fades_in,
         "steps": schedule.steps,
         "weights": trained.integer.weight_count,
         "macs": macs(trained.integer),

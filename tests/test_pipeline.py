@@ -107,7 +107,12 @@ def test_the_test_split_influences_nothing(tiny_csv: Path, tmp_path: Path) -> No
         test.write_text("\n".join([lines[0], *rows]))
         out = tmp_path / name
         family = understudy.compress(
-            data=tiny_csv, budgets=["12KB"], out=out, test=test, teacher="none", **{**SETTINGS, "formats": ("c", "onnx")}
+            data=tiny_csv,
+            budgets=["12KB"],
+            out=out,
+            test=test,
+            teacher="none",
+            **{**SETTINGS, "training.epochs": 2, "formats": ("c", "onnx")},
         )
         assert family.data.splits["test"].examples == len(rows)
         files.append(_files(out))

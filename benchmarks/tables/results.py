@@ -136,7 +136,7 @@ def projection_mode(row: Row) -> str:
     """Return what a projection student learned from; runs of before the weight was written down had 1."""
     if row.get("mode", "self") == "self":
         return "self"
-    return f"joint, weight {row.get('teacher_weight', 1.0):g}{' falling to 0' if row.get('fading') else ''}"
+    return f"joint, weight {row.get('teacher_weight', 1.0):g}{' falling to 0' if row.get('fades_in') else ''}"
 
 
 def teaching_configuration(row: Row) -> tuple[Any, ...]:

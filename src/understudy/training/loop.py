@@ -199,7 +199,7 @@ class _Run:
                 teacher = torch.from_numpy(np.array(lesson.teacher_logits[view, index])).to(device)
             student = self.executor(features).float()
         labels = torch.from_numpy(lesson.labels[index]).to(device)
-        objective = self.objective.at(self.step / schedule.steps)
+        objective = self.objective.at(self.step)
         loss, terms = objective(student, labels, teacher=teacher, teacher_learns=self.trainer is not None, mixture=mixture)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -14,6 +14,8 @@ from understudy.training.variations import Mixture
 
 LEARNING_IMAGE_TEACHER_WEIGHT = 0.3
 """Of the answers of a network for images that learns beside its student: it knows little more than the student does."""
+LEARNING_IMAGE_TEACHER_STEPS = 14_000
+"""Until nothing of them is left: a short training ends before."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Objective:
         teacher_on_labels: a; used in joint mode only, because a frozen teacher does not learn.
         student_on_labels: b.
         student_on_teacher: c; 0 is the no-teacher twin.
-        fading: c falls evenly to 0 over the training.
+        fades_in: steps over which c falls evenly to 0; None where it stays.
         temperature: divides both sides' logits in the distillation term.
         distillation: ``soft`` or ``decoupled``.
         smoothing: label smoothing of the student's label term.
@@ -34,7 +36,7 @@ class Objective:
     teacher_on_labels: float = 1.0
     student_on_labels: float = 1.0
     student_on_teacher: float = 1.0
-    fading: bool = False
+    fades_in: int | None = None
     temperature: float = 2.0
     distillation: Literal["soft", "decoupled"] = "soft"
     smoothing: float = 0.1
@@ -44,9 +46,11 @@ class Objective:
         """Return the same for logits on ``device``."""
         return self if self.class_weight is None else replace(self, class_weight=self.class_weight.to(device))
 
-    def at(self, progress: float) -> Objective:
-        """Return the same at ``progress`` of the training, from 0 to 1."""
-        return replace(self, student_on_teacher=self.student_on_teacher * (1 - progress)) if self.fading else self
+    def at(self, step: int) -> Objective:
+        """Return the same for the optimizer step number ``step`` of a training."""
+        if self.fades_in is None:
+            return self
+        return replace(self, student_on_teacher=self.student_on_teacher * max(0.0, 1 - step / self.fades_in))
 
     def __call__(
         self,
@@ -102,8 +106,10 @@ def teacher_term(given: float | Literal["auto"], *, learns_with_images: bool) ->
     """Return the fields of ``Objective`` for c that was ``given``, or what suits a teacher that ``learns_with_images``.
 
     Such a teacher is ahead of its student for a while only: what it says helps early in a training, and holds the student back
-    at its end (``docs/adr/0040``; of frozen teachers Cho and Hariharan 2019, arXiv 1910.01348, found the same).
+    at the end of a long one (``docs/adr/0040``; of frozen teachers Cho and Hariharan 2019, arXiv 1910.01348, found the same).
     """
     if given != "auto":
         return {"student_on_teacher": given}
-    return {"student_on_teacher": LEARNING_IMAGE_TEACHER_WEIGHT, "fading": True} if learns_with_images else {}
+    if not learns_with_images:
+        return {}
+    return {"student_on_teacher": LEARNING_IMAGE_TEACHER_WEIGHT, "fades_in": LEARNING_IMAGE_TEACHER_STEPS}
