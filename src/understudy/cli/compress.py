@@ -329,12 +329,12 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     from understudy.environment import check_processor
     from understudy.feasibility import check_budgets
     from understudy.pipeline import read_data
+    from understudy.progress import SilentProgress
 
     if job.encrypt:
         read_recipients(job.encrypt)
     check_processor(job.training.processor)
-    with open_progress(sys.stderr, silent=as_json) as progress:
-        data = read_data(job, out=folder, progress=progress)
+    data = read_data(job, out=folder, progress=SilentProgress())
     network = None
     if job.student == "pruned":
         from understudy.teaching import bring_teacher, network_to_prune
