@@ -183,7 +183,7 @@ def examples(program: Program) -> Inputs:
     """Return odd examples of what ``program`` reads."""
     source = program.source
     if isinstance(source, Sound):
-        return sounds(program, 60)
+        return sounds(program, 36)
     if isinstance(source, Standardize):
         return measurements(program, 100)
     return pictures(program, 100) if isinstance(source, Image) else texts_as_bytes(source.projection.max_bytes)
