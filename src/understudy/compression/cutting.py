@@ -19,20 +19,20 @@ SMALL = 1e-6
 """What a layer makes is at least this share of what it reads: less is left of numbers that cancel out, and is rounding."""
 
 
-def cut(channels: Channels, stays: Tensor, *, pruning: Any, image: Tensor) -> None:
+def cut(channels: Channels, stays: Tensor, *, pruning: Any, image: Tensor | None) -> None:
     """Take the units out of the network of ``channels`` that do not stay.
 
     Args:
         channels: of the network, which is changed.
         stays: whether each unit stays.
         pruning: Torch-Pruning.
-        image: what the proof is run on.
+        image: what the proof is run on; None for none.
 
     Raises:
         VerificationError: the network that is left does not compute what it did with these channels masked.
     """
     network = channels.network
-    whole = deepcopy(network)
+    whole = None if image is None else deepcopy(network)
     for step in network.steps:
         _cut_layer(
             network.layer(step),
@@ -40,7 +40,8 @@ def cut(channels: Channels, stays: Tensor, *, pruning: Any, image: Tensor) -> No
             _places(~stays[channels.units[step.name]]),
             pruning,
         )
-    need_masked(whole, network, {name: stays[units] for name, units in channels.units.items()}, image=image)
+    if whole is not None and image is not None:
+        need_masked(whole, network, {name: stays[units] for name, units in channels.units.items()}, image=image)
 
 
 def _cut_layer(layer: Any, inputs: list[int], outputs: list[int], pruning: Any) -> None:

@@ -29,7 +29,7 @@ def widths_of(network: Network) -> Widths:
 
 
 @torch.no_grad()
-def prune(network: Network, kept: float, *, widths: Widths) -> None:
+def prune(network: Network, kept: float, *, widths: Widths, proved: bool = True) -> None:
     """Take channels away from ``network``, which must not have fewer already.
 
     The channels whose weights, over all layers of the family, have the largest L2 norms stay (Fang et al. 2023, section 3.3).
@@ -39,6 +39,7 @@ def prune(network: Network, kept: float, *, widths: Widths) -> None:
         network: is changed.
         kept: share of each family that is left, at least one channel.
         widths: of the network before any pruning.
+        proved: compare what is left with the network with channels masked, which takes longer than the cut.
 
     Raises:
         SetupError: Torch-Pruning is not installed.
@@ -60,15 +61,15 @@ def prune(network: Network, kept: float, *, widths: Widths) -> None:
             least = torch.argsort(_worth(family, channels, stays), stable=True)[: present - wanted]
             stays[family.units[least]] = False
     if not bool(stays.all()):
-        cut(channels, stays, pruning=pruning, image=image)
+        cut(channels, stays, pruning=pruning, image=image if proved else None)
     network.train(was_training)
 
 
 def pruned(network: Network, kept: float) -> Network:
-    """Return a pruned copy of ``network``; see ``prune``."""
+    """Return a pruned copy of ``network``, which a search asks for many times to see its size; see ``prune``."""
     copy = deepcopy(network)
     if kept < 1:
-        prune(copy, kept, widths=widths_of(copy))
+        prune(copy, kept, widths=widths_of(copy), proved=False)
     return copy
 
 
