@@ -224,7 +224,7 @@ def test_two_runs_do_not_share_a_folder(place: Path) -> None:
         assert tree(place) == before
 
 
-@pytest.mark.parametrize("limit_kilobytes", [0, 8, 64])
+@pytest.mark.parametrize("limit_kilobytes", [0, pytest.param(8, marks=pytest.mark.slow), 64])
 def test_a_disk_that_is_full_at_any_moment(place: Path, limit_kilobytes: int) -> None:
     """No file may grow beyond the limit, which the system reports like a full disk: mark, lesson or training do not fit."""
     before = tree(place)

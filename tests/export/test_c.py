@@ -46,8 +46,10 @@ def inputs(program: Program, count: int, seed: int = 0) -> np.ndarray:
     return encode([*TEXTS, *noise, *words], max_bytes=program.projection.max_bytes)
 
 
-@pytest.mark.parametrize("per_channel", [True, False])
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize(
+    ("bits", "per_channel"),
+    [(8, True), (4, False), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((8, False), (4, True)))],
+)
 @pytest.mark.parametrize("name", list(PROGRAMS))
 def test_scores_equal_the_interpreter(tmp_path: Path, name: str, bits: int, per_channel: bool) -> None:
     program = PROGRAMS[name](bits=bits, per_channel=per_channel)

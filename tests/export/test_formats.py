@@ -82,8 +82,10 @@ class TestEveryWasm(FormatSuite):
 
 
 class TestArduino(FormatSuite):
+    """The same C as in TestC, as a library."""
+
     exporter = exporter("arduino")
-    cases = (*FEW, SCAN_CASES[1])
+    cases = (FEW[0], FEW[-1])
     features = FEATURES[-1:]
     counts_files = False
 
@@ -91,6 +93,7 @@ class TestArduino(FormatSuite):
 @pytest.mark.slow
 class TestEveryArduino(FormatSuite):
     exporter = exporter("arduino")
+    cases = (*CASES, *SCAN_CASES)
     counts_files = False
 
 
