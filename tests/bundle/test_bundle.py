@@ -23,7 +23,6 @@ from understudy.bundle import Bundle, Manifest, write_bundle
 from understudy.bundle.manifest import escape_label
 from understudy.bundle.opened import PREFERRED_FORMATS
 from understudy.bundle.vectors import make_vectors, pack_vectors, synthetic_texts, unpack_vectors
-from understudy.bundle.write import write_folder
 from understudy.errors import BundleError, InputError, SetupError
 from understudy.export.registry import exporter
 from understudy.formats import DEFAULT_FORMATS, FORMATS
@@ -335,56 +334,6 @@ def test_a_family_is_no_bundle_but_has_some(written: Path) -> None:
     (written.parent / "family.json").write_text("{}")
     with pytest.raises(BundleError, match="the whole family; add one of its members to the path: 16KB"):
         Bundle.open(written.parent)
-
-
-def test_an_older_bundle_is_replaced_whole(copy: Path) -> None:
-    make_bundle(copy, formats=("onnx",))
-    assert not (copy / "model.tflite").exists()
-    assert Bundle.open(copy).formats == ("onnx",)
-    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
-
-
-def test_another_folder_is_never_replaced(tmp_path: Path) -> None:
-    folder = tmp_path / "documents"
-    folder.mkdir()
-    (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(SetupError, match=r"replaces only an older bundle or an empty folder: received folder=.*documents"):
-        make_bundle(folder, formats=("onnx",))
-    assert contents(tmp_path) == {"documents/thesis.txt": b"years of work"}
-
-
-def test_a_failed_write_leaves_nothing_and_the_old_bundle(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = contents(copy.parent)
-    real = Path.write_bytes
-
-    def full(self: Path, content: bytes) -> int:
-        if self.name == "vectors.npz":
-            raise OSError(28, "No space left on device")
-        return real(self, content)
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(SetupError, match=r"\(No space left on device\); check its permissions and the free space"):
-        make_bundle(copy, formats=("onnx",))
-    assert contents(copy.parent) == before
-
-
-def test_a_missing_parent_is_an_error_of_the_environment(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="No such file or directory"):
-        make_bundle(tmp_path / "no" / "such", formats=("onnx",))
-
-
-@pytest.mark.parametrize("moment", ["while filling", "between the renames"])
-def test_a_killed_writer_leaves_the_old_bundle_for_the_next(copy: Path, moment: str) -> None:
-    before = contents(copy)
-    if moment == "while filling":
-        (copy.parent / ".copy.partial").mkdir()
-        (copy.parent / ".copy.partial" / "model.onnx").write_bytes(b"half")
-    else:
-        copy.rename(copy.parent / ".copy.previous")
-    (copy.parent / "other").mkdir()
-    write_folder(copy, before)
-    assert contents(copy) == before
-    assert sorted(path.name for path in copy.parent.iterdir()) == ["copy", "other"]
 
 
 @dataclass(frozen=True)
