@@ -14,7 +14,7 @@ import numpy as np
 
 from understudy.errors import InputError
 from understudy.teachers.class_order import names_of
-from understudy.teachers.model_file import SMALLEST_PROBABILITY
+from understudy.teachers.model_file import log_probabilities
 from understudy.teachers.protocol import (
     LOADS,
     PROBE_TEXTS,
@@ -137,10 +137,7 @@ def function_of(source: Any) -> Callable[[Any], Any] | None:
     if callable(getattr(source, "logits", None)):
         return cast("Callable[[Any], Any]", source.logits)
     if callable(getattr(source, "predict_proba", None)):
-        # NaN passes through maximum, so that the check of the answers finds it
-        return lambda examples: np.log(
-            np.maximum(as_array(source.predict_proba(examples), name=object_name(source)), np.float32(SMALLEST_PROBABILITY))
-        )
+        return lambda examples: log_probabilities(as_array(source.predict_proba(examples), name=object_name(source)))
     return source if callable(source) else None
 
 

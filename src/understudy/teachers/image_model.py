@@ -19,7 +19,7 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_beside
 from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange, Preparation, Prepares, Shape, standardized
-from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities, file_summary
+from understudy.teachers.model_file import are_probabilities, file_summary, log_probabilities
 from understudy.teachers.protocol import BoolArray, Float32Array, UInt8Array, behaviour_digest
 
 BATCH = 64
@@ -141,7 +141,7 @@ class ImageModelTeacher:
         if values.shape[1] == 1:  # one column says how likely the second of two classes is
             values = np.concatenate([1 - values if self.probabilities else np.zeros_like(values), values], axis=1)
         # NaN passes through maximum, so that the check of the answers finds it.
-        return np.log(np.maximum(values, np.float32(SMALLEST_PROBABILITY))) if self.probabilities else values
+        return log_probabilities(values) if self.probabilities else values
 
 
 def outputs(model: ImageModel, prepare: Callable[[Any], AnyArray], images: AnyArray) -> Float32Array:
@@ -189,7 +189,7 @@ def values_as_they_are(model: ImageModel, values: AnyArray) -> Float32Array:
             "are quantized with the model's own scale"
         )
     found = outputs(model, lambda part: model.input.cast(part, in_steps=steps), given)
-    return np.log(np.maximum(found, np.float32(SMALLEST_PROBABILITY))) if are_probabilities(found) else found
+    return log_probabilities(found) if are_probabilities(found) else found
 
 
 def information_about_patterns(teacher: ImageModelTeacher, shape: Shape) -> float:

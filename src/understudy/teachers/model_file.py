@@ -24,6 +24,12 @@ _SUM_TOLERANCE = 5e-3
 AnyArray = npt.NDArray[Any]
 
 
+def log_probabilities(probabilities: npt.NDArray[np.float32]) -> Float32Array:
+    """Return finite logarithms of float32 ``probabilities`` of any shape; NaN stays, so that a check of answers finds it."""
+    found: Float32Array = np.log(np.maximum(probabilities, np.float32(SMALLEST_PROBABILITY)))
+    return found
+
+
 def read_file(path: Path) -> bytes:
     """Return the content of a teacher's file.
 
@@ -122,8 +128,7 @@ class ModelFileTeacher:
         """Return logits, float32 ``[texts, columns]``."""
         values = _outputs(self.run, self.input, texts)
         if self.probabilities:
-            # NaN passes through maximum, so that the check of the answers finds it.
-            return np.log(np.maximum(values, np.float32(SMALLEST_PROBABILITY)))
+            return log_probabilities(values)
         return values
 
 

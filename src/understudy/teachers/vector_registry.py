@@ -15,7 +15,7 @@ from understudy.teachers.callable import CallableTeacher, function_of, own_teach
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
 from understudy.teachers.image_model import ImageModel, closest_to_labels, outputs, tried_rows
 from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
-from understudy.teachers.model_file import SMALLEST_PROBABILITY, are_probabilities
+from understudy.teachers.model_file import are_probabilities, log_probabilities
 from understudy.teachers.protocol import BoolArray, Float32Array, VectorTeacher, behaviour_digest
 from understudy.teachers.registry import resolve
 
@@ -81,7 +81,7 @@ class VectorModelTeacher:
         values = outputs(self.model, self._prepared, vectors)
         if values.shape[1] == 1:  # one column says how likely the second of two classes is
             values = np.concatenate([1 - values if self.probabilities else np.zeros_like(values), values], axis=1)
-        return np.log(np.maximum(values, np.float32(SMALLEST_PROBABILITY))) if self.probabilities else values
+        return log_probabilities(values) if self.probabilities else values
 
     def _prepared(self, vectors: Float32Array) -> Any:
         return self.model.input.cast(vectors.reshape(len(vectors), *self.shape), in_steps=self.in_steps)
