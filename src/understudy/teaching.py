@@ -36,6 +36,7 @@ from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.sound_registry import load_sound_teacher
 from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, has_few_validation_texts, mix
 from understudy.teachers.vector_registry import load_vector_teacher
+from understudy.teachers.word_vectors import english
 from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
@@ -60,7 +61,7 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
-RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 4000
+RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 20_000
 """Recombined texts for each text of a lesson, and at most; a lesson that has enough texts gets none."""
 NO_EXAMPLES = Examples((), np.zeros(0, np.int64))
 LEAST_REFIT_SHARE = 0.03
@@ -330,7 +331,7 @@ def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> 
     """Return recombined training texts for ``teacher``; none where it cannot answer them, as saved logits cannot."""
     known = len(dataset.train) + len(dataset.unlabelled)
     count = recombined_texts_for(known) if job.training.recombined_texts == "auto" else job.training.recombined_texts
-    texts = recombine(dataset.train.texts, count=count, seed=job.seed)
+    texts = recombine(dataset.train.texts, count=count, seed=job.seed, related=english().related)
     return texts if teacher is not None and teacher.covers(texts).all() else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,36 @@ from understudy.training.recombination import recombine
 from understudy.training.schedule import EPOCHS_OF_FEW, STEPS_OF_FEW, steps_for
 
 TEXTS = ["turn on the lamp", "what is the weather", "", "play", "wake me at six in the morning"]
+RELATED = {"lamp": ("bulb", "candle"), "lampe": ("bulb",), "weather": ("rain",)}
 SOURCE = ProjectText("bytes", "features", TextProjection((FeatureGroup("character", 16),)))
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.integers(0, 40), st.integers(0, 2**32 - 1))
 def test_words_are_those_of_the_texts_or_made_of_two(texts: list[str], count: int, seed: int) -> None:
-    found = recombine(texts, count=count, seed=seed)
+    found = recombine(texts, count=count, seed=seed, related=nothing)
     words = {word for text in texts for word in text.split()}
     assert len(found) == (count if words else 0)
     assert all(text and all(_is_made_of(word, words) for word in text.split(" ")) for text in found)
-    assert found == recombine(texts, count=count, seed=seed)
+    assert found == recombine(texts, count=count, seed=seed, related=nothing)
+
+
+def test_some_words_become_related_ones() -> None:
+    texts = ["please turn on the lamp", "please tell the weather"]
+    found = recombine(texts, count=3000, seed=1, related=related)
+    words = [word for text in found for word in text.split()]
+    counts = {word: words.count(word) for word in ("lamp", "bulb", "candle", "weather", "rain")}
+    assert 0.2 < (counts["bulb"] + counts["candle"]) / (counts["lamp"] + counts["bulb"] + counts["candle"]) < 0.3
+    assert min(counts["bulb"], counts["candle"]) > 0.3 * (counts["bulb"] + counts["candle"])
+    assert 0.2 < counts["rain"] / (counts["rain"] + counts["weather"]) < 0.3
+    assert found == recombine(texts, count=3000, seed=1, related=related)
+
+
+def related(word: str) -> Sequence[str]:
+    return RELATED.get(word, ())
+
+
+def nothing(word: str) -> Sequence[str]:  # noqa: ARG001 - the signature of ``related``
+    return ()
 
 
 def _is_made_of(word: str, words: set[str]) -> bool:
@@ -38,22 +59,22 @@ def _is_made_of(word: str, words: set[str]) -> bool:
 
 
 def test_most_recombined_texts_are_new_and_as_long_as_texts_are() -> None:
-    found = recombine(TEXTS, count=300, seed=1)
+    found = recombine(TEXTS, count=300, seed=1, related=nothing)
     assert len(set(found) - set(TEXTS)) > 150
     assert 1 <= min(len(text.split()) for text in found) < max(len(text.split()) for text in found) <= 11
-    assert found != recombine(TEXTS, count=300, seed=2)
+    assert found != recombine(TEXTS, count=300, seed=2, related=nothing)
 
 
 def test_about_a_fifth_of_the_words_is_new() -> None:
     letters = "abcdefghijklmnopqrst"
     texts = [" ".join(a + letters + b for a in "uvwxyz" for b in "uvwxyz")]  # two of these seldom make a third
-    words = [word for text in recombine(texts, count=200, seed=1) for word in text.split()]
+    words = [word for text in recombine(texts, count=200, seed=1, related=nothing) for word in text.split()]
     assert 0.15 < sum(word not in set(texts[0].split()) for word in words) / len(words) < 0.2
 
 
 def test_few_texts_get_many_recombined_ones_and_enough_texts_none() -> None:
-    counts = [recombined_texts_for(texts) for texts in (0, 50, 190, 1000, 3999, 4000, 200_000)]
-    assert counts == [0, 1000, 3800, 8000, 8000, 0, 0]
+    counts = [recombined_texts_for(texts) for texts in (0, 50, 190, 1000, 3999, 19_999, 20_000, 200_000)]
+    assert counts == [0, 1000, 3800, 8000, 8000, 8000, 0, 0]
 
 
 def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:

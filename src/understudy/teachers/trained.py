@@ -1,8 +1,9 @@
 """The teacher that is trained here when the user brings none: far too big for a device, and strong.
 
-Two kinds of classifier err differently, so their logits are mixed: linear support vector machines on TF-IDF of words,
-word pairs and character n-grams, and wide float networks of the students' own kind. The scale of each and their shares
-are those with the lowest log-loss on validation texts. Of few texts the linear part learns as much alone, and it is that alone.
+Two kinds of classifier err differently, so their logits are mixed: linear support vector machines on TF-IDF of words, word
+pairs and character n-grams and on vectors of English words, and wide float networks of the students' own kind. The scale of
+each and their shares are those with the lowest log-loss on validation texts. Of few texts the linear part learns as much alone,
+and it is that alone.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from understudy.teachers.word_vectors import WORD_OR_MARK, english
+
 if TYPE_CHECKING:
     from understudy.data.text import Examples, TextDataset
 
 Float32Array = npt.NDArray[np.float32]
 
-_TOKENS = r"(?u)\w+|[^\w\s]"
 _LARGEST_VOCABULARY = 200_000
+_MOST_TEXTS_WITH_VECTORS = 20_000
+"""Training texts up to which word vectors are features: their numbers are dense, and more texts teach what words mean."""
 _REGULARIZATION = 0.5
 _FACTORS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -99,7 +103,8 @@ class TrainedTeacher:
 
     def describe(self) -> str:
         """Return what was trained."""
-        linear = "linear support vector machines on TF-IDF of words, word pairs and character n-grams"
+        vectors = " and on word vectors" if english() in self.machines.vectorizers else ""
+        linear = f"linear support vector machines on TF-IDF of words, word pairs and character n-grams{vectors}"
         if self.networks is None:
             return f"{linear}, trained here"
         share = self.machine_share
@@ -132,12 +137,14 @@ def fit_machines(train: Examples, *, seed: int) -> LinearMachines:
     from sklearn.svm import LinearSVC
 
     settings = {"sublinear_tf": True, "dtype": np.float32, "max_features": _LARGEST_VOCABULARY}
-    vectorizers = (
-        TfidfVectorizer(ngram_range=(1, 2), token_pattern=_TOKENS, **settings),
+    vectorizers: tuple[Any, ...] = (
+        TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD_OR_MARK, **settings),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **settings),
     )
     for vectorizer in vectorizers:
         vectorizer.fit(train.texts)
+    if len(train) <= _MOST_TEXTS_WITH_VECTORS:
+        vectorizers += (english(),)
     model = LinearSVC(C=_REGULARIZATION, random_state=seed)
     model.fit(_features(vectorizers, train.texts), train.labels)
     return LinearMachines(vectorizers, model)
@@ -155,7 +162,7 @@ def mix(machines: LinearMachines, networks: Networks | None, dataset: TextDatase
         linear, wide = linear * machine_factor, wide * network_factor
         share = min(_SHARES, key=lambda s: _log_loss(s * linear + (1 - s) * wide, labels))
     digest_of_networks = networks.digest if networks else ""
-    digest = hashlib.sha256(f"trained-teacher-3 {dataset.digest} {seed} {digest_of_networks}".encode()).hexdigest()
+    digest = hashlib.sha256(f"trained-teacher-4 {dataset.digest} {seed} {digest_of_networks}".encode()).hexdigest()
     return TrainedTeacher(
         class_names=dataset.class_names,
         machines=machines,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,16 +11,19 @@ REPLACED = 0.3
 """Share of the words that are replaced, in the second of the three ways."""
 INVENTED = 0.2
 """Share of all words that are then replaced by invented ones."""
+RELATED = 0.25
+"""Share of the words that are left, of which each is replaced by one of a near meaning where there is one."""
 
 
-def recombine(texts: Sequence[str], *, count: int, seed: int) -> list[str]:
+def recombine(texts: Sequence[str], *, count: int, seed: int, related: Callable[[str], Sequence[str]]) -> list[str]:
     """Return ``count`` texts made of the words of ``texts``, each in one of three ways that are equally likely.
 
     These are the beginning of one text and the end of another, a text with some words replaced by words of any text, and as
     many words of any text as a text has. Most mean nothing, and a teacher has an answer to all of them: a student that gives
     the same answers has learned what the teacher does with words, not only what it says of the few texts of ``texts``.
 
-    Some words are the beginning of one and the end of another. Few texts have few words, so that many of a new text are
+    Some words become ``related`` ones, which a teacher may know and the texts do not hold, so that a student meets them.
+    Some others are the beginning of one and the end of another. Few texts have few words, so that many of a new text are
     unknown: a student's hash makes features of them too, which mean as little to it as to its teacher once it has met some.
     One seed gives one result.
     """
@@ -29,7 +33,8 @@ def recombine(texts: Sequence[str], *, count: int, seed: int) -> list[str]:
     if not split:
         return []
     pool = [word for words in split for word in words]
-    return [" ".join(_with_invented(rng, _recombined(rng, split, pool), pool)) for _ in range(count)]
+    near = functools.cache(related)
+    return [" ".join(_with_others(rng, _recombined(rng, split, pool), pool, near)) for _ in range(count)]
 
 
 def _recombined(rng: np.random.Generator, split: Sequence[Sequence[str]], pool: Sequence[str]) -> Sequence[str]:
@@ -44,9 +49,22 @@ def _recombined(rng: np.random.Generator, split: Sequence[Sequence[str]], pool: 
     return drawn
 
 
-def _with_invented(rng: np.random.Generator, words: Sequence[str], pool: Sequence[str]) -> list[str]:
-    kept = rng.random(len(words)) >= INVENTED
-    return [word if keep else _invented(rng, pool) for word, keep in zip(words, kept, strict=True)]
+def _with_others(
+    rng: np.random.Generator, words: Sequence[str], pool: Sequence[str], related: Callable[[str], Sequence[str]]
+) -> list[str]:
+    chance = rng.random(len(words))
+    return [
+        _invented(rng, pool)
+        if share < INVENTED
+        else _one_of(rng, related(word), word)
+        if share < INVENTED + RELATED * (1 - INVENTED)
+        else word
+        for word, share in zip(words, chance, strict=True)
+    ]
+
+
+def _one_of(rng: np.random.Generator, others: Sequence[str], word: str) -> str:
+    return others[int(rng.integers(0, len(others)))] if others else word
 
 
 def _invented(rng: np.random.Generator, pool: Sequence[str]) -> str:
