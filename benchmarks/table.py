@@ -37,6 +37,7 @@ SECTIONS: dict[str, Callable[[Results], str]] = {
     "executorch_latency": speed.executorch_latency,
     "file_overhead": overhead.file_overhead,
     "devices": devices.devices,
+    "arm_runtimes": robustness.arm_runtimes,
     "raw_text": texts.raw_text,
     "images": images.images,
     "projections": images.projections,

@@ -30,6 +30,7 @@ def provenance(results: Results) -> str:
         "image_teaching.jsonl": (results.image_teaching, [row["command"] for row in results.image_teaching]),
         "windows.jsonl": (results.windows, [row["command"] for row in results.windows]),
         "devices.jsonl": (results.devices, [row["command"] for row in results.devices]),
+        "arm_runtimes.jsonl": (results.arm_runtimes, [row["command"] for row in results.arm_runtimes]),
         "few_texts.jsonl": (results.few_texts, [row["command"] for row in results.few_texts]),
         "other_sets.jsonl": (results.other_sets, [row["command"] for row in results.other_sets]),
         "pruned.jsonl": (results.pruned, [row["command"] for row in results.pruned]),

@@ -1,4 +1,4 @@
-"""What mutated files came to."""
+"""What mutated files came to, and files on other processors."""
 
 from __future__ import annotations
 
@@ -30,3 +30,24 @@ def fuzz_bundle(results: Results) -> str:
         for kind, ends in found.items()
     ]
     return table(["changed", "bundles", "refused in one line", "opened", "any other error"], body)
+
+
+def arm_runtimes(results: Results) -> str:
+    """Return whether graph files answer on Arm as they do here."""
+    body = [
+        [
+            row["processor"],
+            f"{row['runtime']} ({row['version']})",
+            row["bundle"] or "of the suite",
+            f"{row['files']:,}",
+            f"{row['inputs']:,}",
+            "yes" if not row["differing_files"] else f"**no**, {row['differing_files']:,} files",
+            f"{row['differing_labels']:,}",
+            f"{row['worst_difference']:.2g}",
+        ]
+        for row in results.arm_runtimes
+    ]
+    return table(
+        ["processor", "runtime", "models", "files", "inputs", "exact", "labels that differ", "largest difference of a score"],
+        body,
+    )

@@ -61,7 +61,7 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
-RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 20_000
+RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 10_000
 """Recombined texts for each text of a lesson, and at most; a lesson that has enough texts gets none."""
 NO_EXAMPLES = Examples((), np.zeros(0, np.int64))
 LEAST_REFIT_SHARE = 0.03

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Float32Array = npt.NDArray[np.float32]
 
 _LARGEST_VOCABULARY = 200_000
-_MOST_TEXTS_WITH_VECTORS = 20_000
+_MOST_TEXTS_WITH_VECTORS = 10_000
 """Training texts up to which word vectors are features: their numbers are dense, and more texts teach what words mean."""
 _REGULARIZATION = 0.5
 _FACTORS = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
