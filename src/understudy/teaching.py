@@ -36,7 +36,7 @@ from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.sound_registry import load_sound_teacher
 from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, has_few_validation_texts, mix
 from understudy.teachers.vector_registry import load_vector_teacher
-from understudy.teachers.word_vectors import english
+from understudy.teachers.word_vectors import vectors_for
 from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
@@ -331,18 +331,26 @@ def _worth_refit(dataset: Dataset) -> bool:
 
 def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> list[str]:
     """Return recombined training texts for ``teacher``; none where it cannot answer them, as saved logits cannot."""
-    count = recombined_texts_for(dataset) if job.training.recombined_texts == "auto" else job.training.recombined_texts
-    texts = recombine(dataset.train.texts, count=count, seed=job.seed, related=english().related)
+    vectors = vectors_for(dataset.train.texts)
+    count = job.training.recombined_texts
+    if count == "auto":
+        count = recombined_texts_for(dataset, words_are_known=vectors is not None)
+    texts = recombine(dataset.train.texts, count=count, seed=job.seed, related=vectors.related if vectors else None)
     return texts if teacher is not None and teacher.covers(texts).all() else []
 
 
-def recombined_texts_for(dataset: TextDataset) -> int:
-    """Return how many recombined texts a lesson has: few texts, or texts with ever new words, lack what their teacher knows."""
+def recombined_texts_for(dataset: TextDataset, *, words_are_known: bool) -> int:
+    """Return how many recombined texts a lesson has: few texts, or texts with ever new words, lack what their teacher knows.
+
+    Beyond ``FEW_TEXTS`` their worth are words that the teacher knows by their vectors.
+    """
     known = (*dataset.train.texts, *dataset.unlabelled)
     if len(known) >= ENOUGH_TEXTS:
         return 0
-    if len(known) >= FEW_TEXTS and unknown_share(dataset.validation.texts, known) < LEAST_UNKNOWN_SHARE:
-        return 0
+    if len(known) >= FEW_TEXTS:
+        brings_words = unknown_share(dataset.validation.texts, known) >= LEAST_UNKNOWN_SHARE
+        if not (brings_words and words_are_known):
+            return 0
     return min(RECOMBINED_FOR_EACH * len(known), MOST_RECOMBINED)
 
 

@@ -14,6 +14,7 @@ from understudy.teachers.word_vectors import (
     dumps,
     english,
     loads,
+    vectors_for,
 )
 
 
@@ -40,6 +41,22 @@ def test_related_words_are_near_in_meaning(word: str, near: str, far: str) -> No
 @pytest.mark.parametrize("word", ["", "qzxv", "mañana", "\udcff", "two words"])
 def test_a_word_without_a_vector_has_no_related_ones(word: str) -> None:
     assert english().related(word) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("Remind me to call the plumber tomorrow morning, please!", True),
+        ("play the new album by Zwrrt", True),
+        ("erinnere mich bitte daran, morgen die Klempnerin anzurufen", False),
+        ("pon la música en el salón y recuérdame mañana la reunión", False),
+        ("明日の会議を思い出させて", False),
+        ("", False),
+        ("?!", False),
+    ],
+)
+def test_vectors_are_for_english_texts(text: str, fits: bool) -> None:
+    assert (vectors_for([text, text]) is english()) == fits
 
 
 def test_related_words_are_as_near_as_they_must_be() -> None:

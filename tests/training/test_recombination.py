@@ -31,11 +31,11 @@ SOURCE = ProjectText("bytes", "features", TextProjection((FeatureGroup("characte
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.integers(0, 40), st.integers(0, 2**32 - 1))
 def test_words_are_those_of_the_texts_or_made_of_two(texts: list[str], count: int, seed: int) -> None:
-    found = recombine(texts, count=count, seed=seed, related=nothing)
+    found = recombine(texts, count=count, seed=seed, related=None)
     words = {word for text in texts for word in text.split()}
     assert len(found) == (count if words else 0)
     assert all(text and all(_is_made_of(word, words) for word in text.split(" ")) for text in found)
-    assert found == recombine(texts, count=count, seed=seed, related=nothing)
+    assert found == recombine(texts, count=count, seed=seed, related=None)
 
 
 def test_some_words_become_related_ones() -> None:
@@ -53,10 +53,6 @@ def related(word: str) -> Sequence[str]:
     return RELATED.get(word, ())
 
 
-def nothing(word: str) -> Sequence[str]:  # noqa: ARG001 - the signature of ``related``
-    return ()
-
-
 def _is_made_of(word: str, words: set[str]) -> bool:
     """Return whether ``word`` is one of ``words``, or the beginning of one and the end of another."""
     ways = ((word[:at], word[at:]) for at in range(1, len(word)))
@@ -66,16 +62,16 @@ def _is_made_of(word: str, words: set[str]) -> bool:
 
 
 def test_most_recombined_texts_are_new_and_as_long_as_texts_are() -> None:
-    found = recombine(TEXTS, count=300, seed=1, related=nothing)
+    found = recombine(TEXTS, count=300, seed=1, related=None)
     assert len(set(found) - set(TEXTS)) > 150
     assert 1 <= min(len(text.split()) for text in found) < max(len(text.split()) for text in found) <= 11
-    assert found != recombine(TEXTS, count=300, seed=2, related=nothing)
+    assert found != recombine(TEXTS, count=300, seed=2, related=None)
 
 
 def test_about_a_fifth_of_the_words_is_new() -> None:
     letters = "abcdefghijklmnopqrst"
     texts = [" ".join(a + letters + b for a in "uvwxyz" for b in "uvwxyz")]  # two of these seldom make a third
-    words = [word for text in recombine(texts, count=200, seed=1, related=nothing) for word in text.split()]
+    words = [word for text in recombine(texts, count=200, seed=1, related=None) for word in text.split()]
     assert 0.15 < sum(word not in set(texts[0].split()) for word in words) / len(words) < 0.2
 
 
@@ -87,7 +83,8 @@ def test_few_texts_get_many_recombined_ones_and_enough_texts_none(texts: int, ne
     validation = "turn on the Lamp, please, dear friend of all lamps in the house that I have" + " sesquipedalian" * new_words
     train = ["turn on the lamp please dear friend of all LAMPS in the house that i have?"] * texts
     dataset = SimpleNamespace(train=labelled(train), unlabelled=(), validation=labelled([validation]))
-    assert recombined_texts_for(cast("TextDataset", dataset)) == count
+    assert recombined_texts_for(cast("TextDataset", dataset), words_are_known=True) == count
+    assert recombined_texts_for(cast("TextDataset", dataset), words_are_known=False) == (count if texts < 4000 else 0)
 
 
 def labelled(texts: list[str]) -> Examples:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from understudy.teachers.word_vectors import WORD_OR_MARK, english
+from understudy.teachers.word_vectors import WORD_OR_MARK, WordVectors, vectors_for
 
 if TYPE_CHECKING:
     from understudy.data.text import Examples, TextDataset
@@ -103,7 +103,8 @@ class TrainedTeacher:
 
     def describe(self) -> str:
         """Return what was trained."""
-        vectors = " and on word vectors" if english() in self.machines.vectorizers else ""
+        known = any(isinstance(vectorizer, WordVectors) for vectorizer in self.machines.vectorizers)
+        vectors = " and on word vectors" if known else ""
         linear = f"linear support vector machines on TF-IDF of words, word pairs and character n-grams{vectors}"
         if self.networks is None:
             return f"{linear}, trained here"
@@ -143,8 +144,9 @@ def fit_machines(train: Examples, *, seed: int) -> LinearMachines:
     )
     for vectorizer in vectorizers:
         vectorizer.fit(train.texts)
-    if len(train) <= _MOST_TEXTS_WITH_VECTORS:
-        vectorizers += (english(),)
+    vectors = vectors_for(train.texts) if len(train) <= _MOST_TEXTS_WITH_VECTORS else None
+    if vectors is not None:
+        vectorizers += (vectors,)
     model = LinearSVC(C=_REGULARIZATION, random_state=seed)
     model.fit(_features(vectorizers, train.texts), train.labels)
     return LinearMachines(vectorizers, model)

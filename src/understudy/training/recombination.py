@@ -15,15 +15,19 @@ INVENTED = 0.2
 RELATED = 0.25
 """Share of the words that are left, of which each is replaced by one of a near meaning where there is one."""
 
+Related = Callable[[str], Sequence[str]]
+"""A word to words of a near meaning."""
 
-def recombine(texts: Sequence[str], *, count: int, seed: int, related: Callable[[str], Sequence[str]]) -> list[str]:
+
+def recombine(texts: Sequence[str], *, count: int, seed: int, related: Related | None) -> list[str]:
     """Return ``count`` texts made of the words of ``texts``, each in one of three ways that are equally likely.
 
     These are the beginning of one text and the end of another, a text with some words replaced by words of any text, and as
     many words of any text as a text has. Most mean nothing, and a teacher has an answer to all of them: a student that gives
     the same answers has learned what the teacher does with words, not only what it says of the few texts of ``texts``.
 
-    Some words become ``related`` ones, which a teacher may know and the texts do not hold, so that a student meets them.
+    Some words become ``related`` ones, which a teacher may know and the texts do not hold, so that a student meets them; None
+    where none are known.
     Some others are the beginning of one and the end of another. Few texts have few words, so that many of a new text are
     unknown: a student's hash makes features of them too, which mean as little to it as to its teacher once it has met some.
     One seed gives one result.
@@ -34,7 +38,7 @@ def recombine(texts: Sequence[str], *, count: int, seed: int, related: Callable[
     if not split:
         return []
     pool = [word for words in split for word in words]
-    near = functools.cache(related)
+    near = functools.cache(related or _none)
     return [" ".join(_with_others(rng, _recombined(rng, split, pool), pool, near)) for _ in range(count)]
 
 
@@ -57,9 +61,7 @@ def _recombined(rng: np.random.Generator, split: Sequence[Sequence[str]], pool: 
     return drawn
 
 
-def _with_others(
-    rng: np.random.Generator, words: Sequence[str], pool: Sequence[str], related: Callable[[str], Sequence[str]]
-) -> list[str]:
+def _with_others(rng: np.random.Generator, words: Sequence[str], pool: Sequence[str], related: Related) -> list[str]:
     chance = rng.random(len(words))
     return [
         _invented(rng, pool)
@@ -69,6 +71,10 @@ def _with_others(
         else word
         for word, share in zip(words, chance, strict=True)
     ]
+
+
+def _none(word: str) -> Sequence[str]:  # noqa: ARG001 - stands for what has words to give
+    return ()
 
 
 def _one_of(rng: np.random.Generator, others: Sequence[str], word: str) -> str:
