@@ -41,7 +41,7 @@ from understudy.training.corpus import TokenTable
 from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
 from understudy.training.processor import TRAININGS_ON_A_GPU, processor_for
-from understudy.training.recombination import recombine, unknown_share
+from understudy.training.recombination import recombine
 from understudy.training.schedule import Schedule, steps_for
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers, train_all
@@ -61,10 +61,8 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
-RECOMBINED_FOR_EACH, MOST_RECOMBINED = 20, 8000
-"""Recombined texts for each text of a lesson, and at most."""
-FEW_TEXTS, ENOUGH_TEXTS, LEAST_UNKNOWN_SHARE = 4000, 10_000, 0.03
-"""Below the first number a lesson always has recombined texts; up to the second where as many words of texts are new to it."""
+RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 4000
+"""Recombined texts for each text of a lesson, and at most; a lesson that has enough texts gets none."""
 NO_EXAMPLES = Examples((), np.zeros(0, np.int64))
 LEAST_REFIT_SHARE = 0.03
 """Validation texts against training texts, below which a second training is not worth its time."""
@@ -331,27 +329,16 @@ def _worth_refit(dataset: Dataset) -> bool:
 
 def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> list[str]:
     """Return recombined training texts for ``teacher``; none where it cannot answer them, as saved logits cannot."""
+    known = len(dataset.train) + len(dataset.unlabelled)
+    count = recombined_texts_for(known) if job.training.recombined_texts == "auto" else job.training.recombined_texts
     vectors = vectors_for(dataset.train.texts)
-    count = job.training.recombined_texts
-    if count == "auto":
-        count = recombined_texts_for(dataset, words_are_known=vectors is not None)
     texts = recombine(dataset.train.texts, count=count, seed=job.seed, related=vectors.related if vectors else None)
     return texts if teacher is not None and teacher.covers(texts).all() else []
 
 
-def recombined_texts_for(dataset: TextDataset, *, words_are_known: bool) -> int:
-    """Return how many recombined texts a lesson has: few texts, or texts with ever new words, lack what their teacher knows.
-
-    Beyond ``FEW_TEXTS`` their worth are words that the teacher knows by their vectors.
-    """
-    known = (*dataset.train.texts, *dataset.unlabelled)
-    if len(known) >= ENOUGH_TEXTS:
-        return 0
-    if len(known) >= FEW_TEXTS:
-        brings_words = unknown_share(dataset.validation.texts, known) >= LEAST_UNKNOWN_SHARE
-        if not (brings_words and words_are_known):
-            return 0
-    return min(RECOMBINED_FOR_EACH * len(known), MOST_RECOMBINED)
+def recombined_texts_for(texts: int) -> int:
+    """Return how many recombined texts a lesson of ``texts`` has: few texts say little about what their teacher knows."""
+    return 0 if texts >= ENOUGH_TEXTS else min(RECOMBINED_FOR_EACH * texts, MOST_RECOMBINED)
 
 
 def _covered(teacher: TextTeacher, views: list[list[str]]) -> list[list[str]]:

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.data.text import Examples
 from understudy.program.ops import ProjectText
 from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.teaching import recombined_texts_for
 from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import epoch_batches
-from understudy.training.recombination import recombine, unknown_share
+from understudy.training.recombination import recombine
 from understudy.training.schedule import EPOCHS_OF_FEW, STEPS_OF_FEW, steps_for
 
 TEXTS = ["turn on the lamp", "what is the weather", "", "play", "wake me at six in the morning"]
-if TYPE_CHECKING:
-    from understudy.data.text import TextDataset
-
 RELATED = {"lamp": ("bulb", "candle"), "lampe": ("bulb",), "weather": ("rain",)}
 SOURCE = ProjectText("bytes", "features", TextProjection((FeatureGroup("character", 16),)))
 
@@ -75,26 +68,9 @@ def test_about_a_fifth_of_the_words_is_new() -> None:
     assert 0.15 < sum(word not in set(texts[0].split()) for word in words) / len(words) < 0.2
 
 
-@pytest.mark.parametrize(
-    ("texts", "new_words", "count"),
-    [(0, 1, 0), (50, 1, 1000), (190, 0, 3800), (3999, 0, 8000), (4000, 0, 0), (4000, 1, 8000), (9999, 1, 8000), (10_000, 1, 0)],
-)
-def test_few_texts_get_many_recombined_ones_and_enough_texts_none(texts: int, new_words: int, count: int) -> None:
-    validation = "turn on the Lamp, please, dear friend of all lamps in the house that I have" + " sesquipedalian" * new_words
-    train = ["turn on the lamp please dear friend of all LAMPS in the house that i have?"] * texts
-    dataset = SimpleNamespace(train=labelled(train), unlabelled=(), validation=labelled([validation]))
-    assert recombined_texts_for(cast("TextDataset", dataset), words_are_known=True) == count
-    assert recombined_texts_for(cast("TextDataset", dataset), words_are_known=False) == (count if texts < 4000 else 0)
-
-
-def labelled(texts: list[str]) -> Examples:
-    return Examples(tuple(texts), np.zeros(len(texts), np.int64))
-
-
-def test_the_share_of_unknown_words() -> None:
-    assert unknown_share(["Play a song!", "play it"], ["play it again", "SONG"]) == 1 / 5
-    assert unknown_share(["a", ""], []) == 1
-    assert unknown_share([], ["a"]) == unknown_share(["..."], ["a"]) == 0
+def test_few_texts_get_many_recombined_ones_and_enough_texts_none() -> None:
+    counts = [recombined_texts_for(texts) for texts in (0, 50, 190, 1000, 3999, 4000, 200_000)]
+    assert counts == [0, 1000, 3800, 8000, 8000, 0, 0]
 
 
 def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:

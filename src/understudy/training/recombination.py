@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -40,13 +39,6 @@ def recombine(texts: Sequence[str], *, count: int, seed: int, related: Related |
     pool = [word for words in split for word in words]
     near = functools.cache(related or _none)
     return [" ".join(_with_others(rng, _recombined(rng, split, pool), pool, near)) for _ in range(count)]
-
-
-def unknown_share(texts: Sequence[str], known: Sequence[str]) -> float:
-    """Return the share of the words of ``texts``, 0 to 1, that none of the ``known`` texts holds, whatever their case."""
-    seen = {word for text in known for word in re.findall(r"\w+", text.lower())}
-    words = [word for text in texts for word in re.findall(r"\w+", text.lower())]
-    return sum(word not in seen for word in words) / max(1, len(words))
 
 
 def _recombined(rng: np.random.Generator, split: Sequence[Sequence[str]], pool: Sequence[str]) -> Sequence[str]:
