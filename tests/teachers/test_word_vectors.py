@@ -1,4 +1,4 @@
-"""The table of word vectors: what it holds, what it says of texts, and that it is what its script writes."""
+"""The table of word vectors: what it holds, what it says of texts, and that a table is read as it was written."""
 
 from __future__ import annotations
 

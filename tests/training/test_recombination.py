@@ -18,7 +18,7 @@ from understudy.training.recombination import recombine
 from understudy.training.schedule import EPOCHS_OF_FEW, STEPS_OF_FEW, steps_for
 
 TEXTS = ["turn on the lamp", "what is the weather", "", "play", "wake me at six in the morning"]
-RELATED = {"lamp": ("bulb", "candle"), "lampe": ("bulb",), "weather": ("rain",)}
+RELATED = {"lamp": ("bulb", "candle"), "weather": ("rain",)}
 SOURCE = ProjectText("bytes", "features", TextProjection((FeatureGroup("character", 16),)))
 
 
