@@ -11,7 +11,7 @@ import functools
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ FIRST_WEIGHT = 0.5
 RELATED_WORDS, LEAST_COSINE = 10, 0.4
 """The nearest words of a word, at most, and how near they are at least."""
 LEAST_KNOWN_SHARE = 0.65
-"""Of the words of English texts four fifths and more have a vector, of German and Spanish ones fewer than half: *die*, *me*."""
+"""Most words of English texts have a vector, of German and Spanish ones fewer than half: those that look English, *die*, *me*."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,10 @@ class WordVectors:
 
     words: tuple[str, ...]
     vectors: Float32Array
-    _row: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_row", {word: row for row, word in enumerate(self.words)})
+    @functools.cached_property
+    def _row(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self.words)}
 
     def known_share(self, texts: Sequence[str]) -> float:
         """Return the share of the words of ``texts`` that have a vector, 0 to 1; marks are no words."""
