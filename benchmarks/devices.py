@@ -4,6 +4,7 @@
 
 The job asks for one device, the board in benchmarks/boards: 32 KB of flash and 8 KB of RAM. The firmware is then linked for
 exactly this memory, and the whole test split is run on the emulated core and, for the same answers, on other processors.
+The same program in float is run on the cores with a floating-point unit.
 Each run appends one JSON line to benchmarks/results/devices.jsonl.
 """
 
@@ -18,6 +19,7 @@ from records import DATA, RESULTS, append, command, data_is_here, machine
 from text import SETS, Lines
 
 import understudy
+from understudy.additions import add_formats
 from understudy.bundle import Bundle
 from understudy.data.read import read_table
 from understudy.data.table import take_rows
@@ -26,6 +28,7 @@ from understudy.metrics import accuracy
 
 BOARD = Path(__file__).parent / "boards" / "cortex-m0-32k.toml"
 TARGETS = (str(BOARD), "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "aarch64", "armhf", "riscv64")
+FLOAT_TARGETS = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
 
 
 def run(name: str, *, seed: int, trials: int | None, work: Path | None) -> dict[str, object]:
@@ -37,12 +40,14 @@ def run(name: str, *, seed: int, trials: int | None, work: Path | None) -> dict[
             **what.data(), devices=[str(BOARD)], out=out, progress=Lines(), trials=trials, seed=seed, name=name
         )
         [member] = family.members
+        add_formats(out / member.path, ["c_float"])
         bundle = Bundle.open(out / member.path)
         rows = take_rows(read_table(DATA / what.folder / "test.tsv.gz"), text="text", label=what.label)
         examples = own_examples(bundle, rows.texts, origin=f"{name} test")
         index = {label: i for i, label in enumerate(bundle.labels)}
         truth = [index.get(label, -1) for label in rows.labels or ()]
         measurements = bench(bundle, TARGETS, examples=examples, progress=Lines())
+        measurements += bench(bundle, FLOAT_TARGETS, examples=examples, formats=("c_float",), progress=Lines())
     return {
         "set": name,
         "seed": seed,

@@ -87,6 +87,33 @@ def test_a_time_of_an_emulated_core_is_an_estimate(bundle: Bundle) -> None:
     assert "estimate" in found.note
 
 
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "cortex-m55"])
+def test_a_file_in_float_runs_where_it_is_named(tmp_path: Path, core: str) -> None:
+    need_microcontrollers()
+    made = make_bundle(tmp_path / "b", formats=("c", "c_float"))
+    examples = bundle_examples(made)
+    (found,) = bench(made, [core], examples=examples, formats=("c_float",))
+    (in_integers,) = bench(made, [core], examples=examples, formats=("onnx",))
+    assert found.exact
+    assert found.format == "c_float"
+    assert {"real_linear tokens", "real_linear logits"} <= {row.where for row in found.instruction_table}
+    assert found.stack_bytes is not None
+    assert found.stack_bytes <= MODEL_STACK_BYTES
+    assert in_integers.format == "c"
+
+
+def test_a_bundle_in_float_alone_runs(tmp_path: Path) -> None:
+    need_microcontrollers()
+    need("aarch64-linux-gnu-gcc", "qemu-aarch64")
+    made = make_bundle(tmp_path / "b", program=image_program(), formats=("c_float",))
+    found = bench(made, ["cortex-m4", "aarch64"], examples=bundle_examples(made))
+    assert [(each.format, each.exact) for each in found] == [("c_float", True)] * 2
+    budget = made.manifest.files["model_float.h"].budget_bytes
+    assert budget is not None
+    assert found[0].flash_bytes is not None
+    assert budget < found[0].flash_bytes < budget + 1024
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_another_architecture_of_student_runs_too(tmp_path: Path, seed: int) -> None:
     need_microcontrollers()
@@ -232,5 +259,5 @@ def test_bad_targets_are_refused(bundle: Bundle, targets: list[str], expected: s
 def test_a_bundle_without_c_is_refused(tmp_path: Path) -> None:
     need_microcontrollers()
     made = make_bundle(tmp_path / "b", formats=("onnx",))
-    with pytest.raises(InputError, match="cortex-m4 runs the C format: .* compress with --format c"):
+    with pytest.raises(InputError, match="cortex-m4 runs the C format, c or c_float: .* formats='onnx'; .* --to c$"):
         measure(made, "cortex-m4")

@@ -43,7 +43,11 @@ def bench(
     ] = None,
     format_names: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="NAME", help="Files that the host and the browser run; repeat it. Default: all."),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Files to run; repeat it. Default: all of them; emulated cores run c, or c_float where it is named.",
+        ),
     ] = None,
     threads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Measure on the host with N threads too, where a runtime can use them.")

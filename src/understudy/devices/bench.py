@@ -33,7 +33,8 @@ def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: 
 
     Args:
         target: ``host``, an architecture, the name of a device or the path of a device profile.
-        formats: files that the host and the browser run; None for all that they can.
+        formats: files that the host and the browser run, None for all that they can; emulated cores run ``c_float`` where it is
+            among them.
         threads: of the host, where a runtime can use several.
 
     Raises:
@@ -42,7 +43,7 @@ def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: 
     if target == "host":
         return HostRunner(formats, threads)
     if target in ARCHITECTURES:
-        return LinuxRunner(target, target)
+        return LinuxRunner(target, target, formats=formats)
     if not target.endswith(".toml") and target not in device_names():
         raise InputError(
             f"a target is one of {', '.join(PLAIN_TARGETS)}, {', '.join(device_names())}, or a profile file (.toml): "
@@ -53,9 +54,9 @@ def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: 
 
 def _device_runner(profile: DeviceProfile, formats: tuple[str, ...] | None) -> Runner:
     if profile.runner == "microcontroller":
-        return MicrocontrollerRunner(profile)
+        return MicrocontrollerRunner(profile, formats)
     if profile.runner in ARCHITECTURES:
-        return LinuxRunner(profile.name, profile.runner, profile.clock.hz if profile.clock else None)
+        return LinuxRunner(profile.name, profile.runner, profile.clock.hz if profile.clock else None, formats)
     if profile.runner == "browser":
         return BrowserRunner(formats)
     if profile.runner == "android":
@@ -108,7 +109,8 @@ def bench(
         bundle: what is measured.
         targets: see ``runner_for``.
         examples: what every file is run on.
-        formats: files that the host and the browser run; None for all that they can.
+        formats: files that the host and the browser run, None for all that they can; emulated cores run ``c_float`` where it is
+            among them.
         threads: of the host, where a runtime can use several.
         progress: is told which target is running.
         on_failure: is told why a target was not measured, and the rest is: a tool is missing, the model does not fit the

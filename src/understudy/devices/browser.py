@@ -29,6 +29,7 @@ from understudy.devices.browser_onnx import page as onnx_page
 from understudy.devices.emulation import compile_c, model_flags, need_tools, version_of, write_sources
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import InputError, SetupError, VerificationError
+from understudy.export.c import CExporter
 from understudy.export.wasm_float import MODULES
 from understudy.formats import FLOAT_FORMATS
 
@@ -171,7 +172,7 @@ def _module(bundle: Bundle, format_name: str, folder: Path) -> tuple[bytes, str]
     if format_name in MODULES:
         return bundle.read(MODULES[format_name]), "WebAssembly"
     write_sources(folder)
-    command = ["clang", *CLANG_FLAGS, *model_flags(bundle), LINKER_FLAGS, "-o", _MODULE, "browser.c"]
+    command = ["clang", *CLANG_FLAGS, *model_flags(bundle, CExporter()), LINKER_FLAGS, "-o", _MODULE, "browser.c"]
     compile_c(command, folder=folder, what="the WebAssembly module")
     return (folder / _MODULE).read_bytes(), f"WebAssembly by {version_of('clang')} -O2"
 

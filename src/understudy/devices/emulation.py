@@ -1,4 +1,4 @@
-"""What emulated targets share: the program in ``c/`` around a bundle's ``model.h``, its inputs and answers, and the tools."""
+"""What emulated targets share: the program in ``c/`` around a C file of a bundle, its inputs and answers, and the tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from understudy.bundle import Bundle
 from understudy.errors import InputError, SetupError, VerificationError
-from understudy.export.c_writer import c_identifier
+from understudy.export.c import CExporter, HeaderExporter
+from understudy.export.c_float import CFloatExporter
 from understudy.export.protocol import Float32Array
 
 UInt32Array = npt.NDArray[np.uint32]
@@ -30,6 +31,7 @@ _COUNTS = {
 _INPUTS = {"vector-classification": "float", "sound-classification": "int16_t"}
 """Task to the C type that a model reads, where it is not uint8_t."""
 
+_WRITERS: tuple[HeaderExporter, ...] = (CExporter(), CFloatExporter())
 LIMIT_SECONDS = 1800
 """An emulated run that takes longer hangs."""
 
@@ -52,13 +54,21 @@ def need_tools(*tools: str, target: str) -> None:
             )
 
 
-def need_c_file(bundle: Bundle, *, target: str) -> None:
-    """Raise InputError where ``bundle`` does not hold the C format."""
-    if "c" not in bundle.formats:
-        raise InputError(
-            f"{target} runs the C format: received bundle={str(bundle.folder)!r} with formats={','.join(bundle.formats)!r}; "
-            "compress with --format c"
-        )
+def c_file(bundle: Bundle, formats: Sequence[str] | None, *, target: str) -> HeaderExporter:
+    """Return the writer of the C file that ``target`` runs: the one in integers, unless ``formats`` ask for the one in float.
+
+    Raises:
+        InputError: ``bundle`` does not hold it.
+    """
+    asked = [writer for writer in _WRITERS if writer.format in (formats or ())]
+    for writer in asked or _WRITERS:
+        if writer.format in bundle.formats:
+            return writer
+    names = " or ".join(writer.format for writer in asked or _WRITERS)
+    raise InputError(
+        f"{target} runs the C format, {names}: received bundle={str(bundle.folder)!r} with "
+        f"formats={','.join(bundle.formats)!r}; run: understudy export BUNDLE --to {(asked or _WRITERS)[0].format}"
+    )
 
 
 def write_sources(folder: Path) -> None:
@@ -67,13 +77,14 @@ def write_sources(folder: Path) -> None:
         (folder / entry.name).write_bytes(entry.read_bytes())
 
 
-def model_flags(bundle: Bundle) -> list[str]:
+def model_flags(bundle: Bundle, writer: HeaderExporter) -> list[str]:
     """Return the compiler's flags that tell ``bench.c`` which model it runs."""
-    identifier = c_identifier(bundle.manifest.name)
+    identifier = writer.identifier(bundle.manifest.name)
     upper = identifier.upper()
     return [
         "-I",
         str(bundle.folder.resolve()),
+        f'-DMODEL_HEADER="{writer.filename}"',
         f"-DMODEL_PREDICT=us_{identifier}_predict",
         f"-DMODEL_CLASSES=US_{upper}_CLASSES",
         f"-DMODEL_INPUT={_INPUTS.get(bundle.manifest.task, 'uint8_t')}",

@@ -117,7 +117,7 @@ def _step(path: str, number: str, name: str) -> str:
     if found is None:
         return "next_token" if "us_next_token" in lines[int(number) - 1] else "predict"
     function, arguments = found.groups()
-    tensor = re.match(rf"&us_{name}_\d+_(\w+)", arguments)
+    tensor = re.match(rf"&us_{name}_(?:real_)?\d+_(\w+)", arguments)
     return f"{function.removesuffix('_row')} {tensor[1]}" if tensor else function
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
+    c_file,
     compile_c,
     model_flags,
-    need_c_file,
     need_tools,
     read_answers,
     run_program,
@@ -23,7 +23,7 @@ from understudy.devices.instructions import build_plugin, estimated_us, read_cou
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import SetupError
 from understudy.export.c_session import c_compiler
-from understudy.export.c_writer import c_identifier
+from understudy.formats import FLOAT_FORMATS
 
 FLAGS = ("-std=c99", "-O2", "-g", "-static", "-Wall", "-Werror")
 _PROGRAM = "bench"
@@ -52,18 +52,20 @@ class LinuxRunner:
         target: the word in ``--on``.
         architecture: key of ``ARCHITECTURES``.
         clock_hz: for an estimate of the time; None for an architecture without a device.
+        formats: with ``c_float`` among them the file in float is run, otherwise the one in integers where there is one.
     """
 
     target: str
     architecture: str
     clock_hz: int | None = None
+    formats: tuple[str, ...] | None = None
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where a tool is missing or the bundle holds no C."""
         found = ARCHITECTURES[self.architecture]
         need_tools(f"{found.toolchain}gcc", f"{found.toolchain}addr2line", found.qemu, target=self.target)
         c_compiler()  # for the plugin
-        need_c_file(bundle, target=self.target)
+        c_file(bundle, self.formats, target=self.target)
         return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
@@ -73,17 +75,18 @@ class LinuxRunner:
             VerificationError: the program does not compile or run.
         """
         found = ARCHITECTURES[self.architecture]
+        writer = c_file(bundle, self.formats, target=self.target)
         inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)
             write_sources(folder)
-            command = [f"{found.toolchain}gcc", *FLAGS, *model_flags(bundle), "-o", _PROGRAM, "bench.c", "linux.c"]
+            command = [f"{found.toolchain}gcc", *FLAGS, *model_flags(bundle, writer), "-o", _PROGRAM, "bench.c", "linux.c"]
             compile_c(command, folder=folder, what=f"the program for {self.target}")
             write_inputs(folder, inputs)
             plugin = build_plugin(folder, emulator=found.qemu)
             run_program([found.qemu, *plugin, f"./{_PROGRAM}"], folder=folder, target=self.target)
             answers = read_answers(folder, inputs=len(inputs), classes=len(bundle.labels), target=self.target)
-            identifier = c_identifier(bundle.manifest.name)
+            identifier = writer.identifier(bundle.manifest.name)
             counts = read_counts(folder, program=_PROGRAM, toolchain=found.toolchain, name=identifier, inputs=len(inputs))
         note = "instructions are exact, of the emulated processor; "
         if self.clock_hz is None:
@@ -94,7 +97,7 @@ class LinuxRunner:
             Measurement.model_validate(
                 {
                     "target": self.target,
-                    "format": "c",
+                    "format": writer.format,
                     "runtime": f"{version_of(f'{found.toolchain}gcc')} -O2 on {version_of(found.qemu)}",
                     "measured": False,
                     "latency_us": None if self.clock_hz is None else spread_us(estimated_us(counts, clock_hz=self.clock_hz)),
@@ -103,7 +106,7 @@ class LinuxRunner:
                     "first_instructions": counts.totals[0],
                     "instruction_table": counts.rows,
                     "note": note,
-                    **compared(answers.scores, examples, bundle),
+                    **compared(answers.scores, examples, bundle, in_float=writer.format in FLOAT_FORMATS),
                 }
             )
         ]

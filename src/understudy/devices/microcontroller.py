@@ -1,4 +1,4 @@
-"""Emulated microcontrollers: a whole bare-metal firmware around ``model.h`` on a QEMU board, that answers every example."""
+"""Emulated microcontrollers: a whole bare-metal firmware around a C file on a QEMU board, that answers every example."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
+    c_file,
     compile_c,
     model_flags,
-    need_c_file,
     need_tools,
     read_answers,
     run_program,
@@ -26,8 +26,9 @@ from understudy.devices.instructions import build_plugin, estimated_us, read_cou
 from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, Emulator
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import BudgetError, SetupError
+from understudy.export.c import HeaderExporter
 from understudy.export.c_session import c_compiler
-from understudy.export.c_writer import c_identifier
+from understudy.formats import FLOAT_FORMATS
 from understudy.units import format_bytes
 
 TOOLCHAIN = "arm-none-eabi-"
@@ -45,15 +46,17 @@ class MicrocontrollerRunner:
 
     Attributes:
         profile: the device, with an emulator.
+        formats: with ``c_float`` among them the file in float is run, otherwise the one in integers where there is one.
     """
 
     profile: DeviceProfile
+    formats: tuple[str, ...] | None = None
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where a tool is missing or the bundle holds no C."""
         need_tools(f"{TOOLCHAIN}gcc", f"{TOOLCHAIN}size", f"{TOOLCHAIN}addr2line", QEMU, target=self.profile.name)
         c_compiler()  # for the plugin
-        need_c_file(bundle, target=self.profile.name)
+        c_file(bundle, self.formats, target=self.profile.name)
         return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
@@ -66,18 +69,19 @@ class MicrocontrollerRunner:
         name = self.profile.name
         emulator = self.profile.emulator
         assert emulator is not None
+        writer = c_file(bundle, self.formats, target=name)
         inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)
             write_sources(folder)
-            self._build(folder, bundle, emulator)
+            self._build(folder, bundle, emulator, writer)
             write_inputs(folder, inputs)
             plugin = build_plugin(folder, emulator=QEMU)
             board = ["-M", emulator.machine, "-nographic", "-monitor", "none", "-serial", "none"]
             semihosting = ["-semihosting-config", "enable=on,target=native"]
             run_program([QEMU, *board, *semihosting, *plugin, "-kernel", _FIRMWARE_ELF], folder=folder, target=name)
             answers = read_answers(folder, inputs=len(inputs), classes=len(bundle.labels), target=name)
-            identifier = c_identifier(bundle.manifest.name)
+            identifier = writer.identifier(bundle.manifest.name)
             counts = read_counts(folder, program=_FIRMWARE_ELF, toolchain=TOOLCHAIN, name=identifier, inputs=len(inputs))
             sections = _section_bytes(folder)
         stack_bytes = int(answers.stack_bytes.max())
@@ -87,7 +91,7 @@ class MicrocontrollerRunner:
             Measurement.model_validate(
                 {
                     "target": name,
-                    "format": "c",
+                    "format": writer.format,
                     "runtime": f"{version_of(f'{TOOLCHAIN}gcc')} -Os on {version_of(QEMU)} {emulator.machine}",
                     "measured": False,
                     "latency_us": spread_us(estimated_us(counts, clock_hz=clock.hz)),
@@ -100,12 +104,12 @@ class MicrocontrollerRunner:
                     "stack_bytes": stack_bytes,
                     "note": f"{self.profile.title}: instructions, flash and RAM are exact, of the emulated core; the time "
                     f"is an estimate, one instruction for one cycle at {clock.hz / 1e6:g} MHz",
-                    **compared(answers.scores, examples, bundle),
+                    **compared(answers.scores, examples, bundle, in_float=writer.format in FLOAT_FORMATS),
                 }
             )
         ]
 
-    def _build(self, folder: Path, bundle: Bundle, emulator: Emulator) -> None:
+    def _build(self, folder: Path, bundle: Bundle, emulator: Emulator, writer: HeaderExporter) -> None:
         """Compile the firmware for the device's memory, as far as the board has it."""
         flash, ram = self.profile.flash.bytes, self.profile.ram.bytes
         assert flash is not None
@@ -120,7 +124,7 @@ class MicrocontrollerRunner:
         (folder / "board.ld").write_text(board, "ascii")
         compiler = [f"{TOOLCHAIN}gcc", *FLAGS, *emulator.flags]
         for source in ("start", "bench", "semihosting"):
-            compile_c([*compiler, *model_flags(bundle), "-c", f"{source}.c"], folder=folder, what=f"{source}.c")
+            compile_c([*compiler, *model_flags(bundle, writer), "-c", f"{source}.c"], folder=folder, what=f"{source}.c")
         # only memset and memcpy, which compilers make of loops, come from the library
         link = ["--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections", "-T", "board.ld", "-o", _FIRMWARE_ELF]
         command = [*compiler, *link, "start.o", "bench.o", "semihosting.o"]

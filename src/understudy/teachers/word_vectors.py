@@ -32,7 +32,7 @@ FIRST_WEIGHT = 0.5
 RELATED_WORDS, LEAST_COSINE = 10, 0.4
 """The nearest words of a word, at most, and how near they are at least."""
 LEAST_KNOWN_SHARE = 0.65
-"""Most words of English texts have a vector, of German and Spanish ones fewer than half: those that look English, *die*, *me*."""
+"""Most words of English texts have a vector, of German and Spanish ones less than half: those that look English, as *die*."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,10 @@
 /* Runs a generated model over its inputs: the same program on every target that is emulated.
  *
  * inputs.bin holds a uint32 length and that many bytes for each example. answers.bin receives for each of them the int32
- * label, the uint32 bytes of stack and the float scores. MODEL_PREDICT, MODEL_CLASSES, MODEL_INPUT and MODEL_INPUT_COUNT are
- * defined by the caller.
+ * label, the uint32 bytes of stack and the float scores. MODEL_HEADER, MODEL_PREDICT, MODEL_CLASSES, MODEL_INPUT and
+ * MODEL_INPUT_COUNT are defined by the caller.
  */
-#include "model.h"
+#include MODEL_HEADER
 #include "platform.h"
 
 static MODEL_INPUT input[MODEL_INPUT_COUNT];

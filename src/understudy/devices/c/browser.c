@@ -1,5 +1,5 @@
 /* The C file as a WebAssembly module that imports nothing: a page writes `input`, calls predict and reads `scores`. */
-#include "model.h"
+#include MODEL_HEADER
 
 MODEL_INPUT input[MODEL_INPUT_COUNT];
 float scores[MODEL_CLASSES];
