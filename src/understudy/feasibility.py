@@ -19,6 +19,8 @@ from understudy.errors import BudgetError, InputError
 from understudy.export.c_session import c_compiler
 from understudy.export.device_ram import static_ram_bytes
 from understudy.export.registry import exporter
+from understudy.export.wasm_float import MODULES
+from understudy.export.wasm_session import node_version
 from understudy.family import Infeasible
 from understudy.formats import C_FORMATS, FLOAT_FORMATS, ram_limits
 from understudy.job import Job
@@ -91,7 +93,7 @@ def check_budgets(
     Raises:
         InputError: an unknown device, or one that lacks an operator of the student.
         BudgetError: none of them can be met.
-        SetupError: the student 'pruned' without Torch-Pruning, or a format without the compiler that writes or runs it.
+        SetupError: the student 'pruned' without Torch-Pruning, or a format without what writes or runs it.
     """
     classes = len(dataset.class_names)
     base = base_recipe(job, dataset)
@@ -106,8 +108,11 @@ def check_budgets(
 
     budgets = _budgets(job, profiles)
     exporters = [exporter(name) for name in dict.fromkeys(name for budget in budgets for name in budget.formats)]
+    # what files are run with: after the training it would be late to learn that it is missing
     if ram_limits(each.format for each in exporters):
-        c_compiler()  # what a file is run with: after the training it would be late to learn that it is missing
+        c_compiler()
+    if any(each.format in MODULES for each in exporters):
+        node_version()
     in_c = [name for budget in budgets if set(C_FORMATS) & set(budget.limits) for name in budget.formats]
     if job.latency is not None and latency is None:
         bits: list[Literal[4, 8]] = [each for each in BITS if any(budget.bits in (None, each) for budget in budgets)]
