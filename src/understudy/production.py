@@ -73,7 +73,7 @@ def produce(
     progress.note(f"training on: {processor_for(job.training.processor, job.training.precision).explain()}")
     if budgets is None:
         base_recipe(job, dataset)
-    brought = _brought_teacher(job, dataset, teacher, progress=progress)
+    brought = brought_teacher(job, dataset, teacher, progress=progress)
     network = None
     if budgets is None:
         progress.stage("reading the network")
@@ -252,8 +252,8 @@ def _baselines(dataset: Dataset, *, seed: int) -> tuple[Baseline, ...]:
     )
 
 
-def _brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Progress) -> Teacher[Any] | None:
-    """Return the user's teacher, None where one is trained here or none is used.
+def brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Progress) -> Teacher[Any] | None:
+    """Return the user's teacher, ``brought`` or what ``job`` names; None where one is trained here or none is used.
 
     It is asked a few texts, so that a teacher of another shape ends the job before anything is made.
 

@@ -190,6 +190,8 @@ def test_a_dry_run_shows_data_and_job_and_writes_nothing(tmp_path: Path, tiny_cs
         (("tiny.csv", "--budget", "16KB", "--label", "nope", "--dry-run"), "label='nope'"),
         (("tiny.csv", "--budget", "16KB", "--max-drop", "7", "--dry-run"), "max_drop"),
         (("tiny.csv", "--budget", "16KB", "--time", "soon", "--dry-run"), "received time='soon'"),
+        (("tiny.csv", "--budget", "16KB", "--teacher", "no.onnx", "--dry-run"), "no.onnx"),
+        (("tiny.csv", "--budget", "16KB", "--teacher", "no.py:load", "--dry-run"), "no.py"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(tmp_path: Path, tiny_csv: Path, arguments: tuple[str, ...], message: str) -> None:

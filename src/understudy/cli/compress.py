@@ -336,10 +336,12 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
     check_processor(job.training.processor)
     data = read_data(job, out=folder, progress=SilentProgress())
     network = None
-    if job.student == "pruned":
-        from understudy.teaching import bring_teacher, network_to_prune
+    if job.teacher.kind not in ("auto", "none"):
+        from understudy.production import brought_teacher
+        from understudy.teaching import network_to_prune
 
-        network = network_to_prune(bring_teacher(job, data, job.teacher.source), data)
+        teacher = brought_teacher(job, data, None, progress=SilentProgress())
+        network = network_to_prune(teacher, data) if job.student == "pruned" else None
     with open_progress(sys.stderr, silent=as_json) as progress:
         budgets = check_budgets(job, data, network=network, progress=progress)
     from understudy.training.processor import processor_for  # torch, which what breaks a rule need not wait for
