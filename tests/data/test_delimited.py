@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opened_texts import text_of
 from understudy.data.delimited import parse_csv, parse_tsv
 from understudy.data.read import read_rows
 from understudy.errors import InputError
@@ -63,7 +64,7 @@ def test_tsv_gives_back_any_text_and_label_without_tab_and_line_feed(
 
 
 def test_csv_fields_hold_commas_quotes_line_breaks_and_nul() -> None:
-    table = parse_csv('text,label\r\n"a, ""b""\r\nc\0",x\r\nplain "quote" inside,y\r\n', path=Path("data.csv"))
+    table = parse_csv(text_of('text,label\r\n"a, ""b""\r\nc\0",x\r\nplain "quote" inside,y\r\n'), path=Path("data.csv"))
 
     assert table.values("text") == ['a, "b"\r\nc\0', 'plain "quote" inside']
     assert list(table.positions) == [2, 4]
@@ -73,12 +74,12 @@ def test_csv_has_no_limit_on_fields_and_leaves_the_limit_of_others_alone() -> No
     before = csv.field_size_limit()
     long = "x" * 200_000
 
-    assert parse_csv(f"text,label\n{long},a\n", path=Path("data.csv")).values("text") == [long]
+    assert parse_csv(text_of(f"text,label\n{long},a\n"), path=Path("data.csv")).values("text") == [long]
     assert csv.field_size_limit() == before
 
 
 def test_tsv_quotes_are_characters() -> None:
-    table = parse_tsv('text\tlabel\n"\tfo_o_fw_"_by_bc\n"a\tb\n', path=Path("data.tsv"))
+    table = parse_tsv(text_of('text\tlabel\n"\tfo_o_fw_"_by_bc\n"a\tb\n'), path=Path("data.tsv"))
 
     assert table.values("text") == ['"', '"a']
     assert table.values("label") == ['fo_o_fw_"_by_bc', "b"]
@@ -86,15 +87,15 @@ def test_tsv_quotes_are_characters() -> None:
 
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\r"])
 def test_tsv_splits_lines_at_line_feed_only(separator: str) -> None:
-    assert parse_tsv(f"text\tlabel\na{separator}b\tx\n", path=Path("data.tsv")).values("text") == [f"a{separator}b"]
+    assert parse_tsv(text_of(f"text\tlabel\na{separator}b\tx\n"), path=Path("data.tsv")).values("text") == [f"a{separator}b"]
 
 
 @pytest.mark.parametrize("parse", [parse_csv, parse_tsv])
 def test_empty_lines_are_no_records_in_several_columns_but_empty_texts_in_one(parse: object) -> None:
     assert callable(parse)
     comma = "," if parse is parse_csv else "\t"
-    several = parse(f"text{comma}label\n\na{comma}x\n\n", path=Path("data"))
-    one = parse("text\na\n\nb\n", path=Path("data"))
+    several = parse(text_of(f"text{comma}label\n\na{comma}x\n\n"), path=Path("data"))
+    one = parse(text_of("text\na\n\nb\n"), path=Path("data"))
 
     assert several.values("text") == ["a"]
     assert list(several.positions) == [3]
@@ -109,19 +110,19 @@ def test_a_ragged_csv_row_is_named_by_line(content: str, fields: int, line: int)
     with pytest.raises(
         InputError, match=rf"as many fields as the header: received fields={fields} and columns=2 at line={line} of"
     ):
-        parse_csv(content, path=Path("data.csv"))
+        parse_csv(text_of(content), path=Path("data.csv"))
 
 
 def test_a_ragged_row_behind_another_separator_is_told_so() -> None:
     with pytest.raises(InputError, match="separated by commas: received semicolons in the header 'text;label' of file="):
-        parse_csv("text;label\nwell, hello;a\n", path=Path("data.csv"))
+        parse_csv(text_of("text;label\nwell, hello;a\n"), path=Path("data.csv"))
 
 
 def test_a_ragged_tsv_row_is_named_by_line() -> None:
     with pytest.raises(
         InputError, match=r"received fields=3 and columns=2 at line=2 of file='data.tsv'; a field in a TSV file holds no tab"
     ):
-        parse_tsv("text\tlabel\na\tb\tc\n", path=Path("data.tsv"))
+        parse_tsv(text_of("text\tlabel\na\tb\tc\n"), path=Path("data.tsv"))
 
 
 @pytest.mark.parametrize("content", ['text,label\na,b\n"a,b\nc,d\n', 'text,label\na,b\n"a"b,c\n'])
@@ -129,7 +130,7 @@ def test_a_broken_csv_quote_is_an_error_and_not_a_lost_row(content: str) -> None
     with pytest.raises(
         InputError, match=r"follows RFC 4180: received the row that begins at line=3 of file='data.csv'.*; close every quote"
     ):
-        parse_csv(content, path=Path("data.csv"))
+        parse_csv(text_of(content), path=Path("data.csv"))
 
 
 @pytest.mark.parametrize(("name", "rows"), [("clinc150", 15_000), ("swda", 192_390)])

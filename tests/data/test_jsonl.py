@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opened_texts import text_of
 from understudy.data.jsonl import parse_jsonl
 from understudy.data.read import read_rows
 from understudy.errors import InputError
@@ -50,18 +51,18 @@ def test_any_bytes_inside_a_string_come_back(tmp_path_factory: pytest.TempPathFa
     ],
 )
 def test_numbers_and_truth_values_become_the_string_in_the_file(written: str, label: str) -> None:
-    assert parse_jsonl(f'{{"label": {written}}}', path=PATH).values("label") == [label]
+    assert parse_jsonl(text_of(f'{{"label": {written}}}'), path=PATH).values("label") == [label]
 
 
 def test_lone_surrogates_become_bytes_that_can_be_encoded() -> None:
-    text = parse_jsonl('{"text": "a\\ud800b\\udc80"}', path=PATH).values("text")[0]
+    text = parse_jsonl(text_of('{"text": "a\\ud800b\\udc80"}'), path=PATH).values("text")[0]
 
     assert text is not None
     assert text.encode("utf-8", "surrogateescape") == b"a\xed\xa0\x80b\x80"
 
 
 def test_lines_end_at_line_feed_only_and_blank_lines_are_no_records() -> None:
-    table = parse_jsonl('{"text": "a\u2028b"}\r\n\n  \n{"text": "c"}\n', path=PATH)
+    table = parse_jsonl(text_of('{"text": "a\u2028b"}\r\n\n  \n{"text": "c"}\n'), path=PATH)
 
     assert table.values("text") == ["a\u2028b", "c"]
     assert list(table.positions) == [1, 4]
@@ -79,7 +80,7 @@ def test_lines_end_at_line_feed_only_and_blank_lines_are_no_records() -> None:
 )
 def test_a_line_that_is_no_object_is_named(line: str, reason: str) -> None:
     with pytest.raises(InputError, match=rf"one JSON object: received line=2 of file='data.jsonl' \({reason}.*\); write it as"):
-        parse_jsonl('{"text": "a"}\n' + line + "\n", path=PATH)
+        parse_jsonl(text_of('{"text": "a"}\n' + line + "\n"), path=PATH)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +88,10 @@ def test_a_line_that_is_no_object_is_named(line: str, reason: str) -> None:
     [('{"other": "b"}', "no such key"), ('{"text": ["b"]}', "an array or object"), ('{"text": {}}', "an array or object")],
 )
 def test_a_record_without_a_usable_value_is_named(record: str, received: str) -> None:
-    table = parse_jsonl('{"text": "a"}\n' + record, path=PATH)
+    table = parse_jsonl(text_of('{"text": "a"}\n' + record), path=PATH)
     with pytest.raises(InputError, match=rf"string or number under 'text': received {received} at line=2 of file='data.jsonl'"):
         table.values("text")
 
 
 def test_null_is_a_missing_value() -> None:
-    assert parse_jsonl('{"text": null}', path=PATH).values("text") == [None]
+    assert parse_jsonl(text_of('{"text": null}'), path=PATH).values("text") == [None]

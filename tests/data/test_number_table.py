@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from understudy.data import room
 from understudy.data.kind import kind_of
 from understudy.data.number_table import read_examples, read_number_table
 from understudy.data.vector import load_vector_dataset
@@ -157,3 +159,16 @@ def test_examples_to_predict_may_have_unknown_numbers_but_no_empty_ones(tmp_path
         read_examples(tmp_path / "empty.csv", (2,), ("a", "b"))
     with pytest.raises(InputError, match="a table is read by the names of its columns: received a model that was made from"):
         read_examples(tmp_path / "new.csv", (2,), None)
+
+
+def test_a_table_is_read_without_keeping_its_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell as a string takes some fifty bytes, its number four: a table that the disk holds must not fill the memory."""
+    rows = "".join(f"{','.join(f'{row / (column + 3):.4f}' for column in range(20))},{row % 2}\n" for row in range(20_000))
+    (tmp_path / "data.csv").write_text(",".join(f"n{i}" for i in range(20)) + ",label\n" + rows)
+    monkeypatch.setattr(room, "PIECE_BYTES", 100_000)
+    tracemalloc.start()
+    found = read_number_table(tmp_path / "data.csv", None, label=None)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.values.shape == (20_000, 20)
+    assert peak_bytes < 3 * found.values.nbytes

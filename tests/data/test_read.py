@@ -154,10 +154,10 @@ def test_a_file_that_may_not_be_read_is_a_fault_of_the_machine(tmp_path: Path, m
     path = tmp_path / "data.csv"
     path.write_bytes(b"text,label\na,b\n")
 
-    def refuse(_: Path) -> bytes:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(SetupError, match=re.escape("(Permission denied); check its permissions")):
         read_table(path)
 
@@ -182,3 +182,30 @@ def test_whatever_a_file_holds_the_answer_is_rows_or_an_input_error(
         table = read_table(path)
         rows = read_rows(path, text=table.columns[0] if table.columns else "text", label=None)
         assert len(rows.texts) == len(table) > 0
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.tsv", "data.jsonl", "data.csv.gz"])
+def test_a_file_that_becomes_shorter_while_it_is_read_is_named(tmp_path: Path, name: str) -> None:
+    rows = ['{"text": "a", "label": "x"}'] * 3 if "jsonl" in name else ["text\tlabel" if "tsv" in name else "text,label"]
+    rows += [] if "jsonl" in name else ["a\tx" if "tsv" in name else "a,x"] * 3
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    path = tmp_path / name
+    path.write_bytes(pack("\n".join(rows).encode()))
+    table = read_table(path)
+    path.write_bytes(pack("\n".join(rows[:-1]).encode()))
+    with pytest.raises(InputError, match=r"stays as it is while it is read: received rows=2 of 3 in file='.*'; run this again"):
+        table.values("label")
+
+
+def test_a_file_that_becomes_longer_is_read_as_far_as_it_was_checked(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("text,label\na,x\nb,y\n")
+    table = read_table(path)
+    path.write_text("text,label\na,x\nb,y\nc,z,more\n")
+    assert table.values("label") == ["x", "y"]
+
+
+def test_columns_come_together_in_the_order_in_which_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,b,c\n1,2,3\n4,5,6\n")
+    assert [list(row) for row in read_table(path).rows(["c", "a"])] == [["3", "1"], ["6", "4"]]

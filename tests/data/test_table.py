@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from opened_texts import text_of
 from understudy.data.delimited import parse_csv, parse_tsv
 from understudy.data.jsonl import parse_jsonl
 from understudy.data.table import (
@@ -22,7 +23,7 @@ from understudy.errors import InputError
 
 
 def table(*columns: str) -> object:
-    return parse_tsv("\t".join(columns) + "\n" + "\t".join(columns) + "\n", path=Path("data.tsv"))
+    return parse_tsv(text_of("\t".join(columns) + "\n" + "\t".join(columns) + "\n"), path=Path("data.tsv"))
 
 
 @pytest.mark.parametrize("text", [*TEXT_NAMES, "Text", " UTTERANCE "])
@@ -78,7 +79,7 @@ def test_text_and_label_are_two_columns(text: str | None, label: str | None) -> 
     ],
 )
 def test_another_separator_is_named(parse: Callable[..., Table], content: str, message: str) -> None:
-    found = parse(content, path=Path("data"))
+    found = parse(text_of(content), path=Path("data"))
     for find, name in ((find_text_column, None), (find_text_column, "text"), (find_label_column, "label")):
         with pytest.raises(InputError, match=re.escape(message)):
             find(found, name)
@@ -86,7 +87,7 @@ def test_another_separator_is_named(parse: Callable[..., Table], content: str, m
 
 
 def test_a_record_without_the_column_that_others_have_is_named() -> None:
-    found = parse_jsonl('{"text": "a"}\n\n{"text": "b", "label": "x"}\n', path=Path("data.jsonl"))
+    found = parse_jsonl(text_of('{"text": "a"}\n\n{"text": "b", "label": "x"}\n'), path=Path("data.jsonl"))
     for name in (None, "label"):
         with pytest.raises(InputError) as caught:
             find_label_column(found, name)

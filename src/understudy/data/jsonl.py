@@ -7,40 +7,42 @@ Numbers and truth values become the string that stands in the file, so ``1`` and
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from understudy.data.table import Table, escape_surrogates
+from understudy.data.table import OpenText, Table, escape_surrogates
 from understudy.errors import InputError
 
 
-def parse_jsonl(content: str, *, path: Path) -> Table:
-    """Return the table in ``content``; its columns are the keys of the first record.
+def parse_jsonl(open_text: OpenText, *, path: Path) -> Table:
+    """Return the table in the text that ``open_text`` opens; its columns are the keys of the first record.
 
     Raises:
         InputError: a line that is not a JSON object; when a column is read, a record without it or with an array there.
     """
     # numbers are kept as written: turning them to int or float first would change labels; any control character is legal text
     decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
-    records: list[dict[str, object]] = []
-    lines: list[int] = []
-    for line, written in enumerate(content.split("\n"), start=1):
-        stripped = written.strip(" \t\r")
-        if stripped:
-            records.append(_record(decoder, stripped, line=line, path=path))
-            lines.append(line)
+
+    def records() -> Iterator[tuple[int, dict[str, object]]]:
+        with open_text("\n") as text:
+            for line, written in enumerate(text, start=1):
+                stripped = written.strip(" \t\r\n")
+                if stripped:
+                    yield line, _record(decoder, stripped, line=line, path=path)
+
+    def read(names: Sequence[str]) -> Iterator[list[str | None]]:
+        return ([_value(record, name, line=line, path=path) for name in names] for line, record in records())
+
+    lines = array("Q")
+    columns: dict[str, object] = {}
     later: dict[str, int] = {}
-    for line, record in zip(lines, records, strict=True):
-        for key in record.keys() - records[0].keys():
+    for line, record in records():
+        columns = columns if lines else record
+        lines.append(line)
+        for key in record.keys() - columns.keys():
             later.setdefault(key, line)
-    return Table(
-        path=path,
-        columns=tuple(records[0]) if records else (),
-        positions=lines,
-        position_name="line",
-        values=lambda name: _values(records, lines, name, path=path),
-        later_columns=later,
-    )
+    return Table(path=path, columns=tuple(columns), positions=lines, position_name="line", read=read, later_columns=later)
 
 
 def _record(decoder: json.JSONDecoder, written: str, *, line: int, path: Path) -> dict[str, object]:
@@ -62,20 +64,16 @@ def _not_an_object(reason: str, *, line: int, path: Path) -> InputError:
     )
 
 
-def _values(records: Sequence[dict[str, object]], lines: Sequence[int], name: str, *, path: Path) -> list[str | None]:
-    out: list[str | None] = []
-    for line, record in zip(lines, records, strict=True):
-        value = record.get(name, record)  # no such key: an object, so it ends in the error below
-        if isinstance(value, str):
-            out.append(value if value.isascii() else escape_surrogates(value))
-        elif isinstance(value, bool):
-            out.append("true" if value else "false")
-        elif value is None:
-            out.append(None)
-        else:
-            received = "no such key" if name not in record else "an array or object"
-            raise InputError(
-                f"every record has a string or number under {name!r}: received {received} "
-                f"at line={line} of file={str(path)!r}; add it or remove the line"
-            )
-    return out
+def _value(record: dict[str, object], name: str, *, line: int, path: Path) -> str | None:
+    value = record.get(name, record)  # no such key: an object, so it ends in the error below
+    if isinstance(value, str):
+        return value if value.isascii() else escape_surrogates(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return None
+    received = "no such key" if name not in record else "an array or object"
+    raise InputError(
+        f"every record has a string or number under {name!r}: received {received} "
+        f"at line={line} of file={str(path)!r}; add it or remove the line"
+    )

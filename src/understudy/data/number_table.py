@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.data.read import is_table, read_table
+from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.table import LABEL_NAMES, TEXT_NAMES, Table, find_column, find_label_column, is_unicode, take_labels
 from understudy.data.vector_arrays import LARGEST_NUMBER, Float32Array, Vectors, as_numbers, read_numbers
 from understudy.errors import InputError
@@ -31,21 +32,22 @@ def holds_numbers(path: Path, *, label: str | None) -> bool:
         names = [name for name in names if name.strip().lower() not in LABEL_NAMES]
     if not names or any(name.strip().lower() in TEXT_NAMES for name in table.columns):
         return False
-    first = [table.values(name)[0] for name in names]
+    first = next(table.rows(names))
     return any(first) and all(not value or _as_number(value) is not None for value in first)
 
 
-def read_number_table(path: Path, columns: Sequence[str] | None, *, label: str | None) -> Vectors:
+def read_number_table(path: Path, columns: Sequence[str] | None, *, label: str | None, room: Room = TEMPORARY) -> Vectors:
     """Return the examples and labels of the table ``path``.
 
     Args:
         path: a table, as ``read_table`` takes it.
         columns: those with the numbers, in the order of a vector; None takes all but the label and those without a name.
         label: the column with the labels; None is the only one with a usual name.
+        room: where the numbers stand.
 
     Raises:
         InputError: no such table or column, a name that occurs twice, a cell without a finite number, a row without a label.
-        SetupError: the file may not be read, or its format needs an extra.
+        SetupError: the file may not be read, its format needs an extra, or ``room`` has none for the numbers.
     """
     table = read_table(path)
     label = find_label_column(table, label)
@@ -57,8 +59,7 @@ def read_number_table(path: Path, columns: Sequence[str] | None, *, label: str |
             f"numbers stand in columns beside the label, each with a name of its own: received columns={list(columns)} and "
             f"label={label!r} in file={str(path)!r}; name the columns with --columns, the label with --label"
         )
-    values = _rows(table, columns, finite=True, hint=hint)
-    return Vectors(as_numbers(values, f"columns of file={str(path)!r}"), take_labels(table, label), tuple(columns))
+    return Vectors(_rows(table, columns, finite=True, hint=hint, room=room), take_labels(table, label), tuple(columns))
 
 
 def read_examples(path: Path, shape: tuple[int, ...], columns: Sequence[str] | None) -> Float32Array:
@@ -75,7 +76,7 @@ def read_examples(path: Path, shape: tuple[int, ...], columns: Sequence[str] | N
     """
     if not is_table(path):
         return read_numbers(path, shape)
-    return as_numbers(_rows(read_table(path), named(columns, path), finite=False), f"columns of file={str(path)!r}")
+    return _rows(read_table(path), named(columns, path), finite=False)
 
 
 def named(columns: Sequence[str] | None, path: Path) -> Sequence[str]:
@@ -92,32 +93,39 @@ def named(columns: Sequence[str] | None, path: Path) -> Sequence[str]:
     return columns
 
 
-def _rows(table: Table, columns: Sequence[str], *, finite: bool, hint: str = "") -> npt.NDArray[np.float64]:
-    """Return the numbers of ``table``, float64 ``[rows, columns]``; ``hint`` is one more way out of a cell without one."""
+def _rows(table: Table, columns: Sequence[str], *, finite: bool, hint: str = "", room: Room = TEMPORARY) -> Float32Array:
+    """Return the numbers of ``table``, float32 ``[rows, columns]``; ``hint`` is one more way out of a cell without one."""
     found = [find_column(table, name, role="columns") for name in columns]
-    return np.stack([_numbers(table, name, finite=finite, hint=hint) for name in found], axis=1)
+    for name in found:
+        if not is_unicode(name):
+            raise InputError(
+                f"a column of numbers has a name in UTF-8: received {name!r} in file={str(table.path)!r}; save it as UTF-8"
+            )
+    values = room.empty((len(table), len(found)), np.float32)
+    rows = table.rows(found)
+    for piece in pieces(values):
+        numbers = np.empty((piece.stop - piece.start, len(found)))
+        for record, row in enumerate(islice(rows, len(numbers)), start=piece.start):
+            numbers[record - piece.start] = [
+                _number(value, table, record, name, finite=finite, hint=hint) for name, value in zip(found, row, strict=True)
+            ]
+        values[piece] = as_numbers(numbers, f"columns of file={str(table.path)!r}")
+    return values
 
 
-def _numbers(table: Table, column: str, *, finite: bool, hint: str) -> npt.NDArray[np.float64]:
-    if not is_unicode(column):
+def _number(value: str | None, table: Table, record: int, column: str, *, finite: bool, hint: str) -> float:
+    number = _as_number(value)
+    if number is None:
         raise InputError(
-            f"a column of numbers has a name in UTF-8: received {column!r} in file={str(table.path)!r}; save the file as UTF-8"
+            f"a column of numbers has one in every row: received {column}={'null' if value is None else repr(value)} at "
+            f"{table.place(record)}; fill it in or remove the row{hint}"
         )
-    numbers = np.empty(len(table))
-    for record, value in enumerate(table.values(column)):
-        number = _as_number(value)
-        if number is None:
-            raise InputError(
-                f"a column of numbers has one in every row: received {column}={'null' if value is None else repr(value)} at "
-                f"{table.place(record)}; fill it in or remove the row{hint}"
-            )
-        if finite and not abs(number) <= LARGEST_NUMBER:
-            raise InputError(
-                f"numbers to learn from are finite, at most {LARGEST_NUMBER:g}: received {column}={value!r} at "
-                f"{table.place(record)}; replace it or remove the row"
-            )
-        numbers[record] = number
-    return numbers
+    if finite and not abs(number) <= LARGEST_NUMBER:
+        raise InputError(
+            f"numbers to learn from are finite, at most {LARGEST_NUMBER:g}: received {column}={value!r} at "
+            f"{table.place(record)}; replace it or remove the row"
+        )
+    return number
 
 
 def _as_number(value: str | None) -> float | None:

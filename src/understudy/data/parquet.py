@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from understudy.data.table import Table
 from understudy.errors import InputError, missing_extra
+
+_ROWS_TOGETHER = 8192
 
 
 def open_parquet(path: Path) -> Table:
@@ -28,14 +31,15 @@ def open_parquet(path: Path) -> Table:
         raise _unreadable(path, error) from error
     schema, rows = file.schema_arrow, file.metadata.num_rows
 
-    def values(name: str) -> list[str | None]:
+    def read(names: Sequence[str]) -> Iterator[Sequence[str | None]]:
         try:
-            # asking for "a" also reads "a.b", so the column is taken by its name from what came
-            return _strings(file.read(columns=[name], use_threads=False).column(name), name, path=path)
+            for batch in file.iter_batches(_ROWS_TOGETHER, columns=list(names), use_threads=False):
+                # asking for "a" also reads "a.b", so each column is taken by its name from what came
+                yield from zip(*(_strings(batch.column(name), name, path=path) for name in names), strict=True)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from error
 
-    return Table(path=path, columns=tuple(schema.names), positions=range(1, rows + 1), position_name="row", values=values)
+    return Table(path=path, columns=tuple(schema.names), positions=range(1, rows + 1), position_name="row", read=read)
 
 
 def _strings(column: Any, name: str, *, path: Path) -> list[str | None]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from understudy.data.delimited import parse_csv, parse_tsv
 from understudy.data.jsonl import parse_jsonl
@@ -54,7 +58,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
             "rename it, or give images or numbers as .npz, IDX file or folder of class folders"
         )
     check_is_file(path)
-    table = open_parquet(path) if ending == _PARQUET else _PARSERS[ending](_content(path), path=path)
+    table = open_parquet(path) if ending == _PARQUET else _PARSERS[ending](partial(_opened, path), path=path)
     if not len(table):
         raise InputError(
             f"a data file has at least one row beside its header: received rows=0 in file={str(path)!r}; "
@@ -69,21 +73,31 @@ def check_is_file(path: Path) -> None:
         raise InputError(f"a data file exists and is a file: received file={str(path)!r}; check the path")
 
 
-def _content(path: Path) -> str:
-    """Return the file's text without a byte order mark, bytes that are not UTF-8 as surrogate escapes."""
+@contextmanager
+def _opened(path: Path, newline: str) -> Iterator[TextIO]:
+    """Open the file's text behind a byte order mark, bytes that are not UTF-8 as surrogate escapes."""
     try:
-        data = path.read_bytes()
+        file = path.open("rb")
     except OSError as error:
-        raise SetupError(
-            f"a data file can be read: received file={str(path)!r} ({error.strerror}); check its permissions"
-        ) from error
-    if path.name.lower().endswith(".gz"):
+        raise _not_readable(path, error) from error
+    packed = path.name.lower().endswith(".gz")
+    with file, gzip.GzipFile(fileobj=file) if packed else file as content:
         try:
-            data = gzip.decompress(data)
+            mark = content.read(len(_UTF8_MARK))
+            if mark.startswith(_UTF16_MARKS):
+                raise InputError(
+                    f"a data file is UTF-8: received file={str(path)!r} with a UTF-16 byte order mark; save it as UTF-8"
+                )
+            content.seek(len(_UTF8_MARK) if mark == _UTF8_MARK else 0)
+            yield io.TextIOWrapper(content, "utf-8", "surrogateescape", newline=newline)
         except (OSError, EOFError, zlib.error) as error:
+            if not packed:
+                raise _not_readable(path, error) from error
             raise InputError(
                 f"a .gz file is a whole gzip file: received file={str(path)!r} ({error}); write it again"
             ) from error
-    if data.startswith(_UTF16_MARKS):
-        raise InputError(f"a data file is UTF-8: received file={str(path)!r} with a UTF-16 byte order mark; save it as UTF-8")
-    return data.removeprefix(_UTF8_MARK).decode("utf-8", "surrogateescape")
+
+
+def _not_readable(path: Path, error: Exception) -> SetupError:
+    reason = getattr(error, "strerror", None) or error
+    return SetupError(f"a data file can be read: received file={str(path)!r} ({reason}); check its permissions")

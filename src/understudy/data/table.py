@@ -1,15 +1,19 @@
 """A data file as named columns of strings, and the rows of text and label that are taken from it.
 
 Readers (``delimited.py``, ``jsonl.py``, ``parquet.py``) make a ``Table``; everything after them is the same for every format.
+A table holds no cells: whoever asks for columns reads the file once more, so that a file may be larger than memory.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from understudy.errors import InputError
 
@@ -26,16 +30,20 @@ _SHOWN = 80
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
+OpenText = Callable[[str], AbstractContextManager[TextIO]]
+"""Opens a file's text from its beginning, without a byte order mark; the argument is what ``open`` calls ``newline``."""
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One parsed data file.
+    """One data file that was read through and has no faults.
 
     Attributes:
         path: the file, as it was named.
         columns: column names in the file's order; for JSONL the keys of the first record.
         positions: where each record begins, counted from 1.
         position_name: what ``positions`` counts: ``line``, or ``row`` in a file without lines.
-        values: column name to its values, one a record; None is a value that the file marks as missing.
+        read: column names to an iterator over the records, each the values of these columns; see ``rows``.
         separator: what stands between two fields of a line; None in a file without such.
         later_columns: keys that the first record of a JSONL file lacks, and the first of ``positions`` that has them.
     """
@@ -44,12 +52,31 @@ class Table:
     columns: tuple[str, ...]
     positions: Sequence[int]
     position_name: str
-    values: Callable[[str], Sequence[str | None]]
+    read: Callable[[Sequence[str]], Iterator[Sequence[str | None]]]
     separator: str | None = None
     later_columns: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def rows(self, names: Sequence[str]) -> Iterator[Sequence[str | None]]:
+        """Yield the values of the columns ``names`` of each record; None is a value that the file marks as missing.
+
+        Raises:
+            InputError: a value that is neither string nor number, or a file that became shorter since it was first read.
+        """
+        count = 0
+        for count, row in enumerate(islice(self.read(names), len(self)), start=1):  # noqa: B007 - used behind the loop
+            yield row
+        if count < len(self):
+            raise InputError(
+                f"a data file stays as it is while it is read: received rows={count} of {len(self)} in "
+                f"file={str(self.path)!r}; run this again when nothing writes to it"
+            )
+
+    def values(self, name: str) -> list[str | None]:
+        """Return the values of the column ``name``, one a record; see ``rows``."""
+        return [value for (value,) in self.rows([name])]
 
     def place(self, record: int) -> str:
         """Return where ``record`` (counted from 0) stands, for a message."""
@@ -176,7 +203,8 @@ def take_labels(table: Table, column: str) -> tuple[str, ...]:
         InputError: a missing label, or one that is not valid UTF-8.
     """
     values: list[str] = []
-    for record, value in enumerate(table.values(column)):
+    known: dict[str, str] = {}  # labels repeat: one string for all equal ones
+    for record, (value,) in enumerate(table.rows([column])):
         if not value:
             raise InputError(
                 f"every row has a label: received {column}={'null' if value is None else repr(value)} "
@@ -187,7 +215,7 @@ def take_labels(table: Table, column: str) -> tuple[str, ...]:
             raise InputError(
                 f"a label is valid UTF-8: received {column}={value!r} at {table.place(record)}; save the file as UTF-8"
             )
-        values.append(value)
+        values.append(known.setdefault(value, value))
     return tuple(values)
 
 
@@ -209,7 +237,7 @@ def is_unicode(text: str) -> bool:
 
 def _texts(table: Table, column: str) -> tuple[str, ...]:
     values: list[str] = []
-    for record, value in enumerate(table.values(column)):
+    for record, (value,) in enumerate(table.rows([column])):
         if value is None:
             raise InputError(
                 f"every row has a text, which may be empty but not null: received {column}=null "

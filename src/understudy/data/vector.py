@@ -189,7 +189,7 @@ def read_training(settings: DataSettings, *, room: Room = TEMPORARY) -> Vectors:
         SetupError: ``room`` has none for them.
     """
     if is_table(settings.train):
-        return read_number_table(settings.train, settings.columns, label=settings.label)
+        return read_number_table(settings.train, settings.columns, label=settings.label, room=room)
     return read_vectors(settings.train, part="train", room=room)
 
 
@@ -201,5 +201,5 @@ def read_labelled(path: Path, columns: Sequence[str] | None, *, label: str | Non
         SetupError: ``room`` has none for them.
     """
     if is_table(path):
-        return read_number_table(path, named(columns, path), label=label)
+        return read_number_table(path, named(columns, path), label=label, room=room)
     return read_vectors(path, part="test", room=room)
