@@ -9,7 +9,7 @@ from typing import Literal
 from understudy.students.recipe import Recipe
 
 TEXTS_IN_A_TRAINING = 450_000
-LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 10, 60, 1500
+LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 15, 60, 1500
 EPOCHS_OF_FEW, STEPS_OF_FEW = 200, 4000
 """A training of few texts goes over them as often, for as many steps at most; a few hundred learned by heart gain nothing."""
 IMAGE_WEIGHT_DECAY = 0.02
