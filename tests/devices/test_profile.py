@@ -28,6 +28,11 @@ def test_every_profile_is_sound(name: str) -> None:
     assert min(limits.values()) >= 4096
 
 
+def test_the_boards_of_benchmarks_are_sound() -> None:
+    [board] = (Path(__file__).resolve().parents[2] / "benchmarks" / "boards").glob("*.toml")
+    assert load_profile(str(board)).operators == load_profile("cortex-m0").operators
+
+
 @pytest.mark.parametrize("name", [n for n in device_names() if load_profile(n).kind == "microcontroller"])
 def test_a_model_leaves_room_for_the_application(name: str) -> None:
     profile = load_profile(name)
