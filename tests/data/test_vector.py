@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,18 @@ def test_one_example_and_several_are_told_apart_by_their_axes(tmp_path: Path) ->
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
     with pytest.raises(InputError, match=r"received file=.*picture.png' \(no plain array\); write it with numpy.save"):
         read_numbers(tmp_path / "picture.png", (4, 3))
+
+
+def test_arrays_with_a_damaged_header_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros((4, 3)))
+    damaged = (tmp_path / "one.npy").read_bytes().replace(b"(4, 3)", b"(4, 3,")
+    (tmp_path / "one.npy").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"numbers come as .npy or .npz: received file=.*one.npy' \("):
+        read_numbers(tmp_path / "one.npy", (4, 3))
+    with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
+        archive.writestr("x.npy", damaged)
+    with pytest.raises(InputError, match=r"an .npz is a whole archive of plain arrays: received file=.*some.npz' \("):
+        read_numbers(tmp_path / "some.npz", (4, 3))
 
 
 @pytest.mark.parametrize(

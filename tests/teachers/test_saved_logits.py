@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +162,27 @@ def test_truncated_files_are_refused(tmp_path: Path, suffix: str, keep: float) -
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(InputError, match=r"file must load: received .*export it again"):
         load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+
+
+def test_an_array_with_a_damaged_header_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "logits.npy", LOGITS)
+    content = (tmp_path / "logits.npy").read_bytes()
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
+        archive.writestr("logits.npy", content.replace(b"(3, 2)", b"(3, 2,"))
+    with pytest.raises(InputError, match=r"NPZ file must load: received .*export it again"):
+        load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+
+
+def test_reading_parquet_leaves_no_threads_that_an_early_exit_would_meet(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "t.parquet", {"no": [1.0, 2.0], "yes": [3.0, 4.0]})
+    program = f"""
+import os, pyarrow.parquet
+from understudy.teachers.registry import load_text_teacher
+before = os.listdir("/proc/self/task")
+load_text_teacher({str(path)!r}, class_names=("no", "yes"), training_texts=("a", "b"))
+print(len(os.listdir("/proc/self/task")) - len(before))
+"""
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "0\n"
 
 
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,12 @@ def test_torch_files_with_code_do_not_run(tmp_path: Path, make: str) -> None:
     assert not trap.exists()
 
 
+def test_a_torch_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.pt").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"torch file must load: received .*export it again"):
+        load_text_teacher(tmp_path / "t.pt", class_names=CLASSES)
+
+
 @pytest.mark.parametrize("suffix", [".pkl", ".joblib"])
 def test_pickles_are_refused_by_name(tmp_path: Path, suffix: str) -> None:
     path, trap = tmp_path / f"t{suffix}", tmp_path / "trap"

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -118,8 +119,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    # a RuntimeError is of archives with a password
-    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+    # a RuntimeError is of archives with a password, a TokenError of an array whose header is damaged
+    except (
+        *(OSError, ValueError, EOFError, KeyError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, TokenError),
+    ) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"an .npz is a whole archive of plain arrays: received file={str(path)!r} ({reason}); "

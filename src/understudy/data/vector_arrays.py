@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ def _npy(path: Path) -> npt.NDArray[Any]:
         if isinstance(found, np.ndarray):
             return found
         reason = "an archive of several arrays"
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TokenError) as error:
         # NumPy takes what is no array for pickled objects, and says how to run their code
         reason = "no plain array" if "pickle" in str(error) else " ".join(str(error).split())
     raise InputError(
