@@ -392,3 +392,22 @@ def test_a_function_as_teacher_is_named_in_the_job(tmp_path: Path, tiny_csv: Pat
     monkeypatch.setattr(pipeline, "run_job", lambda job, **_: jobs.append(job))
     pipeline.compress(data=tiny_csv, budgets=["16KB"], teacher=_files, out=tmp_path)
     assert [job.teacher.source for job in jobs] == [f"{__name__}:_files"]
+
+
+def test_one_budget_and_no_teacher_may_be_given_as_python_has_them(
+    tmp_path: Path, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = []
+    monkeypatch.setattr(pipeline, "run_job", lambda job, **_: jobs.append(job))
+    for budgets in ("16KB", 16384):
+        pipeline.compress(data=tiny_csv, budgets=budgets, teacher=None, out=tmp_path)
+    assert [(job.budgets, job.teacher.source) for job in jobs] == [(("16KB",), "none"), (("16384",), "none")]
+
+
+def test_data_that_stand_in_no_file_are_refused() -> None:
+    with pytest.raises(InputError, match=r"data are a file or a folder: received data of type='list'; write them to a file"):
+        pipeline.compress(data=[("text", "label")], budgets=["16KB"])  # type: ignore[arg-type] - a mistake that users make
+
+
+def test_a_shell_offers_the_public_names() -> None:
+    assert set(understudy.__all__) <= set(dir(understudy))

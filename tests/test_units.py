@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from understudy.errors import InputError
-from understudy.units import Latency, format_macs, format_microseconds, parse_latency, parse_macs
+from understudy.units import Latency, format_macs, format_microseconds, parse_bytes, parse_latency, parse_macs
 
 
 @pytest.mark.parametrize(
@@ -15,10 +15,16 @@ def test_multiply_accumulates_are_read(text: str | int, count: int) -> None:
     assert parse_macs(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1M", "10MB", "ten", "0.1", "1e6"])
+@pytest.mark.parametrize("text", ["", "0", "-1M", "10MB", "ten", "0.1", "1e6", "10\u212a"])
 def test_what_is_no_number_of_them_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"is positive, as 10M, 500k or 1\.5G: received max_macs="):
         parse_macs(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1KB", "16XB", "16 K", "1e3", "nan", "16\u212aB", "\u0661\u0666KB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"a positive size such as 16KB, 1\.5MB or 900B: received budget="):
+        parse_bytes(text)
 
 
 def test_they_are_written_for_people() -> None:

@@ -20,6 +20,11 @@ _HOME = {
 }
 
 
+def __dir__() -> list[str]:
+    """Return what a shell offers after ``understudy.``, also what is not imported yet."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that ``import understudy`` stays instant and needs no torch."""
     if name not in _HOME:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def compress(
     *,
     data: str | os.PathLike[str],
-    budgets: Sequence[str | int] = (),
+    budgets: Sequence[str | int] | str | int = (),
     teacher: Any = "auto",
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -44,8 +44,9 @@ def compress(
     Args:
         data: a table of texts or of numbers with a label column (CSV, TSV, JSONL, Parquet), images or numbers in arrays (NPZ),
             images as IDX files or in class folders, or WAV files in class folders.
-        budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes.
-        teacher: ``"auto"``, ``"none"``, a model file, or an object that gives logits for examples; see ``load_teacher``.
+        budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes; also a single one.
+        teacher: ``"auto"``, ``"none"`` or None, a model file, or an object that gives logits for examples; see
+            ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
         settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).
@@ -55,8 +56,11 @@ def compress(
         BudgetError: no budget can be met.
         SetupError: the machine lacks something.
     """
+    if teacher is None:
+        teacher = "none"
     named = teacher if isinstance(teacher, str) else object_name(teacher)
-    job = job_from_arguments(data, budgets=tuple(str(b) for b in budgets) or None, teacher=named, **settings)
+    sizes = (budgets,) if isinstance(budgets, str | int) else budgets  # the characters of one would be taken as budgets
+    job = job_from_arguments(data, budgets=tuple(map(str, sizes)) or None, teacher=named, **settings)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix=f"understudy-{job.name}-"))
     return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from understudy.errors import InputError
 
+_FOLDED = re.IGNORECASE | re.ASCII
+"""Without ASCII the sign for kelvin would be a K."""
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2}
 _COUNTS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 _MICROSECONDS = {"us": 1.0, "ms": 1e3, "s": 1e6}
@@ -19,7 +21,7 @@ def parse_bytes(text: str | int) -> int:
     Raises:
         InputError: not a size, or not positive.
     """
-    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(B|KB|MB)?\s*", str(text), flags=re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(B|KB|MB)?\s*", str(text), flags=_FOLDED)
     size = int(float(match[1]) * _BYTES[(match[2] or "").upper()]) if match else 0
     if size <= 0:
         raise InputError(
@@ -47,7 +49,7 @@ def parse_macs(text: str | int) -> int:
     Raises:
         InputError: not a number of them, or not positive.
     """
-    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMG])?\s*", str(text), flags=re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMG])?\s*", str(text), flags=_FOLDED)
     count = int(float(match[1]) * _COUNTS[(match[2] or "").upper()]) if match else 0
     if count <= 0:
         raise InputError(

@@ -98,6 +98,13 @@ def test_one_text_without_a_list_is_refused(written: Path, text: str | bytes) ->
         )
 
 
+def test_texts_may_stand_in_an_array(written: Path) -> None:
+    bundle = Bundle.open(written)
+    texts = ["stop the egg timer", "find a recipe"]
+    for array in (np.array(texts), np.array(texts, dtype=object)):
+        assert bundle.predict(array) == bundle.predict(texts)
+
+
 def test_no_texts_give_no_predictions(written: Path) -> None:
     assert Bundle.open(written).predict([]) == []
 

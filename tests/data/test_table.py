@@ -13,7 +13,6 @@ from understudy.data.table import (
     LABEL_NAMES,
     TEXT_NAMES,
     Table,
-    escape_surrogates,
     find_label_column,
     find_text_and_label,
     find_text_column,
@@ -97,11 +96,6 @@ def test_a_record_without_the_column_that_others_have_is_named() -> None:
         )
     with pytest.raises(InputError, match=r"received label='class' and columns=\['text'\]"):
         find_label_column(found, "class")
-
-
-def test_surrogates_that_bytes_cannot_hold_become_three_bytes() -> None:
-    assert escape_surrogates("a\udcffé") == "a\udcffé"
-    assert escape_surrogates("\ud800\udfff").encode("utf-8", "surrogateescape") == b"\xed\xa0\x80\xed\xbf\xbf"
 
 
 @pytest.mark.parametrize(("text", "valid"), [("", True), ("a", True), ("é", True), ("\udc80", False)])

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understudy.errors import InputError
 from understudy.projections.text import (
     BYTE_CODES,
     FeatureGroup,
     TextProjection,
     character_sums,
     encode,
+    escape_surrogates,
     project,
     second_level,
     tokenize,
@@ -58,6 +60,18 @@ def test_encode_cuts_pads_and_sends_nul_as_space(data: bytes) -> None:
 @given(ANY_BYTES)
 def test_any_bytes_survive_a_detour_over_str(data: bytes) -> None:
     assert np.array_equal(encode([data.decode("utf-8", "surrogateescape")], max_bytes=64), encode([data], max_bytes=64))
+
+
+def test_surrogates_that_bytes_cannot_hold_become_three_bytes() -> None:
+    assert escape_surrogates("a\udcffé") == "a\udcffé"
+    assert escape_surrogates("\ud800\udfff").encode("utf-8", "surrogateescape") == b"\xed\xa0\x80\xed\xbf\xbf"
+    assert np.array_equal(encode(["\ud800 \udcff"], max_bytes=8), encode([b"\xed\xa0\x80 \xff"], max_bytes=8))
+
+
+@pytest.mark.parametrize("text", [7, None, ["a", "b"]])
+def test_what_is_no_text_is_named(text: object) -> None:
+    with pytest.raises(InputError, match=r"each text is a str or bytes: received text=.* of type=.*; convert it"):
+        encode(["a text", text], max_bytes=8)  # type: ignore[list-item] - a mistake that Python's types allow
 
 
 @given(ANY_BYTES)

@@ -16,6 +16,9 @@ Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDA
 """Texts, images ``[batch, H, W, C]``, numbers ``[batch, d]`` or
 ``[batch, T, C]``, or sounds ``[batch, samples]``."""
 
+_OF_TEXTS = "OSU"
+"""Kinds of arrays that hold texts: a column of a data frame is one of objects."""
+
 
 def model_inputs(manifest: Manifest, content: Content) -> Inputs:
     """Return texts as bytes int32 ``[batch, max_bytes]``, images and sounds as they are, numbers as float32.
@@ -25,7 +28,7 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
     """
     max_bytes, sound = manifest.max_bytes, manifest.sound
     need_list(content)
-    if max_bytes is not None and not isinstance(content, np.ndarray):
+    if max_bytes is not None and (not isinstance(content, np.ndarray) or content.dtype.kind in _OF_TEXTS):
         return encode(content, max_bytes=max_bytes)
     shape = manifest.image_shape if sound is None else (sound.samples,)
     kind = np.dtype(np.uint8 if sound is None else np.int16)

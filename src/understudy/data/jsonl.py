@@ -11,8 +11,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from understudy.data.table import OpenText, Table, escape_surrogates
+from understudy.data.table import OpenText, Table
 from understudy.errors import InputError
+from understudy.projections.text import escape_surrogates
 
 
 def parse_jsonl(open_text: OpenText, *, path: Path) -> Table:

@@ -7,7 +7,6 @@ A table holds no cells: whoever asks for columns reads the file once more, so th
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -26,8 +25,6 @@ _LISTED_COLUMNS = 20
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 _ENDINGS = {",": ".csv", "\t": ".tsv"}
 _SHOWN = 80
-# surrogates other than the 128 that stand for undecodable bytes: JSON can spell them, UTF-8 cannot hold them
-_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 OpenText = Callable[[str], AbstractContextManager[TextIO]]
@@ -217,11 +214,6 @@ def take_labels(table: Table, column: str) -> tuple[str, ...]:
             )
         values.append(known.setdefault(value, value))
     return tuple(values)
-
-
-def escape_surrogates(text: str) -> str:
-    """Return ``text`` such that UTF-8 with ``surrogateescape`` can hold it: lone surrogates become three bytes."""
-    return _LONE_SURROGATE.sub(lambda found: found[0].encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"), text)
 
 
 def is_unicode(text: str) -> bool:

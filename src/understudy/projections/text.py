@@ -6,6 +6,7 @@ follow from a seed. This file is the host implementation; exported files compute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,8 @@ SYMBOL_OF_THREE = 0xE2
 """The one among them whose end ends a token too: quotes and apostrophes stand before letters."""
 
 _SHOWN = 80
+# surrogates other than the 128 that stand for undecodable bytes: JSON and Python can spell them, UTF-8 cannot hold them
+_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _CHARACTER_STREAM = 0
 _WORD_STREAM = 32
 _SECOND_LEVEL = {"character": 64, "word": 65, "skip0": 66, "skip1": 67, "skip2": 68}
@@ -112,12 +115,34 @@ def encode(texts: Iterable[str | bytes], *, max_bytes: int) -> Int32Array:
     """Return the input tensor of every exported file: int32 ``[batch, max_bytes]``.
 
     UTF-8 bytes, cut or zero-padded to ``max_bytes``; a NUL in the text is sent as a space.
+
+    Raises:
+        InputError: something else than texts.
     """
-    rows = [(t.encode("utf-8", "surrogateescape") if isinstance(t, str) else t)[:max_bytes] for t in texts]
+    rows = [_as_bytes(text)[:max_bytes] for text in texts]
     out = np.zeros((len(rows), max_bytes), np.int32)
     for i, row in enumerate(rows):
         out[i, : len(row)] = np.frombuffer(row.replace(b"\0", b" "), np.uint8)
     return out
+
+
+def escape_surrogates(text: str) -> str:
+    """Return ``text`` such that UTF-8 with ``surrogateescape`` can hold it: lone surrogates become three bytes."""
+    return _LONE_SURROGATE.sub(lambda found: found[0].encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"), text)
+
+
+def _as_bytes(text: object) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise InputError(
+            f"each text is a str or bytes: received text={repr(text)[:_SHOWN]} of type={type(text).__name__!r}; convert it, or "
+            "leave it out"
+        )
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return escape_surrogates(text).encode("utf-8", "surrogateescape")
 
 
 def tokenize(byte_ids: Int32Array, *, max_words: int) -> list[list[Token]]:
