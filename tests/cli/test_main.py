@@ -69,6 +69,8 @@ def test_version_is_the_packages() -> None:
         (("predict",), "Missing argument 'BUNDLE'; run: understudy predict --help"),
         (("predict", "b", "--oops"), "No such option: --oops; run: understudy predict --help"),
         (("compress", "d.csv", "--trials", "many"), "Invalid value for '--trials'"),
+        (("compress", "d.csv", "--max-drop", "1%"), "number: received --max-drop='1%'; run: understudy compress --help"),
+        (("compress", "d.csv", "--seed=one", "--trials", "2"), "integer: received --seed='one'; run: "),
     ],
 )
 def test_a_wrong_command_is_one_line_and_exit_code_2(arguments: tuple[str, ...], message: str) -> None:

@@ -123,7 +123,8 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "understudy"
-        message = f"{error.format_message().rstrip('.')}; run: {command} --help"
+        received = _received(getattr(getattr(error, "param", None), "opts", ()), arguments)
+        message = f"{error.format_message().rstrip('.')}{received}; run: {command} --help"
         return _fail("UsageError", message, USAGE, as_json=as_json)
     except (_Interrupted, KeyboardInterrupt) as error:
         kept = str(error) or "what was finished is kept, run the same command again to go on"
@@ -156,6 +157,15 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost line
         return _bug(error, as_json=as_json)
     return result if isinstance(result, int) else 0
+
+
+def _received(options: Sequence[str], arguments: Sequence[str]) -> str:
+    """Return what was given to the one of ``options`` that is there, for a message; typer says only what it should be."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, is_joined, value = word.partition("=")
+        if name in options:
+            return f": received {name}={(value if is_joined else following)!r}"
+    return ""
 
 
 def _fail(kind: str, message: str, code: int, *, as_json: bool) -> int:
