@@ -54,6 +54,13 @@ def _is_made_of(word: str, words: set[str]) -> bool:
     )
 
 
+def test_what_no_student_reads_takes_no_part() -> None:
+    documents = ["".join(f"{word}{number} " for number in range(20_000)) for word in ("north", "south")]
+    found = recombine(documents, count=20, seed=1, related=None)
+    assert found == recombine([document[:1024] for document in documents], count=20, seed=1, related=None)
+    assert max(map(len, found)) < 4096
+
+
 def test_most_recombined_texts_are_new_and_as_long_as_texts_are() -> None:
     found = recombine(TEXTS, count=300, seed=1, related=None)
     assert len(set(found) - set(TEXTS)) > 150

@@ -14,6 +14,9 @@ INVENTED = 0.2
 RELATED = 0.25
 """Share of the words that are left, of which each is replaced by one of a near meaning where there is one."""
 
+LONGEST = 1024
+"""Characters of a text that take part: no student reads more bytes, and twenty texts are made for each."""
+
 Related = Callable[[str], Sequence[str]]
 """A word to words of a near meaning."""
 
@@ -32,7 +35,7 @@ def recombine(texts: Sequence[str], *, count: int, seed: int, related: Related |
     One seed gives one result.
     """
     rng = np.random.default_rng([seed, len(texts)])
-    split = [text.split() for text in texts]
+    split = [text[:LONGEST].split() for text in texts]
     split = [words for words in split if words]
     if not split:
         return []
