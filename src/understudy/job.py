@@ -336,11 +336,6 @@ def job_from_arguments(train: str | os.PathLike[str], **arguments: object) -> Jo
     Raises:
         InputError: an unknown argument, a value that breaks a rule.
     """
-    if not isinstance(train, str | os.PathLike):
-        raise InputError(
-            f"data are a file or a folder: received data of type={type(train).__name__!r}; write them to a file, as .csv or "
-            ".jsonl, and give its path"
-        )
     return _job({"name": name_from(train), "data": {"train": str(train)}}, arguments, received_in="the arguments")
 
 

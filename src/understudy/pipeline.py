@@ -17,6 +17,7 @@ from understudy.data.dataset import Dataset, load_dataset
 from understudy.data.image import has_pictures
 from understudy.data.room import Room
 from understudy.environment import check_processor
+from understudy.errors import InputError
 from understudy.feasibility import check_budgets
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import check_owner
@@ -56,6 +57,11 @@ def compress(
         BudgetError: no budget can be met.
         SetupError: the machine lacks something.
     """
+    if not isinstance(data, str | os.PathLike):
+        raise InputError(
+            f"data are a file or a folder: received data of type={type(data).__name__!r}; write them to a file, as .csv or "
+            ".jsonl, and give its path"
+        )
     if teacher is None:
         teacher = "none"
     named = teacher if isinstance(teacher, str) else object_name(teacher)
