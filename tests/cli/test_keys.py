@@ -76,6 +76,15 @@ def test_a_pair_of_keys_for_a_device(tmp_path: Path) -> None:
     assert "keys need a folder that can be written" in absent.err
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_keys_of_a_device_without_a_name_are_refused(name: str, tmp_path: Path) -> None:
+    outcome = understudy("keys", name, folder=tmp_path)
+    assert outcome.exit_code == 2
+    [line] = outcome.err.splitlines()
+    assert line.startswith("error: a device's keys have a name: received name=")
+    assert contents(tmp_path) == {}
+
+
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a plain bundle, keys of two devices, and the copy for one of them; not to be changed."""
@@ -90,6 +99,17 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert document["not_run"] == {}
     assert {"model.onnx.enc", "model.bin.enc", "program.npz.enc"} <= set(document["files"])
     return folder
+
+
+def test_folders_above_a_copy_are_made(encrypted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "phones" / "new"
+    outcome = understudy("export", encrypted / "plain", "--encrypt", encrypted / "phone.pub", "--out", out)
+    assert outcome.exit_code == 0, outcome.err
+    assert understudy("predict", out, "hello", "--key", encrypted / "phone.key").exit_code == 0
+    (tmp_path / "file").touch()
+    outcome = understudy("export", encrypted / "plain", "--encrypt", encrypted / "phone.pub", "--out", tmp_path / "file" / "x")
+    assert outcome.exit_code == 4
+    assert "error: a bundle needs a folder that can be written: received folder=" in outcome.err
 
 
 @pytest.mark.parametrize("format_name", ["onnx", "c"])
@@ -135,6 +155,8 @@ def test_a_wrong_key_is_one_line(encrypted: Path, arguments: tuple[str, ...], me
         (("export", "plain", "--encrypt", "phone.pub"), "an encrypted copy has a folder of its own: "),
         (("export", "plain", "--to", "python", "--out", "x"), "an encrypted copy has a folder of its own: "),
         (("export", "plain", "--encrypt", "phone.key", "--out", "x"), "a public device key is a PEM file "),
+        (("export", "plain", "--encrypt", "phone.pub", "--out", "."), "an encrypted bundle is a folder with a name: "),
+        (("export", "plain", "--encrypt", "phone.pub", "--out", "/"), "an encrypted bundle is a folder with a name: "),
         (("export", "plain", "--encrypt", "phone.pub", "--out", "x", "--text", "t"), "--test, --text and --label are of new"),
     ],
 )

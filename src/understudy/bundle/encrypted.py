@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -42,11 +43,11 @@ def encrypt_bundle(bundle: Bundle, out: Path, recipients: Sequence[Path]) -> Enc
 
     Args:
         bundle: a plain bundle; it stays as it is.
-        out: a new or empty folder, or an older bundle that is replaced.
+        out: a new or empty folder, or an older bundle that is replaced; folders above it are made where they are missing.
         recipients: public device keys (files); the owner of any of their private keys can read everything.
 
     Raises:
-        InputError: a file is no such key, a key comes twice, or ``out`` is the bundle itself.
+        InputError: a file is no such key, a key comes twice, or ``out`` is the bundle itself or has no name.
         BundleError: the bundle is encrypted already, or without its program.
         SetupError: the package cryptography is not installed, or the folder cannot be written.
         VerificationError: a decrypted file disagrees with the reference; nothing is written.
@@ -55,8 +56,15 @@ def encrypt_bundle(bundle: Bundle, out: Path, recipients: Sequence[Path]) -> Enc
     keys = read_recipients(recipients)
     if out.resolve() == bundle.folder.resolve():
         raise InputError(f"an encrypted bundle is a copy: received out={str(out)!r}, the bundle itself; choose another --out")
+    if out.name in ("", ".."):  # it is replaced as a whole, which a folder that one stands in must not be
+        raise InputError(
+            f"an encrypted bundle is a folder with a name: received out={str(out)!r}; name a folder in it, as --out "
+            f"{str(out / 'phone')!r}"
+        )
     verified, not_run = _tried(bundle)
     contents, manifest = _contents(bundle, keys)
+    with contextlib.suppress(OSError):  # what is in the way is said when the bundle is written
+        out.parent.mkdir(parents=True, exist_ok=True)
     write_folder(out, contents)
     return EncryptedBundle(manifest, verified, not_run)
 

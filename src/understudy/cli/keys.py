@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from understudy.cli.output import JsonFlag, print_json
-from understudy.errors import SetupError
+from understudy.errors import InputError, SetupError
 
 
 def keys(
@@ -48,6 +48,8 @@ def _make_device_keys(name: Path, *, as_json: bool) -> None:
     from understudy.protection.envelope import public_device_key
     from understudy.protection.keys import key_id, to_pem, write_new
 
+    if name.name in ("", ".."):
+        raise InputError(f"a device's keys have a name: received name={str(name)!r}; give one, as understudy keys phone")
     secret = os.urandom(32)
     public = public_device_key(secret)
     private_path, public_path = (name.with_name(name.name + ending) for ending in (".key", ".pub"))
