@@ -1,3 +1,13 @@
+/** The text behind the address's `#`: decoded, or as it stands where a percent sign was typed by hand. */
+function linkedText() {
+  const hash = location.hash.slice(1);
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return hash;
+  }
+}
+
 /** Call `changed` with the typed text as bytes, now and whenever it changes. */
 function connect(model, changed) {
   const input = element("text");
@@ -8,7 +18,7 @@ function connect(model, changed) {
     element("read").textContent = `${bytes.length} bytes${cut}`;
     changed(bytes);
   };
-  input.value ||= decodeURIComponent(location.hash.slice(1));
+  input.value ||= linkedText();
   input.addEventListener("input", read);
   read();
 }
