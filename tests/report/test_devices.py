@@ -67,6 +67,14 @@ def test_the_two_kinds_have_tables_of_their_own() -> None:
     assert '<a href="#devices">' in render_report(family())
 
 
+def test_a_measured_time_is_of_what_the_data_hold() -> None:
+    texts = family(measured())
+    best = texts.members[0]
+    pictures = best.model_copy(update={"recipe": {**best.recipe, "image_shape": [28, 28, 1]}})
+    assert "time for one text" in section(render_report(texts))
+    assert "time for one image" in section(render_report(texts.model_copy(update={"members": (pictures,)})))
+
+
 def test_every_label_that_differs_is_shown_and_escaped() -> None:
     names = clinc_like_family().data.class_names
     differing = tuple(DifferingLabel(row=row, expected=names[row], received=names[row + 1]) for row in (0, 3, 11))
