@@ -67,6 +67,22 @@ def test_inside_a_family_it_is_added_to_the_record_and_the_report(bundle: Path) 
     assert "mps2-an386" in page
 
 
+def test_what_was_measured_is_shown_where_the_family_cannot_be_written(bundle: Path) -> None:
+    clinc_like_family().save(bundle.parent)  # the folders of its other members are not there
+    outcome = understudy("bench", bundle, "--format", "onnx")
+    assert outcome.exit_code == 4
+    assert outcome.out.splitlines()[1].split()[:2] == ["host", "onnx"]
+    assert "added to" not in outcome.out
+    [error] = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: the output folder must exist, be writable and have room: ")
+    outcome = understudy("bench", bundle, "--format", "onnx", "--json")
+    assert outcome.exit_code == 4
+    document = json.loads(outcome.out)
+    assert [each["format"] for each in document["measurements"]] == ["onnx"]
+    assert document["recorded"] is None
+    assert f"error: {document['error']['message']}" == error
+
+
 def test_what_lacks_a_tool_is_named_and_the_rest_is_measured(written_bundle: Path, tmp_path: Path) -> None:
     targets = ("--on", "cortex-m4", "--on", "host", "--on", "android-mid")
     outcome = understudy("bench", written_bundle, *targets, environment={"PATH": str(tmp_path)})

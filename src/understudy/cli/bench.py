@@ -12,7 +12,7 @@ import typer
 from understudy.cli.content import labelled_content
 from understudy.cli.opening import TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, on_one_line, print_json, print_table
-from understudy.errors import UnderstudyError, VerificationError
+from understudy.errors import SetupError, UnderstudyError, VerificationError
 from understudy.units import format_bytes
 
 if TYPE_CHECKING:
@@ -83,12 +83,15 @@ def bench(
             progress=progress,
             on_failure=not_measured.append,
         )
-    family_folder = find_family(opened)
+    family_folder, not_recorded = find_family(opened), None
     if family_folder is not None:
         from understudy.report.page import write_report
 
-        write_report(record(family_folder, opened, found), family_folder)
-    failure = _failure(found, bundle)
+        try:
+            write_report(record(family_folder, opened, found), family_folder)
+        except SetupError as unwritten:  # what was measured is shown all the same
+            family_folder, not_recorded = None, unwritten
+    failure = _failure(found, bundle) or not_recorded
     for each in not_measured if failure else not_measured[:-1]:  # the last line is the one that gives the exit code
         typer.echo(f"error: {each}", err=True)
     failure = failure or (not_measured[-1] if not_measured else None)
