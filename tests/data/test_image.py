@@ -138,10 +138,20 @@ _NAN = np.where(np.arange(60 * 30).reshape(60, 6, 5) == 7, np.nan, PIXELS)
         ({"x": PIXELS - 0.5, "y": LABELS}, "whole numbers from 0 to 255"),
         ({"x": PIXELS.astype(str), "y": LABELS}, "pixels are numbers: received dtype="),
         ({"x": PIXELS, "y": LABELS[1:]}, r"each image has one label: received shape=\(59,\) for images=60"),
-        ({"x": PIXELS, "y": np.eye(60)}, r"each image has one label: received shape=\(60, 60\)"),
+        (
+            {"x": PIXELS, "y": np.eye(60)},
+            r"each image has one label: received shape=\(60, 60\) .*; make one-hot rows .* argmax",
+        ),
         ({"x": PIXELS, "y": LABELS + 0.5}, "labels are names or whole numbers"),
         ({"x": PIXELS, "y": LABELS * 0}, "at least two classes: received label='0' in all images=60"),
-        ({"x": PIXELS, "y": np.array([{}] * 60)}, "whole archive of plain arrays"),
+        (
+            {"x": PIXELS, "y": np.array([{}] * 60)},
+            r"whole archive of plain arrays: .*y holds objects: y.astype\(str\) makes names",
+        ),
+        (
+            {"x": PIXELS, "y": np.array([b"gr\xfc", b"gr\xf6"] * 30)},
+            r"a label is valid UTF-8: received b'gr\\xfc' as y in file=",
+        ),
         ({"x": PIXELS, "y": LABELS, "x_test": PIXELS[:4, :5], "y_test": LABELS[:4]}, "all images have one shape"),
         ({"x": PIXELS, "y": LABELS, "x_test": PIXELS[:4], "y_test": LABELS[:4] + 7}, "test has labels of train: .*=0"),
     ],

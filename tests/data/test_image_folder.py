@@ -205,7 +205,7 @@ def test_other_files_are_counted_and_hidden_ones_passed_over(photos: Path) -> No
     (photos / ".git").mkdir()
     statistics = load_image_dataset(DataSettings(train=photos), seed=1).statistics
     assert statistics.warnings == {"no_picture": 2}
-    assert "warning: files that are no pictures, passed over: 2 (cat/notes.txt, licence)" in statistics.lines()
+    assert "warning: files that are no pictures of a class, passed over: 2 (cat/notes.txt, licence)" in statistics.lines()
 
 
 def test_pictures_in_formats_that_are_not_read_are_called_so(photos: Path) -> None:

@@ -41,7 +41,8 @@ def test_a_name_that_is_given_wins() -> None:
 def test_the_text_column_is_not_guessed_when_unclear(columns: tuple[str, ...]) -> None:
     with pytest.raises(
         InputError,
-        match=r"the text column is guessed only when exactly one .*received text=None and columns=\[.*; name it with --text",
+        match=r"the text column is guessed only when exactly one .*received text=None and columns=\[.*; name it with --text .*"
+        ", or columns of numbers with --columns and their label with --label",
     ):
         find_text_column(table(*columns), None)
 

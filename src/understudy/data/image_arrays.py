@@ -169,8 +169,9 @@ def as_labels(array: npt.NDArray[Any], *, count: int, where: str, example: str =
     """
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if flat.ndim != 1 or len(flat) != count:
+        step = "make one-hot rows numbers by argmax(axis=1)" if flat.ndim == 2 else "check them"
         raise InputError(
-            f"each {example} has one label: received shape={array.shape} for {example}s={count} as {where}; check them"
+            f"each {example} has one label: received shape={array.shape} for {example}s={count} as {where}; {step}"
         )
     if flat.dtype.kind == "f":
         if not np.isfinite(flat).all() or (flat != np.rint(flat)).any():
@@ -179,5 +180,10 @@ def as_labels(array: npt.NDArray[Any], *, count: int, where: str, example: str =
     if flat.dtype.kind not in "iubUS":
         raise InputError(f"labels are names or whole numbers: received dtype={array.dtype} as {where}; convert them")
     if flat.dtype.kind == "S":
-        return tuple(value.decode("utf-8", "replace") for value in flat.tolist())
+        try:
+            return tuple(value.decode("utf-8") for value in flat.tolist())
+        except UnicodeDecodeError as error:  # replaced bytes would make one class of two
+            raise InputError(
+                f"a label is valid UTF-8: received {error.object!r} as {where}; decode them as they were encoded"
+            ) from None
     return tuple(str(value) for value in flat.tolist())

@@ -76,7 +76,7 @@ def read_array(path: Path, name: str, *, room: Room = TEMPORARY) -> npt.NDArray[
     with _opened(path) as archive, archive.open(f"{name}.npy") as stream:
         shape, fortran_order, dtype = _read_header(stream)
         if dtype.hasobject:
-            raise ValueError(f"{name} holds objects")
+            raise ValueError(f"{name} holds objects: {name}.astype(str) makes names of them, astype(float) numbers")
         size, whole = math.prod(shape) * dtype.itemsize, archive.getinfo(f"{name}.npy").file_size - stream.tell()
         if size > whole:
             raise ValueError(f"{name} has {whole} bytes for shape={shape}, which are {size}")

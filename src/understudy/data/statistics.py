@@ -35,11 +35,11 @@ MEANINGS = {
     "picture_left_out": "pictures that cannot be used, left out",
     "grey_among_colour": "grey pictures among colour ones, used as colour",
     "other_picture": "pictures that are no PNG, JPEG or WebP by their names, passed over",
-    "no_picture": "files that are no pictures, passed over",
+    "no_picture": "files that are no pictures of a class, passed over",
     "recording_left_out": "recordings that cannot be used, left out",
     "recording_resampled": "recordings of another rate, resampled",
     "recording_cut": "recordings longer than what is read, cut around their middle",
-    "no_recording": "files that are no WAV files, passed over",
+    "no_recording": "files that are no WAV files of a class, passed over",
     "constant_feature": "features or channels that never change in train, which count for nothing",
     "drowned_feature": "features or channels with a few values so far from all others that these hardly differ, and count for "
     "next to nothing",

@@ -153,7 +153,7 @@ def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[st
         raise InputError(
             f"the {role} column is guessed only when exactly one column has a usual name "
             f"({', '.join(usual)}): {received}; name it with --{role} or data.{role}"
-            + (", or columns of numbers with --columns" if role == "text" else "")
+            + (", or columns of numbers with --columns and their label with --label" if role == "text" else "")
         )
     if found:
         raise InputError(f"a column name occurs once: {received}; rename one of the columns")
