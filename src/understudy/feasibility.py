@@ -47,6 +47,14 @@ STUDENTS: dict[str, tuple[StudentName, ...]] = {
     "sounds": ("separable_cnn", "projection_rnn"),
 }
 """Kind of data to the students that read it, the one without a name first."""
+_SMALLER_INPUT = {
+    "texts": "lower max_words and max_bytes",
+    "images": "make the images smaller",
+    "vectors": "give fewer numbers",
+    "windows": "give shorter windows",
+    "sounds": "lower data.seconds or data.sample_rate",
+}
+"""Kind of data to what makes the smallest student need less RAM."""
 BITS: tuple[Literal[4, 8], ...] = (4, 8)
 
 
@@ -173,7 +181,7 @@ def check_budgets(
             Infeasible(budget_bytes=budget.limits[binding], budget=budget.name, smallest_bytes=sizes[binding], format=binding)
         )
     if not reachable:
-        raise BudgetError(_unreachable(job, infeasible))
+        raise BudgetError(_unreachable(job, infeasible, _kind(dataset)))
     return Budgets(tuple(reachable), tuple(infeasible), profiles, sizes_of, size_of, build, latency)
 
 
@@ -241,7 +249,7 @@ def _working_bytes(program: Program, formats: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:
+def _unreachable(job: Job, infeasible: Sequence[Infeasible], kind: str) -> str:
     if not job.devices:
         worst = infeasible[0]
         return (
@@ -255,8 +263,17 @@ def _unreachable(job: Job, infeasible: Sequence[Infeasible]) -> str:
     )
     return (
         f"a device must hold the smallest student: received devices={', '.join(job.devices)}, where {missed}; "
-        "choose a larger device, or lower max_words and max_bytes"
+        f"choose a larger device, or {_SMALLER_INPUT[kind]}"
     )
+
+
+def _kind(dataset: Dataset) -> str:
+    """Return the word of ``STUDENTS`` for what ``dataset`` holds."""
+    if isinstance(dataset, TextDataset):
+        return "texts"
+    if isinstance(dataset, ImageDataset):
+        return "images" if dataset.log_mel is None else "sounds"
+    return "vectors" if len(dataset.shape) == 1 else "windows"
 
 
 def base_recipe(job: Job, dataset: Dataset) -> Recipe:
@@ -265,12 +282,7 @@ def base_recipe(job: Job, dataset: Dataset) -> Recipe:
     Raises:
         InputError: a student for another kind of data.
     """
-    if isinstance(dataset, TextDataset):
-        kind = "texts"
-    elif isinstance(dataset, ImageDataset):
-        kind = "images" if dataset.log_mel is None else "sounds"
-    else:
-        kind = "vectors" if len(dataset.shape) == 1 else "windows"
+    kind = _kind(dataset)
     first, *others = STUDENTS[kind]
     student = first if job.student == "auto" else job.student
     if student not in (first, *others):

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -276,6 +277,11 @@ def test_a_device_is_checked_before_anything_is_trained(tmp_path: Path, tiny_csv
     found = re.search(r"board has 600 bytes where the smallest RAM takes (\d+); choose a larger device", outcome.err)
     assert found, outcome.err
     assert "a device must hold the smallest student: received devices=" in outcome.err
+    assert outcome.err.endswith(", or lower max_words and max_bytes\n")
+    np.savez(tmp_path / "pictures.npz", x=np.zeros((40, 20, 20), np.uint8), y=np.arange(40) % 2)
+    pictures = understudy("compress", "pictures.npz", "--device", board(tmp_path, ram=600), folder=tmp_path)
+    assert pictures.exit_code == 3
+    assert pictures.err.endswith("; choose a larger device, or make the images smaller\n")
     needed = int(found[1])
     fits = understudy("compress", tiny_csv, "--device", board(tmp_path, ram=needed), "--dry-run", "--json", folder=tmp_path)
     assert fits.exit_code == 0, fits.err
