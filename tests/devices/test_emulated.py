@@ -133,6 +133,7 @@ def test_another_linux_answers_exactly(bundle: Bundle, architecture: str) -> Non
     assert found.latency_us is None
     assert found.instructions is not None
     assert sum(row.instructions for row in found.instruction_table) == found.instructions
+    assert {"linear logits", "softmax"} <= {row.where for row in found.instruction_table}
     assert measure(bundle, architecture).instruction_table == found.instruction_table
 
 
