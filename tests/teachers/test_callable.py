@@ -347,3 +347,21 @@ def test_a_model_of_scikit_learn_for_texts_and_for_numbers() -> None:
     assert np.isfinite(found).all(), "a tree is sure, and says 0"
     assert found.min() == pytest.approx(np.log(1e-9))
     assert (found.argmax(axis=1) == (numbers[:, 0] > 0)).all()
+
+
+def test_probabilities_of_a_function_are_used_as_logarithms() -> None:
+    def answer(texts: list[str]) -> list[list[float]]:
+        return [[0.25, 0.75] if "a" in text else [1.0, 0.0] for text in texts]
+
+    teacher = load_text_teacher(answer, class_names=("no", "yes"))
+    found = teacher.logits(["a", "b"])
+    np.testing.assert_allclose(found[0], np.log([0.25, 0.75]), rtol=1e-6)
+    assert found[1, 0] == 0
+    assert -30 < found[1, 1] < -15
+    assert "your own code, probabilities, used as logarithms;" in teacher.describe()
+
+
+def test_logits_of_a_function_stay_what_they_are() -> None:
+    teacher = load_text_teacher(lambda texts: [[0.25, 0.7 + len(text)] for text in texts], class_names=("no", "yes"))
+    np.testing.assert_allclose(teacher.logits(["ab"]), [[0.25, 2.7]], rtol=1e-6)
+    assert "probabilities" not in teacher.describe()

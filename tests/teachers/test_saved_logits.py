@@ -40,6 +40,15 @@ def test_rows_in_the_order_of_the_training_file(tmp_path: Path) -> None:
     assert "rows in the order of the training file" in teacher.describe()
 
 
+def test_saved_probabilities_are_used_as_logarithms(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", logits=np.array([[0.1, 0.9], [0.5, 0.5], [1.0, 0.0]]))
+    teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
+    found = teacher.logits(TEXTS)
+    np.testing.assert_allclose(np.exp(found), [[0.1, 0.9], [0.5, 0.5], [1.0, 0.0]], atol=1e-6)
+    assert np.isfinite(found).all()
+    assert ", probabilities, used as logarithms;" in teacher.describe()
+
+
 def test_rows_matched_by_text(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "t.npz", logits=LOGITS, texts=np.array(TEXTS), class_names=np.array(["yes", "no"]))
     teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("other",))

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from understudy.errors import InputError
 from understudy.teachers.class_order import names_of
-from understudy.teachers.model_file import log_probabilities
+from understudy.teachers.model_file import are_probabilities, log_probabilities
 from understudy.teachers.protocol import (
     LOADS,
     PROBE_TEXTS,
@@ -32,8 +33,8 @@ from understudy.teachers.protocol import (
 class CallableTeacher:
     """A function from a list of texts, images or vectors (see ``protocol.Teacher``) to logits ``[N, classes]``.
 
-    It may return an array, a tensor or nested lists. Its digest is made from its answers to ``probes``, because a function
-    does not tell what it depends on.
+    It may return an array, a tensor or nested lists, of logits or of probabilities, which its answers to ``probes`` tell apart.
+    Its digest is made from these answers, because a function does not tell what it depends on.
     """
 
     function: Callable[[Any], Any]
@@ -48,14 +49,25 @@ class CallableTeacher:
 
     def describe(self) -> str:
         """Return one line about the function."""
-        return f"Python function {self.name}, your own code"
+        probabilities = ", probabilities, used as logarithms" if self._gives_probabilities else ""
+        return f"Python function {self.name}, your own code{probabilities}"
 
     def covers(self, examples: Sequence[str] | ExampleArray, /) -> BoolArray:
         """Return all True."""
         return np.ones(len(examples), np.bool_)
 
     def logits(self, examples: Sequence[str] | ExampleArray, /) -> Float32Array:
-        """Return what the function returns, as float32."""
+        """Return what the function returns, as float32; of probabilities the logarithm."""
+        answers = self._answers(examples)
+        return log_probabilities(answers) if self._gives_probabilities else answers
+
+    @cached_property
+    def _gives_probabilities(self) -> bool:
+        answers = self._answers(self.probes)
+        # what has another shape is refused where answers are checked
+        return answers.ndim == 2 and answers.shape[1] > 1 and are_probabilities(answers)
+
+    def _answers(self, examples: Sequence[str] | ExampleArray) -> Float32Array:
         with users_code(self.name):
             # a copy: what the user's code does to its argument is no matter
             answer = self.function(examples.copy() if isinstance(examples, np.ndarray) else list(examples))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from understudy.errors import InputError, missing_extra
-from understudy.teachers.model_file import read_file, unreadable
+from understudy.teachers.model_file import are_probabilities, log_probabilities, read_file, unreadable
 from understudy.teachers.protocol import BoolArray, Float32Array, as_array
 from understudy.units import format_bytes
 
@@ -158,7 +158,9 @@ def _from_columns(
 def saved_logits(
     rows: Any, *, texts: Sequence[str], name: str, digest: str, class_names: tuple[str, ...] | None, summary: str
 ) -> SavedLogits:
-    """Return the teacher that answers ``texts[i]`` with ``rows[i]``; a text with several rows is given their mean.
+    """Return the teacher that answers ``texts[i]`` with ``rows[i]``, of probabilities their logarithm.
+
+    A text with several rows is given their mean.
 
     Raises:
         InputError: ``rows`` is no matrix, has another number of rows than there are texts, or values that are not finite.
@@ -176,6 +178,8 @@ def saved_logits(
             f"a teacher's logits are finite numbers: received logits[{row}]={values[row].tolist()[:8]} "
             f"(and {int((~finite).sum()) - 1} more rows) in teacher={name!r}; repair these rows"
         )
+    if values.shape[1] > 1 and are_probabilities(values):
+        values, summary = log_probabilities(values), f"{summary}, probabilities, used as logarithms"
     index: dict[str, int] = {}
     owner = np.array([index.setdefault(_key(text), len(index)) for text in texts])
     if len(index) == len(texts):
