@@ -201,9 +201,9 @@ class Trap:
 
 
 def test_saved_logits_in_a_torch_file(tmp_path: Path) -> None:
-    torch.save({"logits": torch.eye(3), "texts": ["x", "y", "z"], "class_names": ["c", "b", "a"]}, tmp_path / "t.pt")
+    torch.save({"logits": 2 * torch.eye(3), "texts": ["x", "y", "z"], "class_names": ["c", "b", "a"]}, tmp_path / "t.pt")
     teacher = load_text_teacher(tmp_path / "t.pt", class_names=CLASSES)
-    assert teacher.logits(["z", "x"]).tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert teacher.logits(["z", "x"]).tolist() == [[2, 0, 0], [0, 0, 2]]
     assert teacher.covers(["x", "q"]).tolist() == [True, False]
 
 

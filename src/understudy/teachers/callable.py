@@ -6,8 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,18 +28,19 @@ from understudy.teachers.protocol import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class CallableTeacher:
     """A function from a list of texts, images or vectors (see ``protocol.Teacher``) to logits ``[N, classes]``.
 
-    It may return an array, a tensor or nested lists, of logits or of probabilities, which its answers to ``probes`` tell apart.
-    Its digest is made from these answers, because a function does not tell what it depends on.
+    It may return an array, a tensor or nested lists, of logits or of probabilities, which its first answers tell apart.
+    Its digest is made from its answers to ``probes``, because a function does not tell what it depends on.
     """
 
     function: Callable[[Any], Any]
     name: str
     class_names: tuple[str, ...] | None = None
     probes: Sequence[str] | ExampleArray = PROBE_TEXTS
+    gives_probabilities: bool | None = field(default=None, init=False)
 
     @property
     def digest(self) -> str:
@@ -49,7 +49,7 @@ class CallableTeacher:
 
     def describe(self) -> str:
         """Return one line about the function."""
-        probabilities = ", probabilities, used as logarithms" if self._gives_probabilities else ""
+        probabilities = ", probabilities, used as logarithms" if self.gives_probabilities else ""
         return f"Python function {self.name}, your own code{probabilities}"
 
     def covers(self, examples: Sequence[str] | ExampleArray, /) -> BoolArray:
@@ -58,20 +58,14 @@ class CallableTeacher:
 
     def logits(self, examples: Sequence[str] | ExampleArray, /) -> Float32Array:
         """Return what the function returns, as float32; of probabilities the logarithm."""
-        answers = self._answers(examples)
-        return log_probabilities(answers) if self._gives_probabilities else answers
-
-    @cached_property
-    def _gives_probabilities(self) -> bool:
-        answers = self._answers(self.probes)
-        # what has another shape is refused where answers are checked
-        return answers.ndim == 2 and answers.shape[1] > 1 and are_probabilities(answers)
-
-    def _answers(self, examples: Sequence[str] | ExampleArray) -> Float32Array:
         with users_code(self.name):
             # a copy: what the user's code does to its argument is no matter
             answer = self.function(examples.copy() if isinstance(examples, np.ndarray) else list(examples))
-        return as_array(answer, name=self.name)
+        found = as_array(answer, name=self.name)
+        if self.gives_probabilities is None and found.size:
+            # what has another shape is refused where answers are checked
+            self.gives_probabilities = found.ndim == 2 and found.shape[1] > 1 and are_probabilities(found)
+        return log_probabilities(found) if self.gives_probabilities else found
 
 
 @dataclass(frozen=True)
