@@ -120,3 +120,14 @@ def test_nan_and_a_missing_file_are_refused(tmp_path: Path) -> None:
         listen(tmp_path / "nan.wav")
     with pytest.raises(ValueError, match="No such file"):
         listen(tmp_path / "none.wav")
+
+
+def test_a_recording_that_was_written_to_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    write_wav(tmp_path / "whole.wav", tone(440, seconds=0.5, rate=8000), rate=8000)
+    whole = (tmp_path / "whole.wav").read_bytes()
+    header, samples = whole[:36], whole[44:]
+    noted = b"LIST" + (4).to_bytes(4, "little") + b"INFO"  # as ffmpeg writes between the two
+    streamed = header[:4] + b"\xff" * 4 + header[8:] + noted + b"data" + b"\xff" * 4 + samples
+    (tmp_path / "streamed.wav").write_bytes(streamed)
+    assert listen(tmp_path / "streamed.wav") == listen(tmp_path / "whole.wav")
+    assert (samples_of(tmp_path / "streamed.wav", LOG_MEL) == samples_of(tmp_path / "whole.wav", LOG_MEL)).all()

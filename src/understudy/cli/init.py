@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -32,4 +33,4 @@ def init(
     if as_json:
         print_json({"written": [str(written)]})
         return
-    typer.echo(f"wrote {written}; run it with: understudy compress {written}")
+    typer.echo(f"wrote {written}; run it with: understudy compress {shlex.quote(str(written))}")

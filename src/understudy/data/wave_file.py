@@ -25,6 +25,7 @@ LOWEST_RATE, HIGHEST_RATE = 1000, 384_000
 _FULL_SCALE = 32768
 _SCALES = {"u1": 256.0, "i2": 1.0, "i4": 2.0**-16, "f4": float(_FULL_SCALE), "f8": float(_FULL_SCALE)}
 """Types of samples to what makes steps of 16-bit ones of them; 24 bits come as 32."""
+_FIRST_CHUNK, _OPEN_LENGTH = 12, 0xFFFFFFFF
 _SKIPPED = r"Chunk \(non-data\) not understood"
 
 
@@ -101,7 +102,7 @@ def _mono(path: Path) -> tuple[int, Float64Array]:
             # a file that ends too early is a warning there
             warnings.simplefilter("error", wavfile.WavFileWarning)
             warnings.filterwarnings("ignore", _SKIPPED, wavfile.WavFileWarning)
-            sample_rate, data = wavfile.read(io.BytesIO(content))
+            sample_rate, data = wavfile.read(io.BytesIO(_closed(content)))
     except (
         ValueError,
         ArithmeticError,
@@ -125,3 +126,16 @@ def _mono(path: Path) -> tuple[int, Float64Array]:
         raise ValueError(f"samples of type {data.dtype}")
     real = (data.astype(np.float64) - (128 if data.dtype == np.uint8 else 0)) * scale
     return int(sample_rate), real if real.ndim == 1 else real.mean(axis=1)
+
+
+def _closed(content: bytes) -> bytes:
+    """Return ``content`` with its lengths filled in where it was written to a pipe, which cannot go back to do so."""
+    begin = _FIRST_CHUNK
+    while content.startswith(b"RIFF") and begin + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, begin)
+        if name == b"data" and size == _OPEN_LENGTH:
+            whole = (len(content) - begin - 8) & ~1
+            riff, middle = struct.pack("<I", begin + whole), content[8 : begin + 4]
+            return b"RIFF" + riff + middle + struct.pack("<I", whole) + content[begin + 8 : begin + 8 + whole]
+        begin += 8 + size + size % 2
+    return content
