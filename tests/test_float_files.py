@@ -103,12 +103,9 @@ def test_a_compiler_that_is_missing_is_said_before_training(name: str, tiny_csv:
 
 
 @pytest.mark.parametrize("name", ["wasm", "wasm_float"])
-def test_a_missing_node_is_said_before_training(
-    name: str, tiny_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for tool in ("clang", "wasm-ld"):
-        (tmp_path / tool).symlink_to(shutil.which(tool) or pytest.fail(f"{tool} is needed"))
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_a_missing_node_is_said_before_training(name: str, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda tool, **more: None if tool == "node" else which(tool, **more))
     job = job_from_arguments(tiny_csv, budgets=("16KB",), formats=(name,))
     with pytest.raises(SetupError, match="needs Node 18 or newer: received node not found; install it"):
         check_budgets(job, load_dataset(job))

@@ -298,7 +298,9 @@ def test_pictures_have_the_size_that_the_teacher_takes(tmp_path: Path) -> None:
         Image.fromarray(image).resize((40, 32)).save(folder / f"{number:02}.png")
     litert_image_file(tmp_path / "teacher.tflite")  # for images [8, 8, 3]
     command = ("compress", "photos", "--teacher", "teacher.tflite", "--budget", "6KB", "--dry-run", "--json")
-    for arguments, shape in (((), [8, 8, 3]), (("--image-size", "16x24"), [16, 24, 3])):
-        plan = understudy(*command, *arguments, folder=tmp_path)
-        assert plan.exit_code == 0, plan.err
-        assert json.loads(plan.out)["data"]["shape"] == shape
+    plan = understudy(*command, folder=tmp_path)
+    assert plan.exit_code == 0, plan.err
+    assert json.loads(plan.out)["data"]["shape"] == [8, 8, 3]
+    asked = understudy(*command, "--image-size", "16x24", folder=tmp_path)
+    assert asked.exit_code == 2
+    assert "received input=float32 [1, 8, 8, 3] of teacher='teacher.tflite' for images=[16, 24, 3]" in asked.err

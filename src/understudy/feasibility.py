@@ -119,8 +119,6 @@ def check_budgets(
     # what files are run with: after the training it would be late to learn that it is missing
     if ram_limits(each.format for each in exporters):
         c_compiler()
-    if any(each.format in MODULES for each in exporters):
-        node_version()
     in_c = [name for budget in budgets if set(C_FORMATS) & set(budget.limits) for name in budget.formats]
     if job.latency is not None and latency is None:
         bits: list[Literal[4, 8]] = [each for each in BITS if any(budget.bits in (None, each) for budget in budgets)]
@@ -182,6 +180,8 @@ def check_budgets(
         )
     if not reachable:
         raise BudgetError(_unreachable(job, infeasible, _kind(dataset)))
+    if any(each.format in MODULES for each in exporters):
+        node_version()  # as the C compiler
     return Budgets(tuple(reachable), tuple(infeasible), profiles, sizes_of, size_of, build, latency)
 
 

@@ -260,5 +260,7 @@ def test_bad_targets_are_refused(bundle: Bundle, targets: list[str], expected: s
 def test_a_bundle_without_c_is_refused(tmp_path: Path) -> None:
     need_microcontrollers()
     made = make_bundle(tmp_path / "b", formats=("onnx",))
-    with pytest.raises(InputError, match="cortex-m4 runs the C format, c or c_float: .* formats='onnx'; .* --to c$"):
+    with pytest.raises(
+        InputError, match="cortex-m4 runs the C format, c or c_float: .* formats='onnx'; compress with --format c$"
+    ):
         measure(made, "cortex-m4")

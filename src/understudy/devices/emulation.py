@@ -67,7 +67,7 @@ def c_file(bundle: Bundle, formats: Sequence[str] | None, *, target: str) -> Hea
     names = " or ".join(writer.format for writer in asked or _WRITERS)
     raise InputError(
         f"{target} runs the C format, {names}: received bundle={str(bundle.folder)!r} with "
-        f"formats={','.join(bundle.formats)!r}; run: understudy export BUNDLE --to {(asked or _WRITERS)[0].format}"
+        f"formats={','.join(bundle.formats)!r}; compress with --format {(asked or _WRITERS)[0].format}"
     )
 
 
