@@ -122,8 +122,9 @@ def test_nan_and_a_missing_file_are_refused(tmp_path: Path) -> None:
         listen(tmp_path / "none.wav")
 
 
-def test_a_recording_that_was_written_to_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
-    write_wav(tmp_path / "whole.wav", tone(440, seconds=0.5, rate=8000), rate=8000)
+@pytest.mark.parametrize(("bits", "seconds"), [(16, 0.5), (24, 0.500125), (8, 0.500125)])
+def test_a_recording_that_was_written_to_a_pipe_is_read_to_its_end(tmp_path: Path, bits: int, seconds: float) -> None:
+    write_wav(tmp_path / "whole.wav", tone(440, seconds=seconds, rate=8000), rate=8000, bits=bits)
     whole = (tmp_path / "whole.wav").read_bytes()
     header, samples = whole[:36], whole[44:]
     noted = b"LIST" + (4).to_bytes(4, "little") + b"INFO"  # as ffmpeg writes between the two

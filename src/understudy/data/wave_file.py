@@ -130,11 +130,14 @@ def _mono(path: Path) -> tuple[int, Float64Array]:
 
 def _closed(content: bytes) -> bytes:
     """Return ``content`` with its lengths filled in where it was written to a pipe, which cannot go back to do so."""
-    begin = _FIRST_CHUNK
+    begin, frame_bytes = _FIRST_CHUNK, 1
     while content.startswith(b"RIFF") and begin + 8 <= len(content):
         name, size = struct.unpack_from("<4sI", content, begin)
+        if name == b"fmt " and begin + 22 <= len(content):
+            [frame_bytes] = struct.unpack_from("<H", content, begin + 20)
         if name == b"data" and size == _OPEN_LENGTH:
-            whole = (len(content) - begin - 8) & ~1
+            whole = len(content) - begin - 8
+            whole -= whole % max(1, frame_bytes)  # a byte may follow that makes the length even
             riff, middle = struct.pack("<I", begin + whole), content[8 : begin + 4]
             return b"RIFF" + riff + middle + struct.pack("<I", whole) + content[begin + 8 : begin + 8 + whole]
         begin += 8 + size + size % 2
