@@ -54,8 +54,8 @@ def need_tools(*tools: str, target: str) -> None:
             )
 
 
-def c_file(bundle: Bundle, formats: Sequence[str] | None, *, target: str) -> HeaderExporter:
-    """Return the writer of the C file that ``target`` runs: the one in integers, unless ``formats`` ask for the one in float.
+def c_exporter(bundle: Bundle, formats: Sequence[str] | None, *, target: str) -> HeaderExporter:
+    """Return the exporter of the C file that ``target`` runs: in integers, unless ``formats`` ask for the one in float.
 
     Raises:
         InputError: ``bundle`` does not hold it.

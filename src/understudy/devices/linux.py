@@ -9,7 +9,7 @@ from pathlib import Path
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
-    c_file,
+    c_exporter,
     compile_c,
     model_flags,
     need_tools,
@@ -65,7 +65,7 @@ class LinuxRunner:
         found = ARCHITECTURES[self.architecture]
         need_tools(f"{found.toolchain}gcc", f"{found.toolchain}addr2line", found.qemu, target=self.target)
         c_compiler()  # for the plugin
-        c_file(bundle, self.formats, target=self.target)
+        c_exporter(bundle, self.formats, target=self.target)
         return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
@@ -75,7 +75,7 @@ class LinuxRunner:
             VerificationError: the program does not compile or run.
         """
         found = ARCHITECTURES[self.architecture]
-        writer = c_file(bundle, self.formats, target=self.target)
+        writer = c_exporter(bundle, self.formats, target=self.target)
         inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)

@@ -12,7 +12,7 @@ from pathlib import Path
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
-    c_file,
+    c_exporter,
     compile_c,
     model_flags,
     need_tools,
@@ -56,7 +56,7 @@ class MicrocontrollerRunner:
         """Raise where a tool is missing or the bundle holds no C."""
         need_tools(f"{TOOLCHAIN}gcc", f"{TOOLCHAIN}size", f"{TOOLCHAIN}addr2line", QEMU, target=self.profile.name)
         c_compiler()  # for the plugin
-        c_file(bundle, self.formats, target=self.profile.name)
+        c_exporter(bundle, self.formats, target=self.profile.name)
         return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
@@ -69,7 +69,7 @@ class MicrocontrollerRunner:
         name = self.profile.name
         emulator = self.profile.emulator
         assert emulator is not None
-        writer = c_file(bundle, self.formats, target=name)
+        writer = c_exporter(bundle, self.formats, target=name)
         inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)
