@@ -1,13 +1,12 @@
 """Whether graph files answer on a 64-bit Arm processor as they do here, to the bit, in LiteRT and in ONNX Runtime.
 
     python benchmarks/arm_runtimes.py --processor cortex-a76 --python "qemu-aarch64 -cpu cortex-a76 -L A A/usr/bin/python3.11"
-    python benchmarks/arm_runtimes.py --processor cortex-a76 --python "..." --bundle runs/demo/100KB --texts test.tsv.gz
 
 ``--python`` is a command that runs Python on such a processor, on files of this machine; A is a folder with that Python and the
 wheels for it of NumPy, ai-edge-litert and onnxruntime (docs/devices.md says how to fill it). QEMU has to be of version 10 or
 newer: in 7.2 both runtimes stop.
 
-Files are those of every program that a format must hold (``understudy.testing``), or of a bundle, with all texts of a file.
+Files are those of every program that a format must hold (``understudy.testing``).
 Their answers here, which tests compare with the reference, are compared with those there. Each kernel set appends one JSON line
 to benchmarks/results/arm_runtimes.jsonl.
 """
@@ -15,7 +14,6 @@ to benchmarks/results/arm_runtimes.jsonl.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import shlex
 import subprocess
@@ -26,7 +24,6 @@ from pathlib import Path
 import numpy as np
 from records import RESULTS, append, command, machine
 
-from understudy.bundle.opened import Bundle
 from understudy.export.registry import exporter
 from understudy.program.ops import Program
 from understudy.testing.formats import CASES, NAME, examples
@@ -46,44 +43,20 @@ def write_case(folder: Path, program: Program) -> None:
         np.save(folder / f"{word}.npy", exporter(word).open(folder, name=NAME).predict(asked))
 
 
-def write_bundle(folder: Path, bundle: Path, texts: list[str]) -> None:
-    """Write the same of a bundle, for ``texts``."""
-    folder.mkdir()
-    opened = Bundle.open(bundle)
-    for word in FORMATS:
-        model = opened.load(word)
-        np.save(folder / "inputs.npy", model.inputs(texts))
-        np.save(folder / f"{word}.npy", model.scores(texts))
-        for entry in bundle.glob("model.*"):
-            (folder / entry.name).write_bytes(entry.read_bytes())
-
-
-def read_texts(path: Path) -> list[str]:
-    """Return the column ``text`` of a tab-separated file."""
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
-        names, *rows = (line.rstrip("\n").split("\t") for line in stream)
-    return [row[names.index("text")] for row in rows]
-
-
 def main() -> int:
     """Compare, and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="a command that runs Python on a 64-bit Arm processor")
     parser.add_argument("--processor", required=True, help="its name, for the row")
-    parser.add_argument("--bundle", type=Path, help="compare its files; without one those of all programs of the suite")
-    parser.add_argument("--texts", type=Path, help="a tab-separated file with a column text, for --bundle")
     parser.add_argument("--results", type=Path, default=RESULTS / "arm_runtimes.jsonl")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        if arguments.bundle:
-            write_bundle(Path(temporary) / "bundle", arguments.bundle, read_texts(arguments.texts))
-        else:
-            for number, case in enumerate(CASES):
-                write_case(Path(temporary) / f"{number:03d}", case.program)
+        for number, case in enumerate(CASES):
+            write_case(Path(temporary) / f"{number:03d}", case.program)
         line = [*shlex.split(arguments.python), str(SESSION), temporary]
         answered = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout
     for found in map(json.loads, answered.splitlines()):
-        row = {"processor": arguments.processor, "bundle": arguments.bundle and arguments.bundle.name, **found}
+        row = {"processor": arguments.processor, **found}
         append(arguments.results, {**row, "command": command(), "machine": machine()})
         print(row, flush=True)
     return 0

@@ -46,9 +46,7 @@ class Results:
         self.windows = latest(read(folder, "windows.jsonl"), lambda row: (window_configuration(row), row["seed"]))
         self.fuzz_bundle = latest(read(folder, "fuzz_bundle.jsonl"), lambda row: (row["bundles"], row["seed"]))
         self.fuzz_c = latest(read(folder, "fuzz_c.jsonl"), lambda row: (row["model"], row["inputs"], row["seed"]))
-        self.arm_runtimes = latest(
-            read(folder, "arm_runtimes.jsonl"), lambda row: (row["processor"], row["runtime"], row["bundle"])
-        )
+        self.arm_runtimes = latest(read(folder, "arm_runtimes.jsonl"), lambda row: (row["processor"], row["runtime"]))
         self.few_texts = latest(
             read(folder, "few_texts.jsonl"), lambda row: (row["set"], row["per_class"], row["recombined"], row["seed"])
         )

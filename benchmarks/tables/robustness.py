@@ -38,7 +38,6 @@ def arm_runtimes(results: Results) -> str:
         [
             row["processor"],
             f"{row['runtime']} ({row['version']})",
-            row["bundle"] or "of the suite",
             f"{row['files']:,}",
             f"{row['inputs']:,}",
             "yes" if not row["differing_files"] else f"**no**, {row['differing_files']:,} files",
@@ -48,6 +47,6 @@ def arm_runtimes(results: Results) -> str:
         for row in results.arm_runtimes
     ]
     return table(
-        ["processor", "runtime", "models", "files", "inputs", "exact", "labels that differ", "largest difference of a score"],
+        ["processor", "runtime", "files", "inputs", "exact", "labels that differ", "largest difference of a score"],
         body,
     )
