@@ -1061,7 +1061,7 @@ US_FUNCTION void us_expand_scores(const us_scores *scores) {
     for (unsigned i = 0; i < 32; i++) {
         unsigned shift;
         const uint32_t power = us_exp(scores, i < 16 ? i : (i - 16) * 16, &shift);
-        exponentials[i] = shift > 125 ? 0 : (float)power * 0x1p-32f * us_real((127 - shift) << 23);
+        exponentials[i] = shift > 125 ? 0 : (float)power * 2.3283064365386962890625e-10f * us_real((127 - shift) << 23);
     }
 }
 
@@ -2043,10 +2043,10 @@ US_FUNCTION void us_layer_places(const us_layer *layer, us_view view, size_t row
     for (size_t first = (outputs - 1) / ALL * ALL + ALL; first > 0;) {
         int8_t whole[US_PLACES * ALL];
         first -= ALL;
-        const size_t left = outputs - first < ALL ? outputs - first : ALL;
+        const size_t left = outputs - first < ALL ? outputs - first : (size_t)ALL;
         const int spills = first + (left + EACH - 1) / EACH * EACH > room;
         int8_t *target = spills ? whole : output + first;
-        const size_t stride = spills ? ALL : outputs;
+        const size_t stride = spills ? (size_t)ALL : outputs;
         switch ((left + EACH - 1) / EACH) {
         case 1:
             us_layer_outputs(layer, view, target, stride, first, 1, US_PLACES);
@@ -2523,7 +2523,7 @@ US_FUNCTION void us_convolve_depthwise(const us_conv *conv) {
         }
         for (size_t channel = (conv->channels - 1u) / EACH * EACH + EACH; channel > 0;) {
             channel -= EACH;
-            const size_t left = conv->channels - channel < EACH ? conv->channels - channel : EACH;
+            const size_t left = conv->channels - channel < EACH ? conv->channels - channel : (size_t)EACH;
             size_t place = channel + EACH <= room ? (room - channel - EACH) / conv->channels + 1 : 0;
             place = place < conv->output_columns ? place : conv->output_columns;
             us_depthwise_places(conv, layer->activations, output + channel, channel, place, 2 * left <= EACH);

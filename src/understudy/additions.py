@@ -28,6 +28,7 @@ from understudy.metrics import accuracy, macro_f1
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
 from understudy.progress import Progress, SilentProgress
+from understudy.protection.keys import signing_key
 from understudy.report.page import CARD_FILENAME, REPORT_FILENAME, render_card, render_report
 
 
@@ -141,6 +142,8 @@ def add_formats(
     writers = {name: exporter(name) for name in dict.fromkeys(formats)}
     wanted = [name for name in writers if name not in bundle.formats]
     held = tuple(name for name in writers if name in bundle.formats)
+    if wanted:
+        signing_key()  # read now: after the new files have run it would be late to learn that it cannot be
     program = bundle.program()
     home = _home(bundle)
     split = None if test is None else _test_split(bundle, program, *test)

@@ -178,3 +178,14 @@ def test_the_family_is_told_what_was_measured(bundle: Path, table: Path) -> None
     assert onnx.reason == "added later; measured on other examples than the family's test split"
     assert "model.py" in (bundle / "card.md").read_text(encoding="utf-8")
     assert "python" in (bundle.parent / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_key_that_cannot_be_read_is_said_before_anything_runs(bundle: Path, tmp_path: Path) -> None:
+    before = contents(bundle)
+    key = tmp_path / "signing.key"
+    key.write_text("no key")
+    outcome = understudy("export", bundle, "--to", "onnx", environment={"UNDERSTUDY_SIGNING_KEY": str(key)})
+    assert outcome.exit_code == 2
+    assert "a private signing key is a PEM file" in outcome.err
+    assert "exporting" not in outcome.err
+    assert contents(bundle) == before

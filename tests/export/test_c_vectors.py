@@ -169,6 +169,16 @@ def test_what_clang_compiles_equals_the_interpreter(tmp_path: Path, flags: tuple
     assert differing(cases, tmp_path, ["clang", *flags], []) == []
 
 
+@pytest.mark.parametrize("flags", [("-DUS_VECTOR=0",), (), ("-DUS_VECTOR=16",)], ids=" ".join)
+def test_headers_are_cpp_too(tmp_path: Path, flags: tuple[str, ...], cases: Cases) -> None:
+    for file, content in cases.files.items():
+        (tmp_path / file).write_bytes(content)
+    (tmp_path / "app.cpp").write_text("".join(f'#include "{name}.h"\n' for name in PROGRAMS))
+    call = ["g++", "-std=c++11", "-O1", *flags, "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c", "app.cpp", "-o", "app.o"]
+    done = subprocess.run(call, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_rows_of_words_are_read_as_meant() -> None:
     """The four programs above take each way that there is."""
     sources = {name: write_source(PROGRAMS[name](), name).predict for name in PROGRAMS}
