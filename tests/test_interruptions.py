@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from command import COMMAND, Outcome
-from understudy import selection
+from understudy import searches
 from understudy.bundle import Bundle
 from understudy.job import job_from_arguments
 from understudy.pipeline import run_job
@@ -228,7 +228,7 @@ def test_a_time_that_is_used_up_loses_no_finished_trial(
         return run(self, tasks, **options)
 
     monkeypatch.setattr(Workers, "run", run_and_wait)
-    monkeypatch.setattr(selection, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(searches, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     settings = {"formats": ("c",), "teacher": "none", "training.epochs": 4}
 
     def trials(**more: Any) -> tuple[list[int], dict[str, bytes]]:
@@ -236,13 +236,13 @@ def test_a_time_that_is_used_up_loses_no_finished_trial(
         bundle = {path.name: path.read_bytes() for path in (tmp_path / "out" / "8KB").iterdir() if path.name != "card.md"}
         return [trial.number for trial in family.members[0].trials], bundle
 
-    # the seeded recipe, then a bracket of four: short trainings, and the best of them whole
+    # the seeded recipe, then a bracket of eight: short trainings, and longer ones of the best
     first = trials(time="250s")
-    assert sorted(first[0]) == [0, 1, 2, 3, 4]
+    assert sorted(first[0]) == list(range(9))
     assert trials(time="250s") == first
     # more of the same job goes on in the same folder
     results = set((tmp_path / "out" / ".understudy" / "results").iterdir())
-    assert sorted(trials(time="1000s")[0]) == list(range(9))
+    assert sorted(trials(time="1000s")[0]) == list(range(17))
     assert results < set((tmp_path / "out" / ".understudy" / "results").iterdir())
 
 

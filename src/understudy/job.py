@@ -108,7 +108,7 @@ class Job(Settings):
     seed: int = Field(1, ge=0, lt=2**32, description="Fixes splits, projections, training and search.")
     time: Typed | None = Field(
         None,
-        description="Time for the search, as 90s, 5m or 1h; without time and trials a good recipe with few trials.",
+        description="Time for all trainings of students, as 90s, 5m or 1h; without time and trials one good recipe is trained.",
         examples=["5m"],
     )
     trials: int | None = Field(None, ge=1, description="Trials of the search for each budget.", examples=[20])
@@ -265,7 +265,7 @@ class Job(Settings):
 
     @property
     def time_seconds(self) -> float | None:
-        """Time for the search in seconds."""
+        """Time for all trainings of students in seconds."""
         return None if self.time is None else parse_seconds(self.time)
 
     @property

@@ -37,7 +37,8 @@ from understudy.network.steps import Network
 from understudy.progress import Progress
 from understudy.record import baseline_record, created_with, data_record, teacher_record, trainer_record
 from understudy.report.page import write_report
-from understudy.selection import Plan, Searches, Selection
+from understudy.searches import Searches
+from understudy.selection import Plan, Selection
 from understudy.teachers.protocol import Teacher
 from understudy.teaching import (
     bring_teacher,

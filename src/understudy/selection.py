@@ -1,38 +1,21 @@
-"""The search at work: asks for candidates, trains each one and its no-teacher twin, keeps the best on validation."""
+"""What a search is made of: the trainings that a job's candidates ask for, its trials, and what validation chose of them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from understudy.compression.quantize.plan import QuantizationPlan
-from understudy.job_folder import Searched
 from understudy.program.cost import training_work
 from understudy.program.ops import Program
 from understudy.quantization_measurements import Cure
-from understudy.search.space import Budget, Candidate, SizeOf, with_student
-from understudy.search.study import Asked, Study
+from understudy.search.space import Candidate
 from understudy.students.recipe import Recipe
 from understudy.training.inheritance import can_begin_from
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, quantized_fraction_for, steps_for
 from understudy.training.task import TaskResult, TrainingTask, trainer_recipe
 from understudy.training.trainer import Brought
-from understudy.training.workers import Workers, train_all
-
-if TYPE_CHECKING:
-    from understudy.job import Job
-    from understudy.job_folder import JobFolder
-    from understudy.progress import Progress
-
-Train = Callable[[list[TrainingTask], str], list[TaskResult]]
-"""From tasks and a title for people to results."""
-DEFAULT_TRIALS = 1
-BRACKET = 4
-"""Candidates that are compared by short trainings, of which one is trained to the end."""
-HALVING_FACTOR = 4
-"""How much shorter these trainings are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,168 +211,3 @@ class Plan:
         work = sum(training_work(self.build(each)) for each in recipes)
         students = self.budgets * (2 if self.taught else 1)
         return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)
-
-
-class Searches:
-    """The searches for all budgets of a job, side by side.
-
-    Args:
-        budgets: what each student must keep to.
-        plan: what all trials share.
-        size_of: recipe to bytes of each format.
-    """
-
-    def __init__(self, budgets: Sequence[Budget], plan: Plan, *, size_of: SizeOf) -> None:
-        self.plan, self.size_of = plan, size_of
-        self.budgets = {budget.name: budget for budget in budgets}
-        self.studies = {
-            budget.name: Study(
-                budget=budget,
-                base=with_student(plan.base, budget=budget, size_of=size_of) if plan.any_student else plan.base,
-                size_of=size_of,
-                seed=plan.seed,
-            )
-            for budget in budgets
-        }
-        self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
-        self.refits: dict[str, tuple[TaskResult, TaskResult | None]] = {}
-        self.widest: tuple[str, Candidate] | None = None
-
-    def good_enough(self, wanted: float | None) -> bool:
-        """Return whether the best trial of every budget reached ``wanted`` accuracy on validation; False without a wish."""
-        found = self.selections()
-        return (
-            wanted is not None
-            and len(found) == len(self.budgets)
-            and all(s.chosen[1].validation_accuracy >= wanted for s in found)
-        )
-
-    def run(self, job: Job, workers: Workers, *, wanted: float | None, folder: JobFolder, progress: Progress) -> None:
-        """Search until trials or time are used up or ``wanted`` is reached; interrupted, ``selections`` has what was finished.
-
-        The seeded recipe is trained first, to its last step. Then come brackets of successive halving (Jamieson &
-        Talwalkar 2016): short trainings of a few candidates, of which the best is trained to its last step.
-        """
-        planned = job.trials or (None if job.time_seconds else DEFAULT_TRIALS)
-        earlier = folder.searched()
-        begin = time.monotonic() - earlier.seconds
-        asked = 1
-
-        def record() -> None:
-            folder.record_search(Searched(time.monotonic() - begin, max(asked, earlier.trials)))
-
-        def train(tasks: list[TrainingTask], title: str) -> list[TaskResult]:
-            return train_all(tasks, workers, progress=progress, title=title, on_point=record)
-
-        first = self._ask(1)
-        self.widest = _widest({text: a.candidate for text, asked in first.items() for a in asked})
-        self.plan = replace(self.plan, widest=self.widest[1] if self.widest else None)
-        self._finish(first, train, workers=workers, title="training", refit_too=planned == 1)
-        while planned is None or asked < planned:
-            used_up = job.time_seconds is not None and time.monotonic() - begin >= job.time_seconds
-            # what an earlier run began belongs to the result: without it, the same command would find less the second time
-            if (used_up or self.good_enough(wanted)) and asked >= earlier.trials:
-                break
-            size = BRACKET if planned is None else min(BRACKET, planned - asked)
-            title = f"trials {asked + 1} to {asked + size}" + (f" of {planned}" if planned else "")
-            asked += size
-            record()
-            promoted = self._shorten(self._ask(size), train, title=f"{title}: short trainings")
-            self._finish(promoted, train, workers=workers, title=f"{title}: training the best")
-        record()
-
-    def refit(self, workers: Workers, *, progress: Progress) -> None:
-        """Train what was chosen once more with the validation texts added: they have served their purpose.
-
-        Nothing to do for a plan that holds none out.
-        """
-        if not self.plan.held_out:
-            return
-        tasks: dict[str, list[TrainingTask]] = {}
-        for found in self.selections():
-            best_twin = found.best_twin
-            tasks[found.budget] = self.plan.refits(found.best.candidate, best_twin.candidate if best_twin else None)
-        train_all(
-            [task for pair in tasks.values() for task in pair], workers, progress=progress, title="training on all examples"
-        )
-        for text, pair in tasks.items():
-            student, *twin = (workers.result(task) for task in pair)
-            self.refits[text] = (student, twin[0] if twin else None)
-
-    def selections(self) -> list[Selection]:
-        """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
-        found = [(text, b.file_bytes) for text, b in self.budgets.items() if any(t.result for t in self.tried[text])]
-        selections = []
-        widest = (self.widest[0], self.widest[1].recipe) if self.widest else None
-        for text, size in found:
-            refit, twin_refit = self.refits.get(text, (None, None))
-            optional = self.plan.teacher_is_optional
-            found_trials = tuple(self.tried[text])
-            selections.append(
-                Selection(text, size, found_trials, refit, twin_refit, optional, self.plan.quantization, widest=widest)
-            )
-        return selections
-
-    def _ask(self, count: int) -> dict[str, list[Asked]]:
-        """Return up to ``count`` new candidates for each budget."""
-        return {text: [a for _ in range(count) if (a := study.ask())] for text, study in self.studies.items()}
-
-    def _shorten(self, asked: dict[str, list[Asked]], train: Train, *, title: str) -> dict[str, list[Asked]]:
-        """Train every candidate for a share of the steps and return the best of each budget."""
-        tasks = {
-            (text, a.number): self.plan.task(a.candidate, taught=self.plan.taught, share=1 / HALVING_FACTOR)
-            for text, found in asked.items()
-            for a in found
-        }
-        results = dict(zip(tasks, train(list(tasks.values()), title), strict=True))
-        promoted: dict[str, list[Asked]] = {}
-        for text, found in asked.items():
-            reached = {a.number: results[text, a.number].validation_accuracy for a in found}
-            for a in found:
-                self.studies[text].tell(a, reached[a.number])
-            best = max(found, key=lambda a: (reached[a.number], -a.number), default=None)
-            promoted[text] = [best] if best else []
-            self.tried[text] += [self._tried(text, a, results[text, a.number]) for a in found if a is not best]
-        return promoted
-
-    def _finish(
-        self, asked: dict[str, list[Asked]], train: Train, *, workers: Workers, title: str, refit_too: bool = False
-    ) -> None:
-        """Train candidates to their last step, each beside its twin without the teacher.
-
-        Where nothing is left to choose, ``refit_too`` trains them on all texts at the same time, in processes that would
-        stand idle.
-        """
-        pairs = [(text, a, self._pair(a)) for text, found in asked.items() for a in found]
-        tasks = [task for _, _, pair in pairs for task in pair]
-        if refit_too and self.plan.held_out and len(tasks) < workers.count:
-            for _, a, _ in pairs:
-                tasks += self.plan.refits(a.candidate, a.candidate if self.plan.taught else None)
-        try:
-            train(tasks, title)
-        finally:
-            # when it was interrupted, the trials that are whole count
-            for text, a, pair in pairs:
-                if all(workers.has_finished(task) for task in pair):
-                    student, *twin = (workers.result(task) for task in pair)
-                    tried = self._tried(text, a, student)
-                    self.tried[text].append(replace(tried, result=student, twin=twin[0] if twin else None))
-
-    def _tried(self, text: str, asked: Asked, last: TaskResult) -> Tried:
-        sizes = self.size_of(asked.candidate.recipe)
-        size_bytes = max(sizes[name] for name in self.budgets[text].formats)
-        return Tried(asked.number, asked.candidate, size_bytes, last.validation_accuracy, last.seconds, result=None, twin=None)
-
-    def _pair(self, asked: Asked) -> list[TrainingTask]:
-        if not self.plan.taught:
-            return [self.plan.task(asked.candidate, taught=False)]
-        return [self.plan.task(asked.candidate, taught=True), self.plan.task(asked.candidate, taught=False)]
-
-
-def _widest(candidates: Mapping[str, Candidate]) -> tuple[str, Candidate] | None:
-    """Return the budget and the candidate from which most of the others can begin; None where none can."""
-    begun = {
-        text: sum(can_begin_from(other.recipe, c.recipe) for other in candidates.values()) for text, c in candidates.items()
-    }
-    widest = max(begun, key=lambda text: begun[text], default=None)
-    return (widest, candidates[widest]) if widest is not None and begun[widest] else None

@@ -102,7 +102,7 @@ def compress(
         list[Path] | None,
         typer.Option(metavar="DEVICE.pub", help="Write bundles that only this device can read; repeat it for more devices."),
     ] = None,
-    time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for the search, as 5m.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="DURATION", help="Time for all trainings of students, as 5m.")] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the search for each budget.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
     max_drop: Annotated[

@@ -50,7 +50,6 @@ IMAGE_HIDDEN_FACTOR = 3
 IMAGE_SIGNS_MOVE = 0.5
 """Times how far images are moved in training, where all that is learned reads signs of their pixels."""
 _VARIATIONS: tuple[dict[str, Any], ...] = (
-    {"steps_factor": 3.0},
     {"word_dropout_factor": 2.0},
     {"dropout": 0.2},
     {"hidden_ratio": 0.75},
@@ -105,7 +104,6 @@ class Choice:
     dropout: float
     learning_rate: float
     word_dropout_factor: float = 1.0
-    steps_factor: float = 1.0
 
 
 SMALLEST = Choice(
@@ -116,7 +114,7 @@ SMALLEST = Choice(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe that fits its budget, with the training choices that go with it."""
+    """A recipe that fits its budget, with the training choices that go with it; ``steps_factor`` is how long it may learn."""
 
     recipe: Recipe
     dropout: float
@@ -231,7 +229,7 @@ def _filled(seed: Choice, base: Recipe, *, budget: Budget, size_of: SizeOf) -> C
 def variations(first: Choice, *, student: StudentName, frames: bool = False) -> Iterator[Choice]:
     """Yield good recipes near ``first``, the likeliest to be better first; of ``frames`` a projection may be read."""
     for change in _VARIATIONS:
-        if student == "pruned" and not change.keys() & {"steps_factor", "word_dropout_factor"}:
+        if student == "pruned" and "word_dropout_factor" not in change:
             continue  # its layers are given
         if "word_dropout_factor" in change and student not in ("projection_sequence", "mlp", "pruned", *_NORMALIZED):
             continue  # the others see the whole text at once, so there are no words to drop
@@ -266,7 +264,6 @@ def sample_choice(trial: optuna.Trial, first: Choice, *, bits: Literal[4, 8] | N
         dropout=trial.suggest_float("dropout", 0.0, 0.3),
         learning_rate=trial.suggest_float("learning_rate", 1.5e-3, 6e-3, log=True),
         word_dropout_factor=trial.suggest_float("word_dropout_factor", 0.5, 4.0, log=True),
-        steps_factor=trial.suggest_float("steps_factor", 1.0, 4.0, log=True),
     )
 
 
@@ -279,7 +276,6 @@ def parameters_of(choice: Choice, first: Choice, *, bits: Literal[4, 8] | None, 
         "dropout": choice.dropout,
         "learning_rate": choice.learning_rate,
         "word_dropout_factor": choice.word_dropout_factor,
-        "steps_factor": choice.steps_factor,
     }
     return parameters if bits else {**parameters, "weight_bits": choice.weight_bits}
 
@@ -322,7 +318,7 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
     recipe = recipe_of(choice, base, low * WIDTH_STEP)
     factors = {**dict.fromkeys(_NORMALIZED, IMAGE_RATE_FACTOR), "pruned": PRUNED_RATE_FACTOR, "projection_cnn": 1.0}
     rate = choice.learning_rate * factors.get(base.student, 1.0)
-    return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor, choice.steps_factor)
+    return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor)
 
 
 def smallest_sizes(base: Recipe, *, budget: Budget, size_of: SizeOf, any_student: bool) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 
@@ -40,6 +40,7 @@ class Study:
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._budget, self._base, self._size_of = budget, base, size_of
         self._trials: dict[int, optuna.Trial] = {}
+        self._asked = 0
         self._first = first_choice(base, budget=budget, size_of=size_of)
         self._frames = base.student == "projection_rnn" and base.input_shape is not None
         for choice in (self._first, *variations(self._first, student=base.student, frames=self._frames)):
@@ -52,10 +53,19 @@ class Study:
             choice = sample_choice(trial, self._first, bits=self._budget.bits, frames=self._frames)
             candidate = fit(choice, self._base, limits=self._budget.limits, size_of=self._size_of)
             if candidate is not None:
-                self._trials[trial.number] = trial
-                return Asked(trial.number, candidate)
+                asked = self._numbered(candidate)
+                self._trials[asked.number] = trial
+                return asked
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return None
+
+    def longer(self, candidate: Candidate, steps_factor: float) -> Asked:
+        """Return ``candidate`` again, as a trial that learns for ``steps_factor`` times the usual steps; it is not told."""
+        return self._numbered(replace(candidate, steps_factor=steps_factor))
+
+    def _numbered(self, candidate: Candidate) -> Asked:
+        self._asked += 1
+        return Asked(self._asked - 1, candidate)
 
     def tell(self, asked: Asked, validation_accuracy: float) -> None:
         """Record what a short training of a candidate reached on validation."""

@@ -1,0 +1,148 @@
+"""How a search spends its trials and its time; arithmetic stands in for trainings, and a counter for the clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from understudy import searches
+from understudy.job_folder import Searched
+from understudy.progress import SilentProgress
+from understudy.search.space import Budget
+from understudy.searches import Searches
+from understudy.selection import Plan
+from understudy.students.recipe import Recipe
+from understudy.training.task import TaskResult, TrainingTask
+
+SECONDS_OF_A_TRAINING = 10.0
+USUAL_STEPS = 3200
+"""Of a thousand texts."""
+
+
+def _size(recipe: Recipe) -> dict[str, int]:
+    weights = recipe.width * recipe.features + recipe.hidden * (3 * recipe.width + 20)
+    return {"onnx": 500 + weights * recipe.weight_bits // 8}
+
+
+class Machine:
+    """Two processes whose trainings take as long as their steps say; a wider student is better, and a longer training too."""
+
+    count = 2
+
+    def __init__(self) -> None:
+        self.rounds: list[list[TrainingTask]] = []
+        self.results: dict[str, TaskResult] = {}
+        self.searched = Searched()
+        self.clock = 0.0
+
+    def monotonic(self) -> float:
+        return self.clock
+
+    def train_all(self, tasks: list[TrainingTask], _workers: Any, *, on_point: Any = None, **_more: Any) -> list[TaskResult]:
+        new = [task for task in tasks if task.key not in self.results]
+        self.rounds.append(new)
+        seconds = [SECONDS_OF_A_TRAINING * task.schedule.steps / USUAL_STEPS for task in new]
+        self.clock += max(sum(seconds) / self.count, max(seconds, default=0))
+        for task, each in zip(new, seconds, strict=True):
+            reached = 0.5 + task.recipe.width / 1000 + task.schedule.steps / 1e6 - task.schedule.dropout / 100
+            nothing: Any = None
+            none = np.zeros((0, 2), np.float32)
+            self.results[task.key] = TaskResult(nothing, nothing, reached, reached, none, (), each, None)
+        if on_point:
+            on_point()
+        return [self.results[task.key] for task in tasks]
+
+    def has_finished(self, task: TrainingTask) -> bool:
+        return task.key in self.results
+
+    def result(self, task: TrainingTask) -> TaskResult:
+        return self.results[task.key]
+
+    def record_search(self, searched: Searched) -> None:
+        self.searched = searched
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    found = Machine()
+    monkeypatch.setattr(searches, "train_all", found.train_all)
+    monkeypatch.setattr(searches, "time", SimpleNamespace(monotonic=lambda: found.clock))
+    return found
+
+
+def search(machine: Machine, *, trials: int | None = None, seconds: float | None = None, taught: bool = False) -> Searches:
+    plan = Plan(
+        base=Recipe(), classes=3, texts=1000, held_out=100, objective={}, class_weight=None, taught=taught, joint=False,
+        brought=None, teacher_is_optional=True, seed=1, epochs=None, budgets=1, build=lambda recipe: Path(str(recipe)),  # type: ignore[arg-type, return-value]
+    )  # fmt: skip
+    job: Any = SimpleNamespace(trials=trials, time_seconds=seconds)
+    folder: Any = SimpleNamespace(searched=lambda: machine.searched, record_search=machine.record_search)
+    workers: Any = machine
+    found = Searches([Budget("16KB", {"onnx": 16_384})], plan, size_of=_size)
+    found.run(job, workers, wanted=None, folder=folder, progress=SilentProgress())
+    return found
+
+
+def test_one_trial_is_one_training_with_its_refit_beside_it(machine: Machine) -> None:
+    found = search(machine, trials=1)
+    assert [[task.refit for task in tasks] for tasks in machine.rounds] == [[False, True]]
+    assert [t.number for t in found.tried["16KB"]] == [0]
+
+
+def test_the_best_new_one_and_the_best_so_far_learn_for_longer(machine: Machine) -> None:
+    found = search(machine, trials=9)
+    [first], short, long = machine.rounds
+    usual = first.schedule.steps
+    assert [task.schedule.steps for task in short] == [usual // 4] * 7
+    assert [task.schedule.steps for task in long] == [4 * usual] * 2
+    assert long[0].recipe == first.recipe
+    best_of_short = max(short, key=lambda task: machine.results[task.key].validation_accuracy)
+    assert long[1].recipe == best_of_short.recipe
+    assert sorted(t.number for t in found.tried["16KB"]) == list(range(9))
+    assert sum(t.result is not None for t in found.tried["16KB"]) == 3
+    assert found.selections()[0].best.candidate.steps_factor == 4.0
+
+
+def test_what_has_learned_long_already_makes_room_for_another(machine: Machine) -> None:
+    search(machine, trials=17)
+    *_, long, _, longest = machine.rounds
+    assert [len(long), len(longest)] == [2, 2]
+    assert not {task.key for task in long} & {task.key for task in longest}
+    assert len({task.key for task in longest}) == 2
+
+
+@pytest.mark.parametrize(("trials", "factors"), [(2, [1]), (3, [1]), (5, [2, 2]), (6, [2, 2]), (7, [3, 3])])
+def test_a_small_bracket_trains_less_long(machine: Machine, trials: int, factors: list[int]) -> None:
+    search(machine, trials=trials)
+    [first], _, long = machine.rounds
+    assert [task.schedule.steps / first.schedule.steps for task in long] == factors
+
+
+@pytest.mark.parametrize("taught", [False, True])
+@pytest.mark.parametrize("seconds", [5.0, 20.0, 33.0, 50.0, 120.0, 300.0, 1000.0])
+def test_a_search_and_its_refit_end_in_their_time_and_trials_repeat_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, seconds: float, taught: bool
+) -> None:
+    found = search(machine, seconds=seconds, taught=taught)
+    first = machine.results[machine.rounds[0][0].key].seconds
+    best = found.selections()[0].best
+    assert machine.clock + first * best.candidate.steps_factor <= max(seconds, 2 * first)
+    numbers = [(t.number, t.candidate) for t in found.tried["16KB"]]
+    assert (len(numbers) > 1) == (seconds > 20)
+
+    again = Machine()
+    monkeypatch.setattr(searches, "train_all", again.train_all)
+    replayed = search(again, trials=len(numbers), taught=taught)
+    assert [(t.number, t.candidate) for t in replayed.tried["16KB"]] == numbers
+
+
+def test_the_same_time_again_finds_the_same_and_more_time_more(machine: Machine) -> None:
+    first = [t.candidate for t in search(machine, seconds=60).tried["16KB"]]
+    trained = len(machine.results)
+    assert [t.candidate for t in search(machine, seconds=60).tried["16KB"]] == first
+    assert len(machine.results) == trained
+    assert len(search(machine, seconds=1000).tried["16KB"]) > len(first) > 1
