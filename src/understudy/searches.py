@@ -83,7 +83,7 @@ class Searches:
         first = self._ask(dict.fromkeys(self.studies, 1))
         self.widest = _widest({text: a.candidate for text, asked in first.items() for a in asked})
         self.plan = replace(self.plan, widest=self.widest[1] if self.widest else None)
-        self._finish(first, train, workers=workers, title="training", refit_too=planned == 1)
+        self._finish(first, train, workers=workers, title="training", refit_too=planned in (1, None))
         size = BRACKET
         while size == BRACKET:
             if planned is not None:
@@ -144,14 +144,15 @@ class Searches:
         longest = max(found.best.candidate.steps_factor for found in self.selections())
         students = len(self.budgets)
         pairs = students * (2 if self.plan.taught else 1)
+        more = 1 + self.plan.held_out / self.plan.texts if self.plan.held_out else 0
 
         def rounds(trainings: int) -> int:
             return -(-trainings // workers.count)
 
         def units(size: int) -> float:
             length, places = _promotion(size)
-            refits = rounds(pairs) * max(length, longest) if self.plan.held_out else 0
-            return rounds(students * size) / HALVING_FACTOR + rounds(pairs * places) * length + refits
+            short, long = rounds(students * size) / HALVING_FACTOR, rounds(pairs * places) * length
+            return short + long + rounds(pairs) * max(length, longest) * more
 
         return next((size for size in range(BRACKET, 1, -1) if unit * units(size) <= seconds), 0)
 
@@ -198,7 +199,7 @@ class Searches:
     ) -> None:
         """Train candidates to their last step, each beside its twin without the teacher.
 
-        Where nothing is left to choose, ``refit_too`` trains them on all texts at the same time, in processes that would
+        Where nothing may be left to choose, ``refit_too`` trains them on all texts at the same time, in processes that would
         stand idle.
         """
         pairs = [(text, a, self._pair(a)) for text, found in asked.items() for a in found]
