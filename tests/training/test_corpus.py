@@ -1,15 +1,16 @@
-"""How a batch of training images is varied: each image by its own random numbers, and never into another image."""
+"""How a batch is varied in training: each image by its own random numbers and never into another image, words of a text too."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
-from understudy.training.corpus import ImageCorpus
+from understudy.training.corpus import Corpus, ImageCorpus
 from understudy.training.lesson_store import LessonStore
 from understudy.training.schedule import MOST_EPOCHS, WORK_IN_A_JOB, image_steps_for
 from understudy.training.variations import cutout, rand_augment
@@ -95,3 +96,17 @@ def test_a_training_of_images_ends_in_time() -> None:
     assert steps(10**9, 8_000_000) == steps(50_000, 8_000_000)
     assert steps(640, 10**9, epochs=7) == 70
     assert steps(10, 10**12) == 1
+
+
+@pytest.mark.parametrize(("texts", "of_a_word"), [(300, 0.1), (60_000, 0.0)])
+def test_words_and_features_of_words_are_dropped(texts: int, of_a_word: float) -> None:
+    table = np.ones((3, 64), np.int8)
+    table[0] = 0
+    corpus = Corpus(np.ones((texts, 4), np.int32), table)
+    batch = corpus.batch(np.arange(300))
+    torch.manual_seed(1)
+    varied = corpus.augmentation(2.0)(batch)[:, :4]
+    gone = ~varied.any(dim=2)
+    assert float(gone.float().mean()) == pytest.approx(0.2, abs=0.04)
+    assert float((varied[~gone] == 0).float().mean()) == pytest.approx(of_a_word, abs=0.01)
+    assert set(varied.unique().tolist()) == {0.0, 1.0}

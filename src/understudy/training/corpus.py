@@ -13,7 +13,7 @@ from torch import Tensor
 from understudy.program.interpreter import standardize
 from understudy.program.ops import Standardize
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
-from understudy.training.schedule import word_dropout_for
+from understudy.training.schedule import feature_dropout_for, word_dropout_for
 from understudy.training.variations import Mixture, Variation, cutout, mixup, rand_augment
 
 EVALUATION_BATCH, EVALUATION_BYTES = 512, 1 << 23
@@ -71,9 +71,12 @@ class Corpus:
         return Corpus(self.rows[begin:end], self.table)
 
     def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
-        """Return what drops words from a batch of features: ``factor`` times the share that ``word_dropout_for`` gives."""
-        fraction = factor * word_dropout_for(float(self.lengths().mean()))
-        return lambda features: _drop_words(features, fraction)
+        """Return what drops words from a batch of features, and features from words.
+
+        Of words these are ``factor`` times the share that ``word_dropout_for`` gives.
+        """
+        words, of_a_word = factor * word_dropout_for(float(self.lengths().mean())), feature_dropout_for(len(self))
+        return lambda features: _drop(features, words=words, of_a_word=of_a_word)
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return tokens per text ``[texts]``; ones with utterance pooling."""
@@ -219,10 +222,13 @@ def _batches(corpus: Seen, *, bytes_each: int = 1) -> Iterator[Tensor]:
         yield corpus.batch(np.arange(begin, min(begin + rows, len(corpus))))
 
 
-def _drop_words(features: Tensor, fraction: float) -> Tensor:
+def _drop(features: Tensor, *, words: float, of_a_word: float) -> Tensor:
     if features.dim() == 2:
         return features
-    return features * (torch.rand(features.shape[:2], device=features.device) >= fraction).float()[..., None]
+    kept = (torch.rand(features.shape[:2], device=features.device) >= words).float()[..., None]
+    if of_a_word:
+        kept = kept * (torch.rand(features.shape, device=features.device) >= of_a_word)
+    return features * kept
 
 
 def _mirror(images: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ TEXTS_IN_A_TRAINING = 450_000
 LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 15, 60, 1500
 EPOCHS_OF_FEW, STEPS_OF_FEW = 200, 4000
 """A training of few texts goes over them as often, for as many steps at most; a few hundred learned by heart gain nothing."""
+FEATURE_DROPOUT, TEXTS_WITH_ALL_WORDS = 0.1, 50_000
 IMAGE_WEIGHT_DECAY = 0.02
 """At the texts' 0.2, with the higher learning rate of images, Fashion-MNIST loses a point on validation."""
 WORK_IN_A_JOB = 5_400_000_000_000
@@ -89,6 +90,15 @@ def word_dropout_for(words_per_text: float) -> float:
     A long text says what it is about in several places, and a student that is denied some of them learns the others.
     """
     return min(0.4, max(0.1, words_per_text / 100))
+
+
+def feature_dropout_for(texts: int) -> float:
+    """Return the share of a word's features to drop in training: a tenth, and none where ``texts`` hold nearly all words.
+
+    Features of a word that no text holds are those of known words by chance and by common letters; a student that is denied
+    some of each learns to judge by many.
+    """
+    return FEATURE_DROPOUT if texts < TEXTS_WITH_ALL_WORDS else 0.0
 
 
 def one_cycle(progress: float) -> float:
