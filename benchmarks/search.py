@@ -53,13 +53,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="append", choices=sorted(SETS), help="default: all")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--trials", type=int, default=9)
     parser.add_argument("--results", type=Path, default=RESULTS / "search.jsonl")
     arguments = parser.parse_args()
     if not data_is_here():
         return 1
     for name in arguments.set or SETS:
-        for seed in range(1, arguments.seeds + 1):
+        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
             print(f"{name}, seed {seed}", flush=True)
             first, first_seconds = run(name, seed=seed, trials=1)
             searched, seconds = run(name, seed=seed, trials=arguments.trials)

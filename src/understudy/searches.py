@@ -140,7 +140,7 @@ class Searches:
 
     def _affordable(self, seconds: float, workers: Workers) -> int:
         """Return the size of the largest bracket that is likely to end within ``seconds``, with the refit; 0 where none is."""
-        unit = max(found[0].seconds for found in self.tried.values())
+        unit = max(found[0].seconds for found in self.tried.values() if found)
         longest = max(found.best.candidate.steps_factor for found in self.selections())
         students = len(self.budgets)
         pairs = students * (2 if self.plan.taught else 1)
