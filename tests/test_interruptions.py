@@ -171,9 +171,8 @@ def whole(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """A job that nothing interrupted."""
     runner = Runner(tmp_path_factory.mktemp("whole") / "job", tiny_csv)
     runner.finish()
-    # for each budget the seeded recipe, then one more, three times as long, short and whole, and at last the better one on
-    # all texts
-    assert runner.steps() == 2 * (120 + 90 + 360 + 160)
+    # for each budget the seeded recipe, then one more, short and whole, and at last the better one on all texts
+    assert runner.steps() == 2 * (120 + 30 + 120 + 160)
     return runner
 
 
