@@ -95,8 +95,8 @@ def word_dropout_for(words_per_text: float) -> float:
 def feature_dropout_for(texts: int) -> float:
     """Return the share of a word's features to drop in training: a tenth, and none where ``texts`` hold nearly all words.
 
-    Features of a word that no text holds are those of known words by chance and by common letters; a student that is denied
-    some of each learns to judge by many.
+    A word that no text holds shares features with known ones, by chance and by common letters; a student that is denied some
+    of every word's learns to judge by many (dropout of inputs, Srivastava et al. 2014; ``docs/adr/0043``).
     """
     return FEATURE_DROPOUT if texts < TEXTS_WITH_ALL_WORDS else 0.0
 
