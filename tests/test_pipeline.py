@@ -40,6 +40,16 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+class Notes(SilentProgress):
+    """Keeps the lines that a job says."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 @pytest.fixture(scope="module")
 def finished(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Family, Path]:
     out = tmp_path_factory.mktemp("family") / "out"
@@ -117,6 +127,23 @@ def test_the_test_split_influences_nothing(tiny_csv: Path, tmp_path: Path) -> No
         assert family.data.splits["test"].examples == len(rows)
         files.append(_files(out))
     assert files[0] == files[1]
+
+
+def test_a_time_too_short_for_the_usual_training_gives_a_shorter_one_that_the_record_repeats(
+    tiny_csv: Path, tmp_path: Path
+) -> None:
+    settings = {"training.augmented_views": 2, "formats": ("c",), "teacher": "none", "budgets": ["8KB"]}
+    progress = Notes()
+    family = understudy.compress(data=tiny_csv, out=tmp_path / "short", time="1s", progress=progress, **settings)
+    epochs, trials = family.job["training"]["epochs"], len(family.members[0].trials)
+    assert f"in time=1s the first trainings go over the examples {epochs} times, less than usual" in progress.notes
+    assert (family.members[0].trials[0].seconds, trials) < (10, 2)
+    # a second run has as much time, but what was begun with this one goes on
+    again = understudy.compress(data=tiny_csv, out=tmp_path / "short", time="1s", **settings)
+    assert again.job == family.job
+    settings = {**settings, "training.epochs": epochs, "trials": trials}
+    understudy.compress(data=tiny_csv, out=tmp_path / "again", **settings)
+    assert _files(tmp_path / "again") == _files(tmp_path / "short")
 
 
 @pytest.mark.slow

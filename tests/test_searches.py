@@ -15,6 +15,7 @@ from understudy.search.space import Budget
 from understudy.searches import Searches
 from understudy.selection import Plan
 from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
 from understudy.training.task import TaskResult, TrainingTask
 
 SECONDS_OF_A_TRAINING = 10.0
@@ -37,20 +38,26 @@ class Machine:
         self.results: dict[str, TaskResult] = {}
         self.searched = Searched()
         self.clock = 0.0
+        self.stops = 0
 
     def train_all(self, tasks: list[TrainingTask], _workers: Any, *, on_point: Any = None, **_more: Any) -> list[TaskResult]:
         new = [task for task in tasks if task.key not in self.results]
         self.rounds.append(new)
         seconds = [SECONDS_OF_A_TRAINING * task.schedule.steps / USUAL_STEPS for task in new]
+        if on_point and new:
+            self.clock += seconds[0] / 20
+            on_point(new[0], {"step": new[0].schedule.steps // 20, "seconds": seconds[0] / 20})
+            self.clock -= seconds[0] / 20
         self.clock += max(sum(seconds) / self.count, max(seconds, default=0))
         for task, each in zip(new, seconds, strict=True):
             reached = 0.5 + task.recipe.width / 1000 + task.schedule.steps / 1e6 - task.schedule.dropout / 100
             nothing: Any = None
             none = np.zeros((0, 2), np.float32)
             self.results[task.key] = TaskResult(nothing, nothing, reached, reached, none, (), each, None)
-        if on_point:
-            on_point()
         return [self.results[task.key] for task in tasks]
+
+    def stop(self) -> None:
+        self.stops += 1
 
     def has_finished(self, task: TrainingTask) -> bool:
         return task.key in self.results
@@ -70,13 +77,20 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return found
 
 
-def search(machine: Machine, *, trials: int | None = None, seconds: float | None = None, taught: bool = False) -> Searches:
-    never: Any = None  # programs of texts are not built to count their steps
+def search(
+    machine: Machine,
+    *,
+    trials: int | None = None,
+    seconds: float | None = None,
+    taught: bool = False,
+    epochs: int | None = None,
+) -> Searches:
     plan = Plan(
         base=Recipe(), classes=3, texts=1000, held_out=100, objective={}, class_weight=None, taught=taught, joint=False,
-        brought=None, teacher_is_optional=True, seed=1, epochs=None, budgets=1, build=never,
+        brought=None, teacher_is_optional=True, seed=1, epochs=epochs, budgets=1,
+        build=lambda recipe: build_student(recipe, classes=3, seed=1),
     )  # fmt: skip
-    job: Any = SimpleNamespace(trials=trials, time_seconds=seconds)
+    job: Any = SimpleNamespace(trials=trials, time_seconds=seconds, time=f"{seconds}s")
     folder: Any = SimpleNamespace(searched=lambda: machine.searched, record_search=machine.record_search)
     workers: Any = machine
     found = Searches([Budget("16KB", {"onnx": 16_384})], plan, size_of=_size)
@@ -125,22 +139,39 @@ def test_a_search_and_its_refit_end_in_their_time_and_trials_repeat_it(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, seconds: float, taught: bool
 ) -> None:
     found = search(machine, seconds=seconds, taught=taught)
-    first = machine.results[machine.rounds[0][0].key].seconds
     workers: Any = machine
     found.refit(workers, progress=SilentProgress())
-    assert machine.clock <= max(seconds, 2.2 * first)
+    assert machine.clock <= seconds
+    usual = SECONDS_OF_A_TRAINING * (2.1 if taught else 1.1)
+    if seconds > 1.1 * usual:
+        assert (found.epochs, machine.stops) == (None, 0)
+    else:
+        assert machine.clock > 0.8 * seconds, "fewer passes than there was time for"
+        assert machine.stops == 1
     numbers = [(t.number, t.candidate) for t in found.tried["16KB"]]
     assert (len(numbers) > 1) == (seconds > 20)
 
     again = Machine()
     monkeypatch.setattr(searches, "train_all", again.train_all)
-    replayed = search(again, trials=len(numbers), taught=taught)
+    replayed = search(again, trials=len(numbers), taught=taught, epochs=found.epochs)
     assert [(t.number, t.candidate) for t in replayed.tried["16KB"]] == numbers
 
 
-def test_the_same_time_again_finds_the_same_and_more_time_more(machine: Machine) -> None:
-    first = [t.candidate for t in search(machine, seconds=60).tried["16KB"]]
+@pytest.mark.parametrize("seconds", [5.0, 60.0])
+def test_the_same_time_again_finds_the_same_and_more_time_more(machine: Machine, seconds: float) -> None:
+    first = search(machine, seconds=seconds)
     trained = len(machine.results)
-    assert [t.candidate for t in search(machine, seconds=60).tried["16KB"]] == first
+    again = search(machine, seconds=seconds)
+    assert [t.candidate for t in again.tried["16KB"]] == [t.candidate for t in first.tried["16KB"]]
     assert len(machine.results) == trained
-    assert len(search(machine, seconds=1000).tried["16KB"]) > len(first) > 1
+    more = search(machine, seconds=1000)
+    assert len(more.tried["16KB"]) > len(first.tried["16KB"])
+    assert (len(first.tried["16KB"]) > 1) == (seconds > 20)
+    assert more.epochs == again.epochs == first.epochs
+    assert machine.stops == (first.epochs is not None)
+
+
+def test_passes_that_were_asked_for_stay(machine: Machine) -> None:
+    found = search(machine, seconds=5, epochs=100)
+    assert (found.epochs, machine.stops) == (None, 0)
+    assert machine.rounds[0][0].schedule.steps == 100 * 16

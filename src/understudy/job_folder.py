@@ -11,7 +11,7 @@
         teacher/       answers of the teacher, by content
         plain/         with --encrypt: the bundles as they were before that
         latency.json   how long students take on the target of --max-latency, as the first run found it
-      search.json    seconds and trials that the search has used
+        search.json    how far the search is
         lock           held by the run that is at work
 """
 
@@ -34,10 +34,17 @@ STATE = ".understudy"
 
 @dataclass(frozen=True)
 class Searched:
-    """How far the search of a job is: seconds that it used, and trials of each budget that it began."""
+    """How far the search of a job is.
+
+    Attributes:
+        seconds: used so far.
+        trials: of each budget that were begun.
+        epochs: passes over the examples where the usual ones were too many for the job's time.
+    """
 
     seconds: float = 0.0
     trials: int = 0
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def _run(
         created_with=created_with(threads=1),
         seed=job.seed,
         finished=finished,
-        job=job.model_dump(mode="json"),
+        job=_as_trained(job, searches.epochs).model_dump(mode="json"),
         data=data_record(dataset, variations=job.training.variations),
         teacher=teacher or trainer_record(dataset, selections, brought),
         baselines=tuple(baseline_record(b, dataset) for b in baselines),
@@ -169,6 +169,11 @@ def _run(
         infeasible=budgets.infeasible,
         devices=tuple(choose(profile, members, classes=len(dataset.class_names)) for profile in budgets.profiles),
     )
+
+
+def _as_trained(job: Job, epochs: int | None) -> Job:
+    """Return ``job`` with the passes over the examples that came of its time, so that the record repeats it."""
+    return job if epochs is None else job.model_copy(update={"training": job.training.model_copy(update={"epochs": epochs})})
 
 
 def _timed(member: Member, job: Job, budgets: Budgets, dataset: Dataset, *, folder: Path) -> Member:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from understudy.job_folder import Searched
 from understudy.search.space import Budget, Candidate, SizeOf, with_student
@@ -27,6 +27,16 @@ BRACKET = 8
 """Candidates that are compared by short trainings."""
 HALVING_FACTOR = 4
 """How much shorter these trainings are."""
+LAST_STEPS_FACTOR = 1.1
+"""How much longer a training takes than its first steps say: those that learn to round come last."""
+
+
+class _TooLongError(Exception):
+    """The first trainings are not likely to end in the time; with ``epochs`` passes over the examples they are."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__(epochs)
+        self.epochs = epochs
 
 
 class Searches:
@@ -53,6 +63,8 @@ class Searches:
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
         self.refits: dict[str, tuple[TaskResult, TaskResult | None]] = {}
         self.widest: tuple[str, Candidate] | None = None
+        self.epochs: int | None = None
+        """Passes over the examples that came of the job's time, None where it has room for the usual ones."""
 
     def good_enough(self, wanted: float | None) -> bool:
         """Return whether the best trial of every budget reached ``wanted`` accuracy on validation; False without a wish."""
@@ -67,23 +79,42 @@ class Searches:
         """Search until trials or time are used up or ``wanted`` is reached; interrupted, ``selections`` has what was finished.
 
         The seeded recipe is trained first, to its last step. Then come brackets, see ``_bracket``. Within a time a bracket has
-        as many candidates as are likely to end in it, with the refit; one that is smaller for that is the last.
+        as many candidates as are likely to end in it, with the refit; one that is smaller for that is the last. Where the first
+        trainings alone are likely to take longer, they begin anew with fewer passes over the examples.
         """
         planned = job.trials or (None if job.time_seconds else DEFAULT_TRIALS)
         earlier = folder.searched()
         begin = time.monotonic() - earlier.seconds
         asked = 1
+        # what an earlier run began goes on as it was
+        judges = job.time_seconds is not None and self.plan.epochs is None and not earlier.seconds
 
         def record() -> None:
-            folder.record_search(Searched(time.monotonic() - begin, max(asked, earlier.trials)))
+            folder.record_search(Searched(time.monotonic() - begin, max(asked, earlier.trials), self.epochs))
+
+        def heard(task: TrainingTask, event: dict[str, Any]) -> None:
+            nonlocal judges
+            if judges and job.time_seconds is not None:
+                judges = False
+                left = job.time_seconds - (time.monotonic() - begin)
+                self._check_pace(task, event, first, left=left, workers=workers)
+            record()
 
         def train(tasks: list[TrainingTask], title: str) -> list[TaskResult]:
-            return train_all(tasks, workers, progress=progress, title=title, on_point=record)
+            return train_all(tasks, workers, progress=progress, title=title, on_point=heard)
 
         first = self._ask(dict.fromkeys(self.studies, 1))
         self.widest = _widest({text: a.candidate for text, asked in first.items() for a in asked})
-        self.plan = replace(self.plan, widest=self.widest[1] if self.widest else None)
-        self._finish(first, train, workers=workers, title="training", refit_too=planned in (1, None))
+        self._plan_with(earlier.epochs)
+        refit_too = planned in (1, None)
+        try:
+            self._finish(first, train, workers=workers, title="training", refit_too=refit_too)
+        except _TooLongError as found:
+            workers.stop()
+            self._plan_with(found.epochs)
+            record()
+            progress.note(f"in time={job.time} the first trainings go over the examples {found.epochs} times, less than usual")
+            self._finish(first, train, workers=workers, title="training", refit_too=refit_too)
         size = BRACKET
         while size == BRACKET:
             if planned is not None:
@@ -137,6 +168,37 @@ class Searches:
     def _ask(self, counts: Mapping[str, int]) -> dict[str, list[Asked]]:
         """Return up to as many new candidates for each budget as ``counts`` says."""
         return {text: [a for _ in range(count) if (a := self.studies[text].ask())] for text, count in counts.items()}
+
+    def _plan_with(self, epochs: int | None) -> None:
+        """Let all trainings to come know from which ones they can begin, and go over the examples ``epochs`` times."""
+        widest = self.widest[1] if self.widest else None
+        self.epochs = epochs
+        self.plan = replace(self.plan, widest=widest, epochs=self.plan.epochs if epochs is None else epochs)
+
+    def _check_pace(
+        self, heard: TrainingTask, event: dict[str, Any], first: Mapping[str, list[Asked]], *, left: float, workers: Workers
+    ) -> None:
+        """Raise ``_TooLongError`` where all ``first`` trainings, with their refits, are likely to take too long.
+
+        Args:
+            heard: one of these trainings.
+            event: how far it is.
+            first: the first candidates.
+            left: seconds from now.
+            workers: train them.
+        """
+        pairs = [(a.candidate, self._pair(a)) for asked in first.values() for a in asked]
+        tasks = [task for _, pair in pairs for task in pair]
+        if self.plan.held_out:
+            tasks += [t for candidate, _ in pairs for t in self.plan.refits(candidate, candidate if self.plan.taught else None)]
+        seconds_of_work = event["seconds"] * heard.schedule.steps / event["step"] / self.plan.work(heard) * LAST_STEPS_FACTOR
+        loads = [0.0] * workers.count
+        for task in tasks:
+            loads[loads.index(min(loads))] += self.plan.work(task) * seconds_of_work
+        passes = self.plan.passes(heard)
+        fewer = max(1, int(passes * left / max(loads)))
+        if max(loads) > left + event["seconds"] and fewer < passes:
+            raise _TooLongError(fewer)
 
     def _affordable(self, seconds: float, workers: Workers) -> int:
         """Return the size of the largest bracket that is likely to end within ``seconds``, with the refit; 0 where none is."""

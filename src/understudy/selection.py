@@ -204,10 +204,21 @@ class Plan:
         student = self.task(candidate, taught=self.taught, refit=True)
         return [student] if twin is None else [student, self.task(twin, taught=False, refit=True)]
 
+    def work(self, task: TrainingTask) -> int:
+        """Return what ``task`` costs, in multiply-accumulates of the forward pass that take as long."""
+        return task.schedule.steps * task.schedule.batch_size * self._work_of_an_example(task.recipe)
+
+    def passes(self, task: TrainingTask) -> float:
+        """Return how often ``task`` goes over the training examples, as ``epochs`` counts them."""
+        return task.schedule.steps / -(-self.texts // task.schedule.batch_size)
+
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
         if not recipe.learns_as_images:
             return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
-        recipes = [recipe, trainer_recipe(recipe)] if self.joint else [recipe]
-        work = sum(training_work(self.build(each)) for each in recipes)
         students = self.budgets * (2 if self.taught else 1)
+        work = self._work_of_an_example(recipe)
         return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)
+
+    def _work_of_an_example(self, recipe: Recipe) -> int:
+        recipes = [recipe, trainer_recipe(recipe)] if self.joint else [recipe]
+        return sum(training_work(self.build(each)) for each in recipes)

@@ -58,12 +58,13 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a learning curve."""
+    """One point of a learning curve; ``seconds`` are those of the training so far, over all runs that it took."""
 
     step: int
     terms: dict[str, float]
     validation_accuracy: float
     quantized: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +137,7 @@ def train(
     while run.step < schedule.steps:
         run.advance()
         if run.step % every == 0:
-            point = run.measure(every)
-            run.seconds = time.monotonic() - begin
+            point = run.measure(every, begin=begin)
             if checkpoint:
                 checkpoint.save(run.state())
             if on_point:
@@ -212,12 +212,13 @@ class _Run:
             # asked for its value here, a graphics card would have to be waited for in every step
             self.sums[name] = self.sums.get(name, 0.0) + value.double()
 
-    def measure(self, steps: int) -> Point:
-        """Add a point to the learning curve: mean terms over the last ``steps``, accuracy on validation."""
+    def measure(self, steps: int, *, begin: float) -> Point:
+        """Add a point to the learning curve: mean terms over the last ``steps``, validation, seconds from ``begin``."""
         logits = evaluate(self.executor, self.validation.batches())
         terms = {name: float(value) / steps for name, value in self.sums.items()}
         reached = accuracy(logits, self.lesson.validation_labels)
-        self.curve.append(Point(self.step, terms, reached, self.executor.quantized))
+        self.seconds = time.monotonic() - begin
+        self.curve.append(Point(self.step, terms, reached, self.executor.quantized, self.seconds))
         self.sums = {}
         return self.curve[-1]
 

@@ -105,7 +105,8 @@ def train_pruned(
         trained=True,
         processor=processor,
     )
-    curve = (*run.curve, *(replace(point, step=point.step + float_steps) for point in trained.curve))
+    behind = (replace(p, step=p.step + float_steps, seconds=p.seconds + run.seconds) for p in trained.curve)
+    curve = (*run.curve, *behind)
     trained_on = tuple(dict.fromkeys([*run.trained_on, *trained.trained_on]))
     trained = replace(trained, curve=curve, seconds=trained.seconds + run.seconds, trained_on=trained_on)
     return trained, Stages(cut, program)
@@ -161,7 +162,7 @@ class _Rounds:
             while self.step < end:
                 self._advance(optimizer)
                 if self.step % every == 0:
-                    self._measure(every)
+                    self._measure(every, begin=begin)
                     if on_point:
                         on_point(self.curve[-1])
             Processor().place(self.network)
@@ -202,12 +203,13 @@ class _Rounds:
         found: tuple[int, Any] = self._epoch[1][at]
         return found
 
-    def _measure(self, steps: int) -> None:
+    def _measure(self, steps: int, *, begin: float) -> None:
         self.network.train(False)
         with torch.no_grad():
             logits = [self.network(batch.permute(0, 3, 1, 2)).cpu().numpy() for batch in self.validation.batches()]
         reached = accuracy(np.concatenate(logits), self.lesson.validation_labels)
-        self.curve.append(Point(self.step, {name: float(value) / steps for name, value in self._sums.items()}, reached))
+        terms = {name: float(value) / steps for name, value in self._sums.items()}
+        self.curve.append(Point(self.step, terms, reached, seconds=time.monotonic() - begin))
         self._sums = {}
 
     def _state(self) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def main(events: TextIO) -> None:
         task = TrainingTask.from_json(json.loads(tasks.get()))
 
         def report(point: Point, steps: int = task.schedule.steps) -> None:
-            loss = sum(point.terms.values())
-            say(event="point", step=point.step, steps=steps, loss=loss, validation_accuracy=point.validation_accuracy)
+            reached = {"loss": sum(point.terms.values()), "validation_accuracy": point.validation_accuracy}
+            say(event="point", step=point.step, steps=steps, seconds=point.seconds, **reached)
 
         try:
             processor = processor_for(choice, precision)

@@ -23,6 +23,7 @@ from understudy.training.processor import Processor
 from understudy.training.task import TaskResult, TrainingTask, load_result, result_path
 
 OnPoint = Callable[[TrainingTask, dict[str, Any]], None]
+"""Called about twenty times in a training, with the step that it is at, its seconds and what it has reached; may raise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,10 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process, in the middle of a training too; ``run`` starts new ones."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -62,6 +67,7 @@ class Workers:
                     with suppress(BrokenPipeError):  # a task that a dead worker never read
                         stream.close()
         self._workers.clear()
+        self._events = queue.SimpleQueue()  # the dead have said how they ended
 
     def has_finished(self, task: TrainingTask) -> bool:
         """Return whether the result of ``task`` is there."""
@@ -157,9 +163,9 @@ def train_all(
     *,
     progress: Progress,
     title: str,
-    on_point: Callable[[], None] | None = None,
+    on_point: OnPoint | None = None,
 ) -> list[TaskResult]:
-    """Return the results of ``tasks``, in order, as one stage of ``progress``; ``on_point`` is called now and then."""
+    """Return the results of ``tasks``, in order, as one stage of ``progress``; see ``OnPoint``."""
     waiting = {task.key: task for task in tasks if not workers.has_finished(task)}
     progress.stage(title, total=sum(task.schedule.steps for task in waiting.values()))
     last: dict[str, int] = {}
@@ -171,7 +177,7 @@ def train_all(
         reached = {} if task.refit else {"validation_accuracy": event["validation_accuracy"]}
         progress.advance(steps, loss=event["loss"], **reached)
         if on_point:
-            on_point()
+            on_point(task, event)
 
     return workers.run(tasks, on_point=heard)
 
