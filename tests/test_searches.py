@@ -18,7 +18,7 @@ from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.task import TaskResult, TrainingTask
 
-SECONDS_OF_A_TRAINING = 10.0
+SECONDS_OF_A_START, SECONDS_OF_A_TRAINING = 0.7, 10.0
 USUAL_STEPS = 3200
 """Of a thousand texts."""
 
@@ -39,11 +39,14 @@ class Machine:
         self.searched = Searched()
         self.clock = 0.0
         self.stops = 0
+        self.started = False
 
     def train_all(self, tasks: list[TrainingTask], _workers: Any, *, on_point: Any = None, **_more: Any) -> list[TaskResult]:
         new = [task for task in tasks if task.key not in self.results]
         self.rounds.append(new)
         seconds = [SECONDS_OF_A_TRAINING * task.schedule.steps / USUAL_STEPS for task in new]
+        self.clock += 0.0 if self.started else SECONDS_OF_A_START
+        self.started = True
         if on_point and new:
             self.clock += seconds[0] / 20
             on_point(new[0], {"step": new[0].schedule.steps // 20, "seconds": seconds[0] / 20})
@@ -58,6 +61,7 @@ class Machine:
 
     def stop(self) -> None:
         self.stops += 1
+        self.started = False
 
     def has_finished(self, task: TrainingTask) -> bool:
         return task.key in self.results

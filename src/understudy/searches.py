@@ -96,8 +96,7 @@ class Searches:
             nonlocal judges
             if judges and job.time_seconds is not None:
                 judges = False
-                left = job.time_seconds - (time.monotonic() - begin)
-                self._check_pace(task, event, first, left=left, workers=workers)
+                self._check_pace(task, event, first, spent=time.monotonic() - begin, limit=job.time_seconds, workers=workers)
             record()
 
         def train(tasks: list[TrainingTask], title: str) -> list[TaskResult]:
@@ -176,7 +175,14 @@ class Searches:
         self.plan = replace(self.plan, widest=widest, epochs=self.plan.epochs if epochs is None else epochs)
 
     def _check_pace(
-        self, heard: TrainingTask, event: dict[str, Any], first: Mapping[str, list[Asked]], *, left: float, workers: Workers
+        self,
+        heard: TrainingTask,
+        event: dict[str, Any],
+        first: Mapping[str, list[Asked]],
+        *,
+        spent: float,
+        limit: float,
+        workers: Workers,
     ) -> None:
         """Raise ``_TooLongError`` where all ``first`` trainings, with their refits, are likely to take too long.
 
@@ -184,7 +190,8 @@ class Searches:
             heard: one of these trainings.
             event: how far it is.
             first: the first candidates.
-            left: seconds from now.
+            spent: seconds so far.
+            limit: seconds for everything.
             workers: train them.
         """
         pairs = [(a.candidate, self._pair(a)) for asked in first.values() for a in asked]
@@ -195,9 +202,10 @@ class Searches:
         loads = [0.0] * workers.count
         for task in tasks:
             loads[loads.index(min(loads))] += self.plan.work(task) * seconds_of_work
+        start = spent - event["seconds"]  # of processes and of what they read, which a new beginning takes again
         passes = self.plan.passes(heard)
-        fewer = max(1, int(passes * left / max(loads)))
-        if max(loads) > left + event["seconds"] and fewer < passes:
+        fewer = max(1, int(passes * (limit - spent - start) / max(loads)))
+        if start + max(loads) > limit and fewer < passes:
             raise _TooLongError(fewer)
 
     def _affordable(self, seconds: float, workers: Workers) -> int:
