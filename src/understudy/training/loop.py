@@ -58,13 +58,16 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a learning curve; ``seconds`` are those of the training so far, over all runs that it took."""
+    """One point of a learning curve; ``seconds`` are those of the training so far, over all runs that it took.
+
+    Two points are equal where their trainings learned the same: a clock says nothing about that.
+    """
 
     step: int
     terms: dict[str, float]
     validation_accuracy: float
     quantized: bool = False
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
