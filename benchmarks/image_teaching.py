@@ -128,7 +128,7 @@ class Comparison:
     def _copies(self) -> list[UInt8Array]:
         """Return the images, and copies that are moved and mirrored as in training."""
         corpus = ImageCorpus(self.pixels, self.mirrored)
-        vary = corpus.augmentation(1.0)
+        vary = corpus.augmentation(Schedule())
         torch.manual_seed(self.seed)
         begins = range(0, len(self.pixels), BATCH)
         copies = [

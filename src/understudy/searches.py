@@ -56,6 +56,7 @@ class Searches:
                 budget=budget,
                 base=with_student(plan.base, budget=budget, size_of=size_of) if plan.any_student else plan.base,
                 size_of=size_of,
+                classes=plan.classes,
                 seed=plan.seed,
             )
             for budget in budgets

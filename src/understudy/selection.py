@@ -13,7 +13,14 @@ from understudy.quantization_measurements import Cure
 from understudy.search.space import Candidate
 from understudy.students.recipe import Recipe
 from understudy.training.inheritance import can_begin_from
-from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule, image_steps_for, quantized_fraction_for, steps_for
+from understudy.training.schedule import (
+    IMAGE_WEIGHT_DECAY,
+    Schedule,
+    feature_dropout_for,
+    image_steps_for,
+    quantized_fraction_for,
+    steps_for,
+)
 from understudy.training.task import TaskResult, TrainingTask, trainer_recipe
 from understudy.training.trainer import Brought
 
@@ -174,6 +181,7 @@ class Plan:
             learning_rate=candidate.learning_rate,
             weight_decay=IMAGE_WEIGHT_DECAY if candidate.recipe.learns_as_images else Schedule.weight_decay,
             word_dropout_factor=candidate.word_dropout_factor,
+            feature_dropout=feature_dropout_for(candidate.recipe, classes=self.classes, texts=self.texts),
             quantized_fraction=quantized_fraction_for(candidate.recipe, self.quantization.mode),
         )
         texts = self.texts + (self.held_out if refit else 0)

@@ -42,7 +42,7 @@ from understudy.training.distortion import distort
 from understudy.training.lesson_store import LessonStore
 from understudy.training.processor import TRAININGS_ON_A_GPU, processor_for
 from understudy.training.recombination import recombine
-from understudy.training.schedule import Schedule, steps_for
+from understudy.training.schedule import Schedule, feature_dropout_for, steps_for
 from understudy.training.task import TrainingTask
 from understudy.training.workers import Workers, train_all
 
@@ -109,26 +109,35 @@ def _train_networks(job: Job, dataset: TextDataset, *, folder: JobFolder, progre
             validation_labels=dataset.validation.labels,
             teacher_logits=None,
         )
-    steps = steps_for(len(dataset.train), batch_size=Schedule().batch_size, epochs=settings.epochs)
+    recipes = [
+        Recipe(
+            features=NETWORK_FEATURES,
+            width=NETWORK_WIDTH,
+            hidden=NETWORK_WIDTH,
+            max_bytes=dataset.statistics.max_bytes,
+            max_words=dataset.statistics.max_words,
+            values=values,
+            projection_seed=job.seed + 1 + number,
+        )
+        for number, values in enumerate(NETWORK_VALUES)
+    ]
+    classes, texts = len(dataset.class_names), len(dataset.train)
+    steps = steps_for(texts, batch_size=Schedule().batch_size, epochs=settings.epochs)
     tasks = [
         TrainingTask(
-            recipe=Recipe(
-                features=NETWORK_FEATURES,
-                width=NETWORK_WIDTH,
-                hidden=NETWORK_WIDTH,
-                max_bytes=dataset.statistics.max_bytes,
-                max_words=dataset.statistics.max_words,
-                values=values,
-                projection_seed=job.seed + 1 + number,
+            recipe=recipe,
+            schedule=Schedule(
+                steps=steps,
+                feature_dropout=feature_dropout_for(recipe, classes=classes, texts=texts),
+                quantized_fraction=0.0,
             ),
-            schedule=Schedule(steps=steps, quantized_fraction=0.0),
             objective={"smoothing": settings.label_smoothing},
             class_weight=None,
-            classes=len(dataset.class_names),
+            classes=classes,
             seed=job.seed + number,
             taught=False,
         )
-        for number, values in enumerate(NETWORK_VALUES)
+        for number, recipe in enumerate(recipes)
     ]
     with workers_for(job, store, folder) as workers:
         results = train_all(tasks, workers, progress=progress, title="training the teacher's networks")

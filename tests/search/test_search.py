@@ -12,9 +12,11 @@ from understudy.search.space import (
     FEATURES,
     LARGEST_WIDTH,
     LATENCY,
+    LEARNING_RATE,
     MACS,
     WIDTH_STEP,
     Budget,
+    Candidate,
     Choice,
     binding_limit,
     first_choice,
@@ -64,7 +66,7 @@ def test_what_does_not_fit_is_none_and_the_smallest_names_its_format() -> None:
 
 def _run(seed: int, trials: int) -> list[tuple[Recipe, float]]:
     """Return the candidates of a search whose answer is best near half the hidden ratio and 8 bits."""
-    study = Study(budget=_budget(16_384), base=BASE, size_of=_size, seed=seed)
+    study = Study(budget=_budget(16_384), base=BASE, size_of=_size, classes=2, seed=seed)
     out = []
     for _ in range(trials):
         asked = study.ask()
@@ -102,9 +104,24 @@ def test_answers_steer_the_questions() -> None:
     assert sum(late) > sum(early)
 
 
+def test_a_student_of_words_with_fewer_hidden_values_than_classes_learns_faster_and_is_denied_less() -> None:
+    def first(classes: int, base: Recipe = BASE) -> Candidate:
+        asked = Study(budget=_budget(16_384), base=base, size_of=_size, classes=classes, seed=1).ask()
+        assert asked is not None
+        return asked.candidate
+
+    wide = first(2)
+    hidden = wide.recipe.hidden
+    assert (wide.dropout, wide.learning_rate) == (0.1, LEARNING_RATE)
+    assert first(hidden) == wide
+    assert first(hidden + 1) == replace(wide, dropout=0.05, learning_rate=3 * LEARNING_RATE)
+    # the others' layers were not tried
+    assert first(10_000, replace(BASE, student="sgnn")).learning_rate == LEARNING_RATE
+
+
 def test_fixed_bits_stay_fixed() -> None:
     assert smallest(BASE, bits=8).weight_bits == 8
-    study = Study(budget=_budget(16_384, bits=8), base=BASE, size_of=_size, seed=1)
+    study = Study(budget=_budget(16_384, bits=8), base=BASE, size_of=_size, classes=2, seed=1)
     for _ in range(6):
         asked = study.ask()
         assert asked is not None and asked.candidate.recipe.weight_bits == 8
@@ -113,7 +130,7 @@ def test_fixed_bits_stay_fixed() -> None:
 
 def test_a_budget_that_nothing_near_the_seed_fits_still_gets_a_candidate() -> None:
     smallest_bytes = _size(smallest(BASE))["large"]
-    study = Study(budget=_budget(smallest_bytes), base=BASE, size_of=_size, seed=1)
+    study = Study(budget=_budget(smallest_bytes), base=BASE, size_of=_size, classes=2, seed=1)
     asked = study.ask()
     assert asked is not None
     assert max(_size(asked.candidate.recipe).values()) <= smallest_bytes
@@ -133,7 +150,7 @@ def test_a_limit_of_ram_binds_too(ram_bytes: int) -> None:
     budget = Budget("board", {"small": 32_768, RAM: ram_bytes})
     assert budget.formats == ("small",)
     assert budget.file_bytes == 32_768
-    study = Study(budget=budget, base=BASE, size_of=_size_and_ram, seed=1)
+    study = Study(budget=budget, base=BASE, size_of=_size_and_ram, classes=2, seed=1)
     for _ in range(12):
         asked = study.ask()
         assert asked is not None

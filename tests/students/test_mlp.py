@@ -13,6 +13,7 @@ from understudy.program.ops import Conv, DepthwiseConv, Linear
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.corpus import VectorCorpus
+from understudy.training.schedule import Schedule
 
 MLP = Recipe(student="mlp", width=12, hidden=8, input_shape=(30,))
 WINDOW = Recipe(student="separable_cnn", width=8, hidden=24, input_shape=(49, 10))
@@ -48,8 +49,8 @@ def test_a_corpus_gives_what_the_student_reads_in_the_steps_of_integers(recipe: 
     assert batch.min() >= -4 and batch.max() < 4
     assert Executor(program).eval()(batch).shape == (20, 3)
     torch.manual_seed(0)
-    varied = corpus.augmentation(1.0)(batch)
+    varied = corpus.augmentation(Schedule())(batch)
     assert varied.shape == batch.shape
     assert (varied != batch).all()
-    assert torch.equal(corpus.augmentation(0.0)(batch), batch)
+    assert torch.equal(corpus.augmentation(Schedule(word_dropout_factor=0.0))(batch), batch)
     assert len(corpus.part(0, 3)) == 3

@@ -113,7 +113,7 @@ def test_a_search_tries_bits_of_windows_once_it_has_trials(input_shape: tuple[in
     def size_of(recipe: Recipe) -> dict[str, int]:
         return {"c": 20 * recipe.width + recipe.features}
 
-    study = Study(budget=Budget("4KB", {"c": 4096}, 4), base=base, size_of=size_of, seed=1)
+    study = Study(budget=Budget("4KB", {"c": 4096}, 4), base=base, size_of=size_of, classes=2, seed=1)
     asked = []
     for _ in range(9):
         found = study.ask()

@@ -31,6 +31,7 @@ from understudy.training.loop import Point, train
 from understudy.training.objective import Objective
 from understudy.training.placed import OnGpu, placed
 from understudy.training.processor import Processor, processor_for, why_not
+from understudy.training.schedule import Schedule
 from understudy.training.task import TaskResult, run_task
 from understudy.training.trainer import Trainer
 from understudy.training.workers import Workers
@@ -149,7 +150,7 @@ def test_convolutions_have_their_channels_last(name: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(nn.functional, "conv2d", spy)
     executor = Executor(build_student(RECIPES[name], classes=3, seed=0), normalized=True)
     images = ImageCorpus(np.zeros((8, 12, 12, 3), np.uint8), mirrored=True)
-    executor(images.augmentation(1.0)(images.batch(np.arange(8))))
+    executor(images.augmentation(Schedule())(images.batch(np.arange(8))))
     assert len(seen) > 2
     for x, weight in seen:
         assert x.is_contiguous(memory_format=torch.channels_last)
@@ -229,7 +230,7 @@ EXAMPLES: dict[str, Seen] = {
 def test_examples_are_varied_where_they_are(kind: str) -> None:
     examples, where = EXAMPLES[kind], second_processor()
     index = np.arange(30)
-    vary = examples.augmentation(1.0)
+    vary = examples.augmentation(Schedule())
     torch.manual_seed(1)
     expected, _ = mixed(examples, vary(examples.batch(index)))
     torch.manual_seed(1)

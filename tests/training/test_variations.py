@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from understudy.training import variations
 from understudy.training.corpus import ImageCorpus, mixed
+from understudy.training.schedule import Schedule
 from understudy.training.variations import cutout, mixup, rand_augment
 
 
@@ -149,6 +150,6 @@ def test_images_are_mixed_only_where_that_was_asked_for(variations: tuple[variat
     assert after.shape == before.shape
     assert mixed(ImageCorpus(pixels, of_sounds=True, variations=("mixup",)), before)[1] is None
     torch.manual_seed(1)
-    alone = ImageCorpus(pixels, variations=variations).augmentation(1.0)(before)
+    alone = ImageCorpus(pixels, variations=variations).augmentation(Schedule())(before)
     torch.manual_seed(1)
-    torch.testing.assert_close(asked.augmentation(1.0)(before), alone)
+    torch.testing.assert_close(asked.augmentation(Schedule())(before), alone)

@@ -39,6 +39,8 @@ PRUNED_RATE_FACTOR = 0.5
 IMAGE_RATE_FACTOR = 3.0
 """Times the learning rate for convolutions and recurrences: batch norms allow more. Not for a projection CNN: its convolutions
 learn through signs, and a long training at such a rate loses what it had."""
+NARROW_RATE_FACTOR, NARROW_DROPOUT_FACTOR = 3.0, 0.5
+"""Times the learning rate, and the share of hidden values dropped, for a student that ``Recipe.is_narrow``."""
 NO_FEATURES = 0
 """CNNs on pixels and perceptrons have no projection, and a recurrence need not have one."""
 _CONVOLUTIONAL: tuple[StudentName, ...] = ("plain_cnn", "separable_cnn", "projection_cnn")
@@ -319,6 +321,15 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
     factors = {**dict.fromkeys(_NORMALIZED, IMAGE_RATE_FACTOR), "pruned": PRUNED_RATE_FACTOR, "projection_cnn": 1.0}
     rate = choice.learning_rate * factors.get(base.student, 1.0)
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor)
+
+
+def eager(candidate: Candidate) -> Candidate:
+    """Return ``candidate`` with the training of a student that is narrow: it learns faster, and is denied less."""
+    return replace(
+        candidate,
+        dropout=candidate.dropout * NARROW_DROPOUT_FACTOR,
+        learning_rate=candidate.learning_rate * NARROW_RATE_FACTOR,
+    )
 
 
 def smallest_sizes(base: Recipe, *, budget: Budget, size_of: SizeOf, any_student: bool) -> Mapping[str, int]:

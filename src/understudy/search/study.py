@@ -6,7 +6,17 @@ from dataclasses import dataclass, replace
 
 import optuna
 
-from understudy.search.space import Budget, Candidate, SizeOf, first_choice, fit, parameters_of, sample_choice, variations
+from understudy.search.space import (
+    Budget,
+    Candidate,
+    SizeOf,
+    eager,
+    first_choice,
+    fit,
+    parameters_of,
+    sample_choice,
+    variations,
+)
 from understudy.students.recipe import Recipe
 
 ATTEMPTS = 20
@@ -31,14 +41,16 @@ class Study:
         budget: what every candidate keeps to.
         base: what the search does not choose (student, bytes and words read, seeds).
         size_of: recipe to bytes of each format.
+        classes: how many there are.
         seed: of the sampler.
     """
 
-    def __init__(self, *, budget: Budget, base: Recipe, size_of: SizeOf, seed: int) -> None:
+    def __init__(self, *, budget: Budget, base: Recipe, size_of: SizeOf, classes: int, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._budget, self._base, self._size_of = budget, base, size_of
+        self._classes = classes
         self._trials: dict[int, optuna.Trial] = {}
         self._asked = 0
         self._first = first_choice(base, budget=budget, size_of=size_of)
@@ -53,7 +65,7 @@ class Study:
             choice = sample_choice(trial, self._first, bits=self._budget.bits, frames=self._frames)
             candidate = fit(choice, self._base, limits=self._budget.limits, size_of=self._size_of)
             if candidate is not None:
-                asked = self._numbered(candidate)
+                asked = self._numbered(eager(candidate) if candidate.recipe.is_narrow(self._classes) else candidate)
                 self._trials[asked.number] = trial
                 return asked
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)

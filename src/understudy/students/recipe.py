@@ -51,6 +51,13 @@ class Recipe:
         """Whether the student's training is long and decays as those of images: it reads them, or windows of frames."""
         return self.image_shape is not None or self.student in ("separable_cnn", "projection_rnn")
 
+    def is_narrow(self, classes: int) -> bool:
+        """Return whether this is a student of words that has fewer hidden values than there are ``classes``.
+
+        It needs all of them, and knows too little rather than too much (``docs/adr/0044``).
+        """
+        return self.student == "projection_sequence" and self.hidden < classes
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what another kind of data has is missing."""
         values = asdict(self)

@@ -13,7 +13,7 @@ from torch import Tensor
 from understudy.program.interpreter import standardize
 from understudy.program.ops import Standardize
 from understudy.projections.text import TextProjection, encode, finish, project, token_features, tokenize
-from understudy.training.schedule import feature_dropout_for, word_dropout_for
+from understudy.training.schedule import Schedule, word_dropout_for
 from understudy.training.variations import Mixture, Variation, cutout, mixup, rand_augment
 
 EVALUATION_BATCH, EVALUATION_BYTES = 512, 1 << 23
@@ -70,13 +70,10 @@ class Corpus:
         """Return the texts from ``begin`` to ``end``."""
         return Corpus(self.rows[begin:end], self.table)
 
-    def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
-        """Return what drops words from a batch of features, and features from words.
-
-        Of words these are ``factor`` times the share that ``word_dropout_for`` gives.
-        """
-        words, of_a_word = factor * word_dropout_for(float(self.lengths().mean())), feature_dropout_for(len(self))
-        return lambda features: _drop(features, words=words, of_a_word=of_a_word)
+    def augmentation(self, schedule: Schedule) -> Callable[[Tensor], Tensor]:
+        """Return what drops words from a batch of features, and features from words, as ``schedule`` says."""
+        words = schedule.word_dropout_factor * word_dropout_for(float(self.lengths().mean()))
+        return lambda features: _drop(features, words=words, of_a_word=schedule.feature_dropout)
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return tokens per text ``[texts]``; ones with utterance pooling."""
@@ -126,12 +123,14 @@ class ImageCorpus:
         """Return the images from ``begin`` to ``end``."""
         return replace(self, pixels=self.pixels[begin:end])
 
-    def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
-        """Return what moves each image of a batch by up to ``factor`` times a fourteenth of its side (MNIST: 2 pixels).
+    def augmentation(self, schedule: Schedule) -> Callable[[Tensor], Tensor]:
+        """Return what moves each image of a batch by up to a fourteenth of its side (MNIST: 2 pixels), times a factor.
 
+        That is the ``word_dropout_factor`` of ``schedule``, because moving is to images what dropped words are to texts.
         Where images may be mirrored, half of them are; ``variations`` come last. Pictures of sounds move in time alone, and
         become louder or softer. Mixup is none of these, because it changes the labels too: see ``mixed``.
         """
+        factor = schedule.word_dropout_factor
         if self.of_sounds:
             frames = round(factor * self.pixels.shape[1] * SHIFT_SHARE)
             return lambda images: _louder(_shift(images, frames, sideways=0), factor * LOUDNESS_STEPS / 255)
@@ -190,11 +189,12 @@ class VectorCorpus:
         """Return the examples from ``begin`` to ``end``."""
         return VectorCorpus(self.values[begin:end], self.source)
 
-    def augmentation(self, factor: float) -> Callable[[Tensor], Tensor]:
-        """Return what adds noise to a batch, ``factor`` times ``NOISE`` of each deviation.
+    def augmentation(self, schedule: Schedule) -> Callable[[Tensor], Tensor]:
+        """Return what adds noise to a batch: ``NOISE`` of each deviation, times the ``word_dropout_factor`` of ``schedule``.
 
         Windows are scaled and moved in time too: as if a sensor were a little more sensitive, or read a little later.
         """
+        factor = schedule.word_dropout_factor
         if len(self.source.shape) == 1:
             return lambda values: _noisy(values, factor * NOISE)
         reach = round(factor * self.source.shape[0] * SHIFT_SHARE)

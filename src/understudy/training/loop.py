@@ -177,7 +177,7 @@ class _Run:
         if trainer is not None and trainer.moves:
             processor.place(trainer)
         self.optimizer = optimizer_for(self.executor, self.trainer, self.schedule)
-        self.augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
+        self.augment = lesson.views[0].augmentation(schedule)
         self.step, self.seconds = schedule.float_steps if trained else 0, 0.0
         self.sums: dict[str, Tensor] = {}
         self.curve: list[Point] = []

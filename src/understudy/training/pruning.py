@@ -139,7 +139,7 @@ class _Rounds:
         self.curve: list[Point] = []
         self._sums: dict[str, torch.Tensor] = {}
         self._epoch: tuple[int, Any] = (-1, [])
-        self._augment = lesson.views[0].augmentation(schedule.word_dropout_factor)
+        self._augment = lesson.views[0].augmentation(schedule)
 
     def finish(self, checkpoint: Checkpoint, on_point: Callable[[Point], None] | None) -> None:
         """Run the rounds that are left; the state is kept behind each of them.

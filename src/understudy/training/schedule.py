@@ -35,6 +35,7 @@ class Schedule:
         weight_decay: of AdamW and Muon, times the learning rate in each step.
         dropout: share of hidden values dropped.
         word_dropout_factor: times the share of words dropped that ``word_dropout_for`` gives.
+        feature_dropout: share of the features of every word dropped.
         quantized_fraction: share of the steps, the last ones, that are quantization-aware.
     """
 
@@ -44,6 +45,7 @@ class Schedule:
     weight_decay: float = 0.2
     dropout: float = 0.1
     word_dropout_factor: float = 1.0
+    feature_dropout: float = 0.0
     quantized_fraction: float = 0.4
 
     @property
@@ -92,13 +94,14 @@ def word_dropout_for(words_per_text: float) -> float:
     return min(0.4, max(0.1, words_per_text / 100))
 
 
-def feature_dropout_for(texts: int) -> float:
+def feature_dropout_for(recipe: Recipe, *, classes: int, texts: int) -> float:
     """Return the share of a word's features to drop in training: a tenth, and none where ``texts`` hold nearly all words.
 
     A word that no text holds shares features with known ones, by chance and by common letters; a student that is denied some
-    of every word's learns to judge by many (dropout of inputs, Srivastava et al. 2014; ``docs/adr/0043``).
+    of every word's learns to judge by many (dropout of inputs, Srivastava et al. 2014; ``docs/adr/0043``). A narrow one keeps
+    them all.
     """
-    return FEATURE_DROPOUT if texts < TEXTS_WITH_ALL_WORDS else 0.0
+    return 0.0 if texts >= TEXTS_WITH_ALL_WORDS or recipe.is_narrow(classes) else FEATURE_DROPOUT
 
 
 def one_cycle(progress: float) -> float:
