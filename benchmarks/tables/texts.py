@@ -106,11 +106,12 @@ def students(results: Results) -> str:
             percent(row["macro_f1"] for row in rows),
             sizes(max(row["size_bytes"].values()) for row in rows),
             spread((row["weights"] for row in rows), lambda count: f"{count:,.0f}"),
+            percent(row["baselines"][BASELINE] for row in rows),
         ]
         for rows in grouped(results.text, configuration).values()
     ]
     head = ["data", "budget", "student", "search", "seeds", "accuracy, %", "macro-F1, %", "largest file", "weights"]
-    return table(head, body)
+    return table([*head, BASELINE], body)
 
 
 def search(results: Results) -> str:
