@@ -323,8 +323,8 @@ def fit(choice: Choice, base: Recipe, *, limits: Limits, size_of: SizeOf) -> Can
     return Candidate(recipe, choice.dropout, rate, choice.word_dropout_factor)
 
 
-def eager(candidate: Candidate) -> Candidate:
-    """Return ``candidate`` with the training of a student that is narrow: it learns faster, and is denied less."""
+def narrow_training(candidate: Candidate) -> Candidate:
+    """Return ``candidate`` with a narrow student's learning rate and dropout (``docs/adr/0044``): faster, and denied less."""
     return replace(
         candidate,
         dropout=candidate.dropout * NARROW_DROPOUT_FACTOR,

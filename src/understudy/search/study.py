@@ -10,9 +10,9 @@ from understudy.search.space import (
     Budget,
     Candidate,
     SizeOf,
-    eager,
     first_choice,
     fit,
+    narrow_training,
     parameters_of,
     sample_choice,
     variations,
@@ -65,7 +65,7 @@ class Study:
             choice = sample_choice(trial, self._first, bits=self._budget.bits, frames=self._frames)
             candidate = fit(choice, self._base, limits=self._budget.limits, size_of=self._size_of)
             if candidate is not None:
-                asked = self._numbered(eager(candidate) if candidate.recipe.is_narrow(self._classes) else candidate)
+                asked = self._numbered(narrow_training(candidate) if candidate.recipe.is_narrow(self._classes) else candidate)
                 self._trials[asked.number] = trial
                 return asked
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
