@@ -11,7 +11,8 @@ from understudy.baselines import Baseline, majority_class, tfidf_logistic_regres
 from understudy.data.text import Examples, TextDataset, load_text_dataset
 from understudy.job import Job, job_from_arguments
 from understudy.job_folder import JobFolder
-from understudy.judging import Teaching, assess, cross_validated, required_gain, standard_error
+from understudy.judging import Teaching, assess, cross_validated, required_gain
+from understudy.metrics import standard_error
 from understudy.progress import SilentProgress
 from understudy.teachers import trained
 from understudy.teachers.callable import CallableTeacher
@@ -51,11 +52,6 @@ def judged(job: Job, dataset: TextDataset, baseline: Baseline, folder: Path, *, 
 @pytest.mark.parametrize(("baseline_accuracy", "gain"), [(0.5, 0.015), (0.9, 0.005), (1.0, 0.0)])
 def test_a_teacher_is_used_for_a_gain_that_fits_the_errors_that_are_left(baseline_accuracy: float, gain: float) -> None:
     assert required_gain(0.015, baseline_accuracy) == pytest.approx(gain)
-
-
-def test_a_share_of_few_examples_is_uncertain() -> None:
-    assert standard_error(0.5, 100) == pytest.approx(0.05)
-    assert standard_error(0.9, 10_000) == pytest.approx(0.003)
 
 
 @pytest.mark.parametrize("right", [True, False])

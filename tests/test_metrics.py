@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
-from understudy.metrics import ConfusionPair, accuracy, agreement, auroc, class_scores, macro_f1, most_confused
+from understudy.metrics import ConfusionPair, accuracy, agreement, auroc, class_scores, macro_f1, most_confused, standard_error
 
 
 @pytest.mark.parametrize("classes", [2, 5, 40])
@@ -41,6 +41,11 @@ def test_class_scores_count_an_unseen_label_against_its_answer() -> None:
     assert scores.support.tolist() == [1, 0]
     assert scores.precision.tolist() == [0.5, 0]
     assert scores.recall.tolist() == [1, 0]
+
+
+def test_a_share_of_few_examples_is_uncertain() -> None:
+    assert standard_error(0.5, 100) == pytest.approx(0.05)
+    assert standard_error(0.9, 10_000) == pytest.approx(0.003)
 
 
 def test_most_confused_pairs_come_first() -> None:

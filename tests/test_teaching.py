@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import understudy
+from understudy import production
 from understudy.data.text import load_text_dataset
 from understudy.errors import InputError
 from understudy.job import job_from_arguments
 from understudy.judging import teacher_is_optional
 from understudy.pipeline import run_job
+from understudy.selection import Plan
 from understudy.teachers import trained
 from understudy.teachers.callable import CallableTeacher
 from understudy.teachers.trained import fit_machines, mix
@@ -21,12 +24,26 @@ from understudy.teachers.trained import fit_machines, mix
 SETTINGS = {"training.epochs": 6, "training.augmented_views": 2, "formats": ("c",)}
 
 
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """Return the plans of the jobs to come."""
+    found = []
+
+    def plan(**settings: Any) -> Plan:
+        found.append(Plan(**settings))
+        return found[-1]
+
+    monkeypatch.setattr(production, "Plan", plan)
+    return found
+
+
 @pytest.mark.parametrize("mode", ["joint", pytest.param("self", marks=pytest.mark.slow)])
-def test_the_other_modes(tiny_csv: Path, tmp_path: Path, mode: str) -> None:
+def test_the_other_modes(tiny_csv: Path, tmp_path: Path, mode: str, plans: list[Plan]) -> None:
     family = understudy.compress(data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", **{**SETTINGS, "training.mode": mode})
     [member] = family.members
     assert (member.twin is not None) == (mode == "joint")
     assert (family.teacher is not None) == (mode == "joint")
+    assert [plan.recombined for plan in plans] == [False]  # a teacher that learns beside the student has no answers yet
 
 
 MODULE = """
@@ -87,7 +104,7 @@ def test_what_cannot_learn_in_joint_mode_is_refused(tiny_csv: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
+def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path, plans: list[Plan]) -> None:
     rows = [line.rsplit(",", 1) for line in tiny_csv.read_text().splitlines()[1:]]
     labels = sorted({label for _, label in rows})
 
@@ -98,6 +115,7 @@ def test_a_teacher_from_python(tiny_csv: Path, tmp_path: Path) -> None:
     family = understudy.compress(data=tiny_csv, budgets=["12KB"], out=tmp_path / "out", teacher=teacher, **SETTINGS)
     assert family.teacher is not None and family.teacher.used
     assert family.members[0].twin is not None
+    assert [plan.recombined for plan in plans] == [True]  # it answers any text
 
 
 def test_a_twin_is_delivered_only_where_validation_can_tell_and_nobody_asked_for_the_teacher(

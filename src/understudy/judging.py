@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.text import Examples, TextDataset
-from understudy.metrics import accuracy
+from understudy.metrics import accuracy, standard_error
 from understudy.teachers.cache import cached_logits
 from understudy.teachers.chance import check_better_than_chance
 from understudy.teachers.trained import TrainedTeacher, fit_machines, has_few_validation_texts
@@ -81,13 +80,8 @@ def assess(
 
 
 def teacher_is_optional(teacher: Teacher[Any] | None, dataset: Dataset) -> bool:
-    """Return whether a twin that is better on validation is delivered: it can tell, and nobody asked for ``teacher``."""
+    """Return whether a clearly better twin is delivered: validation can tell, and nobody asked for ``teacher``."""
     return isinstance(teacher, TrainedTeacher) and isinstance(dataset, TextDataset) and not has_few_validation_texts(dataset)
-
-
-def standard_error(share: float, count: int) -> float:
-    """Return the standard error of a ``share``, 0 to 1, found in ``count`` examples: that of a binomial proportion."""
-    return math.sqrt(share * (1 - share) / max(1, count))
 
 
 def cross_validated(examples: Examples, baseline: Baseline, *, seed: int) -> tuple[float, float]:

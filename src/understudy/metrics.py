@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,11 @@ Float64Array = npt.NDArray[np.float64]
 def accuracy(truth: npt.ArrayLike, answers: npt.ArrayLike) -> float:
     """Return the fraction of ``answers`` ``[batch]`` that equal ``truth`` ``[batch]``; a truth of -1 is never met."""
     return float((np.asarray(truth) == np.asarray(answers)).mean())
+
+
+def standard_error(share: float, count: int) -> float:
+    """Return the standard error of a ``share``, 0 to 1, found in ``count`` examples: that of a binomial proportion."""
+    return math.sqrt(share * (1 - share) / max(1, count))
 
 
 def macro_f1(truth: npt.ArrayLike, answers: npt.ArrayLike) -> float:

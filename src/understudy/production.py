@@ -47,6 +47,7 @@ from understudy.teaching import (
     workers_for,
     write_lesson,
 )
+from understudy.training.lesson_store import LessonStore
 from understudy.training.objective import teacher_term
 from understudy.training.processor import processor_for
 from understudy.training.trainer import Brought, check_trainable
@@ -114,7 +115,7 @@ def _run(
     if network is not None:
         store.write_network(network)
 
-    plan = _plan(job, dataset, teaching, brought, held_out=store.held_out, budgets=budgets)
+    plan = _plan(job, dataset, teaching, brought, store=store, budgets=budgets)
     searches = Searches(budgets.reachable, plan, size_of=budgets.size_of)
     treated: dict[str, Selection] = {}
     finished = True
@@ -185,7 +186,7 @@ def _timed(member: Member, job: Job, budgets: Budgets, dataset: Dataset, *, fold
 
 
 def _plan(
-    job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] | None, *, held_out: int, budgets: Budgets
+    job: Job, dataset: Dataset, teaching: Teaching, brought: Teacher[Any] | None, *, store: LessonStore, budgets: Budgets
 ) -> Plan:
     settings = job.training
     class_weight = None
@@ -199,7 +200,7 @@ def _plan(
         any_student=job.student == "auto",
         classes=len(dataset.class_names),
         texts=len(dataset.train) + (len(dataset.unlabelled) if taught and not joint else 0),
-        held_out=held_out,
+        held_out=store.held_out,
         objective={
             "teacher_on_labels": settings.weights.teacher_on_labels,
             "student_on_labels": settings.weights.student_on_labels,
@@ -217,6 +218,7 @@ def _plan(
         epochs=settings.epochs,
         budgets=len(budgets.reachable),
         build=budgets.build,
+        recombined=store.unlabelled > len(dataset.unlabelled),
         quantization=QuantizationPlan(
             job.quantization.mode, Ranges(job.quantization.weight_range, job.quantization.activation_range)
         ),

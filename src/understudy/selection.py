@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from understudy.compression.quantize.plan import QuantizationPlan
+from understudy.metrics import standard_error
 from understudy.program.cost import training_work
 from understudy.program.ops import Program
 from understudy.quantization_measurements import Cure
@@ -51,7 +52,7 @@ class Selection:
         trials: in the order in which they ended.
         refit: the best student, trained again with the validation texts; None without such a training.
         twin_refit: the same of the best twin.
-        teacher_is_optional: nobody asked for this teacher, so a twin that is better on validation is delivered.
+        teacher_is_optional: nobody asked for this teacher, so a twin that is clearly better on validation is delivered.
         quantization: how its students were quantized.
         cures: what was tried because that cost too much; the trainings above are then those with what was kept.
         uncured: the training that was chosen before any cure.
@@ -84,13 +85,17 @@ class Selection:
 
     @property
     def delivers_twin(self) -> bool:
-        """Whether the best twin is delivered in place of the best student."""
-        twin = self.best_twin
+        """Whether the best twin is delivered in place of the best student: better by more than a standard error.
+
+        A smaller lead is mostly chance, and the teacher has shown before that it knows more than the baseline.
+        """
+        twin, reached = self.best_twin, self.best.validation_accuracy
         if self.decided is not None:
             return self.decided
         if not self.teacher_is_optional or twin is None or twin.twin is None:
             return False
-        return twin.twin.validation_accuracy > self.best.validation_accuracy
+        examples = len(twin.twin.validation_probabilities)
+        return twin.twin.validation_accuracy > reached + standard_error(reached, examples)
 
     @property
     def chosen(self) -> tuple[Tried, TaskResult]:
@@ -149,9 +154,10 @@ class Plan:
         brought: joint mode: the module that the user brought, None for a wide network made here.
         teacher_is_optional: it was trained here, and no one asked for it.
         seed: of the search and of every training.
-        epochs: passes over the texts or images, None for what their number suggests.
+        epochs: passes over the labelled texts or images, None for what their number suggests.
         budgets: how many there are; the trainings of images share a fixed amount of work.
         build: recipe to a float program that was not trained.
+        recombined: the lesson has texts that only the teacher has an answer to, made of the training texts.
         quantization: how students become integers.
         widest: the first candidate of the largest budget, from which narrower ones begin; None where none can.
     """
@@ -171,11 +177,15 @@ class Plan:
     budgets: int
     build: Callable[[Recipe], Program]
     any_student: bool = False
+    recombined: bool = False
     quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
     widest: Candidate | None = None
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
-        """Return the training of ``candidate``; ``share`` of the steps for a short one."""
+        """Return the training of ``candidate``; ``share`` of the steps for a short one.
+
+        Recombined texts come on top of a batch's labelled ones, of which the twin sees as many.
+        """
         schedule = Schedule(
             dropout=candidate.dropout,
             learning_rate=candidate.learning_rate,
@@ -188,7 +198,7 @@ class Plan:
         steps = int(self._steps(texts, candidate.recipe, schedule.batch_size) * candidate.steps_factor * share)
         return TrainingTask(
             recipe=candidate.recipe,
-            schedule=replace(schedule, steps=steps),
+            schedule=replace(schedule, steps=steps, batch_size=schedule.batch_size * (2 if taught and self.recombined else 1)),
             objective=dict(self.objective),
             class_weight=self.class_weight,
             classes=self.classes,
@@ -218,11 +228,11 @@ class Plan:
 
     def passes(self, task: TrainingTask) -> float:
         """Return how often ``task`` goes over the training examples, as ``epochs`` counts them."""
-        return task.schedule.steps / -(-self.texts // task.schedule.batch_size)
+        return task.schedule.steps / -(-self.texts // Schedule.batch_size)
 
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
         if not recipe.learns_as_images:
-            return steps_for(examples, batch_size=batch_size, epochs=self.epochs)
+            return steps_for(examples, batch_size=batch_size, epochs=self.epochs, recombined=self.recombined)
         students = self.budgets * (2 if self.taught else 1)
         work = self._work_of_an_example(recipe)
         return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from hypothesis import strategies as st
 
 from understudy.program.ops import ProjectText
 from understudy.projections.text import FeatureGroup, TextProjection
+from understudy.search.space import Candidate
+from understudy.selection import Plan
+from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
 from understudy.teaching import recombined_texts_for
 from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import epoch_batches
@@ -92,6 +97,7 @@ def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:
         held_out=1,
     )
     taught = store.read(SOURCE, taught=True)
+    assert store.unlabelled == 50
     assert (len(taught.labels), taught.texts_in_an_epoch) == (70, 40)
     seen = np.concatenate([index for _, index in epoch_batches(taught, 16, np.random.default_rng(1))])
     assert len(seen) == len(set(seen)) == 40
@@ -104,7 +110,39 @@ def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:
     assert len(store.read(SOURCE, taught=False, refit=True).labels) == 21
 
 
+def test_recombined_texts_come_on_top_of_labelled_ones() -> None:
+    recipe = Recipe(features=64, width=8, hidden=8, max_bytes=32, max_words=8)
+    candidate = Candidate(recipe, dropout=0.1, learning_rate=0.003)
+    plan = Plan(
+        base=recipe,
+        classes=3,
+        texts=1000,
+        held_out=0,
+        objective={},
+        class_weight=None,
+        taught=True,
+        joint=False,
+        brought=None,
+        teacher_is_optional=True,
+        seed=1,
+        epochs=None,
+        budgets=1,
+        build=lambda recipe: build_student(recipe, classes=3, seed=1),
+    )
+    without = plan.task(candidate, taught=True)
+    plan = replace(plan, recombined=True)
+    student, twin = (plan.task(candidate, taught=taught) for taught in (True, False))
+    assert student.schedule.steps == twin.schedule.steps == 2 * without.schedule.steps
+    assert student.schedule.batch_size == 2 * without.schedule.batch_size
+    assert twin.schedule.batch_size == without.schedule.batch_size
+    assert plan.passes(student) == plan.passes(twin) == 2 * plan.passes(without)
+    assert plan.work(student) == 2 * plan.work(twin) == 4 * plan.work(without)
+
+
 def test_few_texts_are_gone_over_more_often() -> None:
     steps = {texts: steps_for(texts, batch_size=64, epochs=None) for texts in (200, 1000, 3000, 5000, 15_000)}
     assert steps == {200: 1500, 1000: EPOCHS_OF_FEW * 16, 3000: STEPS_OF_FEW, 5000: 60 * 79, 15_000: 30 * 235}
     assert steps_for(1000, batch_size=64, epochs=3) == 48
+    recombined = {texts: steps_for(texts, batch_size=64, epochs=None, recombined=True) for texts in steps}
+    assert recombined == {texts: 2 * usual for texts, usual in steps.items()}
+    assert steps_for(1000, batch_size=64, epochs=3, recombined=True) == 48

@@ -134,6 +134,11 @@ class LessonStore:
         count: int = self._texts()["held_out"]
         return count
 
+    @property
+    def unlabelled(self) -> int:
+        """Texts that only a teacher has an answer to."""
+        return int((np.load(self.folder / "labels.npy") < 0).sum())
+
     def views(self) -> list[list[str]]:
         """Return the views' texts; those that are held out stand last."""
         views: list[list[str]] = self._texts()["views"]
