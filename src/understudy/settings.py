@@ -218,7 +218,7 @@ class TrainingSettings(Settings):
     recombined_texts: Literal["auto"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         "auto",
         description="Texts made of words of the training texts, for which only the teacher has an answer; 'auto' makes them "
-        "below 4,000 training texts, 0 makes none.",
+        "below 8,000 training texts, 0 makes none.",
     )
     variations: Annotated[tuple[Variation, ...], Field(strict=False)] = Field(
         (),

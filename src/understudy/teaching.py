@@ -34,7 +34,7 @@ from understudy.teachers.image_registry import load_image_teacher
 from understudy.teachers.protocol import Int16Array, checked_logits, kind_of_example
 from understudy.teachers.registry import load_text_teacher
 from understudy.teachers.sound_registry import load_sound_teacher
-from understudy.teachers.trained import Networks, TrainedTeacher, fit_machines, has_few_validation_texts, mix
+from understudy.teachers.trained import ENOUGH_TEXTS, Networks, TrainedTeacher, fit_machines, has_few_validation_texts, mix
 from understudy.teachers.vector_registry import load_vector_teacher
 from understudy.teachers.word_vectors import vectors_for
 from understudy.training.corpus import TokenTable
@@ -61,7 +61,7 @@ NETWORK_VALUES: tuple[Literal["ternary", "count"], ...] = ("ternary", "count")
 """One network of the trained teacher for each: they see a token's features differently."""
 MOST_VIEW_TEXTS = 250_000
 """Augmented views are left out beyond this many texts in all: large data sets need them least and pay most for them."""
-RECOMBINED_FOR_EACH, MOST_RECOMBINED, ENOUGH_TEXTS = 20, 8000, 4000
+RECOMBINED_FOR_EACH, MOST_RECOMBINED = 20, 8000
 """Recombined texts for each text of a lesson, and at most; a lesson that has enough texts gets none."""
 NO_EXAMPLES = Examples((), np.zeros(0, np.int64))
 LEAST_REFIT_SHARE = 0.03
