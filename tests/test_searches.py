@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,6 +107,13 @@ def test_one_trial_is_one_training_with_its_refit_beside_it(machine: Machine) ->
     found = search(machine, trials=1)
     assert [[task.refit for task in tasks] for tasks in machine.rounds] == [[False, True]]
     assert [t.number for t in found.tried["16KB"]] == [0]
+
+
+def test_what_is_delivered_depends_on_what_the_students_learned_from(machine: Machine) -> None:
+    found = search(machine, trials=1)
+    assert not found.selections()[0].recombined
+    found.plan = replace(found.plan, recombined=True)
+    assert found.selections()[0].recombined
 
 
 def test_the_best_new_one_and_the_best_so_far_learn_for_longer(machine: Machine) -> None:

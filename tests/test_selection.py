@@ -37,22 +37,23 @@ def test_the_best_finished_trial_is_chosen_and_the_first_of_equals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("student", "twin", "optional", "delivered"),
+    ("student", "twin", "optional", "recombined", "delivered"),
     [
-        (0.8, 0.9, True, "twin"),
-        (0.8, 0.9, False, "student"),
-        (0.8, 0.825, True, "twin"),
-        (0.8, 0.815, True, "student"),  # less than a standard error of 400 examples, which is 0.02
-        (0.9, 0.9, True, "student"),
-        (0.9, None, True, "student"),
+        (0.8, 0.9, True, False, "twin"),
+        (0.8, 0.9, False, False, "student"),
+        (0.8, 0.801, True, False, "twin"),
+        (0.8, 0.825, True, True, "twin"),
+        (0.8, 0.815, True, True, "student"),  # less than a standard error of 400 examples, which is 0.02
+        (0.9, 0.9, True, False, "student"),
+        (0.9, None, True, True, "student"),
     ],
 )
-def test_a_clearly_better_twin_is_delivered_only_when_no_one_asked_for_the_teacher(
-    student: float, twin: float | None, optional: bool, delivered: str
+def test_a_better_twin_is_delivered_only_when_no_one_asked_for_the_teacher(
+    student: float, twin: float | None, optional: bool, recombined: bool, delivered: str
 ) -> None:
     refit, twin_refit = result(0.95), None if twin is None else result(0.96)
     trial = tried(0, student, twin)
-    found = selection(trial, refit=refit, twin_refit=twin_refit, teacher_is_optional=optional)
+    found = selection(trial, refit=refit, twin_refit=twin_refit, teacher_is_optional=optional, recombined=recombined)
     assert found.delivers_twin == (delivered == "twin")
     assert found.chosen[1] is (trial.twin if delivered == "twin" else trial.result)
     assert found.student is (twin_refit if delivered == "twin" else refit)

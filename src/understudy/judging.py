@@ -80,7 +80,7 @@ def assess(
 
 
 def teacher_is_optional(teacher: Teacher[Any] | None, dataset: Dataset) -> bool:
-    """Return whether a clearly better twin is delivered: validation can tell, and nobody asked for ``teacher``."""
+    """Return whether a twin that is better on validation is delivered: it can tell, and nobody asked for ``teacher``."""
     return isinstance(teacher, TrainedTeacher) and isinstance(dataset, TextDataset) and not has_few_validation_texts(dataset)
 
 

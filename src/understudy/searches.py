@@ -158,10 +158,18 @@ class Searches:
         widest = (self.widest[0], self.widest[1].recipe) if self.widest else None
         for text, size in found:
             refit, twin_refit = self.refits.get(text, (None, None))
-            optional = self.plan.teacher_is_optional
-            found_trials = tuple(self.tried[text])
             selections.append(
-                Selection(text, size, found_trials, refit, twin_refit, optional, self.plan.quantization, widest=widest)
+                Selection(
+                    text,
+                    size,
+                    tuple(self.tried[text]),
+                    refit,
+                    twin_refit,
+                    teacher_is_optional=self.plan.teacher_is_optional,
+                    recombined=self.plan.recombined,
+                    quantization=self.plan.quantization,
+                    widest=widest,
+                )
             )
         return selections
 

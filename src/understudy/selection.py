@@ -52,7 +52,8 @@ class Selection:
         trials: in the order in which they ended.
         refit: the best student, trained again with the validation texts; None without such a training.
         twin_refit: the same of the best twin.
-        teacher_is_optional: nobody asked for this teacher, so a twin that is clearly better on validation is delivered.
+        teacher_is_optional: nobody asked for this teacher, so a twin that is better on validation is delivered.
+        recombined: the student learned from recombined texts too, so its twin has to be clearly better.
         quantization: how its students were quantized.
         cures: what was tried because that cost too much; the trainings above are then those with what was kept.
         uncured: the training that was chosen before any cure.
@@ -66,6 +67,7 @@ class Selection:
     refit: TaskResult | None = None
     twin_refit: TaskResult | None = None
     teacher_is_optional: bool = False
+    recombined: bool = False
     quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
     cures: tuple[Cure, ...] = ()
     uncured: TaskResult | None = None
@@ -85,9 +87,10 @@ class Selection:
 
     @property
     def delivers_twin(self) -> bool:
-        """Whether the best twin is delivered in place of the best student: better by more than a standard error.
+        """Whether the best twin is delivered in place of the best student, being better on validation.
 
-        A smaller lead is mostly chance, and the teacher has shown before that it knows more than the baseline.
+        Where the student learned from recombined texts too, the lead must be more than a standard error: a smaller one is
+        mostly chance among few texts, and such a student is better than its twin as a rule (``docs/adr/0045``).
         """
         twin, reached = self.best_twin, self.best.validation_accuracy
         if self.decided is not None:
@@ -95,7 +98,8 @@ class Selection:
         if not self.teacher_is_optional or twin is None or twin.twin is None:
             return False
         examples = len(twin.twin.validation_probabilities)
-        return twin.twin.validation_accuracy > reached + standard_error(reached, examples)
+        margin = standard_error(reached, examples) if self.recombined else 0.0
+        return twin.twin.validation_accuracy > reached + margin
 
     @property
     def chosen(self) -> tuple[Tried, TaskResult]:

@@ -221,7 +221,7 @@ def _print_family(family: Family, folder: Path) -> None:
     for member in family.members:
         if member.passed_over is not None:
             typer.echo(
-                f"{member.budget}: the twin is delivered: on validation it is clearly better than the student with the teacher"
+                f"{member.budget}: the twin is delivered, which is better on validation than the student with the teacher"
             )
     _print_pruning(family)
     _print_islands(family)
