@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from command import understudy
+from plans import plan_of
 from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.compression.quantize.shape import quantized_shape
 from understudy.cures import cured, quantization_record, requantized
@@ -45,23 +47,9 @@ LAYERS = {layer.output for layer in FLOAT.layers if layer.bits == 4}
 
 
 def plan(mode: Any = "ptq", *, taught: bool = False, joint: bool = False) -> Plan:
-    return Plan(
-        base=RECIPE,
-        classes=3,
-        texts=100,
-        held_out=20,
-        objective={},
-        class_weight=None,
-        taught=taught,
-        joint=joint,
-        brought=None,
-        teacher_is_optional=True,
-        seed=1,
-        epochs=2,
-        budgets=1,
-        quantization=QuantizationPlan(mode),
-        build=lambda recipe: build_student(recipe, classes=3, seed=0),
-    )
+    quantization = QuantizationPlan(mode)
+    build = functools.partial(build_student, classes=3, seed=0)
+    return plan_of(RECIPE, classes=3, taught=taught, joint=joint, quantization=quantization, build=build)
 
 
 def result(accuracy: float, program: Program = FLOAT) -> TaskResult:

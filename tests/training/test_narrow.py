@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from plans import plan_of
 from understudy.search.space import Candidate
-from understudy.selection import Plan
 from understudy.students.recipe import Recipe
-from understudy.students.registry import build_student
 from understudy.training.schedule import FEATURE_DROPOUT, TEXTS_WITH_ALL_WORDS
 
 RECIPE = Recipe(features=32, width=8, hidden=8)
@@ -18,22 +17,7 @@ RECIPE = Recipe(features=32, width=8, hidden=8)
     [(8, 300, FEATURE_DROPOUT), (9, 300, 0.0), (8, TEXTS_WITH_ALL_WORDS, 0.0)],
 )
 def test_a_training_drops_the_features_that_its_student_can_spare(classes: int, texts: int, feature_dropout: float) -> None:
-    plan = Plan(
-        base=RECIPE,
-        classes=classes,
-        texts=texts,
-        held_out=10,
-        objective={},
-        class_weight=None,
-        taught=False,
-        joint=False,
-        brought=None,
-        teacher_is_optional=False,
-        seed=1,
-        epochs=1,
-        budgets=1,
-        build=lambda recipe: build_student(recipe, classes=classes, seed=1),
-    )
+    plan = plan_of(RECIPE, classes=classes, texts=texts)
     task = plan.task(Candidate(RECIPE, dropout=0.05, learning_rate=0.009), taught=False)
     assert task.schedule.feature_dropout == feature_dropout
     # the search has chosen these for the candidate already

@@ -10,12 +10,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plans import plan_of
 from understudy.program.ops import ProjectText
 from understudy.projections.text import FeatureGroup, TextProjection
 from understudy.search.space import Candidate
-from understudy.selection import Plan
 from understudy.students.recipe import Recipe
-from understudy.students.registry import build_student
 from understudy.teaching import recombined_texts_for
 from understudy.training.lesson_store import LessonStore
 from understudy.training.loop import epoch_batches
@@ -113,22 +112,7 @@ def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:
 def test_recombined_texts_come_on_top_of_labelled_ones() -> None:
     recipe = Recipe(features=64, width=8, hidden=8, max_bytes=32, max_words=8)
     candidate = Candidate(recipe, dropout=0.1, learning_rate=0.003)
-    plan = Plan(
-        base=recipe,
-        classes=3,
-        texts=1000,
-        held_out=0,
-        objective={},
-        class_weight=None,
-        taught=True,
-        joint=False,
-        brought=None,
-        teacher_is_optional=True,
-        seed=1,
-        epochs=None,
-        budgets=1,
-        build=lambda recipe: build_student(recipe, classes=3, seed=1),
-    )
+    plan = plan_of(recipe, classes=3, texts=1000, taught=True, epochs=None)
     without = plan.task(candidate, taught=True)
     plan = replace(plan, recombined=True)
     student, twin = (plan.task(candidate, taught=taught) for taught in (True, False))
