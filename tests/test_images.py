@@ -304,3 +304,9 @@ def test_pictures_have_the_size_that_the_teacher_takes(tmp_path: Path) -> None:
     asked = understudy(*command, "--image-size", "16x24", folder=tmp_path)
     assert asked.exit_code == 2
     assert "received input=float32 [1, 8, 8, 3] of teacher='teacher.tflite' for images=[16, 24, 3]" in asked.err
+    made = understudy(*command[:-2], "--format", "c", folder=tmp_path)
+    assert made.exit_code == 0, made.err
+    added = understudy("export", "runs/photos/6KB", "--to", "python", folder=tmp_path)  # the job does not name the size
+    assert added.exit_code == 0, added.err
+    [file] = [f for f in Family.load(tmp_path / "runs" / "photos").members[0].files if f.format == "python"]
+    assert file.verified

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import shutil
 import subprocess
@@ -17,11 +18,12 @@ from command import contents
 from understudy import pipeline, teaching
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
-from understudy.cli.compress import _print_family
+from understudy.cli.summary import print_family
 from understudy.errors import BudgetError, InputError, SetupError
 from understudy.family import Family
 from understudy.formats import FLOAT_FORMATS, FORMATS
 from understudy.job import job_from_arguments
+from understudy.neural_bits import BitsPoint, NeuralBits
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
 from understudy.protection.envelope import public_device_key
@@ -107,6 +109,25 @@ def test_running_again_trains_nothing_and_gives_the_same_files(finished: tuple[F
     understudy.compress(data=tiny_csv, budgets=["16KB", "32KB", "1KB"], out=out, **SETTINGS)
     assert {path: path.stat().st_mtime_ns for path in (out / ".understudy" / "results").iterdir()} == results
     assert _files(out) == before
+
+
+def test_confused_texts_are_shown_on_request_and_cost_no_training(
+    finished: tuple[Family, Path], tiny_csv: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    results = sorted(path.name for path in (out / ".understudy" / "results").iterdir())
+    before = _files(out)
+    family = understudy.compress(data=tiny_csv, budgets=["16KB", "32KB", "1KB"], out=out, show_examples=2, **SETTINGS)
+    assert sorted(path.name for path in (out / ".understudy" / "results").iterdir()) == results
+    assert _files(out) == before
+    written, page = tiny_csv.read_text(), (out / "report.html").read_text()
+    confusions = [confusion for member in family.members for confusion in member.confusions]
+    assert confusions
+    for confusion in confusions:
+        assert len(confusion.examples) == min(2, confusion.count)
+        assert all(text in written for text in confusion.examples)
+        assert html.escape(confusion.examples[0]) in page
 
 
 def test_the_test_split_influences_nothing(tiny_csv: Path, tmp_path: Path) -> None:
@@ -293,7 +314,20 @@ def test_family_json_follows_its_published_schema(finished: tuple[Family, Path])
 def test_a_format_that_is_added_later_is_measured_on_the_test_split(finished: tuple[Family, Path], tmp_path: Path) -> None:
     family, out = finished
     shutil.copytree(out, tmp_path / "copy")
+    study = NeuralBits(
+        name="x",
+        created_with=family.created_with,
+        job={},
+        classes=3,
+        test_examples=40,
+        kind="texts",
+        steps=10,
+        finished=True,
+        points=tuple(BitsPoint(bits=b, weight_count=10, validation_accuracy=0.5, accuracy=0.5, seconds=1) for b in (8, 64)),
+    )
+    study.save(tmp_path / "copy")
     added = add_formats(tmp_path / "copy" / "16KB", ["python"])
+    assert "64 bits" in (tmp_path / "copy" / "report.html").read_text()
     assert added.not_tested is None
     member = Family.load(tmp_path / "copy").members[0]
     [file] = [file for file in member.files if file.format == "python"]
@@ -380,7 +414,7 @@ def test_bundles_are_written_for_the_owners_of_keys(
         assert "model.onnx.enc" in card
         with pytest.raises(InputError, match="an encrypted bundle is read with a private key"):
             member.predict(["stop the egg timer"])
-    _print_family(family, out)
+    print_family(family, out)
     assert f"encrypted; opens with: {family.members[0].encrypted_for[0]}" in capsys.readouterr().out
     understudy.compress(**asked)  # type: ignore[arg-type]
     assert _files(out) == before

@@ -21,15 +21,14 @@ from understudy.export.parity import LatencyUs, measure_latency, verify_file
 from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
-from understudy.files import write_text
 from understudy.formats import FLOAT_RAM, RAM
 from understudy.job import Job
 from understudy.metrics import accuracy, macro_f1
 from understudy.program.interpreter import Scores, run
-from understudy.program.ops import Program
+from understudy.program.ops import Image, Program
 from understudy.progress import Progress, SilentProgress
 from understudy.protection.keys import signing_key
-from understudy.report.page import CARD_FILENAME, REPORT_FILENAME, render_card, render_report
+from understudy.report.page import write_report
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def add_formats(
     missing = None
     if home is not None and split is None:
         try:
-            split = _test_split(bundle, program, *_test_of(home.family))
+            split = _test_split(bundle, program, *_test_of(home.family, program))
         except UnderstudyError as error:
             missing = str(error)
     name, names = bundle.manifest.name, bundle.labels
@@ -251,8 +250,10 @@ def _home(bundle: Bundle) -> Home | None:
     return None if member is None else Home(path, family, member)
 
 
-def _test_of(family: Family) -> tuple[Content, list[str | None]]:
+def _test_of(family: Family, program: Program) -> tuple[Content, list[str | None]]:
     """Return content and labels of the test split that ``family`` was measured on; None is a label that training never saw.
+
+    Pictures are brought to the size that ``program`` reads: a teacher may have chosen it, which the job does not record.
 
     Raises:
         InputError: the job's data are not there any more, or hold something else.
@@ -261,7 +262,8 @@ def _test_of(family: Family) -> tuple[Content, list[str | None]]:
         job = Job.model_validate(family.job)
     except ValidationError as error:
         raise InputError(f"a family records its job: received job with {error.error_count()} faults; add --test FILE") from None
-    data = load_dataset(job)
+    source = program.source
+    data = load_dataset(job, picture_shape=source.shape if isinstance(source, Image) else None)
     if (data.digest, data.test_digest) != (family.data.digest, family.data.test_digest):
         raise InputError(f"a test split stays as it was: received other rows in file={str(job.data.train)!r}; add --test FILE")
     return data.test.original, [data.class_names[i] if i >= 0 else None for i in data.test.labels]
@@ -286,9 +288,7 @@ def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) ->
         }
     )
     members = tuple(extended if m.path == member.path else m for m in home.family.members)
-    family = home.family.model_copy(update={"members": members}).save(folder)
-    write_text(folder / member.path / CARD_FILENAME, render_card(family, extended))
-    write_text(folder / REPORT_FILENAME, render_report(family))
+    write_report(home.family.model_copy(update={"members": members}).save(folder), folder)
 
 
 def _file_record(member: Member, addition: Addition, reason: str | None) -> FileRecord:

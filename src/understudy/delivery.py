@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from understudy.bundle import Bundle, encrypt_bundle, write_bundle
 from understudy.cures import quantization_record
+from understudy.data.text import TextDataset
 from understudy.data.vector import VectorDataset
 from understudy.errors import VerificationError
 from understudy.export.device_ram import static_ram_bytes
@@ -69,6 +70,7 @@ class Order:
         seed: of the search and of every training.
         max_quantization_drop: loss of validation accuracy that quantization may cost.
         network: what the students are pruned from; None for others.
+        shown_examples: test texts of each confused pair of classes that are written down.
     """
 
     out: Path
@@ -78,6 +80,7 @@ class Order:
     seed: int
     max_quantization_drop: float
     network: Network | None = None
+    shown_examples: int = 0
 
 
 def threshold_of(validation_probabilities: Float32Array) -> float:
@@ -149,7 +152,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         learning_curve=_curve(training.curve),
         trials=tuple(_trial(tried) for tried in selection.trials),
         per_class=_per_class(dataset, answers),
-        confusions=_confusions(dataset, answers),
+        confusions=_confusions(dataset, answers, shown=order.shown_examples),
         out_of_scope=_out_of_scope(program, reference, dataset, threshold=threshold),
         quantization=quantization_record(selection, dataset, max_drop=order.max_quantization_drop),
     )
@@ -320,11 +323,23 @@ def _per_class(dataset: Dataset, answers: npt.NDArray[np.int64]) -> tuple[ClassR
     )
 
 
-def _confusions(dataset: Dataset, answers: npt.NDArray[np.int64]) -> tuple[Confusion, ...]:
-    names = dataset.class_names
+def _confusions(dataset: Dataset, answers: npt.NDArray[np.int64], *, shown: int) -> tuple[Confusion, ...]:
+    """Return the pairs of classes that are most often confused, each with the first ``shown`` of its texts."""
+    names, labels = dataset.class_names, dataset.test.labels
+
+    def texts(actual: int, predicted: int) -> tuple[str, ...]:
+        if not isinstance(dataset, TextDataset):
+            return ()
+        return tuple(dataset.test.texts[row] for row in np.flatnonzero((labels == actual) & (answers == predicted))[:shown])
+
     return tuple(
-        Confusion(actual=names[pair.actual], predicted=names[pair.predicted], count=pair.count)
-        for pair in most_confused(dataset.test.labels, answers, limit=CONFUSED_PAIRS)
+        Confusion(
+            actual=names[pair.actual],
+            predicted=names[pair.predicted],
+            count=pair.count,
+            examples=texts(pair.actual, pair.predicted),
+        )
+        for pair in most_confused(labels, answers, limit=CONFUSED_PAIRS)
     )
 
 

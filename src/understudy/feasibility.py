@@ -33,7 +33,7 @@ from understudy.student_names import StudentName
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
 from understudy.training.mining import CANDIDATES
-from understudy.units import Latency, format_bytes, format_microseconds, parse_share
+from understudy.units import format_bytes, format_microseconds, parse_share
 
 if TYPE_CHECKING:
     from understudy.network.steps import Network
@@ -99,10 +99,11 @@ def check_budgets(
         progress: listens.
 
     Raises:
-        InputError: an unknown device, or one that lacks an operator of the student.
+        InputError: an unknown device, or one that lacks an operator of the student; or what ``check_training`` refuses.
         BudgetError: none of them can be met.
         SetupError: the student 'pruned' without Torch-Pruning, or a format without what writes or runs it.
     """
+    check_training(job, dataset)
     classes = len(dataset.class_names)
     base = base_recipe(job, dataset)
     profiles = tuple(load_profile(device) for device in job.devices)
@@ -160,8 +161,6 @@ def check_budgets(
         )
     if network is not None:
         budgets = _with_shares(job, budgets, size_of(replace(smallest(base, bits=_bits(job, job.formats)), kept=1.0)))
-    if job.latency is not None and latency is not None:
-        _need_latency(job.latency, latency.estimate_us(program))
     reachable, infeasible = [], []
     for budget in budgets:
         sizes = smallest_sizes(base, budget=budget, size_of=size_of, any_student=job.student == "auto")
@@ -169,6 +168,12 @@ def check_budgets(
         if sizes[binding] <= budget.limits[binding]:
             reachable.append(budget)
             continue
+        if job.latency is not None and binding.startswith(LATENCY):
+            raise BudgetError(
+                f"max_latency must hold the smallest student: received max_latency={job.latency.text}, where its "
+                f"{binding.removeprefix(LATENCY)} file is estimated to take {format_microseconds(sizes[binding] / 1e3)} on "
+                f"{job.latency.target}; allow at least that, or leave that format out"
+            )
         if binding == WEIGHTS:
             raise BudgetError(
                 "a share of a network leaves a channel of every layer, and all that are tied to its input or its answer: "
@@ -230,16 +235,6 @@ def _with_latency(budget: Budget, job: Job, latency: LatencyModel | None) -> Bud
     return replace(budget, limits={**budget.limits, **{f"{LATENCY}{n}": most for n in budget.formats if n in latency.weights}})
 
 
-def _need_latency(limit: Latency, estimates_us: Mapping[str, float]) -> None:
-    """Raise BudgetError where the smallest student is expected to take longer than ``limit``."""
-    name, longest = max(estimates_us.items(), key=lambda pair: pair[1])
-    if longest > limit.microseconds:
-        raise BudgetError(
-            f"max_latency must hold the smallest student: received max_latency={limit.text}, where its {name} file is "
-            f"estimated to take {format_microseconds(longest)} on {limit.target}; allow at least that, or leave that format out"
-        )
-
-
 def _working_bytes(program: Program, formats: Sequence[str]) -> dict[str, int]:
     """Return the RAM that a prediction takes, by the limits of RAM that ``formats`` have."""
     read, classes = input_bytes(program), program.classes
@@ -274,6 +269,18 @@ def _kind(dataset: Dataset) -> str:
     if isinstance(dataset, ImageDataset):
         return "images" if dataset.log_mel is None else "sounds"
     return "vectors" if len(dataset.shape) == 1 else "windows"
+
+
+def check_training(job: Job, dataset: Dataset) -> None:
+    """Raise ``InputError`` where ``job`` asks for a training that there is not for the kind of ``dataset``."""
+    kind = _kind(dataset)
+    if job.training.variations and kind != "images":
+        raise InputError(
+            f"stronger variations are for images: received training.variations={list(job.training.variations)}; remove them"
+        )
+    if job.training_mode == "joint" and kind not in ("texts", "images"):
+        whose = "sounds" if kind == "sounds" else "vectors"
+        raise InputError(f"joint training is for texts and images: received training.mode='joint' for {whose}; remove it")
 
 
 def base_recipe(job: Job, dataset: Dataset) -> Recipe:

@@ -54,6 +54,7 @@ _ARGUMENTS = {
             "kind",
             "columns",
             "skip_bad",
+            "show_examples",
             "image_size",
             "sample_rate",
             "seconds",

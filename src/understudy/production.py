@@ -27,7 +27,7 @@ from understudy.delivery import Order, deliver, encrypt
 from understudy.devices.choice import choose
 from understudy.errors import InputError
 from understudy.family import Family, Member
-from understudy.feasibility import Budgets, base_recipe, check_budgets
+from understudy.feasibility import Budgets, base_recipe, check_budgets, check_training
 from understudy.files import write_text
 from understudy.job import Job
 from understudy.job_folder import JobFolder, claim
@@ -74,6 +74,7 @@ def produce(
     """
     progress.note(f"training on: {processor_for(job.training.processor, job.training.precision).explain()}")
     if budgets is None:
+        check_training(job, dataset)
         base_recipe(job, dataset)
     brought = brought_teacher(job, dataset, teacher, progress=progress)
     network = None
@@ -143,9 +144,11 @@ def _run(
     out = folder.plain if job.encrypt else folder.path
     out.mkdir(exist_ok=True)
     selections = [treated.get(selection.budget, selection) for selection in searches.selections()]
+    selections.sort(key=lambda selection: selection.budget_bytes)
     for line in _drops(job, teaching, selections):
         progress.note(line)
-    order = Order(out, job.name, tuple(job.formats), dataset.digest, job.seed, job.quantization.max_drop, network)
+    settings = (job.seed, job.quantization.max_drop, network, job.data.show_examples)
+    order = Order(out, job.name, tuple(job.formats), dataset.digest, *settings)
     formats = {budget.name: budget.formats for budget in budgets.reachable}
     progress.stage("exporting and verifying", total=len(selections))
     members = []
@@ -269,16 +272,6 @@ def brought_teacher(job: Job, dataset: Dataset, brought: Any, *, progress: Progr
         InputError: it cannot be loaded, or its answers break a rule.
     """
     texts = isinstance(dataset, TextDataset)
-    pictures = isinstance(dataset, ImageDataset) and dataset.log_mel is None
-    if job.training.variations and not pictures:
-        raise InputError(
-            f"stronger variations are for images: received training.variations={list(job.training.variations)}; remove them"
-        )
-    if isinstance(dataset, VectorDataset) and job.training_mode == "joint":
-        raise InputError("joint training is for texts and images: received training.mode='joint' for vectors; remove it")
-    sounds = isinstance(dataset, ImageDataset) and dataset.log_mel is not None
-    if sounds and job.training_mode == "joint":
-        raise InputError("joint training is for texts and images: received training.mode='joint' for sounds; remove it")
     absent = job.teacher.kind == "auto" or (not texts and job.teacher.kind == "none")
     if not texts and job.training_mode == "joint" and not (absent and brought is None):
         raise InputError(

@@ -106,6 +106,13 @@ class DataSettings(Settings):
         0.1, description="Share of train that is split off for validation when there is no such file."
     )
     test_fraction: Share = Field(0.1, description="Share of train that is split off for test when there is no such file.")
+    show_examples: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="Test texts that family.json and the report show of each pair of classes that is most often confused; "
+        "these are users' texts, so none unless asked for.",
+    )
 
     @field_validator("image_size")
     @classmethod

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.data.image import ImageDataset, is_picture_folder, read_images
+from understudy.data.parts import are_whole_numbers
 from understudy.data.read import read_table
 from understudy.data.sound_folder import read_sounds
 from understudy.data.table import find_text_column, take_rows
@@ -185,7 +186,7 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             images=dataset.train.content,
             labels=dataset.train.labels,
             # the names of folders are names, and programs sort them as such
-            numbered=not is_picture_folder(job.data.train) and all(n.lstrip("-").isdecimal() for n in dataset.class_names),
+            numbered=not is_picture_folder(job.data.train) and are_whole_numbers(dataset.class_names),
             training_images=lambda: (
                 read_images(job.data.train, part="train", shape=dataset.shape, skip_bad=job.data.skip_bad).pixels
             ),
@@ -196,7 +197,7 @@ def bring_teacher(job: Job, dataset: Dataset, source: Any) -> Teacher[Any]:
             class_names=dataset.class_names,
             vectors=dataset.train.content,
             labels=dataset.train.labels,
-            numbered=all(name.lstrip("-").isdecimal() for name in dataset.class_names),
+            numbered=are_whole_numbers(dataset.class_names),
             training_vectors=lambda: read_training(job.data).values,
         )
     else:
@@ -340,9 +341,11 @@ def _recombined(job: Job, dataset: TextDataset, teacher: TextTeacher | None) -> 
     """Return recombined training texts for ``teacher``; none where it cannot answer them, as saved logits cannot."""
     known = len(dataset.train) + len(dataset.unlabelled)
     count = recombined_texts_for(known) if job.training.recombined_texts == "auto" else job.training.recombined_texts
+    if teacher is None or count == 0:
+        return []
     vectors = vectors_for(dataset.train.texts)
     texts = recombine(dataset.train.texts, count=count, seed=job.seed, related=vectors.related if vectors else None)
-    return texts if teacher is not None and teacher.covers(texts).all() else []
+    return texts if teacher.covers(texts).all() else []
 
 
 def recombined_texts_for(texts: int) -> int:

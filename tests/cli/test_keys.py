@@ -71,6 +71,11 @@ def test_a_pair_of_keys_for_a_device(tmp_path: Path) -> None:
     assert again.exit_code == 4
     assert again.err.startswith("error: a key is never replaced: received name='watch', where 'watch.pub' is there")
     assert contents(tmp_path) == before
+    (tmp_path / "watch.pub").unlink()
+    half = understudy("keys", "watch", folder=tmp_path)  # a new public key would not belong to the private one that is there
+    assert half.exit_code == 4
+    assert "where 'watch.key' is there" in half.err
+    assert set(contents(tmp_path)) == {"watch.key"}
     absent = understudy("keys", tmp_path / "no" / "watch")
     assert absent.exit_code == 4
     assert "keys need a folder that can be written" in absent.err

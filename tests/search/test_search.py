@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import astuple, replace
+from functools import cache
 from typing import Literal
 
 import pytest
 
+from trainings import RECIPES
 from understudy.formats import RAM
 from understudy.search.space import (
     FEATURES,
@@ -30,6 +32,7 @@ from understudy.search.space import (
 )
 from understudy.search.study import Study
 from understudy.students.recipe import Recipe
+from understudy.students.registry import build_student
 
 
 def _size(recipe: Recipe) -> dict[str, int]:
@@ -134,6 +137,24 @@ def test_a_budget_that_nothing_near_the_seed_fits_still_gets_a_candidate() -> No
     asked = study.ask()
     assert asked is not None
     assert max(_size(asked.candidate.recipe).values()) <= smallest_bytes
+
+
+@pytest.mark.parametrize("classes", [3, 77])
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "pruned"])
+def test_the_smallest_student_that_is_named_is_one_that_the_search_can_make(name: str, classes: int) -> None:
+    base = RECIPES[name]
+
+    @cache
+    def size_of(recipe: Recipe) -> dict[str, int]:
+        return {"small": build_student(recipe, classes=classes, seed=1).weight_count}
+
+    least = size_of(smallest(base))["small"]
+    study = Study(budget=Budget("least", {"small": least}), base=base, size_of=size_of, classes=classes, seed=1)
+    asked = study.ask()
+    assert asked is not None
+    assert size_of(asked.candidate.recipe)["small"] == least
+    below = Study(budget=Budget("less", {"small": least - 1}), base=base, size_of=size_of, classes=classes, seed=1)
+    assert below.ask() is None
 
 
 def test_features_are_in_order_and_choices_are_values() -> None:

@@ -85,7 +85,7 @@ def test_few_texts_get_many_recombined_ones_and_enough_texts_none() -> None:
 
 
 def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:
-    labels = np.array([-1] * 50 + [0, 1] * 10 + [0])
+    labels = np.array([-1] * 50 + [0, 1] * 10 + [-1])
     store = LessonStore(tmp_path)
     store.write(
         views=[[f"text {number}" for number in range(len(labels))]],
@@ -96,7 +96,7 @@ def test_half_of_an_epoch_has_labels(tmp_path: Path) -> None:
         held_out=1,
     )
     taught = store.read(SOURCE, taught=True)
-    assert store.unlabelled == 50
+    assert store.unlabelled == 50  # without the one that is held out, of a class that training never saw
     assert (len(taught.labels), taught.texts_in_an_epoch) == (70, 40)
     seen = np.concatenate([index for _, index in epoch_batches(taught, 16, np.random.default_rng(1))])
     assert len(seen) == len(set(seen)) == 40

@@ -23,8 +23,8 @@ SEED = 20171016
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 _MARKS = ".,?!'-:;()\"/@#"
 _BEYOND_ASCII = "éüñçßøåłжпривет你好東京مرحبا🙂"
-_NAMES = {"int32": "bytes", "uint8": "pixels", "float32": "values", "int16": "samples"}
-"""Type of the inputs to the name of their array."""
+INPUT_NAMES = {"int32": "bytes", "uint8": "pixels", "float32": "values", "int16": "samples"}
+"""Type of the inputs to their name in model files, and of their array."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -126,7 +126,7 @@ def make_vectors(program: Program) -> Vectors:
 def pack_vectors(vectors: Vectors) -> bytes:
     """Return the NPZ bytes of ``vectors``; the same vectors give the same bytes, because the members carry no time."""
     arrays = {
-        _NAMES[vectors.inputs.dtype.name]: vectors.inputs,
+        INPUT_NAMES[vectors.inputs.dtype.name]: vectors.inputs,
         "logits": vectors.scores.logits,
         "probabilities": vectors.scores.probabilities,
         "logit_scale": np.float32(vectors.logit_scale),

@@ -13,28 +13,17 @@ import typer
 
 from understudy.cli.columns import ColumnsOption, parse_columns
 from understudy.cli.interruption import told_apart
-from understudy.cli.output import (
-    JsonFlag,
-    as_microseconds,
-    as_percent,
-    as_points,
-    on_one_line,
-    print_json,
-    print_table,
-    without_line_breaks,
-)
+from understudy.cli.output import JsonFlag, print_json, without_line_breaks
+from understudy.cli.summary import missed_latencies, print_family, print_infeasible
 from understudy.errors import InputError
-from understudy.formats import FORMATS, LIMIT_WORDS
-from understudy.units import format_bytes, format_macs
+from understudy.formats import FORMATS
 
 if TYPE_CHECKING:
-    from understudy.family import Family, FileRecord, Infeasible, LatencyCheck, Member
     from understudy.job import Job
 
 INFEASIBLE = 3
 INTERRUPTED = 130
 _JOB_FILE = ".toml"
-_COLUMNS = ("budget", "student", "format", "size", "accuracy", "agree", "latency", "twin", "gain")
 
 
 def compress(
@@ -132,6 +121,10 @@ def compress(
         typer.Option(metavar="SIZE", help="Pictures of a folder: what all are brought to, as 96 or 48x64 (height x width)."),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
+    show_examples: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Test texts in the report of each pair of labels most often confused. Default: none."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the job and the data; train and write nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -156,6 +149,7 @@ def compress(
         kind=kind,
         skip_bad=skip_bad or None,
         image_size=image_size,
+        show_examples=show_examples,
         teacher=teacher,
         student=student,
         time=time,
@@ -187,16 +181,11 @@ def compress(
             }
         )
     else:
-        _print_family(family, folder)
+        print_family(family, folder)
     if not family.finished:
         raise typer.Exit(INTERRUPTED)
-    if family.infeasible or _missed(family) or family.over_max_drop():
+    if family.infeasible or missed_latencies(family) or family.over_max_drop():
         raise typer.Exit(INFEASIBLE)
-
-
-def _missed(family: Family) -> list[tuple[Member, LatencyCheck]]:
-    """Return the files that take longer than ``--max-latency``."""
-    return [(member, check) for member in family.members for check in member.latency_checks if not check.is_met]
 
 
 def _job(path: Path, **options: Any) -> Job:
@@ -210,116 +199,6 @@ def _as_budget(share: float) -> str:
     if not 0 < share < 1:
         raise InputError(f"a share of a network is more than 0 and less than 1: received keep={share:g}; write --keep 0.4")
     return f"{100 * share:.10g}%"
-
-
-def _print_family(family: Family, folder: Path) -> None:
-    from understudy.job_folder import JobFolder
-
-    print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], words=_COLUMNS[:3])
-    if any(member.twin for member in family.members):
-        typer.echo("twin: accuracy of the same student, without the teacher; gain: points that the teacher bought")
-    for member in family.members:
-        if member.passed_over is not None:
-            typer.echo(
-                f"{member.budget}: the twin is delivered, which is better on validation than the student with the teacher"
-            )
-    _print_pruning(family)
-    _print_islands(family)
-    _print_quantization(family)
-    teacher = family.teacher
-    if teacher is None:
-        typer.echo("teacher: none")
-    else:
-        unused = "" if teacher.used else f", not used: {on_one_line(teacher.note)}"
-        typer.echo(f"teacher: {on_one_line(teacher.name)}, accuracy {as_percent(teacher.accuracy)}{unused}")
-    for baseline in family.baselines:
-        typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}")
-    _print_devices(family)
-    _print_infeasible(family.infeasible)
-    for member, check in _missed(family):
-        about = "" if check.measured else "about "
-        typer.echo(
-            f"{member.budget} misses max_latency: its {check.format} file takes {about}{as_microseconds(check.latency_us)} on "
-            f"{check.target}, at most {as_microseconds(check.limit_us)} were asked for (estimated before training: "
-            f"{as_microseconds(check.estimated_us)})",
-            err=True,
-        )
-    recipients = next((member.encrypted_for for member in family.members if member.encrypted_for), ())
-    if recipients:
-        typer.echo(f"encrypted; opens with: {', '.join(recipients)}")
-        typer.echo(f"plain, for bench, demo and export: {JobFolder(folder).plain}")
-    if not family.finished:
-        typer.echo("stopped early: this is the best so far; the same command again goes on from there", err=True)
-    typer.echo(f"report: {folder / 'report.html'}")
-
-
-def _print_pruning(family: Family) -> None:
-    """Print what pruning cost each student that was made so."""
-    for member in family.members:
-        found = member.pruning
-        if found is not None:
-            typer.echo(
-                f"{member.budget}: pruned from {found.weights_before:,} to {found.weights_after:,} weights, "
-                f"{format_macs(found.macs_before)} to {format_macs(found.macs_after)} multiply-accumulates; accuracy before "
-                f"{as_percent(found.accuracy_before)}, cut {as_percent(found.accuracy_cut)}, after fine-tuning "
-                f"{as_percent(found.accuracy_finetuned)}, as integers {as_percent(member.accuracy)}"
-            )
-
-
-def _print_islands(family: Family) -> None:
-    """Print what the files of each student compute in float."""
-    for member in family.members:
-        if member.float_islands:
-            typer.echo(f"{member.budget}: float islands: {on_one_line('; '.join(member.float_islands))}")
-
-
-def _print_quantization(family: Family) -> None:
-    """Print what quantization cost where that was too much, and what was done about it."""
-    for member in family.members:
-        cost = member.quantization
-        if cost is None or not (cost.cures or cost.is_exceeded):
-            continue
-        tried = ", ".join(f"{cure.name} {as_percent(cure.validation_accuracy)} ({cure.state})" for cure in cost.cures)
-        typer.echo(
-            f"{member.budget}: quantization cost {as_points(cost.float_accuracy - cost.first_accuracy)} points on validation, "
-            f"{as_percent(cost.float_accuracy)} in float; tried: {tried or 'nothing'}; now {as_percent(cost.accuracy)}"
-            + (f", past max_quantization_drop={cost.max_drop:g}" if cost.is_exceeded else "")
-        )
-
-
-def _print_devices(family: Family) -> None:
-    """Print which member is right for each device that was asked for."""
-    rows = []
-    for choice in family.devices:
-        takes = ", ".join(
-            f"{LIMIT_WORDS.get(name, name)} {format_bytes(choice.sizes[name])} of {format_bytes(limit)}"
-            for name, limit in choice.limits.items()
-            if name in choice.sizes
-        )
-        rows.append((choice.device, choice.member or "none", choice.format or "-", takes or on_one_line(choice.reason)))
-    if rows:
-        columns = ("device", "member", "file", "takes")
-        typer.echo()
-        print_table(columns, rows, words=columns)
-        typer.echo()
-
-
-def _rows(member: Member) -> list[tuple[str, ...]]:
-    """Return a row for each file; what belongs to the member stands in the first."""
-    rows = []
-    for i, file in enumerate(member.files):
-        head = (member.budget, member.student) if i == 0 else ("", "")
-        teaching = (
-            (as_percent(member.twin.accuracy), as_points(member.distillation_gain)) if member.twin and i == 0 else ("", "")
-        )
-        rows.append((*head, *_file_cells(file), *teaching))
-    return rows
-
-
-def _file_cells(file: FileRecord) -> tuple[str, ...]:
-    latency = as_microseconds(file.latency_us.median if file.latency_us else None)
-    accuracy = as_percent(file.accuracy) + ("" if file.verified else " (not verified)")
-    return file.format, format_bytes(file.size_bytes), accuracy, as_percent(file.agreement), latency
 
 
 def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
@@ -368,7 +247,7 @@ def _print_plan(job: Job, folder: Path, *, as_json: bool) -> None:
         _print_section("job", (f"{key} = {json.dumps(value)}" for key, value in _flat(settings)))
         _print_section("training on", [processor.explain()])
         _print_section("would write", [*(f"{folder / name}: {', '.join(each)}" for name, each in formats.items()), *others])
-        _print_infeasible(budgets.infeasible)
+        print_infeasible(budgets.infeasible)
     if budgets.infeasible:
         raise typer.Exit(INFEASIBLE)
 
@@ -377,15 +256,6 @@ def _print_section(title: str, lines: Iterable[str]) -> None:
     typer.echo(title)
     for line in lines:
         typer.echo(f"  {line}")
-
-
-def _print_infeasible(infeasible: Iterable[Infeasible]) -> None:
-    for missed in infeasible:
-        typer.echo(
-            f"budget {missed.budget} cannot be met: the smallest reachable size is {format_bytes(missed.smallest_bytes)} "
-            f"({missed.smallest_bytes} bytes), {missed.format} binds at {format_bytes(missed.budget_bytes)}",
-            err=True,
-        )
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

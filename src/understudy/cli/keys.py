@@ -55,7 +55,11 @@ def _make_device_keys(name: Path, *, as_json: bool) -> None:
     private_path, public_path = (name.with_name(name.name + ending) for ending in (".key", ".pub"))
     try:
         write_new(public_path, to_pem("public device key", public), mode=0o644)
-        write_new(private_path, to_pem("private device key", secret))
+        try:
+            write_new(private_path, to_pem("private device key", secret))
+        except OSError:
+            public_path.unlink()  # for what is encrypted for it would open with no key
+            raise
     except FileExistsError as error:
         raise SetupError(
             f"a key is never replaced: received name={str(name)!r}, where {error.filename2!r} is there; choose another name"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -60,6 +61,11 @@ def refuse_settings_for_texts(settings: DataSettings, *, kind: str) -> None:
 
     ``kind`` is what the data are, in the plural.
     """
+    if settings.show_examples:
+        raise InputError(
+            f"data.show_examples is for texts: received data.show_examples={settings.show_examples} with {kind} in "
+            f"{str(settings.train)!r}; remove it"
+        )
     of_tables = () if is_table(settings.train) else ("label", "columns")
     for name in ("unlabelled", "out_of_scope", "text", *of_tables):
         if getattr(settings, name) is not None:
@@ -82,9 +88,14 @@ def class_names_of(labels: Sequence[str], path: Path, *, kind: str) -> tuple[str
             f"a classifier needs at least two classes: received label={next(iter(names), '')[:80]!r} in all "
             f"{kind}={len(labels)} of file={str(path)!r}; check the labels"
         )
-    if all(name.lstrip("-").isdecimal() for name in names):
-        return tuple(sorted(names, key=int))
+    if are_whole_numbers(names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
+
+
+def are_whole_numbers(names: Iterable[str]) -> bool:
+    """Return whether each of ``names`` is a whole number in decimal digits."""
+    return all(re.fullmatch(r"-?\d+", name) for name in names)
 
 
 def check_known_labels(name: str, part: ArrayExamples, path: Path, *, kind: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from understudy.bundle import Bundle
+from understudy.bundle.vectors import INPUT_NAMES
 from understudy.device_measurements import Measurement
 from understudy.devices.runner import Examples, compared, spread_us
 from understudy.errors import InputError, SetupError, VerificationError
@@ -28,8 +29,6 @@ FOLDER = "/data/local/tmp/understudy"
 TEXTS = 16
 """Texts that are run: the tool is started anew for each."""
 LIMIT_SECONDS = 120
-_INPUTS = {"int32": "bytes", "uint8": "pixels", "float32": "values"}
-"""Type of the input to its name."""
 _COUNTED = re.compile(r"count=\d+ .*?\bmedian=([0-9.]+)")
 
 
@@ -123,7 +122,7 @@ class AndroidRunner:
 
     def _time_us(self, row: int, inputs: Inputs) -> float:
         """Return the median microseconds of one text, and leave its scores on the device."""
-        name = _INPUTS[inputs.dtype.name]
+        name = INPUT_NAMES[inputs.dtype.name]
         arguments = [
             f"{FOLDER}/benchmark_model",
             f"--graph={FOLDER}/model.tflite",

@@ -349,8 +349,8 @@ def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:
     if base.student == "pruned":
         return recipe_of(seeded_choice(1, student=base.student, bits=bits), base, WIDTH_STEP)
     features = NO_FEATURES if base.student == "projection_rnn" else SMALLEST.features
-    recipe = recipe_of(replace(SMALLEST, weight_bits=bits or 4, features=features), base, WIDTH_STEP)
-    return replace(recipe, hidden=0) if base.student in ("projection_net", "sgnn", "mlp") else recipe
+    choice = replace(SMALLEST, weight_bits=bits or 4, features=features, hidden_ratio=min(HIDDEN_RATIOS))
+    return recipe_of(choice, base, WIDTH_STEP)
 
 
 def binding_limit(sizes: Mapping[str, int], limits: Limits) -> str:

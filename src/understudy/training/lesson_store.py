@@ -136,8 +136,8 @@ class LessonStore:
 
     @property
     def unlabelled(self) -> int:
-        """Texts that only a teacher has an answer to."""
-        return int((np.load(self.folder / "labels.npy") < 0).sum())
+        """Texts that only a teacher has an answer to; they stand first, and held-out ones of an unknown class last."""
+        return int((np.load(self.folder / "labels.npy") >= 0).argmax())
 
     def views(self) -> list[list[str]]:
         """Return the views' texts; those that are held out stand last."""
