@@ -16,7 +16,9 @@ def test_the_file_holds_the_text_and_nothing_is_left_beside_it(tmp_path: Path) -
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"^the output folder must exist, be writable and have room: received path=.*; free"):
+    with pytest.raises(
+        SetupError, match=r"^the output folder must exist, be writable and have room: received path=.*; make that folder"
+    ):
         write_text(tmp_path / "absent" / "note.txt", "text")
 
 

@@ -211,11 +211,10 @@ def _squares(pixels: npt.NDArray[np.uint8]) -> Float32Array:
 
 
 def _fit_arrays(features: Float32Array, labels: npt.NDArray[np.int64], c: float) -> Any:
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is the stopping rule
+        warnings.simplefilter("ignore", UserWarning)  # the number of iterations is the stopping rule; there may be many classes
         return LogisticRegression(C=c, max_iter=_PIXEL_ITERATIONS).fit(features, labels)
 
 
@@ -242,9 +241,8 @@ def _sample(rows: int, *, limit: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def _fit(features: Any, labels: npt.NDArray[np.int64], c: float, epochs: int, seed: int) -> Any:
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the stopping rule
+        warnings.simplefilter("ignore", UserWarning)  # the number of epochs is the stopping rule; there may be many classes
         return LogisticRegression(C=c, solver="saga", max_iter=epochs, tol=1e-3, random_state=seed).fit(features, labels)

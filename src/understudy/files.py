@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from understudy.errors import SetupError
+
+_STEPS = {errno.ENOENT: "make that folder or choose another", errno.EACCES: "choose another folder or change its permissions"}
+"""What to do about an error of writing; of others the disk is likely to be full."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -38,7 +42,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
         raise SetupError(
             "the output folder must exist, be writable and have room: "
             f"received path={str(path)!r} ({error.strerror or error}); "
-            "free some space or choose another folder"
+            f"{_STEPS.get(error.errno or 0, 'free some space or choose another folder')}"
         ) from error
 
 

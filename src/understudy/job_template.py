@@ -102,7 +102,7 @@ def _look_at_texts(
 ) -> list[str]:
     """Put what the texts suggest into ``values`` and return what was found."""
     table = read_table(data_path)
-    text, label = find_text_and_label(table, text, label)
+    text, label = find_text_and_label(table, text, label, in_job=True)
     settings = DataSettings(train=Path(data_path), text=text, label=label)
     statistics = load_text_dataset(settings, seed=1).statistics
     values.update(

@@ -105,6 +105,11 @@ def format_microseconds(value: float) -> str:
     return f"{value:.1f} us" if value < 10 else f"{value:.0f} us"
 
 
+def format_count(count: int, plural: str) -> str:
+    """Return how many there are of what is called ``plural``: ``'1 text'``, ``'12 texts'``."""
+    return f"{count} {plural.removesuffix('s') if count == 1 else plural}"
+
+
 def format_macs(count: int) -> str:
     """Return multiply-accumulates for people: ``'812'``, ``'29.1k'``, ``'4.16M'``."""
     if count < 1000:

@@ -264,7 +264,7 @@ def odd_run(tiny_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 
 WARNINGS = {
-    "class_with_one_example": (1, "classes with one example, which stays in train"),
+    "class_with_one_example": (1, "classes with one example to learn from, which stays in train"),
     "test_label_unseen_in_train": (1, "test rows with a label that train does not have, counted as wrong"),
     "empty_text": (2, "empty texts"),
     "text_cut_at_max_bytes": (1, "texts longer than the bytes that are read"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import subprocess
 import sys
@@ -70,6 +71,23 @@ def test_any_bytes_are_a_text(written_bundle: Path, tmp_path: Path) -> None:
     assert as_argument.stdout.decode().splitlines() == understudy("predict", written_bundle, stdin=BYTES).out.splitlines()
 
 
+def test_lines_are_the_same_with_a_byte_order_mark_and_packed(written_bundle: Path, tmp_path: Path) -> None:
+    content = "\n".join(TEXTS).encode()
+    (tmp_path / "plain.txt").write_bytes(content)
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbf" + content)
+    (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(content))
+    plain, *others = (
+        understudy("predict", written_bundle, "--input", tmp_path / name)
+        for name in ("plain.txt", "marked.txt", "packed.txt.gz")
+    )
+    assert plain.exit_code == 0
+    assert [other.out for other in others] == [plain.out] * 2
+    assert understudy("predict", written_bundle, stdin=b"\xef\xbb\xbf" + content).out == plain.out
+    wide = understudy("predict", written_bundle, stdin=content.decode().encode("utf-16"))
+    assert wide.exit_code == 2
+    assert "texts are UTF-8: received standard input with a UTF-16 byte order mark; save it as UTF-8" in wide.err
+
+
 def test_json_is_one_document(written_bundle: Path) -> None:
     outcome = understudy("predict", written_bundle, *TEXTS, "--json")
     assert outcome.err == ""
@@ -113,7 +131,7 @@ def test_below_the_threshold_it_says_none_of_these(tmp_path: Path) -> None:
         ),
         (
             ("--input", "no.txt"),
-            "--input is a file that can be read: received --input='no.txt' (No such file ",
+            "a file of texts exists and is a file: received file='no.txt'; check",
         ),
         (("--input", "no.csv"), "received file='no.csv'"),
         (("hello", "--format", "coreml"), "; choose one of them"),

@@ -118,6 +118,11 @@ def test_a_ragged_row_behind_another_separator_is_told_so() -> None:
         parse_csv(text_of("text;label\nwell, hello;a\n"), path=Path("data.csv"))
 
 
+def test_quotes_behind_another_separator_are_not_blamed() -> None:
+    with pytest.raises(InputError, match="separated by commas: received semicolons in the header 'text;label' of file="):
+        parse_csv(text_of('text;label\n"well,\nhello";a\n'), path=Path("data.csv"))
+
+
 def test_a_ragged_tsv_row_is_named_by_line() -> None:
     with pytest.raises(
         InputError, match=r"received fields=3 and columns=2 at line=2 of file='data.tsv'; a field in a TSV file holds no tab"

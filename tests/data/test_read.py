@@ -51,8 +51,6 @@ def test_any_bytes_are_text_and_counted(tmp_path: Path) -> None:
         b" ",
         b"",
     ]
-    assert rows.invalid_utf8_count == 2
-    assert rows.empty_text_count == 2
 
 
 def test_labels_are_strings_exactly_as_written(tmp_path: Path) -> None:
@@ -112,7 +110,12 @@ BAD = [
     Bad(
         "data.csv",
         b'text,label\na,b\n"c\n\nd",\n',
-        r"every row has a label: received label='' at line=3 of file=.*; fill it in or move",
+        r"every row has a label: received label='' at line=3 of file=.*; fill it in, move such rows",
+    ),
+    Bad(
+        "data.csv",
+        b"text,label\na,b\nc,\n,\n,\n",
+        r"every row has a label: received label='' at line=3 of file=.* and in 2 more rows; fill it in, move such rows",
     ),
     Bad(
         "data.csv",

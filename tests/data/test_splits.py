@@ -84,7 +84,7 @@ def test_fractions_that_leave_a_class_empty_are_refused() -> None:
     with pytest.raises(
         InputError,
         match=r"no class is empty after splitting: received classes=5 and train_rows=4 of rows=20 with validation_fraction=0.4 "
-        r"and test_fraction=0.4; bring more rows, smaller fractions, or separate files",
+        r"and test_fraction=0.4; check that --label names the labels, bring more rows, smaller fractions, or separate files",
     ):
         stratified_split(np.repeat(np.arange(5), 4), validation_fraction=0.4, test_fraction=0.4, seed=1)
 

@@ -56,7 +56,7 @@ def test_suggestions_are_the_smallest_that_do(texts: list[str]) -> None:
         assert suggested == (enough[0] if enough else choices[-1])
 
 
-def example(**changes: object) -> object:
+def example(class_names: tuple[str, ...] = ("k", "l", "L\n"), **changes: object) -> object:
     arguments: dict[str, object] = {
         "texts": {
             "train": ["aa", "aa", "bb", "c\udcff", ""],
@@ -69,7 +69,7 @@ def example(**changes: object) -> object:
         "max_bytes": 32,
         "max_words": 8,
     }
-    return data_statistics(("k", "l", "m\n"), **{**arguments, **changes})
+    return data_statistics(class_names, **{**arguments, **changes})
 
 
 def test_everything_is_counted() -> None:
@@ -98,18 +98,21 @@ def test_everything_is_counted() -> None:
         "text_cut_at_max_words": 2,
         "invalid_utf8": 1,
         "duplicate_across_splits": 4,
+        "label_variant": 1,
         "conflicting_labels": 1,
     }
 
 
 def test_what_does_not_occur_is_not_warned_of() -> None:
     clean = example(
+        ("k", "l"),
         texts={"train": ["a", "b", "c", "d"], "validation": ["e"], "test": ["f"]},
         labels={"train": np.array([0, 0, 1, 1]), "validation": np.array([0]), "test": np.array([1])},
     )
     assert clean.warnings == {}
     assert clean.duplicates == {}
     assert "duplicates across splits: none" in clean.lines()
+    assert "test: 1 text (c.csv)" in clean.lines()
 
 
 def test_lines_say_what_matters_one_fact_a_line() -> None:
@@ -119,11 +122,11 @@ def test_lines_say_what_matters_one_fact_a_line() -> None:
     assert "train: 5 texts (a.csv)" in lines
     assert "classes: 3" in lines
     assert "examples per class in train: smallest 1, median 1, largest 3" in lines
-    assert "largest classes: 'l' 3, 'k' 1, 'm\\n' 1" in lines
+    assert "largest classes: 'l' 3, 'k' 1, 'L\\n' 1" in lines
     assert "bytes that are read: 32; 0.00% of train is longer" in lines
     assert "warning: test rows with a label that train does not have, counted as wrong: 2" in lines
 
 
 def test_every_warning_has_words() -> None:
     warnings = example().warnings
-    assert len(warning_lines(warnings)) == len(warnings) == 9
+    assert len(warning_lines(warnings)) == len(warnings) == 10

@@ -41,15 +41,19 @@ def test_a_name_that_is_given_wins() -> None:
 def test_the_text_column_is_not_guessed_when_unclear(columns: tuple[str, ...]) -> None:
     with pytest.raises(
         InputError,
-        match=r"the text column is guessed only when exactly one .*received text=None and columns=\[.*; name it with --text .*"
-        ", or columns of numbers with --columns and their label with --label",
+        match=r"the text column is guessed only when exactly one .*received text=None and columns=\[.*; name it with --text or "
+        r"data\.text, or columns of numbers with --columns and their label with --label$",
     ):
+        find_text_and_label(table(*columns), None, "label", in_job=True)
+    with pytest.raises(InputError, match="; name it with --text$"):  # commands on a bundle have no job and read no numbers then
         find_text_column(table(*columns), None)
 
 
 @pytest.mark.parametrize("columns", [("coarse", "fine", "text"), ("label", "intent", "text")])
 def test_the_label_column_is_not_guessed_when_unclear(columns: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match=r"the label column is guessed only .*; name it with --label or data\.label"):
+    with pytest.raises(InputError, match=r"the label column is guessed only .*; name it with --label or data\.label$"):
+        find_text_and_label(table(*columns), None, None, in_job=True)
+    with pytest.raises(InputError, match="; name it with --label$"):
         find_label_column(table(*columns), None)
 
 

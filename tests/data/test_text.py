@@ -41,14 +41,17 @@ def test_separate_files_are_taken_whole(train: Path, tmp_path: Path) -> None:
     test = write(tmp_path / "test.tsv", [("t", "zebra"), ("u", "dog"), ("u", "dog")])
     unlabelled = tmp_path / "unlabelled.jsonl"
     unlabelled.write_text('{"text": "free"}\n', encoding="utf-8")
+    lines = tmp_path / "lines.txt"
+    lines.write_bytes(b"\xef\xbb\xbfnone\r\nof these\n")
     data = load_text_dataset(
-        DataSettings(train=train, validation=validation, test=test, unlabelled=unlabelled, out_of_scope=unlabelled), seed=1
+        DataSettings(train=train, validation=validation, test=test, unlabelled=unlabelled, out_of_scope=lines), seed=1
     )
 
     assert len(data.train) == 60
     assert data.validation.labels.tolist() == [0, -1]
     assert data.test.labels.tolist() == [1, -1, -1]
-    assert data.unlabelled == data.out_of_scope == ("free",)
+    assert data.unlabelled == ("free",)
+    assert data.out_of_scope == ("none", "of these")
     assert data.statistics.warnings["test_label_unseen_in_train"] == 2
     assert list(data.statistics.splits) == ["train", "validation", "test", "unlabelled", "out_of_scope"]
 

@@ -69,6 +69,14 @@ def test_functions_loaders_and_objects_of_a_file(source: Path, name: str) -> Non
     assert teacher.describe().startswith(f"Python function {source}:{name}, your own code")
 
 
+def test_a_file_that_was_named_as_a_module_is_pointed_to(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source.rename(source.with_name("beside_us.py"))  # a name that nothing imported before
+    monkeypatch.chdir(source.parent)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])  # as the installed command has it
+    with pytest.raises(InputError, match=r"No module named 'beside_us'\); did you mean beside_us\.py:answer\?$"):
+        load_text_teacher("beside_us:answer", class_names=("a", "b"))
+
+
 def test_a_module_by_its_name() -> None:
     teacher = load_text_teacher("operator:length_hint", class_names=("a", "b"))
     assert teacher.name == "operator:length_hint"

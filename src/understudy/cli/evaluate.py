@@ -11,8 +11,8 @@ import typer
 from understudy.cli.content import labelled_content
 from understudy.cli.opening import KeyOption, TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, print_json, print_table
-from understudy.errors import SetupError, UnderstudyError, VerificationError
-from understudy.units import format_bytes
+from understudy.errors import InputError, SetupError, UnderstudyError, VerificationError
+from understudy.units import format_bytes, format_count
 
 if TYPE_CHECKING:
     from understudy.bundle import FileEvaluation
@@ -47,8 +47,14 @@ def evaluate(
 
     opened = Bundle.open(bundle, trusted=trust or (), key=key)
     content, labels = labelled_content(opened.manifest, data, text=text, label=label, skip_bad=skip_bad)
-    results = opened.evaluate(content, labels)
     unknown = sum(name not in opened.labels for name in labels)
+    if labels and unknown == len(labels):
+        raise InputError(
+            f"a test has labels of the bundle: received known_labels=0 in {opened.manifest.examples}={len(labels)} of "
+            f"file={str(data)!r}, the first of them label={labels[0][:80]!r}; check its labels"
+            + ("" if opened.manifest.max_bytes is None else ", or name their column with --label")
+        )
+    results = opened.evaluate(content, labels)
     failure = _failure(results, bundle)
     if as_json:
         document = {"bundle": str(bundle), "data": str(data), "texts": len(content), "unknown_labels": unknown}
@@ -61,7 +67,7 @@ def evaluate(
         raise typer.Exit(0 if failure is None else failure.exit_code)
     print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
     typer.echo(
-        f"{len(content)} {opened.manifest.examples}"
+        format_count(len(content), opened.manifest.examples)
         + (f", {unknown} with a label that the bundle does not know" if unknown else "")
     )
     for result in results:

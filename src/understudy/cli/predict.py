@@ -35,7 +35,7 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="A file of texts, one a line, or a CSV, TSV, JSONL or Parquet table; or of arrays.",
+            help="A file of texts, one a line, also .gz, or a CSV, TSV, JSONL or Parquet table; or of arrays.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column of a table given by --input.")] = None,
@@ -89,6 +89,7 @@ def predict(
 
 def _texts(given: list[str], input_file: Path | None, column: str | None) -> list[str]:
     """Return the texts from exactly one place."""
+    from understudy.data.lines import lines_of, read_lines
     from understudy.data.read import is_table
 
     if given and input_file is not None:
@@ -98,19 +99,29 @@ def _texts(given: list[str], input_file: Path | None, column: str | None) -> lis
     if column is not None and (input_file is None or not is_table(input_file)):
         raise InputError(f"--text names a column of a table: received --text={column!r} without a table; add --input table.csv")
     if given:
+        _refuse_files(given)
         return given
     if input_file is None:
         if sys.stdin.isatty():
             raise InputError("predict needs texts: received texts=0; add them to the command, or use --input FILE or a pipe")
-        return _lines(sys.stdin.buffer.read())
-    if is_table(input_file):
-        return _column(input_file, column)
-    try:
-        return _lines(input_file.read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"--input is a file that can be read: received --input={str(input_file)!r} ({error.strerror}); check the path"
-        ) from None
+        return list(lines_of(sys.stdin.buffer.read(), source="standard input"))
+    return _column(input_file, column) if is_table(input_file) else list(read_lines(input_file))
+
+
+def _refuse_files(texts: list[str]) -> None:
+    """Raise ``InputError`` where a text is the name of a file of texts: its name is hardly what is to be labelled."""
+    from understudy.data.lines import are_lines
+    from understudy.data.read import is_table
+
+    for text in texts:
+        try:
+            found = (is_table(text) or are_lines(Path(text))) and Path(text).is_file()
+        except (OSError, ValueError):  # longer than a path may be, or with a NUL
+            continue
+        if found:
+            raise InputError(
+                f"files of texts are given by --input: received text={text!r}, which is a file; write --input {text}"
+            )
 
 
 def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, int]) -> UInt8Array:
@@ -174,11 +185,3 @@ def _column(path: Path, column: str | None) -> list[str]:
 
     table = read_table(path)
     return list(take_rows(table, text=find_text_column(table, column), label=None).texts)
-
-
-def _lines(content: bytes) -> list[str]:
-    """Return the texts of ``content``, one a line; an empty line is an empty text, a last line feed ends the last text."""
-    lines = content.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines]

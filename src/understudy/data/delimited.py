@@ -32,7 +32,7 @@ def parse_csv(open_text: OpenText, *, path: Path) -> Table:
     """
 
     def records() -> Records:
-        line = 1
+        line, header = 1, None
         with open_text("") as text:
             reader = csv.reader(text, strict=True)
             block: Sequence[tuple[int, list[str]]] = ((line, []),)
@@ -41,9 +41,11 @@ def parse_csv(open_text: OpenText, *, path: Path) -> Table:
                 try:
                     with _unlimited_fields():
                         for row in islice(reader, _RECORDS_TOGETHER):
+                            header = header or row
                             block.append((line, row))
                             line = reader.line_num + 1
                 except csv.Error as error:
+                    check_separator(header or (), ",", path)  # with another one quotes stand where these may not
                     raise InputError(
                         f"a CSV file follows RFC 4180: received the row that begins at line={line} of file={str(path)!r} "
                         f"({error}); close every quote and double the quotes inside quoted fields"

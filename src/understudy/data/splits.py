@@ -104,7 +104,7 @@ def _check_train_rows(rows: int, classes: int, *, validation_fraction: float | N
             "no class is empty after splitting: "
             f"received classes={classes} and train_rows={train_rows} of rows={rows} with "
             f"validation_fraction={validation_fraction} and test_fraction={test_fraction}; "
-            "bring more rows, smaller fractions, or separate files for validation and test"
+            "check that --label names the labels, bring more rows, smaller fractions, or separate files for validation and test"
         )
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from understudy.data.table import is_unicode
 from understudy.projections.text import BYTE_CODES, LAST_PUNCTUATION_CODE, SYMBOL_OF_THREE
+from understudy.units import format_count
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -23,7 +24,7 @@ CUT_FRACTION_LIMIT = 0.01
 QUANTILES = ("0", "0.25", "0.5", "0.75", "0.95", "0.99", "1")
 _LISTED_CLASSES = 10
 MEANINGS = {
-    "class_with_one_example": "classes with one example, which stays in train",
+    "class_with_one_example": "classes with one example to learn from, which stays in train",
     "test_label_unseen_in_train": "test rows with a label that train does not have, counted as wrong",
     "validation_label_unseen_in_train": "validation rows with a label that train does not have, counted as wrong",
     "empty_text": "empty texts",
@@ -31,6 +32,7 @@ MEANINGS = {
     "text_cut_at_max_words": "texts with more words than are read",
     "invalid_utf8": "texts that are not valid UTF-8, used byte for byte",
     "duplicate_across_splits": "validation or test rows that another part has too",
+    "label_variant": "labels that equal another one but for case or outer spaces, used as classes of their own",
     "conflicting_labels": "examples of train with more than one label",
     "picture_left_out": "pictures that cannot be used, left out",
     "grey_among_colour": "grey pictures among colour ones, used as colour",
@@ -134,7 +136,10 @@ def counted_lines(statistics: Counted, examples: str) -> list[str]:
     listed = ", ".join(f"{statistics.class_names[index]!r} {counts[index]}" for index in order)
     more = f", and {len(counts) - len(order)} more" if len(counts) > len(order) else ""
     return [
-        *(f"{name}: {split.examples} {examples} ({statistics.sources[name]})" for name, split in statistics.splits.items()),
+        *(
+            f"{name}: {format_count(split.examples, examples)} ({statistics.sources[name]})"
+            for name, split in statistics.splits.items()
+        ),
         f"classes: {len(counts)}",
         f"examples per class in train: smallest {min(counts)}, median {np.median(counts):g}, largest {max(counts)}",
         f"largest classes: {listed}{more}",
@@ -219,6 +224,7 @@ def data_statistics(
         "text_cut_at_max_words": sum(int(np.count_nonzero(part > max_words)) for part in words.values()),
         "invalid_utf8": sum(not is_unicode(text) for part in texts.values() for text in part),
         "duplicate_across_splits": duplicate_rows,
+        "label_variant": len(class_names) - len({name.strip().casefold() for name in class_names}),
         "conflicting_labels": count_conflicts(texts["train"], labels["train"]),
     }
     return DataStatistics(

@@ -87,14 +87,10 @@ class Rows:
     Attributes:
         texts: any bytes, decoded as UTF-8 with ``surrogateescape``.
         labels: one string a text, exactly as in the file; None when no label column was asked for.
-        invalid_utf8_count: texts whose bytes are not valid UTF-8.
-        empty_text_count: texts without any character but white space.
     """
 
     texts: tuple[str, ...]
-    labels: tuple[str, ...] | None
-    invalid_utf8_count: int
-    empty_text_count: int
+    labels: tuple[str, ...] | None = None
 
 
 def find_text_column(table: Table, name: str | None) -> str:
@@ -115,13 +111,16 @@ def find_label_column(table: Table, name: str | None) -> str:
     return find_column(table, name, role="label", usual=LABEL_NAMES)
 
 
-def find_text_and_label(table: Table, text: str | None, label: str | None) -> tuple[str, str]:
-    """Return the text column and the label column, each named or guessed.
+def find_text_and_label(table: Table, text: str | None, label: str | None, *, in_job: bool = False) -> tuple[str, str]:
+    """Return the text column and the label column, each named or guessed; ``in_job`` they may also be named in a job file.
 
     Raises:
         InputError: no such column, no unambiguous one, or the same for both.
     """
-    found = find_text_column(table, text), find_label_column(table, label)
+    found = (
+        find_column(table, text, role="text", usual=TEXT_NAMES, in_job=in_job),
+        find_column(table, label, role="label", usual=LABEL_NAMES, in_job=in_job),
+    )
     if found[0] == found[1]:
         raise InputError(
             f"text and label are two columns: received text={found[0]!r} and label={found[1]!r} in file={str(table.path)!r}; "
@@ -130,10 +129,10 @@ def find_text_and_label(table: Table, text: str | None, label: str | None) -> tu
     return found
 
 
-def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[str] = ()) -> str:
+def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[str] = (), in_job: bool = False) -> str:
     """Return the column ``name``, or when that is None the only one with a ``usual`` name.
 
-    ``role`` is the option that names it.
+    ``role`` is the option that names it; ``in_job`` a job file may, too, and other columns may be read as numbers.
 
     Raises:
         InputError: no such column, or no unambiguous one.
@@ -152,8 +151,9 @@ def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[st
     if name is None:
         raise InputError(
             f"the {role} column is guessed only when exactly one column has a usual name "
-            f"({', '.join(usual)}): {received}; name it with --{role} or data.{role}"
-            + (", or columns of numbers with --columns and their label with --label" if role == "text" else "")
+            f"({', '.join(usual)}): {received}; name it with --{role}"
+            + (f" or data.{role}" if in_job else "")
+            + (", or columns of numbers with --columns and their label with --label" if in_job and role == "text" else "")
         )
     if found:
         raise InputError(f"a column name occurs once: {received}; rename one of the columns")
@@ -171,12 +171,7 @@ def take_rows(table: Table, *, text: str, label: str | None) -> Rows:
     """
     texts = _texts(table, find_text_column(table, text))
     labels = None if label is None else take_labels(table, find_label_column(table, label))
-    return Rows(
-        texts=texts,
-        labels=labels,
-        invalid_utf8_count=sum(not is_unicode(value) for value in texts),
-        empty_text_count=sum(not value.strip() for value in texts),
-    )
+    return Rows(texts, labels)
 
 
 def check_separator(columns: Sequence[str], separator: str | None, path: Path) -> None:
@@ -201,12 +196,14 @@ def take_labels(table: Table, column: str) -> tuple[str, ...]:
     """
     values: list[str] = []
     known: dict[str, str] = {}  # labels repeat: one string for all equal ones
-    for record, (value,) in enumerate(table.rows([column])):
+    rows = enumerate(table.rows([column]))
+    for record, (value,) in rows:
         if not value:
+            more = sum(not other for _, (other,) in rows)
             raise InputError(
                 f"every row has a label: received {column}={'null' if value is None else repr(value)} "
-                f"at {table.place(record)}; "
-                "fill it in or move the row to a file of unlabelled texts"
+                f"at {table.place(record)}{f' and in {more} more rows' if more > 1 else ' and in 1 more row' if more else ''}; "
+                "fill it in, move such rows to a file of unlabelled texts, or remove them"
             )
         if not is_unicode(value):
             raise InputError(

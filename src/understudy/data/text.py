@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from understudy.data.lines import are_lines, read_lines
 from understudy.data.read import read_rows, read_table
 from understudy.data.splits import sources_of, stratified_split
 from understudy.data.statistics import (
@@ -119,7 +121,7 @@ def load_text_dataset(
         SetupError: a file may not be read, or its format needs an extra.
     """
     table = read_table(settings.train)
-    text, label = find_text_and_label(table, settings.text, settings.label)
+    text, label = find_text_and_label(table, settings.text, settings.label, in_job=True)
     rows = {"train": take_rows(table, text=text, label=label)}
     for name, path, column in (
         ("validation", settings.validation, label),
@@ -128,7 +130,7 @@ def load_text_dataset(
         ("out_of_scope", settings.out_of_scope, None),
     ):
         if path is not None:
-            rows[name] = read_rows(path, text=text, label=column)
+            rows[name] = read_rows(path, text=text, label=column) if column else _without_labels(path, text)
 
     class_names = _class_names(rows["train"], label, settings=settings)
     parts = {
@@ -162,6 +164,13 @@ def load_text_dataset(
         digest=_digest(class_names, parts["train"], parts["validation"], unlabelled),
         test_digest=_digest(class_names, parts["test"], out_of_scope),
     )
+
+
+def _without_labels(path: Path, text: str) -> Rows:
+    """Return the texts of a file without labels: a table with the column ``text``, or one text a line."""
+    if not are_lines(path):
+        return read_rows(path, text=text, label=None)
+    return Rows(read_lines(path))
 
 
 def label_indices(labels: Sequence[str], class_names: Sequence[str]) -> Int64Array:

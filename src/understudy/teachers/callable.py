@@ -171,9 +171,11 @@ def import_object(source: str) -> Any:
         try:
             module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
         except (ImportError, SyntaxError, OSError) as error:
+            file = f"{place}.py"
+            step = f"did you mean {file}:{attribute}?" if Path(file).is_file() else "correct the name or the module"
             raise InputError(
                 f"a Python teacher is module:name or file.py:name: received teacher={source!r}, whose module cannot be "
-                f"imported ({type(error).__name__}: {error}); correct the name or the module"
+                f"imported ({type(error).__name__}: {error}); {step}"
             ) from error
         if not hasattr(module, attribute):
             raise InputError(

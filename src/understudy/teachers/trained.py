@@ -9,6 +9,7 @@ and it is that alone.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,10 @@ def fit_machines(train: Examples, *, seed: int) -> LinearMachines:
     if vectors is not None:
         vectorizers += (vectors,)
     model = LinearSVC(C=_REGULARIZATION, random_state=seed)
-    model.fit(_features(vectorizers, train.texts), train.labels)
+    features = _features(vectorizers, train.texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # there may be many classes of few texts
+        model.fit(features, train.labels)
     return LinearMachines(vectorizers, model)
 
 
