@@ -246,8 +246,8 @@ class Trial(Record):
     """Its place in the search."""
     recipe: dict[str, JsonValue]
     """The choices that make it up."""
-    state: Literal["complete", "pruned", "too_large", "failed"]
-    """How it ended: measured, stopped early, over the budget, or with an error."""
+    state: Literal["complete", "pruned"]
+    """How it ended: trained to its end, or stopped early for worse than others."""
     validation_accuracy: Fraction | None = None
     """Its last accuracy on the validation split."""
     size_bytes: Count | None = None

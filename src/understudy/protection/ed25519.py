@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-SECRET_BYTES = PUBLIC_BYTES = 32
+PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
 
 _P: Final = 2**255 - 19

@@ -26,7 +26,6 @@ _DIGEST, _EPHEMERAL, _NONCE, _FIXED = 8, 40, 72, 87
 _ID_BYTES, _ENTRY_BYTES, _TAG_BYTES = 8, 56, 16
 _NO_NONCE: Final = bytes(12)
 """A wrapping key wraps one key, so its nonce never comes twice."""
-MOST_RECIPIENTS = 65535
 
 
 @dataclass(frozen=True)
