@@ -17,7 +17,7 @@ from understudy.bundle.write import extend_bundle
 from understudy.data.dataset import load_dataset
 from understudy.errors import InputError, UnderstudyError, VerificationError
 from understudy.export.device_ram import static_ram_bytes
-from understudy.export.parity import LatencyUs, measure_latency, verify_file
+from understudy.export.parity import measure_latency, verify_file
 from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
@@ -57,7 +57,7 @@ class Addition:
     agreement: float
     accuracy: float | None
     macro_f1: float | None
-    latency_us: LatencyUs | None
+    latency_us: LatencyMicroseconds | None
     byte_table: tuple[tuple[str, int], ...]
     sha256: str
 
@@ -292,7 +292,6 @@ def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) ->
 
 
 def _file_record(member: Member, addition: Addition, reason: str | None) -> FileRecord:
-    latency = addition.latency_us
     doubts = [f"added later; {reason}"] if reason else []
     doubts += [addition.not_run] if addition.not_run else []
     return FileRecord(
@@ -307,6 +306,6 @@ def _file_record(member: Member, addition: Addition, reason: str | None) -> File
         agreement=addition.agreement,
         verified=not doubts,
         reason="; ".join(doubts) or None,
-        latency_us=latency and LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+        latency_us=addition.latency_us,
         runtime=addition.runtime,
     )

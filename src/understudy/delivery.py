@@ -26,7 +26,6 @@ from understudy.family import (
     ClassResult,
     Confusion,
     FileRecord,
-    LatencyMicroseconds,
     LearningPoint,
     Member,
     OutOfScope,
@@ -226,7 +225,7 @@ def _verified(
         agreement=found.agreement,
         verified=not_run is None,
         reason=not_run,
-        latency_us=latency and LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+        latency_us=latency,
         runtime=None if not_run else session.runtime,
     )
 

@@ -150,14 +150,14 @@ class Baseline(Record):
 
 
 class LatencyMicroseconds(Record):
-    """Time for one text, batch 1, one thread, model load excluded."""
+    """Time for one example, batch 1, one thread, model load excluded."""
 
     median: Annotated[float, Field(ge=0)]
-    """Half of the texts took at most this long."""
+    """Half of the examples took at most this long."""
     p10: Annotated[float, Field(ge=0)]
-    """A tenth of the texts took at most this long."""
+    """A tenth of the examples took at most this long."""
     p90: Annotated[float, Field(ge=0)]
-    """Nine tenths of the texts took at most this long."""
+    """Nine tenths of the examples took at most this long."""
 
 
 class FileRecord(Record):

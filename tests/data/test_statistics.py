@@ -62,7 +62,7 @@ def example(class_names: tuple[str, ...] = ("k", "l", "L\n"), **changes: object)
             "train": ["aa", "aa", "bb", "c\udcff", ""],
             "validation": ["aa", "x"],
             "test": ["x", "aa", "y " * 40],
-            "unlabelled": ["y " * 40],
+            "unlabelled": ["y " * 40, '"say ""x"""'],
         },
         "labels": {"train": np.array([0, 1, 1, 1, 2]), "validation": np.array([0, -1]), "test": np.array([-1, -1, 1])},
         "sources": {"train": "a.csv", "validation": "b.csv", "test": "c.csv", "unlabelled": "d.csv"},
@@ -96,6 +96,7 @@ def test_everything_is_counted() -> None:
         "empty_text": 1,
         "text_cut_at_max_bytes": 2,
         "text_cut_at_max_words": 2,
+        "quoted_text": 1,
         "invalid_utf8": 1,
         "duplicate_across_splits": 4,
         "label_variant": 1,
@@ -129,4 +130,4 @@ def test_lines_say_what_matters_one_fact_a_line() -> None:
 
 def test_every_warning_has_words() -> None:
     warnings = example().warnings
-    assert len(warning_lines(warnings)) == len(warnings) == 10
+    assert len(warning_lines(warnings)) == len(warnings) == 11

@@ -23,10 +23,11 @@ from understudy.bundle.manifest import (
 from understudy.bundle.vectors import Vectors, unpack_vectors
 from understudy.bundle.write import PROGRAM, VECTORS
 from understudy.errors import BundleError, InputError, SetupError
-from understudy.export.parity import LatencyUs, Verification, compare, measure_latency, verify_file
+from understudy.export.parity import Verification, compare, measure_latency, verify_file
 from understudy.export.protocol import Float32Array, FloatSession, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.formats import known_formats
+from understudy.measurements import LatencyMicroseconds
 from understudy.metrics import accuracy, macro_f1
 from understudy.program import archive
 from understudy.program.interpreter import run
@@ -89,7 +90,7 @@ class FileEvaluation:
     macro_f1: float | None
     accepted_fraction: float | None
     agreement: float | None
-    latency_us: LatencyUs | None
+    latency_us: LatencyMicroseconds | None
     verified: bool
     reason: str | None
 

@@ -63,7 +63,7 @@ def evaluate(
             if failure is None
             else {"type": type(failure).__name__, "message": str(failure), "exit_code": failure.exit_code}
         )
-        print_json({**document, "files": [asdict(result) for result in results], "error": error})
+        print_json({**document, "files": [_as_json(result) for result in results], "error": error})
         raise typer.Exit(0 if failure is None else failure.exit_code)
     print_table(_COLUMNS, [_row(result) for result in results], words=("format", "verified", "runtime"))
     typer.echo(
@@ -75,6 +75,10 @@ def evaluate(
             typer.echo(f"{result.format}: {result.reason}")
     if failure is not None:
         raise failure
+
+
+def _as_json(result: FileEvaluation) -> dict[str, object]:
+    return {**asdict(result), "latency_us": result.latency_us and result.latency_us.model_dump()}
 
 
 def _row(result: FileEvaluation) -> tuple[str, ...]:

@@ -116,7 +116,14 @@ def _encrypt(bundle: Path, out: Path, recipients: list[Path], trusted: Sequence[
 
 def _as_json(added: Added) -> dict[str, Any]:
     return {
-        "files": [{**asdict(addition), "byte_table": dict(addition.byte_table)} for addition in added.additions],
+        "files": [
+            {
+                **asdict(addition),
+                "byte_table": dict(addition.byte_table),
+                "latency_us": addition.latency_us and addition.latency_us.model_dump(),
+            }
+            for addition in added.additions
+        ],
         "held": added.held,
         "digest": added.digest,
         "signer": added.signer,

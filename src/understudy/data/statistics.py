@@ -30,6 +30,7 @@ MEANINGS = {
     "empty_text": "empty texts",
     "text_cut_at_max_bytes": "texts longer than the bytes that are read",
     "text_cut_at_max_words": "texts with more words than are read",
+    "quoted_text": "texts in quotes with doubled ones inside, which CSV has but not TSV, used with their quotes",
     "invalid_utf8": "texts that are not valid UTF-8, used byte for byte",
     "duplicate_across_splits": "validation or test rows that another part has too",
     "label_variant": "labels that equal another one but for case or outer spaces, used as classes of their own",
@@ -222,6 +223,7 @@ def data_statistics(
         "empty_text": sum(not text.strip() for part in texts.values() for text in part),
         "text_cut_at_max_bytes": sum(int(np.count_nonzero(part > max_bytes)) for part in lengths.values()),
         "text_cut_at_max_words": sum(int(np.count_nonzero(part > max_words)) for part in words.values()),
+        "quoted_text": sum(_is_quoted(text) for part in texts.values() for text in part),
         "invalid_utf8": sum(not is_unicode(text) for part in texts.values() for text in part),
         "duplicate_across_splits": duplicate_rows,
         "label_variant": len(class_names) - len({name.strip().casefold() for name in class_names}),
@@ -266,6 +268,10 @@ def count_conflicts(texts: Sequence[str] | Sequence[bytes], labels: Int64Array) 
     """Return how many different texts occur with more than one label."""
     pairs = set(zip(texts, labels.tolist(), strict=True))
     return sum(count > 1 for count in Counter(text for text, _ in pairs).values())
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 3 and text[0] == text[-1] == '"' and '""' in text[1:-1]
 
 
 def _smallest(sizes: Int64Array, choices: Sequence[int]) -> int:

@@ -20,8 +20,9 @@ import numpy as np
 from understudy.bundle import Bundle
 from understudy.bundle.vectors import INPUT_NAMES
 from understudy.device_measurements import Measurement
-from understudy.devices.runner import Examples, compared, spread_us
+from understudy.devices.runner import Examples, compared
 from understudy.errors import InputError, SetupError, VerificationError
+from understudy.export.parity import spread_us
 from understudy.export.protocol import Inputs
 
 TOOL_VARIABLE = "LITERT_BENCHMARK_MODEL"

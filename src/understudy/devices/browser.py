@@ -27,9 +27,10 @@ from understudy.device_measurements import Measurement
 from understudy.devices.browser_onnx import BINARY, MODULE, onnxruntime_web, served
 from understudy.devices.browser_onnx import page as onnx_page
 from understudy.devices.emulation import compile_c, model_flags, need_tools, version_of, write_sources
-from understudy.devices.runner import Examples, compared, spread_us
+from understudy.devices.runner import Examples, compared
 from understudy.errors import InputError, SetupError, VerificationError
 from understudy.export.c import CExporter
+from understudy.export.parity import spread_us
 from understudy.export.wasm_float import MODULES
 from understudy.formats import FLOAT_FORMATS
 

@@ -14,7 +14,6 @@ from understudy.errors import InputError, SetupError
 from understudy.export.parity import measure_latency
 from understudy.export.protocol import FloatSession, Session, ThreadedExporter, why_not_run
 from understudy.export.registry import exporter
-from understudy.measurements import LatencyMicroseconds
 
 THREADED = ("onnx", "litert", "onnx_float", "litert_float")
 """Formats whose runtime can use several threads for one text."""
@@ -116,7 +115,7 @@ class HostRunner:
                 "format": format_name,
                 "runtime": session.runtime,
                 "measured": True,
-                "latency_us": LatencyMicroseconds(median=latency.median, p10=latency.p10, p90=latency.p90),
+                "latency_us": latency,
                 "threads": threads,
                 "note": f"pinned to as many cores as threads: {threads}" if is_pinned else "not pinned: no such call here",
                 **fields,

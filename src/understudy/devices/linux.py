@@ -20,9 +20,10 @@ from understudy.devices.emulation import (
     write_sources,
 )
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
-from understudy.devices.runner import Examples, compared, spread_us
+from understudy.devices.runner import Examples, compared
 from understudy.errors import SetupError
 from understudy.export.c_session import c_compiler
+from understudy.export.parity import spread_us
 from understudy.formats import FLOAT_FORMATS
 
 FLAGS = ("-std=c99", "-O2", "-g", "-static", "-Wall", "-Werror")

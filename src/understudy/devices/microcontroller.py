@@ -24,10 +24,11 @@ from understudy.devices.emulation import (
 )
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
 from understudy.devices.profile import MODEL_STACK_BYTES, DeviceProfile, Emulator
-from understudy.devices.runner import Examples, compared, spread_us
+from understudy.devices.runner import Examples, compared
 from understudy.errors import BudgetError, SetupError
 from understudy.export.c import HeaderExporter
 from understudy.export.c_session import c_compiler
+from understudy.export.parity import spread_us
 from understudy.formats import FLOAT_FORMATS
 from understudy.units import format_bytes
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import DifferingLabel, Measurement
 from understudy.errors import SetupError
 from understudy.export.parity import compare, compare_real, other_labels
 from understudy.export.protocol import Float32Array, Inputs
-from understudy.measurements import LatencyMicroseconds
 from understudy.program.interpreter import Int8Array, Scores
 from understudy.program.real import REAL_TOLERANCE, real_probabilities
 
@@ -89,9 +87,3 @@ def compared(probabilities: Float32Array, examples: Examples, bundle: Bundle, *,
             for row in np.flatnonzero(differ)
         ),
     }
-
-
-def spread_us(values_us: npt.ArrayLike) -> LatencyMicroseconds:
-    """Return median and tenths of ``values_us``."""
-    p10, median, p90 = np.percentile(np.asarray(values_us, np.float64), [10, 50, 90])
-    return LatencyMicroseconds(median=float(median), p10=float(p10), p90=float(p90))

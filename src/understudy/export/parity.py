@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.export.protocol import Float32Array, FloatSession, Inputs, Session
+from understudy.measurements import LatencyMicroseconds
 from understudy.program.interpreter import Scores, run
 from understudy.program.islands import ISLAND_LIMIT, ISLAND_STEPS, islands_of
 from understudy.program.ops import Program
@@ -57,15 +58,6 @@ class Verification:
     verified: bool
     reason: str | None
     probabilities: Float32Array = field(repr=False)
-
-
-@dataclass(frozen=True)
-class LatencyUs:
-    """Microseconds for one input, batch 1, one thread, model load excluded."""
-
-    median: float
-    p10: float
-    p90: float
 
 
 @runtime_checkable
@@ -223,7 +215,7 @@ def measure_latency(
     *,
     seconds: float = LATENCY_SECONDS,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
-) -> LatencyUs:
+) -> LatencyMicroseconds:
     """Return the spread of single-input times over the rows of ``inputs``, in about ``seconds``, after a warm-up.
 
     Raises:
@@ -232,10 +224,10 @@ def measure_latency(
     if not len(inputs):
         raise ValueError("a latency needs at least one text: received rows=0")
     if isinstance(session, TimesItself):
-        return _spread(_timed_inside(session, inputs, seconds))
+        return spread_us(_timed_inside(session, inputs, seconds))
     rows = [inputs[i : i + 1] for i in range(min(len(inputs), 256))]
     _timed_outside(session, rows, seconds * 0.1, clock_ns)
-    return _spread(_timed_outside(session, rows, seconds * 0.9, clock_ns))
+    return spread_us(_timed_outside(session, rows, seconds * 0.9, clock_ns))
 
 
 def _timed_outside(session: Session, rows: list[Inputs], seconds: float, clock_ns: Callable[[], int]) -> list[float]:
@@ -259,6 +251,7 @@ def _timed_inside(session: TimesItself, inputs: Inputs, seconds: float) -> list[
     return [float(value) for value in np.ravel(np.asarray(session.time_us(rows, repeats), np.float64))]
 
 
-def _spread(times_us: list[float]) -> LatencyUs:
-    p10, median, p90 = np.percentile(np.asarray(times_us), [10, 50, 90])
-    return LatencyUs(median=float(median), p10=float(p10), p90=float(p90))
+def spread_us(times_us: npt.ArrayLike) -> LatencyMicroseconds:
+    """Return median and tenths of ``times_us``."""
+    p10, median, p90 = np.percentile(np.asarray(times_us, np.float64), [10, 50, 90])
+    return LatencyMicroseconds(median=float(median), p10=float(p10), p90=float(p90))
