@@ -236,7 +236,8 @@ class Plan:
 
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
         if not recipe.learns_as_images:
-            return steps_for(examples, batch_size=batch_size, epochs=self.epochs, recombined=self.recombined)
+            long = self.recombined or recipe.is_narrow(self.classes)
+            return steps_for(examples, batch_size=batch_size, epochs=self.epochs, long=long)
         students = self.budgets * (2 if self.taught else 1)
         work = self._work_of_an_example(recipe)
         return image_steps_for(examples, work=work, students=students, batch_size=batch_size, epochs=self.epochs)

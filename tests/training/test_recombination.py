@@ -127,6 +127,6 @@ def test_few_texts_are_gone_over_more_often() -> None:
     steps = {texts: steps_for(texts, batch_size=64, epochs=None) for texts in (200, 1000, 3000, 5000, 15_000)}
     assert steps == {200: 1500, 1000: EPOCHS_OF_FEW * 16, 3000: STEPS_OF_FEW, 5000: 60 * 79, 15_000: 30 * 235}
     assert steps_for(1000, batch_size=64, epochs=3) == 48
-    recombined = {texts: steps_for(texts, batch_size=64, epochs=None, recombined=True) for texts in steps}
+    recombined = {texts: steps_for(texts, batch_size=64, epochs=None, long=True) for texts in steps}
     assert recombined == {texts: 2 * usual for texts, usual in steps.items()}
-    assert steps_for(1000, batch_size=64, epochs=3, recombined=True) == 48
+    assert steps_for(1000, batch_size=64, epochs=3, long=True) == 48

@@ -12,7 +12,7 @@ TEXTS_IN_A_TRAINING = 450_000
 LEAST_EPOCHS, MOST_EPOCHS, LEAST_STEPS = 15, 60, 1500
 EPOCHS_OF_FEW, STEPS_OF_FEW = 200, 4000
 """A training of few texts goes over them as often, for as many steps at most; a few hundred learned by heart gain nothing."""
-RECOMBINED_STEPS_FACTOR = 2
+LONG_STEPS_FACTOR = 2
 FEATURE_DROPOUT, TEXTS_WITH_ALL_WORDS = 0.1, 50_000
 IMAGE_WEIGHT_DECAY = 0.02
 """At the texts' 0.2, with the higher learning rate of images, Fashion-MNIST loses a point on validation."""
@@ -55,18 +55,18 @@ class Schedule:
         return int(self.steps * (1 - self.quantized_fraction))
 
 
-def steps_for(texts: int, *, batch_size: int, epochs: int | None, recombined: bool = False) -> int:
+def steps_for(texts: int, *, batch_size: int, epochs: int | None, long: bool = False) -> int:
     """Return optimizer steps for ``texts`` training texts: about the same number of texts seen, whatever their number.
 
-    Twice as many with ``recombined`` texts: what their teacher says of these takes longer to learn than the labels
-    (``docs/adr/0045``).
+    Twice as many for a ``long`` training: with recombined texts, for what their teacher says of these takes longer to learn
+    than the labels (``docs/adr/0045``), and of a narrow student (``docs/adr/0046``).
     """
     per_epoch = -(-texts // batch_size)
     if epochs is not None:
         return epochs * per_epoch
     epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(TEXTS_IN_A_TRAINING / max(1, texts))))
     steps = max(LEAST_STEPS, min(STEPS_OF_FEW, EPOCHS_OF_FEW * per_epoch), epochs * per_epoch)
-    return steps * (RECOMBINED_STEPS_FACTOR if recombined else 1)
+    return steps * (LONG_STEPS_FACTOR if long else 1)
 
 
 def image_steps_for(images: int, *, work: int, students: int, batch_size: int, epochs: int | None) -> int:
