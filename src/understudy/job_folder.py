@@ -7,6 +7,7 @@
       .understudy/
         job.json       whose folder this is, and its budgets
         lesson/        texts, labels and teacher answers as the workers read them
+        teacher-lesson/ the same for the networks of a teacher that is trained here
         results/       one file for each finished training, one checkpoint for each unfinished one
         teacher/       answers of the teacher, by content
         plain/         with --encrypt: the bundles as they were before that

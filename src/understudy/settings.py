@@ -220,7 +220,10 @@ class TrainingSettings(Settings):
         "as !!! or quotes. 0 makes no copies.",
     )
     augmented_views: int = Field(
-        4, ge=1, le=64, description="Distorted copies of each text on which a frozen teacher is asked once."
+        4,
+        ge=1,
+        le=64,
+        description="Versions of each text on which a frozen teacher is asked once: itself, and distorted copies.",
     )
     recombined_texts: Literal["auto"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         "auto",

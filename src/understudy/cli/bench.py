@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy.cli.content import labelled_content
+from understudy.cli.content import labelled_content, refuse_text_column
 from understudy.cli.opening import TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, on_one_line, print_json, print_table
 from understudy.errors import SetupError, UnderstudyError, VerificationError
@@ -119,6 +119,7 @@ def bench(
 def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples:
     from understudy.devices.bench import bundle_examples, own_examples
 
+    refuse_text_column(bundle.manifest, column, path=test, option="--test")
     if test is None:
         return bundle_examples(bundle)
     shape = bundle.manifest.image_shape

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from understudy.projections.log_mel import LogMel
 
 
+def refuse_text_column(manifest: Manifest, column: str | None, *, path: Path | None, option: str) -> None:
+    """Raise ``InputError`` where ``--text`` names a ``column`` and ``path``, given by ``option``, is no table of texts."""
+    from understudy.data.read import is_table
+
+    if column is None:
+        return
+    if manifest.max_bytes is None:
+        raise InputError(
+            f"--text names a column of texts: received --text={column!r} for a model of {manifest.examples}; remove it"
+        )
+    if path is None or not is_table(path):
+        raise InputError(
+            f"--text names a column of a table: received --text={column!r} without a table; add {option} table.csv"
+        )
+
+
 def labelled_content(
     manifest: Manifest, path: Path, *, text: str | None = None, label: str | None = None, skip_bad: bool = False
 ) -> tuple[Content, tuple[str, ...]]:

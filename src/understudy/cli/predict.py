@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy.cli.content import refuse_text_column
 from understudy.cli.opening import KeyOption, TrustOption
 from understudy.cli.output import JsonFlag, on_one_line, print_json
 from understudy.errors import InputError
@@ -59,6 +60,7 @@ def predict(
     opened = Bundle.open(bundle, trusted=trust or (), key=key)
     model = opened.load(format_name)
     manifest = opened.manifest
+    refuse_text_column(manifest, text, path=input_file, option="--input")
     if manifest.image_shape is not None:
         predictions = model.predict(_images(texts or [], input_file, manifest.image_shape))
     elif manifest.input_shape is not None:
@@ -96,8 +98,6 @@ def _texts(given: list[str], input_file: Path | None, column: str | None) -> lis
         raise InputError(
             f"texts come from one place: received texts={len(given)} and --input={str(input_file)!r}; leave one of them out"
         )
-    if column is not None and (input_file is None or not is_table(input_file)):
-        raise InputError(f"--text names a column of a table: received --text={column!r} without a table; add --input table.csv")
     if given:
         _refuse_files(given)
         return given

@@ -1,4 +1,4 @@
-"""A process that trains: ``python -m understudy.training.worker LESSON RESULTS PROCESSOR``, the last as in a job file.
+"""A process that trains: ``python -m understudy.training.worker LESSON RESULTS PROCESSOR PRECISION``, these as in a job file.
 
 Reads one task per line from standard input as JSON and writes events to standard output, one JSON object per line:
 ``{"event": "point", ...}`` while it trains, ``{"event": "done"}`` or ``{"event": "failed", "message": ...}`` at the end.
