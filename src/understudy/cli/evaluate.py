@@ -11,7 +11,7 @@ import typer
 from understudy.cli.content import labelled_content
 from understudy.cli.opening import KeyOption, TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, print_json, print_table
-from understudy.errors import InputError, SetupError, UnderstudyError, VerificationError
+from understudy.errors import SetupError, UnderstudyError, VerificationError
 from understudy.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -49,10 +49,11 @@ def evaluate(
     content, labels = labelled_content(opened.manifest, data, text=text, label=label, skip_bad=skip_bad)
     unknown = sum(name not in opened.labels for name in labels)
     if labels and unknown == len(labels):
-        raise InputError(
-            f"a test has labels of the bundle: received known_labels=0 in {opened.manifest.examples}={len(labels)} of "
+        typer.echo(
+            f"warning: a test has labels of the bundle: received known_labels=0 in {opened.manifest.examples}={len(labels)} of "
             f"file={str(data)!r}, the first of them label={labels[0][:80]!r}; check its labels"
-            + ("" if opened.manifest.max_bytes is None else ", or name their column with --label")
+            + ("" if opened.manifest.max_bytes is None else ", or name their column with --label"),
+            err=True,
         )
     results = opened.evaluate(content, labels)
     failure = _failure(results, bundle)
