@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Literal
 
 from understudy.family import (
     Baseline,
@@ -25,6 +26,8 @@ from understudy.family import (
     Teacher,
     Trial,
 )
+from understudy.neural_bits import BitsPoint, NeuralBits
+from understudy.record import created_with
 
 HOSTILE_LABELS = (
     "<script>alert('label')</script>",
@@ -229,4 +232,22 @@ def clinc_like_family() -> Family:
             _member("128KB", kilobytes=98.4, accuracy=0.939, gain=0.0087, seed=3, classes=CLASSES),
         ),
         infeasible=(Infeasible(budget_bytes=2048, budget="2KB", smallest_bytes=6310, format="litert"),),
+    )
+
+
+def study_of_bits(*, kind: Literal["texts", "windows"], accuracy: float) -> NeuralBits:
+    """Return a finished study of 8 and 64 bits, with which a student reaches the same ``accuracy``."""
+    return NeuralBits(
+        name="x",
+        created_with=created_with(threads=1),
+        job={},
+        classes=3,
+        test_examples=40,
+        kind=kind,
+        steps=10,
+        finished=True,
+        points=tuple(
+            BitsPoint(bits=bits, weight_count=10, validation_accuracy=accuracy, accuracy=accuracy, seconds=1)
+            for bits in (8, 64)
+        ),
     )

@@ -261,6 +261,7 @@ def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
         (("predict", "out/6KB"), "predict needs images: received files=0"),
         (("predict", "out/6KB", "x.png", "--text", "q"), "received --text='q' for a model of images; remove it"),
         (("bench", "out/6KB", "--text", "q"), "received --text='q' for a model of images; remove it"),
+        (("compress", "digits.npz", "--budget", "6KB", "--show-examples", "2"), "data.show_examples is for texts: received"),
         (("evaluate", "out/6KB", "missing.npz"), "a data file exists and is a file"),
         (("compress", "digits.npz", "--budget", "6KB", "--student", "sgnn"), "received student='sgnn'"),
         (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "whose module cannot be imported"),

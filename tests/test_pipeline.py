@@ -6,24 +6,21 @@ import hashlib
 import html
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import understudy
 from command import contents
-from understudy import pipeline, teaching
+from families import study_of_bits
+from understudy import teaching
 from understudy.additions import add_formats
 from understudy.bundle import Bundle
 from understudy.cli.summary import print_family
-from understudy.errors import BudgetError, InputError, SetupError
+from understudy.errors import BudgetError, InputError
 from understudy.family import Family
 from understudy.formats import FLOAT_FORMATS, FORMATS
 from understudy.job import job_from_arguments
-from understudy.neural_bits import BitsPoint, NeuralBits
 from understudy.pipeline import run_job
 from understudy.progress import SilentProgress
 from understudy.protection.envelope import public_device_key
@@ -314,18 +311,7 @@ def test_family_json_follows_its_published_schema(finished: tuple[Family, Path])
 def test_a_format_that_is_added_later_is_measured_on_the_test_split(finished: tuple[Family, Path], tmp_path: Path) -> None:
     family, out = finished
     shutil.copytree(out, tmp_path / "copy")
-    study = NeuralBits(
-        name="x",
-        created_with=family.created_with,
-        job={},
-        classes=3,
-        test_examples=40,
-        kind="texts",
-        steps=10,
-        finished=True,
-        points=tuple(BitsPoint(bits=b, weight_count=10, validation_accuracy=0.5, accuracy=0.5, seconds=1) for b in (8, 64)),
-    )
-    study.save(tmp_path / "copy")
+    study_of_bits(kind="texts", accuracy=0.5).save(tmp_path / "copy")
     added = add_formats(tmp_path / "copy" / "16KB", ["python"])
     assert "64 bits" in (tmp_path / "copy" / "report.html").read_text()
     assert added.not_tested is None
@@ -418,57 +404,3 @@ def test_bundles_are_written_for_the_owners_of_keys(
     assert f"encrypted; opens with: {family.members[0].encrypted_for[0]}" in capsys.readouterr().out
     understudy.compress(**asked)  # type: ignore[arg-type]
     assert _files(out) == before
-
-
-def test_stronger_variations_are_for_images(tiny_csv: Path, tmp_path: Path) -> None:
-    settings = {**SETTINGS, "training.variations": ["cutout"]}
-    with pytest.raises(InputError, match=r"stronger variations are for images: received training.variations=\['cutout'\]"):
-        understudy.compress(data=tiny_csv, budgets=["16KB"], teacher="none", out=tmp_path / "out", **settings)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_graphics_card_that_was_asked_for_and_is_not_there_ends_the_job_first(tiny_csv: Path, tmp_path: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a graphics card")
-    with pytest.raises(
-        SetupError, match=r"training\.processor='cuda' needs a graphics card .* set training.processor to 'auto'"
-    ):
-        understudy.compress(data=tiny_csv, budgets=["16KB"], out=tmp_path / "out", **{"training.processor": "cuda"})
-    assert not (tmp_path / "out").exists()
-
-
-def test_data_that_break_a_rule_are_refused_before_torch_is_loaded(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("text,label\na,x\nb,x\n")
-    code = (
-        "import sys, understudy, understudy.errors\n"
-        "try:\n    understudy.compress(data='data.csv', budgets=['16KB'], out='out')\n"
-        "except understudy.errors.InputError as error:\n    print('torch' in sys.modules, error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert done.stdout.startswith("False a classifier needs at least two classes: ")
-
-
-def test_a_function_as_teacher_is_named_in_the_job(tmp_path: Path, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = []
-    monkeypatch.setattr(pipeline, "run_job", lambda job, **_: jobs.append(job))
-    pipeline.compress(data=tiny_csv, budgets=["16KB"], teacher=_files, out=tmp_path)
-    assert [job.teacher.source for job in jobs] == [f"{__name__}:_files"]
-
-
-def test_one_budget_and_no_teacher_may_be_given_as_python_has_them(
-    tmp_path: Path, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs = []
-    monkeypatch.setattr(pipeline, "run_job", lambda job, **_: jobs.append(job))
-    for budgets in ("16KB", 16384):
-        pipeline.compress(data=tiny_csv, budgets=budgets, teacher=None, out=tmp_path)
-    assert [(job.budgets, job.teacher.source) for job in jobs] == [(("16KB",), "none"), (("16384",), "none")]
-
-
-def test_data_that_stand_in_no_file_are_refused() -> None:
-    with pytest.raises(InputError, match=r"data are a file or a folder: received data of type='list'; write them to a file"):
-        pipeline.compress(data=[("text", "label")], budgets=["16KB"])  # type: ignore[arg-type] - a mistake that users make
-
-
-def test_a_shell_offers_the_public_names() -> None:
-    assert set(understudy.__all__) <= set(dir(understudy))

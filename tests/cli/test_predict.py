@@ -131,7 +131,7 @@ def test_below_the_threshold_it_says_none_of_these(tmp_path: Path) -> None:
         ),
         (
             ("--input", "no.txt"),
-            "a file of texts exists and is a file: received file='no.txt'; check",
+            "a data file exists and is a file: received file='no.txt'; check",
         ),
         (("--input", "bytes.txt", "--text", "q"), "received --text='q' without a table; add --input table.csv"),
         (("--input", "no.csv"), "received file='no.csv'"),

@@ -7,10 +7,9 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from understudy.errors import InputError, SetupError
+from understudy.data.read import UTF8_MARK, UTF16_MARKS, check_is_file, damaged_gzip, not_readable
+from understudy.errors import InputError
 
-_UTF8_MARK: Final = b"\xef\xbb\xbf"
-_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _NO_LINES: Final = {".xlsx", ".xls", ".ods", ".json", ".npz", ".npy", ".zip", ".docx", ".pdf", ".png", ".jpg", ".jpeg", ".wav"}
 
 
@@ -32,17 +31,14 @@ def read_lines(path: Path) -> tuple[str, ...]:
             f"texts stand in a file with one a line, or in .csv, .tsv, .jsonl (each also .gz) or .parquet: received "
             f"file={str(path)!r}; convert it"
         )
-    if not path.is_file():
-        raise InputError(f"a file of texts exists and is a file: received file={str(path)!r}; check the path")
+    check_is_file(path)
     try:
         content = path.read_bytes()
         return lines_of(gzip.decompress(content) if name.endswith(".gz") else content, source=f"file={str(path)!r}")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"a .gz file is a whole gzip file: received file={str(path)!r} ({error}); write it again") from error
+        raise damaged_gzip(path, error) from error
     except OSError as error:
-        raise SetupError(
-            f"a file of texts can be read: received file={str(path)!r} ({error.strerror}); check its permissions"
-        ) from error
+        raise not_readable(path, error) from error
 
 
 def lines_of(content: bytes, *, source: str) -> tuple[str, ...]:
@@ -53,9 +49,9 @@ def lines_of(content: bytes, *, source: str) -> tuple[str, ...]:
     Raises:
         InputError: UTF-16, by its mark and its many zeros, for any bytes may be a text; ``source`` is where it came from.
     """
-    if content.startswith(_UTF16_MARKS) and 4 * content.count(0) > len(content):
+    if content.startswith(UTF16_MARKS) and 4 * content.count(0) > len(content):
         raise InputError(f"texts are UTF-8: received {source} with a UTF-16 byte order mark; save it as UTF-8")
-    lines = content.removeprefix(_UTF8_MARK).split(b"\n")
+    lines = content.removeprefix(UTF8_MARK).split(b"\n")
     if not lines[-1]:
         lines.pop()
     return tuple(line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines)

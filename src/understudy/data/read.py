@@ -20,8 +20,8 @@ from understudy.errors import InputError, SetupError
 
 _PARSERS: dict[str, Callable[..., Table]] = {".csv": parse_csv, ".tsv": parse_tsv, ".jsonl": parse_jsonl}
 _PARQUET = ".parquet"
-_UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+UTF8_MARK = b"\xef\xbb\xbf"
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
@@ -79,25 +79,29 @@ def _opened(path: Path, newline: str) -> Iterator[TextIO]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise _not_readable(path, error) from error
+        raise not_readable(path, error) from error
     packed = path.name.lower().endswith(".gz")
     with file, gzip.GzipFile(fileobj=file) if packed else file as content:
         try:
-            mark = content.read(len(_UTF8_MARK))
-            if mark.startswith(_UTF16_MARKS):
+            mark = content.read(len(UTF8_MARK))
+            if mark.startswith(UTF16_MARKS):
                 raise InputError(
                     f"a data file is UTF-8: received file={str(path)!r} with a UTF-16 byte order mark; save it as UTF-8"
                 )
-            content.seek(len(_UTF8_MARK) if mark == _UTF8_MARK else 0)
+            content.seek(len(UTF8_MARK) if mark == UTF8_MARK else 0)
             yield io.TextIOWrapper(content, "utf-8", "surrogateescape", newline=newline)
         except (OSError, EOFError, zlib.error) as error:
             if not packed:
-                raise _not_readable(path, error) from error
-            raise InputError(
-                f"a .gz file is a whole gzip file: received file={str(path)!r} ({error}); write it again"
-            ) from error
+                raise not_readable(path, error) from error
+            raise damaged_gzip(path, error) from error
 
 
-def _not_readable(path: Path, error: Exception) -> SetupError:
+def damaged_gzip(path: Path, error: Exception) -> InputError:
+    """Return the error of a ``.gz`` file that cannot be unpacked."""
+    return InputError(f"a .gz file is a whole gzip file: received file={str(path)!r} ({error}); write it again")
+
+
+def not_readable(path: Path, error: Exception) -> SetupError:
+    """Return the error of a data file that the system does not let be read."""
     reason = getattr(error, "strerror", None) or error
     return SetupError(f"a data file can be read: received file={str(path)!r} ({reason}); check its permissions")

@@ -72,14 +72,13 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The result: float program, integer form, validation logits as trained, curve, and the seconds that it took.
+    """The result: float program, integer form, curve, and the seconds that it took.
 
     ``float_accuracy`` is the float program's on validation, without any rounding; ``trained_on`` names what computed the steps.
     """
 
     program: Program
     integer: Program
-    validation_logits: Float32Array
     validation_accuracy: float
     float_accuracy: float
     curve: tuple[Point, ...] = field(default=())
@@ -243,7 +242,7 @@ class _Run:
         integer = to_integer(learned, scheme, logits=np.concatenate([calibration, logits]))
         reached = accuracy(logits, self.lesson.validation_labels)
         exact = accuracy(evaluate(Executor(learned), self.lesson.validation.batches()), self.lesson.validation_labels)
-        return Trained(learned, integer, logits, reached, exact, tuple(self.curve), self.seconds, self.trained_on)
+        return Trained(learned, integer, reached, exact, tuple(self.curve), self.seconds, self.trained_on)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
