@@ -79,10 +79,25 @@ def _domains(part: str) -> Rows:
     ]
 
 
+def _openings(part: str) -> Rows:
+    """Return the first turns of dialogues, with what the dialogue is about."""
+    with lzma.open(DATA / "self_dialogue" / "dialogues.tsv.xz", "rt", encoding="utf-8", newline="\n") as stream:
+        head = next(stream).rstrip("\n").split("\t")
+        turns = [dict(zip(head, line.rstrip("\n").split("\t"), strict=True)) for line in stream]
+    return [(turn["text"], turn["topic"]) for turn in turns if turn["split"] == part and turn["turn"] == "0"]
+
+
+def _news(part: str) -> Rows:
+    return _columns(DATA / "ag_news_part" / ("train_subset.tsv.gz" if part == "train" else "test.tsv.gz"), "label")
+
+
 SETS = {
     "trec_fine": OtherSet("fine question types", lambda part: _columns(DATA / "trec" / f"{part}.tsv.gz", "fine")),
     "sgd_acts": OtherSet("dialogue acts", _acts),
     "sgd_domains": OtherSet("domains of requests", _domains),
+    "openings": OtherSet("topics of conversations", _openings),
+    "ag_news": OtherSet("topics of news", _news),
+    "sst2": OtherSet("sentiment", lambda part: _columns(DATA / "sst2" / f"{part}.tsv.gz", "label")),
 }
 
 
