@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +18,8 @@ from understudy.errors import InputError, UnderstudyError, VerificationError
 from understudy.export.device_ram import static_ram_bytes
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.protocol import Float32Array, Inputs, Session, why_not_run
-from understudy.export.registry import exporter
-from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, LatencyMicroseconds, Member
+from understudy.export.registry import exporter, opened
+from understudy.family import FAMILY_FILENAME, ByteRow, Family, FileRecord, Home, LatencyMicroseconds, Member
 from understudy.formats import FLOAT_RAM, RAM
 from understudy.job import Job
 from understudy.metrics import accuracy, macro_f1
@@ -87,15 +86,6 @@ class Added:
     not_tested: str | None
 
 
-@dataclass(frozen=True)
-class Home:
-    """The family that a bundle is a member of."""
-
-    path: Path
-    family: Family
-    member: Member
-
-
 @dataclass(frozen=True, eq=False)
 class TestSplit:
     """What a new file is measured on: texts, images or sounds as a program reads them, labels, and the reference's answers."""
@@ -144,7 +134,7 @@ def add_formats(
     if wanted:
         signing_key()  # read now: after the new files have run it would be late to learn that it cannot be
     program = bundle.program()
-    home = _home(bundle)
+    home = Home.of(folder)
     split = None if test is None else _test_split(bundle, program, *test)
     missing = None
     if home is not None and split is None:
@@ -170,7 +160,7 @@ def add_formats(
         manifest.digest,
         signer=manifest.signer,
         signer_before=bundle.signer,
-        family=home.path if home and wanted else None,
+        family=home.folder / FAMILY_FILENAME if home and wanted else None,
         budget_bytes=home.member.budget_bytes if home else None,
         not_tested=missing,
     )
@@ -194,10 +184,7 @@ def _verified(
     """Return the record of one file after running it over the vectors and the test split in its own runtime."""
     writer = exporter(format_name)
     vectors = bundle.vectors()
-    with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
-        for file_name, content in contents.items():
-            (Path(temporary) / file_name).write_bytes(content)
-        session = writer.open(Path(temporary), name=bundle.manifest.name)
+    with opened(format_name, contents, name=bundle.manifest.name) as session:
         found = [_agreement(session, vectors.inputs, vectors.scores, program, format_name)]
         answers = None
         if test is not None:
@@ -240,16 +227,6 @@ def _agreement(
     return found.agreement, found.probabilities
 
 
-def _home(bundle: Bundle) -> Home | None:
-    """Return the family that ``bundle`` is a member of; None where it stands alone."""
-    path = bundle.folder.resolve().parent / FAMILY_FILENAME
-    if not path.is_file():
-        return None
-    family = Family.load(path)
-    member = next((m for m in family.members if (path.parent / m.path).resolve() == bundle.folder.resolve()), None)
-    return None if member is None else Home(path, family, member)
-
-
 def _test_of(family: Family, program: Program) -> tuple[Content, list[str | None]]:
     """Return content and labels of the test split that ``family`` was measured on; None is a label that training never saw.
 
@@ -279,7 +256,7 @@ def _other_examples(home: Home, test: TestSplit | None) -> str | None:
 
 def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) -> None:
     """Write the new files into ``family.json``, the card and the report; with a ``reason`` they do not count as verified."""
-    member, folder = home.member, home.path.parent
+    member = home.member
     tables = {a.format: tuple(ByteRow(where=where, bytes=count) for where, count in a.byte_table) for a in additions}
     extended = member.model_copy(
         update={
@@ -287,8 +264,7 @@ def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) ->
             "byte_table": {**member.byte_table, **tables},
         }
     )
-    members = tuple(extended if m.path == member.path else m for m in home.family.members)
-    write_report(home.family.model_copy(update={"members": members}).save(folder), folder)
+    write_report(home.record(extended), home.folder)
 
 
 def _file_record(member: Member, addition: Addition, reason: str | None) -> FileRecord:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from understudy.errors import VerificationError
 from understudy.export.device_ram import static_ram_bytes
 from understudy.export.parity import measure_latency, verify_file
 from understudy.export.protocol import why_not_run
-from understudy.export.registry import exporter
+from understudy.export.registry import exporter, opened
 from understudy.family import (
     ByteRow,
     ClassResult,
@@ -202,10 +201,7 @@ def _verified(
     """
     writer = exporter(format_name)
     test_inputs = dataset.test.inputs(program)
-    with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
-        for name, content in contents.items():
-            (Path(temporary) / name).write_bytes(content)
-        session = writer.open(Path(temporary), name=order.name)
+    with opened(format_name, contents, name=order.name) as session:
         found = verify_file(program, session, test_inputs, reference=reference)
         if not found.verified:
             raise VerificationError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, cast
 
@@ -331,3 +332,35 @@ class Family(Record):
             copy._folder = folder  # noqa: SLF001 - not a field: where the record lies is no part of it
             members.append(copy)
         return self.model_copy(update={"members": tuple(members)})
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a bundle belongs: the folder of a family, what it records, and the record of the bundle as a member."""
+
+    folder: Path
+    family: Family
+    member: Member
+
+    @classmethod
+    def of(cls, bundle: Path) -> Self | None:
+        """Return the family that the folder ``bundle`` is a member of, None where it stands alone.
+
+        Raises:
+            BundleError: the family's record is damaged.
+        """
+        folder = bundle.resolve().parent
+        if not (folder / FAMILY_FILENAME).is_file():
+            return None
+        family = Family.load(folder)
+        member = next((m for m in family.members if (folder / m.path).resolve() == bundle.resolve()), None)
+        return None if member is None else cls(folder, family, member)
+
+    def record(self, member: Member) -> Family:
+        """Write ``member`` into the record in place of what it was, and return the family as it is now.
+
+        Raises:
+            SetupError: the record cannot be written.
+        """
+        members = tuple(member if each.path == member.path else each for each in self.family.members)
+        return self.family.model_copy(update={"members": members}).save(self.folder)

@@ -66,7 +66,8 @@ def bench(
     from understudy.bundle import Bundle
     from understudy.cli.progress import open_progress
     from understudy.devices.bench import bench as run_bench
-    from understudy.devices.bench import find_family, record
+    from understudy.devices.bench import record
+    from understudy.family import Home
 
     opened = Bundle.open(bundle, trusted=trust or ())
     opened.require_plain("bench")
@@ -83,14 +84,14 @@ def bench(
             progress=progress,
             on_failure=not_measured.append,
         )
-    family_folder, not_recorded = find_family(opened), None
-    if family_folder is not None:
+    home, not_recorded = Home.of(opened.folder), None
+    if home is not None:
         from understudy.report.page import write_report
 
         try:
-            write_report(record(family_folder, opened, found), family_folder)
+            write_report(record(home, found), home.folder)
         except SetupError as unwritten:  # what was measured is shown all the same
-            family_folder, not_recorded = None, unwritten
+            home, not_recorded = None, unwritten
     failure = _failure(found, bundle) or not_recorded
     for each in not_measured if failure else not_measured[:-1]:  # the last line is the one that gives the exit code
         typer.echo(f"error: {each}", err=True)
@@ -104,14 +105,14 @@ def bench(
                 "origin": examples.origin,
                 "measurements": [each.model_dump(mode="json") for each in found],
                 "not_measured": [str(each) for each in not_measured],
-                "recorded": None if family_folder is None else str(family_folder),
+                "recorded": None if home is None else str(home.folder),
                 "error": error or None,
             }
         )
         raise typer.Exit(failure.exit_code if failure else 0)
     _print(found, examples)
-    if family_folder is not None:
-        typer.echo(f"added to {family_folder / 'report.html'}")
+    if home is not None:
+        typer.echo(f"added to {home.folder / 'report.html'}")
     if failure is not None:
         raise failure
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from understudy.bundle import Bundle
 from understudy.bundle.content import Content, model_inputs
@@ -18,7 +17,7 @@ from understudy.devices.microcontroller import MicrocontrollerRunner
 from understudy.devices.profile import DeviceProfile, device_names, load_profile
 from understudy.devices.runner import Examples, Runner
 from understudy.errors import BudgetError, BundleError, InputError, SetupError, UnderstudyError, VerificationError
-from understudy.family import FAMILY_FILENAME, Family
+from understudy.family import Family, Home
 from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
 
@@ -153,27 +152,12 @@ def bench(
     return measurements
 
 
-def find_family(bundle: Bundle) -> Path | None:
-    """Return the folder of the family that ``bundle`` is a member of, None where it stands alone."""
-    folder = bundle.folder.resolve().parent
-    if not (folder / FAMILY_FILENAME).is_file():
-        return None
-    members = {member.path for member in Family.load(folder).members}
-    return folder if bundle.folder.resolve().name in members else None
-
-
-def record(folder: Path, bundle: Bundle, measurements: Sequence[Measurement]) -> Family:
-    """Add ``measurements`` of ``bundle`` to the record of the family in ``folder``, in place of older ones of the same kind.
+def record(home: Home, measurements: Sequence[Measurement]) -> Family:
+    """Add ``measurements`` of a bundle to the record of its family, in place of older ones of the same kind.
 
     Raises:
         SetupError: the record cannot be written.
     """
-    family = Family.load(folder)
     fresh = {(m.target, m.format, m.threads) for m in measurements}
-    members = []
-    for member in family.members:
-        if member.path == bundle.folder.resolve().name:
-            kept = tuple(m for m in member.measurements if (m.target, m.format, m.threads) not in fresh)
-            member = member.model_copy(update={"measurements": (*kept, *measurements)})  # noqa: PLW2901 - the new record
-        members.append(member)
-    return family.model_copy(update={"members": tuple(members)}).save(folder)
+    kept = tuple(m for m in home.member.measurements if (m.target, m.format, m.threads) not in fresh)
+    return home.record(home.member.model_copy(update={"measurements": (*kept, *measurements)}))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 from understudy.errors import InputError
-from understudy.export.protocol import Exporter
+from understudy.export.protocol import Exporter, Session
 from understudy.formats import FORMATS, added_formats, known_formats
 
-__all__ = ["FORMATS", "exporter"]
+__all__ = ["FORMATS", "exporter", "opened"]
 
 
 def _onnx() -> Exporter:
@@ -150,3 +153,18 @@ def exporter(format_name: str) -> Exporter:
         )
     found: Exporter = added[format_name].load()()
     return found
+
+
+@contextmanager
+def opened(format_name: str, contents: Mapping[str, bytes], *, name: str) -> Iterator[Session]:
+    """Open files that were just exported, in a folder that is gone afterwards.
+
+    Args:
+        format_name: see ``exporter``.
+        contents: file name to bytes, as the exporter returned them.
+        name: stem of the C symbols, as it was exported.
+    """
+    with tempfile.TemporaryDirectory(prefix="understudy-") as temporary:
+        for filename, content in contents.items():
+            (Path(temporary) / filename).write_bytes(content)
+        yield exporter(format_name).open(Path(temporary), name=name)
