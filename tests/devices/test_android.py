@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from bundles import make_bundle
+from image_programs import image_program
 from understudy.bundle import Bundle
 from understudy.devices.android import TOOL_VARIABLE
 from understudy.devices.bench import bench, bundle_examples
 from understudy.devices.runner import Examples
 from understudy.errors import InputError, SetupError, VerificationError
 from understudy.program.interpreter import Scores
+from understudy.program.ops import Program
+from understudy.testing.sound_programs import sound_program
+from understudy.testing.vector_programs import vector_program
 
 STAND_IN = Path(__file__).with_name("stand_in_for_adb.py")
 
@@ -58,6 +62,14 @@ def test_the_tool_runs_every_text_and_its_scores_are_compared(bundle: Bundle, ph
     assert found.runtime == "LiteRT benchmark tool on Stand-in 1"
     assert "tested against a stand-in for adb, not on a device" in found.note
     assert not [path for path in phone.rglob("*") if path.is_file()], "something was left on the device"
+
+
+@pytest.mark.parametrize("program", [image_program(), vector_program(), sound_program()], ids=["image", "numbers", "sound"])
+@pytest.mark.usefixtures("phone")
+def test_the_tool_is_told_the_input_by_its_name(tmp_path: Path, program: Program) -> None:
+    bundle = make_bundle(tmp_path / "b", program=program, formats=("litert",))
+    (found,) = bench(bundle, ["android-mid"], examples=few(bundle))
+    assert found.exact
 
 
 def test_wrong_scores_are_found(bundle: Bundle, phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
