@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import vision_transformers
+from understudy.errors import InputError
 from understudy.network.folding import Weights, to_program
 from understudy.network.reading import Taken, read_network
 from understudy.network.steps import Network, dumps, loads
@@ -56,6 +57,46 @@ def test_pools_in_many_words() -> None:
     torch.manual_seed(0)
     kinds = [step.kind for step in compare(Pools()).steps]
     assert {"mean", "max"} <= set(kinds) <= {"normalize", "conv", "mean", "max", "add", "lookup", "norm", "concat", "linear"}
+
+
+Size = tuple[int, int]
+
+
+class Adaptive(nn.Sequential):
+    """A map of some size, pooled to another one, as the classifiers of VGG and AlexNet have it."""
+
+    def __init__(self, size: Size, made: Size, pool: type[nn.Module] = nn.AdaptiveAvgPool2d) -> None:
+        last = nn.Linear(4 * made[0] * made[1], 10)
+        super().__init__(nn.Conv2d(3, 4, (9 - size[0], 9 - size[1])), pool(made), nn.Dropout(), nn.Flatten(), last)
+
+
+@pytest.mark.parametrize(
+    ("size", "made", "kinds", "read_by_linear"),
+    [
+        ((7, 7), (2, 2), ["average_pool", "flatten"], 4 * 2 * 2),  # of four rows, three apart
+        ((7, 8), (1, 2), ["average_pool", "flatten"], 4 * 1 * 2),
+        ((1, 1), (6, 6), ["flatten"], 4 * 1 * 1),
+        ((2, 3), (7, 7), ["flatten"], 4 * 2 * 3),
+        ((3, 3), (3, 3), ["flatten"], 4 * 3 * 3),
+    ],
+)
+def test_adaptive_pools_of_any_size(size: Size, made: Size, kinds: list[str], read_by_linear: int) -> None:
+    torch.manual_seed(3)
+    network = compare(Adaptive(size, made))
+    assert [step.kind for step in network.steps] == ["normalize", "conv", *kinds, "linear"]
+    assert network.layers[network.steps[-1].name].in_features == read_by_linear
+
+
+def test_adaptive_pools_of_unequal_parts_are_refused() -> None:
+    with pytest.raises(InputError, match=r"makes \(3, 3\) places of \(5, 5\); use parts of equal size"):
+        read(Adaptive((5, 5), (3, 3)))
+
+
+def test_a_pool_that_makes_larger_is_read_by_a_linear_layer_alone() -> None:
+    convolved = nn.Sequential(*list(Adaptive((2, 2), (4, 4)))[:2], nn.Conv2d(4, 10, 4), nn.Flatten())
+    with pytest.raises(InputError, match="which reads an image that a pool made larger; flatten it and let a linear layer"):
+        read(convolved)
+    assert "max_pool" in [step.kind for step in compare(Adaptive((7, 7), (3, 3), nn.AdaptiveMaxPool2d)).steps]
 
 
 class Gates(nn.Module):

@@ -57,12 +57,15 @@ class Value:
         axes: of each axis of the tensor what it is: ``n``, ``c``, ``h`` and ``w``, or ``n`` and ``f`` for a vector.
         padding: zeros that the next convolution or pool adds: top, left, bottom, right.
         columns: of a vector made of places in another order than channels first: for each of its numbers the place in that.
+        spread: of a map that a pool makes larger, or its vector: means of its rows and of its columns, float32
+            ``[rows made, rows]`` and ``[columns made, columns]``, which the linear layer behind it takes into its weights.
     """
 
     name: str
     axes: str
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     columns: torch.Tensor | None = None
+    spread: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int], name: str) -> Network:

@@ -13,6 +13,9 @@ _MAPS = ("nchw", "nhwc", "nhw")
 
 def flatten(reader: Reader, given: Arguments, shape: Shape) -> Value:
     """Views, reshapes and flattenings: places or a single place as a vector, and a vector of the input as an image."""
+    spread = given["self"].spread if isinstance(given["self"], Value) else None
+    if spread is not None and len(shape) == 2:
+        return replace(reader.flattened(replace(given["self"], spread=None)), spread=spread)
     x = unpadded(reader, given["self"])
     if x.axes in POINTS:
         axes = _around_a_vector(reader.sizes(x)[0], shape)

@@ -80,7 +80,10 @@ def _dilated(weight: Tensor, dilation: int) -> Tensor:
 
 def linear(reader: Reader, given: Arguments, _: Shape) -> Value:
     """A linear layer over a vector."""
-    x, weight = unpadded(reader, given["input"]), given["weight"]
+    x, weight = given["input"], given["weight"]
+    if isinstance(x, Value) and x.spread is not None and x.axes == "nf":
+        weight, x = _spread(weight, x.spread), replace(x, spread=None)
+    x = unpadded(reader, x)
     if x.axes not in CHANNELS_LAST:
         raise reader.refused(f"reads axes {x.axes!r}", advice="flatten or pool the image first, or use a 1x1 convolution")
     if x.columns is not None:
@@ -88,6 +91,13 @@ def linear(reader: Reader, given: Arguments, _: Shape) -> Value:
         moved[:, x.columns] = weight
         weight = moved
     return replace(reader.add("linear", (x,), "nf", layer=linear_of(weight, given["bias"])), axes=x.axes)
+
+
+def _spread(weight: Tensor, spread: tuple[Tensor, Tensor]) -> Tensor:
+    """Return ``weight`` ``[O, C * rows made * columns made]`` for the map that was spread, ``[O, C * rows * columns]``."""
+    rows, columns = spread
+    made = weight.reshape(len(weight), -1, len(rows), len(columns))
+    return torch.einsum("ocHW,Hh,Ww->ochw", made, rows, columns).flatten(1)
 
 
 def addmm(reader: Reader, given: Arguments, shape: Shape) -> Value:

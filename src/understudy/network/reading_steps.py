@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -111,12 +112,36 @@ def _adaptive(reader: Reader, given: Arguments, shape: Shape, *, all_places: Any
     if shape[2:] == (1, 1):
         return replace(reader.add(all_places, (x,), "nf"), axes="nc11")
     _, rows, columns = reader.sizes(x)
-    kernel = (rows // shape[2], columns // shape[3])
-    if (rows % shape[2], columns % shape[3]) != (0, 0) or kernel[0] != kernel[1]:
-        raise reader.refused(f"makes {tuple(shape[2:])} places of {(rows, columns)}", advice="use parts of equal size")
-    if kernel == (1, 1):
-        return x
-    return reader.add(parts, (x,), "nchw", kernel=kernel, stride=kernel[0])
+    across, along = _parts(rows, shape[2]), _parts(columns, shape[3])
+    first, second = _kernel_and_stride(across), _kernel_and_stride(along)
+    if first is not None and second is not None and len({first[1], second[1]} - {0}) <= 1:
+        kernel, stride = (first[0], second[0]), max(first[1], second[1])
+        return x if kernel == (1, 1) else reader.add(parts, (x,), "nchw", kernel=kernel, stride=stride)
+    if all_places == "mean" and shape[2] >= rows and shape[3] >= columns:
+        return replace(x, spread=(_shares(across, rows), _shares(along, columns)))
+    raise reader.refused(f"makes {tuple(shape[2:])} places of {(rows, columns)}", advice="use parts of equal size")
+
+
+def _parts(size: int, count: int) -> list[range]:
+    """Return which of ``size`` rows each of ``count`` adaptively pooled ones reads, as torch chooses them."""
+    return [range(part * size // count, -(-(part + 1) * size // count)) for part in range(count)]
+
+
+def _kernel_and_stride(parts: list[range]) -> tuple[int, int] | None:
+    """Return the pool that reads ``parts``, stride 0 for a single one, or None where they are not alike."""
+    lengths = {len(each) for each in parts}
+    strides = {after.start - before.start for before, after in pairwise(parts)}
+    if len(lengths) > 1 or len(strides) > 1 or strides == {0}:
+        return None
+    return lengths.pop(), max(strides, default=0)
+
+
+def _shares(parts: list[range], size: int) -> torch.Tensor:
+    """Return the means over ``parts`` as a matrix ``[parts, size]``."""
+    found = torch.zeros(len(parts), size)
+    for row, part in zip(found, parts, strict=True):
+        row[part.start : part.stop] = 1 / len(part)
+    return found
 
 
 def mean(reader: Reader, given: Arguments, _: Shape) -> Value:

@@ -33,7 +33,7 @@ def image_of(reader: Reader, x: Any) -> Value:
     """Return ``x``, which must be a map with its channels first."""
     if not isinstance(x, Value) or x.axes != "nchw":
         raise reader.refused(f"reads axes {getattr(x, 'axes', 'of a constant')!r} where it must read channels first, nchw")
-    return x
+    return _not_spread(reader, x)
 
 
 def unpadded(reader: Reader, given: Any) -> Value:
@@ -46,7 +46,13 @@ def unpadded(reader: Reader, given: Any) -> Value:
         raise reader.refused("reads the probabilities of a softmax in the middle of the network", advice="end with the softmax")
     if given.padding != _NOTHING:
         raise reader.refused("reads a padded image", advice="pad before convolutions and pools alone")
-    return given
+    return _not_spread(reader, given)
+
+
+def _not_spread(reader: Reader, x: Value) -> Value:
+    if x.spread is not None:
+        raise reader.refused("reads an image that a pool made larger", advice="flatten it and let a linear layer read it")
+    return x
 
 
 def plain(reader: Reader, given: Any) -> Value:
