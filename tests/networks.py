@@ -51,6 +51,48 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(self.avgpool(self.layer2(self.layer1(x))), 1))
 
 
+def _layer(inputs: int, outputs: int, size: int = 1, **settings: int) -> nn.Sequential:
+    """Return a convolution, a batch norm and relu."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False, **settings)
+    return nn.Sequential(layer, _norm(outputs), nn.ReLU())
+
+
+class ResNeXt(nn.Module):
+    """Blocks of a narrow layer, a convolution in groups and a wide layer, beside their input (Xie et al. 2017)."""
+
+    def __init__(self, channels: int = 3, width: int = 16, groups: int = 4, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = _layer(channels, width, 3, stride=2)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(_layer(width, width), _layer(width, width, 3, groups=groups), *_layer(width, width)[:2])
+            for _ in range(2)
+        )
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = functional.relu(x + block(x))
+        return self.fc(functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class CrossStageNet(nn.Module):
+    """Of every stage a part of the channels goes by, as in CSPNet (Wang et al. 2020), and gates take halves apart."""
+
+    def __init__(self, channels: int = 3, width: int = 16, classes: int = 10) -> None:
+        super().__init__()
+        self.stem, self.first = _layer(channels, width, 3, stride=2), _layer(width // 2, width // 2, 3)
+        self.second, self.wide = _layer(width // 2, width // 2, 3), _layer(width, 2 * width, 3, stride=2)
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        by, x = self.stem(x).chunk(2, dim=1)
+        parts = [by, self.first(x)]
+        parts.append(self.second(parts[-1]))
+        values, gates = self.wide(torch.cat([parts[0], parts[2]], dim=1)).split(self.fc.in_features, dim=1)
+        return self.fc((values * torch.sigmoid(gates)).mean((2, 3)))
+
+
 class PreactivationNet(nn.Module):
     """Batch norm and relu before each convolution (He et al. 2016b)."""
 

@@ -16,7 +16,7 @@ import networks
 import vision_transformers
 from command import understudy
 from emulators import need_microcontrollers
-from networks import DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet
+from networks import CrossStageNet, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet, ResNeXt
 from understudy.bundle import Bundle
 from understudy.family import Family
 from vision_transformers import VisionTransformer
@@ -31,7 +31,7 @@ refit = false
 """
 MODEL = """\
 import torch
-from networks import DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet
+from networks import CrossStageNet, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet, ResNeXt
 from vision_transformers import VisionTransformer
 
 
@@ -59,6 +59,14 @@ def efficientnet():
 
 def densenet():
     return made(DenseNet, 1)
+
+
+def resnext():
+    return made(ResNeXt, 1)
+
+
+def cross_stage():
+    return made(CrossStageNet, 1)
 
 
 def perceptron():
@@ -173,6 +181,8 @@ def test_a_network_is_pruned_until_it_is_fast_enough(folder: Path) -> None:
         ("mobilenet_v3", lambda: MobileNetV3(1, 16), "24KB", 0.9),
         ("efficientnet", lambda: EfficientNet(1, 16), "28KB", 0.9),
         ("densenet", lambda: DenseNet(1), "11KB", 0.75),
+        ("resnext", lambda: ResNeXt(1), "12KB", 0.8),
+        ("cross_stage", lambda: CrossStageNet(1), "9KB", 0.9),
         ("perceptron", lambda: Perceptron(64), "6KB", 0.9),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from networks import DenseNet, MobileNetV3, Perceptron, PreactivationNet, ResNet, made
+from networks import CrossStageNet, DenseNet, MobileNetV3, Perceptron, PreactivationNet, ResNet, ResNeXt, made
 from understudy.compression.cutting import need_masked
 from understudy.compression.prune import prune, pruned, widths_of
 from understudy.errors import VerificationError
@@ -170,6 +170,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     ),
     **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (ResNet, PreactivationNet)},
     **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (MobileNetV3, DenseNet)},
+    **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (ResNeXt, CrossStageNet)},
     "Perceptron": lambda: made(Perceptron, 64, classes=CLASSES),
 }
 

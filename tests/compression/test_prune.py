@@ -10,7 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from networks import DenseNet, EfficientNet, LeNet, MobileNetV2, MobileNetV3, PreactivationNet, ResNet, made
+from networks import (
+    CrossStageNet,
+    DenseNet,
+    EfficientNet,
+    LeNet,
+    MobileNetV2,
+    MobileNetV3,
+    PreactivationNet,
+    ResNet,
+    ResNeXt,
+    made,
+)
 from understudy.compression.prune import prune, pruned, widths_of
 from understudy.errors import SetupError
 from understudy.network.reading import Taken, read_network
@@ -19,7 +30,7 @@ from understudy.teachers.image_input import UNIT, Shape
 from vision_transformers import ChunkedAttention, ConvNext, EncoderTransformer, VisionTransformer, random
 
 SHAPE = (16, 16, 3)
-KINDS = (ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet, LeNet)
+KINDS = (ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet, LeNet, ResNeXt, CrossStageNet)
 
 
 def network_of(kind: type[nn.Module]) -> Network:

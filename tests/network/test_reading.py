@@ -326,7 +326,11 @@ REFUSED = {
         "op='output' in forward()",
         "comes from 'lookup'",
     ),
-    "groups": (lambda: whole(nn.Conv2d(4, 4, 3, groups=2)), "op='conv2d' in module '1'", "has groups=2 for 4 outputs"),
+    "groups": (
+        lambda: whole(nn.Sequential(nn.Conv2d(4, 66, 1), nn.Conv2d(66, 66, 1, groups=33), nn.Conv2d(66, 4, 1))),
+        "op='conv2d' in module '1.1'",
+        "has groups=33 for 66 outputs",
+    ),
     "dilation": (
         lambda: whole(nn.Conv2d(4, 4, 3, dilation=4)),
         "op='conv2d' in module '1'",

@@ -169,6 +169,8 @@ class Reader:
         self.layers: dict[str, nn.Module] = {}
         height, width, channels = shape
         self._examples = {PIXELS: torch.zeros(BATCH, channels, height, width)}
+        self.parts: dict[str, tuple[str, ...]] = {}
+        """Values whose channels are taken apart, and the values that hold them beside each other."""
         self.curves: dict[str, str] = {}
         """Steps whose values each come of one value alone, as curves over what they read."""
         self._word = self._where = self._line = ""
@@ -233,8 +235,15 @@ class Reader:
         self._append(Step(kind, name, tuple(each.name for each in inputs), self._where or "forward()", **fields), layer)
         return Value(name, axes)
 
-    def _append(self, step: Step, layer: nn.Module | None) -> None:
-        self.steps.append(step)
+    def before(self, step: Step, inputs: tuple[str, ...], layer: nn.Module | None) -> str:
+        """Add ``step`` with other inputs and another layer as soon as these are there, and return the name of what it gives."""
+        made = replace(step, name=f"{step.name}_part_{len(self.steps)}", inputs=inputs)
+        known = [each.name for each in self.steps]
+        self._append(made, layer, at=1 + max(known.index(each) for each in inputs if each != PIXELS))
+        return made.name
+
+    def _append(self, step: Step, layer: nn.Module | None, *, at: int | None = None) -> None:
+        self.steps.insert(len(self.steps) if at is None else at, step)
         if layer is not None:
             self.layers[step.name] = layer.train(False)
         self._examples[step.name] = run_step(step, layer, [self._examples[name] for name in step.inputs])
@@ -242,6 +251,10 @@ class Reader:
     def sizes(self, value: Value) -> tuple[int, ...]:
         """Return channels, rows and columns of ``value``, or the length of a vector."""
         return tuple(self._examples[value.name].shape[1:])
+
+    def width(self, name: str) -> int:
+        """Return the channels of the value ``name``, or its length."""
+        return self._examples[name].shape[1]
 
     def flattened(self, x: Value) -> Value:
         """Return the places of ``x`` as a vector, and which of channels first each number of the user's vector is."""
@@ -261,6 +274,7 @@ class Reader:
         self._word, self._where = "output", ""
         if not isinstance(logits, Value) or logits.axes.replace("1", "") not in ("nf", "nc", ENDED):
             raise self.refused("is not one row of logits for each image", advice="end the network with a linear layer")
+        self._read_parts_beside_each_other()
         last = self._over_all_places(self.made(logits.name))
         columns = torch.tensor(self.taken.columns)
         if last.kind == "linear":
@@ -268,6 +282,13 @@ class Reader:
         elif last.kind != "mean" or not torch.equal(columns, torch.arange(len(columns))):
             raise self.refused(f"comes from {last.kind!r}", advice="end the network with a linear layer")
         self._forget_unread(last.name)
+
+    def _read_parts_beside_each_other(self) -> None:
+        """Let what still reads all channels of a value read its parts, so that no layer is there twice."""
+        for name, parts in self.parts.items():
+            step = self.made(name)
+            self.steps[self.steps.index(step)] = Step("concat", name, parts, step.where)
+            self.layers.pop(name, None)
 
     def _over_all_places(self, last: Step) -> Step:
         """Return the last step: where it flattens a convolution over all places, the linear layer that this is."""

@@ -77,14 +77,6 @@ def select(reader: Reader, given: Arguments, shape: Shape) -> Value:
     return _turned(reader, x, shape, lambda axes: axes[:axis] + axes[axis + 1 :])
 
 
-def taken_whole(reader: Reader, given: Arguments, _: Shape) -> Value:
-    """A slice of everything, as ``x[:, :, None]`` has one for each axis."""
-    x = unpadded(reader, given["self"])
-    if not reader.unchanged:
-        raise reader.refused(f"reads a part of axes {x.axes!r}", advice="read all of them")
-    return x
-
-
 def permute(reader: Reader, given: Arguments, shape: Shape) -> Value:
     """Axes in another order."""
     return _moved(reader, unpadded(reader, given["self"]), shape, given["dims"])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from understudy.network.reading import NORMALIZED, Reader, Value, linear_of, scaling
 from understudy.network.reading_curves import bent, joined, product, scaled
+from understudy.network.reading_parts import parts_of
 from understudy.network.reading_values import (
     CHANNELS_LAST,
     POINTS,
@@ -25,6 +26,8 @@ from understudy.network.reading_values import (
 from understudy.network.steps import Scaling, symmetric
 from understudy.program.real_curves import VALUE
 
+MOST_GROUPS = 32
+"""Groups of a convolution over some channels each: every one is a layer of its own in the files."""
 LARGEST_DILATED = 7
 """Rows and columns of a kernel with zeros in between: 3x3 numbers take 49 where they reach so far."""
 
@@ -32,6 +35,8 @@ LARGEST_DILATED = 7
 def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
     """A convolution over all channels, or of each channel for itself."""
     weight, bias = given["weight"], given["bias"]
+    if given["groups"] > 1 and not (given["groups"] == len(weight) and weight.shape[1] == 1):
+        return _grouped(reader, given)
     if isinstance(given["input"], Value) and given["input"].axes == "nc11" and weight.shape[2:] == (1, 1):
         x = replace(unpadded(reader, given["input"]), axes="nf")
         if given["groups"] > 1:
@@ -39,10 +44,6 @@ def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
         return replace(reader.add("linear", (x,), "nf", layer=linear_of(weight[:, :, 0, 0], bias)), axes="nc11")
     x = image_of(reader, given["input"])
     groups, dilation = given["groups"], both(reader, given["dilation"], "dilation")
-    if groups > 1 and not (groups == len(weight) and weight.shape[1] == 1):
-        raise reader.refused(
-            f"has groups={groups} for {len(weight)} outputs", advice="use groups=1, or one group for each channel"
-        )
     weight = _dilated(weight, dilation)
     outputs, inputs, rows, columns = weight.shape
     if dilation > 1 and groups == 1 and max(rows, columns) > LARGEST_DILATED:
@@ -68,6 +69,27 @@ def conv2d(reader: Reader, given: Arguments, _: Shape) -> Value:
         if bias is not None and layer.bias is not None:
             layer.bias.copy_(bias)
     return reader.add("conv", (x,), "nchw", layer=layer, stride=stride, padding=padding)
+
+
+def _grouped(reader: Reader, given: Arguments) -> Value:
+    """A convolution in groups: one for each part of the channels, and what they give beside each other."""
+    groups = given["groups"]
+    if groups > MOST_GROUPS:
+        raise reader.refused(
+            f"has groups={groups} for {len(given['weight'])} outputs",
+            advice=f"use at most {MOST_GROUPS}, or one group for each channel",
+        )
+    x = given["input"]
+    if not isinstance(x, Value):
+        raise reader.refused("reads a constant")
+    biases = [None] * groups if given["bias"] is None else given["bias"].chunk(groups)
+    made = [
+        conv2d(reader, {**given, "input": part, "weight": weight, "bias": bias, "groups": 1}, ())
+        for part, weight, bias in zip(
+            parts_of(reader, x, [given["weight"].shape[1]] * groups), given["weight"].chunk(groups), biases, strict=True
+        )
+    ]
+    return replace(reader.add("concat", tuple(made), made[0].axes), axes=made[0].axes)
 
 
 def _dilated(weight: Tensor, dilation: int) -> Tensor:

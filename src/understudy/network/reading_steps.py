@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from understudy.network.reading import ENDED, Reader, Value, scaling
-from understudy.network.reading_axes import expand, flatten, permute, repeat, select, squeeze, taken_whole, transpose, unsqueeze
+from understudy.network.reading_axes import expand, flatten, permute, repeat, select, squeeze, transpose, unsqueeze
 from understudy.network.reading_curves import ACTIVATIONS, activation
 from understudy.network.reading_layers import (
     add,
@@ -28,6 +28,7 @@ from understudy.network.reading_layers import (
     rsub,
     sub,
 )
+from understudy.network.reading_parts import chunk, narrow, sliced, split
 from understudy.network.reading_values import (
     Arguments,
     Handler,
@@ -268,7 +269,11 @@ HANDLERS: dict[str, Handler] = {
     "squeeze": squeeze,
     "permute": permute,
     "transpose": transpose,
-    "slice": taken_whole,
+    "slice": sliced,
+    "narrow": narrow,
+    "chunk": chunk,
+    "split": split,
+    "split_with_sizes": split,
     "select": select,
     "repeat": repeat,
     "expand": expand,
