@@ -104,6 +104,7 @@ class Searches:
             return train_all(tasks, workers, progress=progress, title=title, on_point=heard)
 
         first = self._ask(dict.fromkeys(self.studies, 1))
+        assert all(first.values()), "a budget that can be met has a first candidate"
         self.widest = _widest({text: a.candidate for text, asked in first.items() for a in asked})
         self._plan_with(earlier.epochs)
         refit_too = planned in (1, None)

@@ -111,7 +111,7 @@ class Choice:
 SMALLEST = Choice(
     features=FEATURES[0], hidden_ratio=1.0, weight_bits=4, per_channel=False, dropout=0.0, learning_rate=LEARNING_RATE
 )
-"""The smallest student that the search may choose."""
+"""What little room is filled with."""
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,16 @@ def with_student(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Recipe:
 
 
 def first_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
-    """Return ``seeded_choice``, with fewer features where it would leave no room for a layer.
+    """Return ``seeded_choice``, with fewer features where it would leave no room for a layer, and the smallest where none fits.
 
     A plain CNN's last convolution is wider where the bytes that the others leave are enough for that.
     """
+    choice = _good_choice(base, budget=budget, size_of=size_of)
+    fits = fit(choice, base, limits=budget.limits, size_of=size_of) is not None
+    return choice if fits else _smallest_choice(base, bits=budget.bits)
+
+
+def _good_choice(base: Recipe, *, budget: Budget, size_of: SizeOf) -> Choice:
     seed = seeded_choice(budget.file_bytes, student=base.student, bits=budget.bits)
     if base.student == "plain_cnn":
         return _filled(seed, base, budget=budget, size_of=size_of)
@@ -346,11 +352,14 @@ def smallest_sizes(base: Recipe, *, budget: Budget, size_of: SizeOf, any_student
 
 def smallest(base: Recipe, *, bits: Literal[4, 8] | None = None) -> Recipe:
     """Return the recipe of ``base``'s student that takes the fewest bytes."""
-    if base.student == "pruned":
-        return recipe_of(seeded_choice(1, student=base.student, bits=bits), base, WIDTH_STEP)
-    features = NO_FEATURES if base.student == "projection_rnn" else SMALLEST.features
-    choice = replace(SMALLEST, weight_bits=bits or 4, features=features, hidden_ratio=min(HIDDEN_RATIOS))
-    return recipe_of(choice, base, WIDTH_STEP)
+    return recipe_of(_smallest_choice(base, bits=bits), base, WIDTH_STEP)
+
+
+def _smallest_choice(base: Recipe, *, bits: Literal[4, 8] | None) -> Choice:
+    # what is pruned has 8 bits unless 4 are asked for, see seeded_choice
+    seed = seeded_choice(1, student=base.student, bits=bits if base.student == "pruned" else bits or 4)
+    features = NO_FEATURES if seed.features == NO_FEATURES else FEATURES[0]
+    return replace(seed, features=features, hidden_ratio=min(HIDDEN_RATIOS), dropout=0.0)
 
 
 def binding_limit(sizes: Mapping[str, int], limits: Limits) -> str:
