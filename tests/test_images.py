@@ -92,13 +92,27 @@ def test_predict_reads_archives_and_pictures(finished: Path) -> None:
     Image.fromarray(pixels[0]).save(finished / "grey.png")
     Image.fromarray(pixels[0]).convert("RGB").save(finished / "colour.png")
     np.savez(finished / "three.npz", x=pixels)
-    result = understudy("predict", "out/6KB", "three.npz", "grey.png", "colour.png", "--json", folder=finished)
+    np.save(finished / "two.npy", pixels[:2])
+    np.save(finished / "one.npy", pixels[0])
+    files = ("three.npz", "grey.png", "colour.png", "one.npy", "two.npy")
+    result = understudy("predict", "out/6KB", *files, "--json", folder=finished)
     assert result.exit_code == 0, result.err
     scores = [found["scores"] for found in json.loads(result.out)["predictions"]]
-    assert len(scores) == 5
-    assert scores[0] == scores[3] == scores[4]
+    assert len(scores) == 8
+    assert scores[0] == scores[3] == scores[4] == scores[5] == scores[6]
+    assert scores[1] == scores[7]
     best = [max(row, key=row.get) for row in scores[:3]]
     assert sum(name == str(label) for name, label in zip(best, labels, strict=True)) >= 2
+
+
+def test_a_folder_is_no_picture(finished: Path) -> None:
+    (finished / "empty").mkdir(exist_ok=True)
+    result = understudy("predict", "out/6KB", "empty", folder=finished)
+    assert result.exit_code == 2
+    assert result.err.splitlines()[-1].endswith(
+        "predict takes files, and answers in their order: received folder='empty'; name the files in it, as empty/*, or "
+        "measure a folder of class folders with understudy evaluate"
+    )
 
 
 def test_the_bundle_says_what_it_reads(finished: Path) -> None:

@@ -234,7 +234,7 @@ def test_teachers_in_code_and_saved_logits(vectors: Path) -> None:
     [
         (("predict", "out/6KB"), "predict needs numbers: received files=0"),
         (("predict", "out/6KB", "missing.npy"), "a data file exists and is a file"),
-        (("predict", "out/6KB", "cancer.toml"), "numbers come as .npy or .npz: received file='cancer.toml'"),
+        (("predict", "out/6KB", "cancer.toml"), "arrays come as .npy or .npz: received file='cancer.toml'"),
         (("predict", "out/6KB", "short.npy"), "this model reads 30 numbers: received shape=(4, 29)"),
         (("evaluate", "out/6KB", "unlabelled.npz"), "every example has a label: received file='unlabelled.npz'"),
         (

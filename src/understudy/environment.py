@@ -44,7 +44,12 @@ TARGETS = {
     "Android devices": ("adb",),
 }
 """What ``bench --on`` runs beside the host, to the commands that it needs."""
-_IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL", "ai-edge-litert": "ai_edge_litert"}
+_IMPORTED_AS = {
+    "scikit-learn": "sklearn",
+    "pillow": "PIL",
+    "ai-edge-litert": "ai_edge_litert",
+    "torch-pruning": "torch_pruning",
+}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def write_job_template(
     text: str | None = None,
     label: str | None = None,
     columns: tuple[str, ...] | None = None,
+    skip_bad: bool = False,
 ) -> Path:
     """Write a job file for ``data_path`` to ``out_path`` and return its path; an existing file is never overwritten.
 
@@ -46,7 +47,7 @@ def write_job_template(
         raise InputError(
             f"a job file is never overwritten: received out={str(out_path)!r}, which exists; choose another name or remove it"
         )
-    content = render_job_template(data_path, folder=out_path.parent, text=text, label=label, columns=columns)
+    content = render_job_template(data_path, folder=out_path.parent, text=text, label=label, columns=columns, skip_bad=skip_bad)
     if not is_unicode(content):
         raise InputError(
             f"a job file is UTF-8: received file={str(data_path)!r} or a column of it with a name that is not; rename it"
@@ -62,6 +63,7 @@ def render_job_template(
     text: str | None = None,
     label: str | None = None,
     columns: tuple[str, ...] | None = None,
+    skip_bad: bool = False,
 ) -> str:
     """Return a job file in ``folder`` for ``data_path`` as TOML; loading it gives a valid job.
 
@@ -71,13 +73,15 @@ def render_job_template(
         text: column with the texts, guessed when None.
         label: column with the labels, guessed when None.
         columns: columns of numbers; None takes all but the label of a table without texts.
+        skip_bad: leave out pictures or recordings that cannot be used, here and in the job.
 
     Raises:
         InputError: the data cannot be used; see ``load_text_dataset``, ``load_image_dataset`` and
             ``load_vector_dataset``.
     """
     values: dict[str, object] = {"name": name_from(data_path), "data.train": _relative(Path(data_path), folder)}
-    settings = DataSettings(train=Path(data_path), text=text, label=label, columns=columns)
+    settings = DataSettings(train=Path(data_path), text=text, label=label, columns=columns, skip_bad=skip_bad)
+    values["data.skip_bad"] = skip_bad
     kind = kind_of(settings)
     if kind == "image":
         found = _look_at_images(settings, values)

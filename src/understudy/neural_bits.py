@@ -66,8 +66,8 @@ class NeuralBits(Record):
 
     @property
     def is_open(self) -> bool:
-        """Whether the most bits are the first that are enough, so that more might be better still."""
-        return self.enough is self.points[-1]
+        """Whether of several the most bits are the first that are enough, so that more might be better still."""
+        return len(self.points) > 1 and self.enough is self.points[-1]
 
     def save(self, folder: Path) -> None:
         """Write ``bits.json`` into ``folder``.

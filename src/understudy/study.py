@@ -119,6 +119,11 @@ def _checked(bits: Sequence[int]) -> list[int]:
 
 def _student(job: Job, dataset: Dataset) -> str:
     """Return the student that reads bits of ``dataset``."""
+    if isinstance(dataset, ImageDataset) and dataset.log_mel is not None:
+        raise InputError(
+            f"a study of bits reads texts, images, numbers and sensor windows: received sounds in "
+            f"train={str(job.data.train)!r}; give one of these"
+        )
     student = "projection_rnn" if _of_windows(dataset) else "projection_net"
     if job.student not in ("auto", student):
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_what_is_missing_comes_with_its_pip_line(monkeypatch: pytest.MonkeyPatch
     assert abilities["ONNX file (.onnx)"].install == "pip install 'understudy[onnx]'"
     assert abilities["saved logits (.npz)"].available
     assert {p.name: p.version for p in found.packages}["pyarrow"] is None
+
+
+def test_every_package_that_is_installed_is_found() -> None:
+    for package in environment.inspect_environment().packages:
+        try:
+            installed = version(package.name)
+        except PackageNotFoundError:
+            continue
+        assert package.version == installed, package.name
 
 
 def test_a_missing_compiler_is_said_with_the_step() -> None:

@@ -6,6 +6,8 @@ import json
 import tomllib
 from pathlib import Path
 
+from PIL import Image
+
 from command import contents, understudy
 from understudy.job import load_job
 
@@ -41,3 +43,25 @@ def test_data_that_cannot_be_used_leaves_no_file(tmp_path: Path) -> None:
     assert outcome.exit_code == 2
     assert len(outcome.err.splitlines()) == 1
     assert contents(tmp_path) == {}
+
+
+def test_bad_pictures_can_be_left_out(tmp_path: Path) -> None:
+    for number in range(12):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(path)
+    (tmp_path / "photos" / "a" / "bad.png").write_bytes(b"no picture")
+    refused = understudy("init", "photos", folder=tmp_path)
+    assert refused.exit_code == 2
+    assert "leave them out with --skip-bad" in refused.err
+    assert not (tmp_path / "job.toml").exists()
+    assert understudy("init", "photos", "--skip-bad", folder=tmp_path).exit_code == 0
+    assert load_job(tmp_path / "job.toml").data.skip_bad
+    assert "skip_bad = true" in (tmp_path / "job.toml").read_text()
+    studied = understudy("study", "bits", "photos", "--bits", 8, folder=tmp_path)
+    assert studied.exit_code == 2
+    assert "leave them out with --skip-bad" in studied.err
+    study = understudy("study", "bits", "photos", "--bits", 8, "--skip-bad", folder=tmp_path)
+    assert study.exit_code == 0, study.err
+    assert "8 bits alone were tried: repeat --bits to compare" in study.out
+    assert "8 bits alone were tried." in (tmp_path / "runs" / "photos-bits" / "report.html").read_text()

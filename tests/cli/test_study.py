@@ -16,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 
 from command import COMMAND, understudy
 from families import clinc_like_family
+from recordings import tone, write_wav
 from trainings import windows_and_labels
 from understudy.neural_bits import NeuralBits
 
@@ -161,10 +162,14 @@ def test_an_interruption_keeps_what_is_finished(digits: Path) -> None:
         (("bits", "absent.npz"), "absent.npz"),
         (("bytes", "digits.npz"), "'bytes' is not"),
         (("bits", "digits.npz", "--family", "."), "a family is a folder with family.json"),
+        (("bits", "sounds"), "texts, images, numbers and sensor windows: received sounds in train='sounds'"),
     ],
 )
 def test_what_breaks_a_rule_is_one_line(digits: Path, arguments: tuple[object, ...], message: str) -> None:
     (digits / "cnn.toml").write_text('budgets = ["8KB"]\nstudent = "separable_cnn"\n[data]\ntrain = "digits.npz"\n')
+    for number in range(12):
+        path = digits / "sounds" / "ab"[number % 2] / f"{number}.wav"
+        write_wav(path, tone(200 + number, seconds=0.2, rate=8000), rate=8000)
     result = understudy("study", *arguments, "--out", "never", folder=digits)
     assert result.exit_code == 2
     assert message in result.err

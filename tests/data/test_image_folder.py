@@ -208,6 +208,21 @@ def test_other_files_are_counted_and_hidden_ones_passed_over(photos: Path) -> No
     assert "warning: files that are no pictures of a class, passed over: 2 (cat/notes.txt, licence)" in statistics.lines()
 
 
+def test_what_an_archive_from_macos_adds_is_passed_over(photos: Path) -> None:
+    before = read_images(photos, part="train")
+    (photos / "__MACOSX" / "photos").mkdir(parents=True)
+    (photos / "__MACOSX" / "photos" / "._1.png").write_bytes(b"no picture")
+    after = read_images(photos, part="train")
+    assert (after.labels, after.counts) == (before.labels, before.counts)
+
+
+def test_a_recording_among_pictures_is_counted(photos: Path) -> None:
+    stray = next(photos.iterdir()) / "note.wav"
+    stray.write_bytes(b"RIFF")
+    found = read_images(photos, part="train")
+    assert found.named["no_picture"] == (stray.relative_to(photos).as_posix(),)
+
+
 def test_pictures_in_formats_that_are_not_read_are_called_so(photos: Path) -> None:
     picture(photos / "cat" / "a.bmp")
     picture(photos / "dog" / "b.GIF", mode="L")

@@ -114,7 +114,7 @@ def test_arrays_with_a_damaged_header_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros((4, 3)))
     damaged = (tmp_path / "one.npy").read_bytes().replace(b"(4, 3)", b"(4, 3,")
     (tmp_path / "one.npy").write_bytes(damaged)
-    with pytest.raises(InputError, match=r"numbers come as .npy or .npz: received file=.*one.npy' \("):
+    with pytest.raises(InputError, match=r"arrays come as .npy or .npz: received file=.*one.npy' \("):
         read_numbers(tmp_path / "one.npy", (4, 3))
     with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
         archive.writestr("x.npy", damaged)

@@ -21,6 +21,7 @@ def init(
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
     columns: ColumnsOption = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a commented job file for texts, images or vectors.
@@ -29,7 +30,7 @@ def init(
     """
     from understudy.job_template import write_job_template
 
-    written = write_job_template(data, out, text=text, label=label, columns=parse_columns(columns))
+    written = write_job_template(data, out, text=text, label=label, columns=parse_columns(columns), skip_bad=skip_bad)
     if as_json:
         print_json({"written": [str(written)]})
         return

@@ -28,7 +28,7 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Texts; or pictures, NPZ, NPY, IDX and WAV files, tables of numbers; without any, texts from standard input.",
+            help="Texts; or pictures, NPZ, NPY, IDX or WAV files, tables of numbers; without any, texts from standard input.",
         ),
     ] = None,
     input_file: Annotated[
@@ -124,23 +124,42 @@ def _refuse_files(texts: list[str]) -> None:
             )
 
 
+def _files(given: list[str], input_file: Path | None, *, kind: str, such_as: str) -> list[Path]:
+    """Return the files to label, at least one; a folder is none, because nobody could tell which line is of which file."""
+    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
+    if not paths:
+        raise InputError(f"predict needs {kind}: received files=0; add {such_as} to the command")
+    for path in paths:
+        if path.is_dir():
+            raise InputError(
+                f"predict takes files, and answers in their order: received folder={str(path)!r}; name the files in it, "
+                f"as {path}/*, or measure a folder of class folders with understudy evaluate"
+            )
+    return paths
+
+
 def _images(given: list[str], input_file: Path | None, shape: tuple[int, int, int]) -> UInt8Array:
     """Return the images of all files, uint8 ``[images, H, W, C]``."""
     import numpy as np
 
     from understudy.data.idx import is_idx
     from understudy.data.image import read_images
+    from understudy.data.image_arrays import as_pixels
+    from understudy.data.npz import read_npy
     from understudy.data.picture import read_picture
 
-    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
-    if not paths:
-        raise InputError("predict needs images: received files=0; add pictures, NPZ or IDX files to the command")
+    paths = _files(given, input_file, kind="images", such_as="pictures, NPZ, NPY or IDX files")
     parts = []
     for path in paths:
-        if path.suffix.lower() != ".npz" and not is_idx(path):
+        if path.suffix.lower() not in (".npz", ".npy") and not is_idx(path):
             parts.append(read_picture(path, shape=shape)[None])
             continue
-        pixels = read_images(path, part="test").pixels
+        if path.suffix.lower() == ".npy":
+            array = read_npy(path)
+            one = array.shape in (shape, shape[:2])
+            pixels = as_pixels(array[None] if one else array, f"file={str(path)!r}")
+        else:
+            pixels = read_images(path, part="test").pixels
         if pixels.shape[1:] != shape:
             wanted = " x ".join(map(str, shape))
             raise InputError(
@@ -157,9 +176,7 @@ def _sounds(given: list[str], input_file: Path | None, log_mel: LogMel) -> Int16
 
     from understudy.data.wave_file import read_sound
 
-    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
-    if not paths:
-        raise InputError("predict needs sounds: received files=0; add WAV files to the command")
+    paths = _files(given, input_file, kind="sounds", such_as="WAV files")
     return np.stack([read_sound(path, log_mel) for path in paths])
 
 
@@ -171,11 +188,7 @@ def _numbers(
 
     from understudy.data.number_table import read_examples
 
-    paths = [*map(Path, given), *([] if input_file is None else [input_file])]
-    if not paths:
-        raise InputError(
-            f"predict needs numbers: received files=0; add NPY or NPZ files{', or tables,' if columns else ''} to the command"
-        )
+    paths = _files(given, input_file, kind="numbers", such_as="NPY or NPZ files" + (", or tables," if columns else ""))
     return np.concatenate([read_examples(path, shape, columns) for path in paths])
 
 

@@ -46,6 +46,7 @@ def study(
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column; guessed from its name.")] = None,
     columns: ColumnsOption = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be used.")] = False,
     test: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled examples for the figures.")] = None,
     validation: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled examples that choose.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
@@ -63,7 +64,16 @@ def study(
     from understudy.study import BITS, study_bits
 
     shown_in = None if family is None else Family.load(family)
-    job = _job(data_or_job, text=text, label=label, columns=parse_columns(columns), test=test, validation=validation, seed=seed)
+    job = _job(
+        data_or_job,
+        text=text,
+        label=label,
+        columns=parse_columns(columns),
+        skip_bad=skip_bad or None,
+        test=test,
+        validation=validation,
+        seed=seed,
+    )
     folder = out or Path("runs") / f"{job.name}-{subject}"
     with told_apart(folder), open_progress(sys.stderr, silent=as_json) as progress:
         found = study_bits(job, out=folder, bits=bits or BITS, progress=progress, command=("understudy", *context.obj))
@@ -100,7 +110,9 @@ def _print(found: NeuralBits, folder: Path) -> None:
         for point in found.points
     ]
     print_table(_COLUMNS, rows, words=())
-    if found.is_open:
+    if len(found.points) == 1:
+        typer.echo(f"{found.enough.bits} bits alone were tried: repeat --bits to compare")
+    elif found.is_open:
         typer.echo(f"{found.enough.bits} bits are better than all fewer by more than a point: more may be better still")
     else:
         typer.echo(f"enough: {found.enough.bits} bits, within a point of the best on validation")

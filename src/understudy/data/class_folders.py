@@ -8,6 +8,8 @@ from pathlib import Path
 from understudy.errors import InputError
 
 _MOST_SHOWN = 5
+_OF_ARCHIVES = "__MACOSX"
+"""A folder that archives from macOS have beside what was packed, with a hidden file for each file."""
 
 
 def listed(path: Path, endings: Sequence[str], *, without: Callable[[Path], str]) -> tuple[list[tuple[Path, str]], list[Path]]:
@@ -41,7 +43,8 @@ def listed(path: Path, endings: Sequence[str], *, without: Callable[[Path], str]
 
 def entries(path: Path) -> Iterator[Path]:
     """Yield what is in the folder ``path`` by name, hidden entries left out."""
-    return (entry for entry in sorted(path.iterdir(), key=lambda entry: entry.name) if not entry.name.startswith("."))
+    named = sorted(path.iterdir(), key=lambda entry: entry.name)
+    return (entry for entry in named if not entry.name.startswith(".") and entry.name != _OF_ARCHIVES)
 
 
 def relative_names(files: Sequence[Path], path: Path) -> tuple[str, ...]:

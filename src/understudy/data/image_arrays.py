@@ -85,7 +85,11 @@ def as_pixels(array: npt.NDArray[Any], where: str, *, room: Room = TEMPORARY) ->
 
 def _converted(array: npt.NDArray[Any], where: str, room: Room) -> tuple[UInt8Array, str]:
     """Return what ``as_pixels`` does, and what was made of other numbers than those from 0 to 255, empty for these."""
-    if array.ndim not in (3, 4) or not len(array):
+    if array.ndim in (3, 4) and not len(array):
+        raise InputError(
+            f"there is at least one image: received shape={array.shape} as {where}; check that it is the right file"
+        )
+    if array.ndim not in (3, 4):
         raise InputError(
             f"images are [images, H, W] or [images, H, W, C]: received shape={array.shape} as {where}; reshape them, "
             "channels last"

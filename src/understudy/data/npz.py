@@ -129,3 +129,23 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             f"an .npz is a whole archive of plain arrays: received file={str(path)!r} ({reason}); "
             "write it again with numpy.savez"
         ) from error
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """Return the array of an NPY.
+
+    Raises:
+        InputError: no such file, or no plain array.
+    """
+    check_is_file(path)
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        reason = "an archive of several arrays"
+    except (OSError, ValueError, EOFError, TokenError) as error:
+        # NumPy takes what is no array for pickled objects, and says how to run their code
+        reason = "no plain array" if "pickle" in str(error) else " ".join(str(error).split())
+    raise InputError(
+        f"arrays come as .npy or .npz: received file={str(path)!r} ({reason}); write it with numpy.save or numpy.savez"
+    )

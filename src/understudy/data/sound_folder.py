@@ -13,6 +13,7 @@ import numpy as np
 from understudy.data.class_folders import entries, listed, relative_names, shown
 from understudy.data.image_arrays import Images
 from understudy.data.image_folder import check_every_class
+from understudy.data.picture import ENDINGS as PICTURE_ENDINGS
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.data.wave_file import ENDINGS, RULE, Heard, listen, samples_of
 from understudy.errors import InputError
@@ -37,8 +38,12 @@ class Wanted:
 
 
 def is_sound_folder(path: Path) -> bool:
-    """Return whether ``path`` is a folder whose folders hold WAV files."""
-    return path.is_dir() and any(_is_wav(file) for folder in entries(path) if folder.is_dir() for file in entries(folder))
+    """Return whether ``path`` is a folder whose folders hold WAV files, and no more pictures than these."""
+    if not path.is_dir():
+        return False
+    files = [file for folder in entries(path) if folder.is_dir() for file in entries(folder)]
+    sounds = sum(map(_is_wav, files))
+    return sounds > 0 and sounds >= sum(file.suffix.lower() in PICTURE_ENDINGS for file in files)
 
 
 def read_sounds(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from understudy.data.image_arrays import as_labels
-from understudy.data.npz import ENDING, array_names, examples_of, labels_of, read_array
-from understudy.data.read import check_is_file
+from understudy.data.npz import ENDING, array_names, examples_of, labels_of, read_array, read_npy
 from understudy.data.room import TEMPORARY, Room, pieces
 from understudy.errors import InputError
 
@@ -87,7 +85,7 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> Float32Array:
             )
         array = read_array(path, name)
     else:
-        array = _npy(path)
+        array = read_npy(path)
     where = f"file={str(path)!r}"
     values = as_numbers(array if array.ndim > len(shape) else array[None], where)
     if values.shape[1:] != shape:
@@ -138,18 +136,3 @@ def _unknown(values: Float32Array) -> npt.NDArray[np.int64]:
 def _largest(array: npt.NDArray[Any]) -> float:
     """Return the largest magnitude of the finite numbers, 0 where there is none."""
     return float(np.abs(array[np.isfinite(array)].astype(np.float64)).max(initial=0))
-
-
-def _npy(path: Path) -> npt.NDArray[Any]:
-    check_is_file(path)
-    try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        reason = "an archive of several arrays"
-    except (OSError, ValueError, EOFError, TokenError) as error:
-        # NumPy takes what is no array for pickled objects, and says how to run their code
-        reason = "no plain array" if "pickle" in str(error) else " ".join(str(error).split())
-    raise InputError(
-        f"numbers come as .npy or .npz: received file={str(path)!r} ({reason}); write it with numpy.save or numpy.savez"
-    )
