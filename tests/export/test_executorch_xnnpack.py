@@ -16,14 +16,17 @@ from bundles import make_bundle
 from image_programs import gated_program, image_program, pictures
 from programs import sequence_program, utterance_program
 from understudy.errors import InputError
+from understudy.export import executorch
 from understudy.export.executorch import ExecutorchSession
 from understudy.export.executorch_xnnpack import ExecutorchXnnpackExporter
 from understudy.export.parity import verify_file
+from understudy.program.interpreter import run
 from understudy.program.ops import DepthwiseConv, Image, Linear, LocalMaxPool, Program, Quantization
 from understudy.program.pointwise import Lookup
+from understudy.testing.formats import examples
 from understudy.testing.image_programs import box_program, branched_program
 from understudy.testing.sound_programs import sound_program
-from understudy.testing.vector_programs import window_program
+from understudy.testing.vector_programs import vector_program, window_program
 
 PROGRAMS = {
     "sequence-8": sequence_program(width=48),
@@ -134,6 +137,36 @@ def test_its_size_depends_on_shapes_alone(program: Program, zero_point: int) -> 
     assert of(zero_point) == of(7)
 
 
+# in another process, which may end in a crash
+RUN = """\
+import os, sys, numpy, torch
+from executorch.extension.pybindings import _C as runtime
+for path in sys.argv[1:]:
+    loaded = runtime._load_for_executorch(path)
+    rows = torch.from_numpy(numpy.load(path + ".inputs.npy"))
+    first = [loaded.forward([rows[i : i + 1]])[0].numpy()[0].copy() for i in range(len(rows))]
+    os.remove(path)
+    later = [loaded.forward([rows[i : i + 1]])[0].numpy()[0].copy() for i in range(len(rows))]
+    numpy.save(path + ".answers.npy", [first, later])
+"""
+
+
+def test_a_file_that_is_loaded_from_its_path_answers_also_when_it_is_gone(tmp_path: Path) -> None:
+    """The runtime gives a delegate's bytes back once it is loaded: nothing may point there any more."""
+    programs = {**PROGRAMS, "vector": vector_program(), "vector-4": vector_program(bits=4, per_channel=False)}
+    paths = []
+    for name, program in programs.items():
+        paths.append(tmp_path / f"{name}.pte")
+        paths[-1].write_bytes(exported(program))
+        np.save(f"{paths[-1]}.inputs.npy", examples(program)[:5])
+    done = subprocess.run([sys.executable, "-c", RUN, *map(str, paths)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for path, program in zip(paths, programs.values(), strict=True):
+        expected = run(program, examples(program)[:5]).probabilities
+        for answers in np.load(f"{path}.answers.npy"):
+            np.testing.assert_allclose(answers, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_wider_networks_are_exact_too(seed: int) -> None:
     """Other widths take other kernels: full vectors, several of them, and what is left over."""
@@ -174,3 +207,14 @@ def test_it_stands_beside_the_portable_file_in_a_bundle(tmp_path: Path) -> None:
     assert {(tmp_path / "b" / name).is_file() for name in ("model.pte", "model_xnnpack.pte")} == {True}
     for name in bundle.formats:
         assert bundle.verify(name).verified
+
+
+def test_a_bundle_loads_its_file_from_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in memory keeps what the runtime gives back of one on a disk, and would answer where that one stops."""
+
+    def refuse(_: bytes) -> None:
+        raise AssertionError("read from memory")
+
+    bundle = make_bundle(tmp_path / "b", formats=("executorch_xnnpack",))
+    monkeypatch.setattr(executorch.runtime, "_load_for_executorch_from_buffer", refuse)
+    assert bundle.verify("executorch_xnnpack").verified

@@ -142,6 +142,7 @@ def test_the_c_program_compiles_by_its_own_line_and_answers_as_the_reference_doe
         ("Python, NumPy", sys.executable),
         pytest.param("WebAssembly", "node", marks=needs_wasm),
         pytest.param("Python, ExecuTorch", sys.executable, marks=pytest.mark.slow),
+        pytest.param("Python, ExecuTorch with XNNPACK", sys.executable, marks=pytest.mark.slow),
     ],
 )
 def test_programs_of_the_other_formats_answer_as_the_reference_does(
@@ -161,6 +162,7 @@ def test_programs_of_the_other_formats_answer_as_the_reference_does(
         ("Python, NumPy", sys.executable),
         pytest.param("WebAssembly", "node", marks=needs_wasm),
         pytest.param("Python, ExecuTorch", sys.executable, marks=pytest.mark.slow),
+        pytest.param("Python, ExecuTorch with XNNPACK", sys.executable, marks=pytest.mark.slow),
     ],
 )
 def test_programs_for_images_answer_as_the_reference_does(
@@ -209,6 +211,14 @@ def test_programs_for_sounds_answer_as_the_reference_does(tmp_path: Path, platfo
         printed = output([*command, snippet.setup if platform == "C" else snippet.filename], tmp_path)
         best = scores.argmax() if platform == "C" else LABELS[scores.argmax()]
         assert printed == f"{best} {scores.max():.6f}\n"
+
+
+def test_the_program_for_xnnpack_answers_for_one_text(tmp_path: Path) -> None:
+    """Quick: what the runtime does with a file of ours that it opens itself may be to stop."""
+    snippet = of_platform("Python, ExecuTorch with XNNPACK", EVERY_FORMAT)
+    make_bundle(tmp_path / BUDGET, formats=[snippet.format])
+    (tmp_path / snippet.filename).write_text(snippet.code, encoding="utf-8")
+    check_labelled(output([sys.executable, snippet.filename, TEXTS[0]], tmp_path), TEXTS[0], threshold=None)
 
 
 def _node() -> str:

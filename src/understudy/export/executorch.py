@@ -34,21 +34,25 @@ except ImportError as error:
 
 
 class ExecutorchSession:
-    """A ``.pte`` file in ExecuTorch's runtime with its own kernels, batch 1."""
+    """A ``.pte`` file in ExecuTorch's runtime with its own kernels, batch 1.
 
-    def __init__(self, content: bytes) -> None:
+    Given a path, it is loaded as apps and our own examples do: the runtime gives back what it has read of a file, and what
+    still points there stops the process, which a file in memory does not show.
+    """
+
+    def __init__(self, given: bytes | Path) -> None:
         self.runtime = f"executorch {importlib.metadata.version('executorch')}"
-        self._content = content  # the runtime reads it where it lies
+        self._given = given  # the runtime reads bytes where they lie
         with contextlib.redirect_stderr(
             io.StringIO()
         ):  # the runtime's log; what is wrong with a file reaches the caller as an exception
             # what executorch.runtime calls, whose import loads the whole compiler
             runtime._unsafe_reset_threadpool(1)  # noqa: SLF001
-            self._program: Any = runtime._load_for_executorch_from_buffer(content)  # noqa: SLF001
+            self._program = _loaded(given)
             described = self._program.method_meta("forward")
             [self._classes] = described.output_tensor_meta(0).sizes()[1:]
-            given = described.input_tensor_meta(0)
-            self.predict(np.zeros(given.sizes(), NUMPY[given.dtype()]))
+            read = described.input_tensor_meta(0)
+            self.predict(np.zeros(read.sizes(), NUMPY[read.dtype()]))
 
     def predict(self, inputs: Inputs) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]`` for what the model reads, ``[batch, ...]``."""
@@ -58,6 +62,12 @@ class ExecutorchSession:
             [answer] = self._program.forward([torch.from_numpy(rows[i : i + 1])])
             out[i] = answer.numpy()[0]
         return out
+
+
+def _loaded(given: bytes | Path) -> Any:
+    if isinstance(given, Path):
+        return runtime._load_for_executorch(str(given))  # noqa: SLF001
+    return runtime._load_for_executorch_from_buffer(given)  # noqa: SLF001
 
 
 class ExecutorchExporter(ModelFileExporter):
@@ -80,7 +90,7 @@ class ExecutorchExporter(ModelFileExporter):
             BundleError: the file is missing, damaged, or not one for this runtime.
         """
         path = folder / self.filename
-        return self.open_content(read_model_file(path), path=path)
+        return self._opened(read_model_file(path), path, from_path=True)
 
     def open_content(self, content: bytes, *, path: Path) -> ExecutorchSession:
         """Return a session on ``content``, which messages call ``path``.
@@ -88,9 +98,12 @@ class ExecutorchExporter(ModelFileExporter):
         Raises:
             BundleError: it is damaged, or not one for this runtime.
         """
+        return self._opened(content, path, from_path=False)
+
+    def _opened(self, content: bytes, path: Path, *, from_path: bool) -> ExecutorchSession:
         try:
             check_length(content)
-            return self.session(content)
+            return self.session(path if from_path else content)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise BundleError(

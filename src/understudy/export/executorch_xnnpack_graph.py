@@ -96,7 +96,11 @@ class XnnpackGraph:
         return self._stored(scales.astype("<f4"))
 
     def constant(self, content: Array, kind: int, scales: int, *, shape: Sequence[int], axis: int = 0) -> Value:
-        """Return a constant of one of the kinds with scales for each channel along ``axis``."""
+        """Return a constant of a layer, of one of the kinds with scales for each channel along ``axis``.
+
+        What is no layer may not read one: XNNPACK copies those of layers alone, and nothing of a delegate outlives its loading.
+        """
+        assert kind in (CHANNEL_INT8, CHANNEL_INT32, CHANNEL_INT4)
         number = self._stored(content)
         return self._added(Value(len(self._values), tuple(shape), kind, constant=number, scales=scales, axis=axis))
 

@@ -319,8 +319,14 @@ class _ProgramWriter:
         return found
 
     def _scaled(self, x: xnn.Value, factor: float) -> xnn.Value:
-        number = np.full((1,) * len(x.shape), factor, "<f4")
-        return self._product(x, self._graph.constant(number, xnn.FLOAT, 0, shape=number.shape))
+        """Return ``x`` times ``factor``, which is a constant of the file and comes in as a tensor.
+
+        In the delegate it would be lost: XNNPACK copies the constants of layers, but reads a factor where it lies, and
+        ExecuTorch gives the bytes of a delegate back as soon as it is loaded.
+        """
+        number = self._writer.constant(np.full((1,) * len(x.shape), factor, np.float32), charge=False, shared=False)
+        self._given.append(number)
+        return self._product(x, self._graph.input(number.shape, xnn.FLOAT))
 
     def _window(self, node: Window) -> xnn.Value:
         """Return rows beside their neighbours, for others than layers."""
