@@ -1638,18 +1638,24 @@ typedef float us_floats __attribute__((vector_size(US_WIDTH), may_alias));
 #else
 #define US_PLACES 4
 #endif
+/* US_MM_FULL: as US_MM. GCC's headers give the plain forms of some operations on 512 bits a register without a value, of which
+ * g++ 12 warns; with a mask of all values it is one of zeros, and the instruction is the same. */
 #undef US_MM
+#undef US_MM_FULL
 #if defined(__SSE2__)
 #if US_WIDTH == 64
 #define US_MM(operation) _mm512_##operation
+#define US_MM_FULL(operation, ...) _mm512_maskz_##operation((__mmask16)0xffff, __VA_ARGS__)
 typedef __m512i us_register;
 typedef __m512 us_float_register;
 #elif US_WIDTH == 32
 #define US_MM(operation) _mm256_##operation
+#define US_MM_FULL(operation, ...) _mm256_##operation(__VA_ARGS__)
 typedef __m256i us_register;
 typedef __m256 us_float_register;
 #else
 #define US_MM(operation) _mm_##operation
+#define US_MM_FULL(operation, ...) _mm_##operation(__VA_ARGS__)
 typedef __m128i us_register;
 typedef __m128 us_float_register;
 #endif
@@ -1858,12 +1864,13 @@ US_INLINE void us_store_sums(int8_t *output, us_sums sums, us_floats scales, us_
     const float low = (float)(range.low - range.zero);
     const float high = (float)(127 - range.zero);
 #if defined(__SSE2__)
-    us_float_register real = US_MM(mul_ps)(US_MM(cvtepi32_ps)((us_register)sums), (us_float_register)scales);
+    us_float_register real = US_MM(mul_ps)(US_MM_FULL(cvtepi32_ps, (us_register)sums), (us_float_register)scales);
     us_sums rounded;
-    real = US_MM(min_ps)(US_MM(max_ps)(real, US_MM(set1_ps)(low)), US_MM(set1_ps)(high));
-    rounded = (us_sums)US_MM(cvtps_epi32)(real) + range.zero;
+    real = US_MM_FULL(max_ps, real, US_MM(set1_ps)(low));
+    real = US_MM_FULL(min_ps, real, US_MM(set1_ps)(high));
+    rounded = (us_sums)US_MM_FULL(cvtps_epi32, real) + range.zero;
 #if US_WIDTH == 64
-    _mm_storeu_si128((__m128i *)(void *)output, _mm512_cvtepi32_epi8((us_register)rounded));
+    _mm_storeu_si128((__m128i *)(void *)output, US_MM_FULL(cvtepi32_epi8, (us_register)rounded));
 #else
 #if US_WIDTH == 32
     __m128i bytes = _mm_packs_epi32(_mm256_castsi256_si128((us_register)rounded), _mm256_extracti128_si256((us_register)rounded, 1));
@@ -2259,7 +2266,7 @@ US_FUNCTION void us_max_pool(const us_rows *rows, size_t present) {
 /* Add 16 values to sums. */
 US_INLINE void us_add_row(us_sums *sums, const int8_t *input) {
 #if US_WIDTH == 64
-    sums[0] += (us_sums)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)input));
+    sums[0] += (us_sums)US_MM_FULL(cvtepi8_epi32, _mm_loadu_si128((const __m128i *)(const void *)input));
 #elif US_WIDTH == 32
     sums[0] += (us_sums)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)input));
     sums[1] += (us_sums)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(input + 8)));
