@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bundles import make_bundle
+from command import COMMAND
 from emulators import need
 from image_programs import image_program
 from programs import sequence_program
@@ -120,6 +126,51 @@ def test_a_browser_that_says_nothing_is_an_error(tmp_path: Path, monkeypatch: py
     bundle = make_bundle(tmp_path / "b", formats=("c",))
     with pytest.raises(VerificationError, match="a page answers: received exit_code=0 and no answer from chromium 'broken'"):
         bench(bundle, ["browser"], examples=bundle_examples(bundle))
+
+
+BUSY = """#!/bin/sh
+for flag; do case $flag in --user-data-dir=*) profile=${flag#*=};; esac; done
+(trap "" INT TERM; while :; do mkdir -p "$profile/Default"; echo . > "$profile/Default/$((n += 1))"; done) &
+wait
+"""
+"""A browser whose other process writes the profile until it is killed."""
+
+
+def test_ctrl_c_ends_the_whole_browser_and_leaves_nothing(tmp_path: Path) -> None:
+    need("clang", "wasm-ld")
+    make_bundle(tmp_path / "b", formats=("c",))
+    (tmp_path / "chromium").write_text(BUSY)
+    (tmp_path / "chromium").chmod(0o755)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(temporary)}
+    command = [*COMMAND, "bench", str(tmp_path / "b"), "--on", "browser"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while not list(temporary.glob("understudy-browser-*/profile/Default/2*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "the browser never wrote its profile"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1].startswith("error: interrupted")
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_browser_that_never_ends_is_killed_with_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("clang", "wasm-ld")
+    (tmp_path / "chromium").write_text(BUSY)
+    (tmp_path / "chromium").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(browser, "LIMIT_SECONDS", 0.5)
+    bundle = make_bundle(tmp_path / "b", formats=("c",))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with pytest.raises(VerificationError, match=r"a page ends: received no end after 0\.5 s"):
+        bench(bundle, ["browser"], examples=bundle_examples(bundle))
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_webassembly_is_measured_without_onnx_runtime_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ import re
 import shutil
 import string
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -26,6 +25,7 @@ from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.browser_onnx import BINARY, MODULE, onnxruntime_web, served
 from understudy.devices.browser_onnx import page as onnx_page
+from understudy.devices.browser_process import browser_folder, run_whole_group
 from understudy.devices.emulation import compile_c, model_flags, need_tools, version_of, write_sources
 from understudy.devices.runner import Examples, compared
 from understudy.errors import InputError, SetupError, VerificationError
@@ -91,8 +91,7 @@ class BrowserRunner:
         return found
 
     def _webassembly(self, bundle: Bundle, examples: Examples, format_name: str) -> Measurement:
-        with tempfile.TemporaryDirectory(prefix="understudy-browser-") as temporary:
-            folder = Path(temporary)
+        with browser_folder() as folder:
             module, how = _module(bundle, format_name, folder)
             page = string.Template(resources.files(__package__).joinpath("browser.html").read_text("utf-8")).substitute(
                 inputs=json.dumps([base64.b64encode(each).decode("ascii") for each in examples.as_bytes()]),
@@ -118,8 +117,8 @@ class BrowserRunner:
         )
         files = {name: (library / name).read_bytes() for name in (MODULE, BINARY)}
         files |= {_PAGE: page.encode(), "model.onnx": bundle.read("model.onnx")}
-        with tempfile.TemporaryDirectory(prefix="understudy-browser-") as temporary, served(files) as address:
-            answer = _open_page(address + _PAGE, Path(temporary))
+        with browser_folder() as folder, served(files) as address:
+            answer = _open_page(address + _PAGE, folder)
         return _measurement(answer, bundle, examples, format_name="onnx", how=f"ONNX Runtime Web {answer['version']}")
 
 
@@ -189,7 +188,7 @@ def _open_page(address: str, folder: Path) -> dict[str, Any]:
         flags.append("--no-sandbox")  # Chromium refuses to run as root with it; the page is ours and loads nothing
     command = [_browser(), *flags, address]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS)
+        result = run_whole_group(command, folder=folder, limit_seconds=LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         raise VerificationError(f"a page ends: received no end after {LIMIT_SECONDS} s; please report this") from None
     found = re.search(r'<pre id="answer">(.+?)</pre>', result.stdout, re.DOTALL)
