@@ -55,11 +55,11 @@ def test_inside_a_family_it_is_added_to_the_record_and_the_report(bundle: Path) 
         (bundle.parent / member.path).mkdir()
     family.save(bundle.parent)
     for _ in range(2):  # the second replaces the first
-        outcome = understudy("bench", bundle, "--on", "cortex-m4", "--on", "host", "--format", "onnx")
+        outcome = understudy("bench", bundle, "--on", "cortex-m4", "--on", "host", "--format", "c")
         assert outcome.exit_code == 0, outcome.err
         assert f"added to {bundle.parent / 'report.html'}" in outcome.out
     members = Family.load(bundle.parent).members
-    assert [(m.target, m.format) for m in members[0].measurements] == [("cortex-m4", "c"), ("host", "onnx")]
+    assert [(m.target, m.format) for m in members[0].measurements] == [("cortex-m4", "c"), ("host", "c")]
     assert not members[1].measurements
     page = (bundle.parent / "report.html").read_text("utf-8")
     assert "Measured" in page
@@ -104,10 +104,10 @@ def test_what_lacks_a_tool_is_named_and_the_rest_is_measured(written_bundle: Pat
 
 def test_a_device_that_the_model_does_not_fit_stops_no_other(written_bundle: Path, tmp_path: Path) -> None:
     need_microcontrollers()
-    targets = ("--on", small_board(tmp_path, flash=4096, ram=8192), "--on", "host", "--format", "onnx")
+    targets = ("--on", small_board(tmp_path, flash=4096, ram=8192), "--on", "host", "--format", "c")
     outcome = understudy("bench", written_bundle, *targets)
     assert outcome.exit_code == 3
-    assert [line.split()[:2] for line in outcome.out.splitlines()[1:2]] == [["host", "onnx"]]
+    assert [line.split()[:2] for line in outcome.out.splitlines()[1:2]] == [["host", "c"]]
     (error,) = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     assert error.startswith("error: a model fits its device: received target=small")
 

@@ -198,9 +198,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         InputError, match="browser runs files that the bundle holds, of wasm, c, onnx, wasm_float: received .* format='c'; run"
     ):
         bench(bundle, ["browser"], examples=examples, formats=("c",))
-    with pytest.raises(
-        InputError, match="browser runs files that the bundle holds, of wasm, c, onnx, wasm_float: received .* format='python'"
-    ):
+    with pytest.raises(InputError, match="browser runs files of wasm, c, onnx, wasm_float: received format='python'"):
         bench(bundle, ["browser"], examples=examples, formats=("python",))
     other = make_bundle(tmp_path / "other", formats=("python",))
     with pytest.raises(InputError, match="with formats='python'; run: understudy export BUNDLE --to wasm$"):

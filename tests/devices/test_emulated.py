@@ -20,7 +20,7 @@ from understudy.device_measurements import Measurement
 from understudy.devices.bench import bench, bundle_examples, own_examples
 from understudy.devices.linux import ARCHITECTURES
 from understudy.devices.profile import MODEL_STACK_BYTES, device_names, load_profile
-from understudy.errors import BudgetError, InputError, SetupError, VerificationError
+from understudy.errors import BudgetError, InputError, SetupError, UnderstudyError, VerificationError
 from understudy.program.interpreter import Scores, run
 from understudy.program.ops import Program
 
@@ -93,13 +93,51 @@ def test_a_file_in_float_runs_where_it_is_named(tmp_path: Path, core: str) -> No
     made = make_bundle(tmp_path / "b", formats=("c", "c_float"))
     examples = bundle_examples(made)
     (found,) = bench(made, [core], examples=examples, formats=("c_float",))
-    (in_integers,) = bench(made, [core], examples=examples, formats=("onnx",))
+    (in_integers,) = bench(made, [core], examples=examples)
     assert found.exact
     assert found.format == "c_float"
     assert {"real_linear tokens", "real_linear logits"} <= {row.where for row in found.instruction_table}
     assert found.stack_bytes is not None
     assert found.stack_bytes <= MODEL_STACK_BYTES
     assert in_integers.format == "c"
+
+
+def test_both_c_files_run_where_both_are_named(tmp_path: Path) -> None:
+    need_microcontrollers()
+    need("aarch64-linux-gnu-gcc", "qemu-aarch64")
+    made = make_bundle(tmp_path / "b", formats=("c", "c_float", "onnx"))
+    examples = bundle_examples(made)
+    found = bench(made, ["cortex-m4", "aarch64"], examples=examples, formats=("c_float", "c"))
+    assert [(each.target, each.format, each.exact) for each in found] == [
+        (target, name, True) for target in ("cortex-m4", "aarch64") for name in ("c", "c_float")
+    ]
+    without = make_bundle(tmp_path / "without", formats=("c",))
+    with pytest.raises(InputError, match="formats='c', format='c,c_float'; compress with --format c_float$"):
+        bench(without, ["cortex-m4"], examples=examples, formats=("c", "c_float"))
+
+
+@pytest.mark.parametrize(
+    ("target", "runs"), [("cortex-m4", "c, c_float"), ("aarch64", "c, c_float"), ("android-mid", "litert")]
+)
+def test_a_file_that_a_target_cannot_run_is_refused(bundle: Bundle, target: str, runs: str) -> None:
+    examples = bundle_examples(bundle)
+    for formats in (("onnx",), ("onnx", *runs.split(", "))):
+        with pytest.raises(InputError, match=f"^{target} runs files of {runs}: received format='onnx'; name one of these"):
+            bench(bundle, [target], examples=examples, formats=formats)
+
+
+def test_each_target_runs_what_it_can_of_the_named_files(tmp_path: Path) -> None:
+    need("aarch64-linux-gnu-gcc", "qemu-aarch64")
+    made = make_bundle(tmp_path / "b", formats=("c", "python"))
+    examples, failures = bundle_examples(made), list[UnderstudyError]()
+    found = bench(made, ["host", "aarch64"], examples=examples, formats=("c", "python"), on_failure=failures.append)
+    assert [(each.target, each.format) for each in found] == [("host", "c"), ("host", "python"), ("aarch64", "c")]
+    assert failures == []
+    (found_here,) = bench(made, ["host", "aarch64"], examples=examples, formats=("python",), on_failure=failures.append)
+    assert (found_here.target, found_here.format) == ("host", "python")
+    (failure,) = failures
+    assert failure.exit_code == 2
+    assert str(failure).startswith("aarch64 runs files of c, c_float: received format='python'; name one of these")
 
 
 def test_a_bundle_in_float_alone_runs(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def bench(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Files to run; repeat it. Default: all of them; emulated cores run c, or c_float where it is named.",
+            help="Files to run, each on the targets that can; repeat it. Default: all of them; on emulated cores c, or c_float "
+            "where there is no c.",
         ),
     ] = None,
     threads: Annotated[
@@ -59,7 +60,8 @@ def bench(
 
     Every answer is compared with the reference.
     Where a target cannot be measured the others are, a line says what was not and why, and the exit code is that of the
-    last such line: 4 for a tool that is missing, 3 for a device that the model does not fit.
+    last such line: 4 for a tool that is missing, 3 for a device that the model does not fit, 2 for a target that runs
+    none of the files in --format.
     A time with ~ is an estimate: exactly counted instructions of an emulated core, divided by its clock.
     Inside a family the measurements are added to family.json and to the report.
     """

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class AndroidRunner:
     """
 
     target: str
+    runnable: ClassVar[tuple[str, ...] | None] = ("litert",)
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where adb, the tool or the device is missing, or the bundle holds no LiteRT file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from understudy.bundle import Bundle
 from understudy.bundle.content import Content, model_inputs
@@ -32,8 +32,7 @@ def runner_for(target: str, *, formats: tuple[str, ...] | None = None, threads: 
 
     Args:
         target: ``host``, an architecture, the name of a device or the path of a device profile.
-        formats: files that the host and the browser run, None for all that they can; emulated cores run ``c_float`` where it is
-            among them.
+        formats: files that it runs, None for all that it can, of the C files one.
         threads: of the host, where a runtime can use several.
 
     Raises:
@@ -108,15 +107,14 @@ def bench(
         bundle: what is measured.
         targets: see ``runner_for``.
         examples: what every file is run on.
-        formats: files that the host and the browser run, None for all that they can; emulated cores run ``c_float`` where it is
-            among them.
+        formats: files to run, each on those of ``targets`` that can; None for all that a target can, of the C files one.
         threads: of the host, where a runtime can use several.
         progress: is told which target is running.
-        on_failure: is told why a target was not measured, and the rest is: a tool is missing, the model does not fit the
-            device, a program does not compile or run. None raises what is found.
+        on_failure: is told why a target was not measured, and the rest is: it runs none of ``formats``, a tool is missing, the
+            model does not fit the device, a program does not compile or run. None raises what is found.
 
     Raises:
-        InputError: an unknown target or format, or one named twice.
+        InputError: an unknown target or format, a target named twice, or a format that none of ``targets`` runs.
         SetupError: a tool is missing; this and what follows where ``on_failure`` is None or nothing at all was measured.
         BudgetError: the model does not fit a device.
         VerificationError: a program does not compile or run.
@@ -124,8 +122,11 @@ def bench(
     if len(set(targets)) < len(targets):
         raise InputError(f"every target is named once: received on={', '.join(targets)}; remove the repeated one")
     progress = progress or SilentProgress()
-    runners = {target: runner_for(target, formats=formats, threads=threads) for target in targets}
-    failures: list[UnderstudyError] = []
+    shares = {target: _share(runner_for(target), formats) for target in targets}
+    failures: list[UnderstudyError] = list(_not_run(shares, formats or ()))
+    runners = {
+        target: runner_for(target, formats=share, threads=threads) for target, share in shares.items() if share is None or share
+    }
     ready: dict[str, Runner] = {}
     for target, runner in runners.items():
         try:
@@ -150,6 +151,39 @@ def bench(
         for each in failures:
             on_failure(each)
     return measurements
+
+
+def _share(runner: Runner, formats: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return those of ``formats`` that ``runner`` runs."""
+    if formats is None or runner.runnable is None:
+        return formats
+    return tuple(name for name in formats if name in runner.runnable)
+
+
+def _not_run(shares: Mapping[str, tuple[str, ...] | None], formats: Sequence[str]) -> Iterator[InputError]:
+    """Yield why a target is left out, which runs none of ``formats``.
+
+    Args:
+        shares: target to those of ``formats`` that it runs.
+        formats: what was asked for.
+
+    Raises:
+        InputError: none of the targets runs one of ``formats``.
+    """
+    for name in formats:
+        if not any(name in (share or ()) for share in shares.values()):
+            raise _not_for(list(shares), [name])
+    for target, share in shares.items():
+        if formats and not share:
+            yield _not_for([target], formats)
+
+
+def _not_for(targets: Sequence[str], formats: Sequence[str]) -> InputError:
+    runnable = dict.fromkeys(name for target in targets for name in runner_for(target).runnable or ())
+    return InputError(
+        f"{', '.join(targets)} {'run' if len(targets) > 1 else 'runs'} files of {', '.join(runnable)}: received "
+        f"format={','.join(formats)!r}; name one of these with --format, or leave --format out"
+    )
 
 
 def record(home: Home, measurements: Sequence[Measurement]) -> Family:

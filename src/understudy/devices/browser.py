@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,6 +56,7 @@ class BrowserRunner:
     """
 
     formats: tuple[str, ...] | None = None
+    runnable: ClassVar[tuple[str, ...] | None] = FORMATS
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Return what is missing for some files; raise where that is all, or the bundle holds none that a page runs."""

@@ -32,6 +32,8 @@ _INPUTS = {"vector-classification": "float", "sound-classification": "int16_t"}
 """Task to the C type that a model reads, where it is not uint8_t."""
 
 _WRITERS: tuple[HeaderExporter, ...] = (CExporter(), CFloatExporter())
+C_FILES = tuple(writer.format for writer in _WRITERS)
+"""The files that an emulated core runs."""
 LIMIT_SECONDS = 1800
 """An emulated run that takes longer hangs."""
 
@@ -54,21 +56,25 @@ def need_tools(*tools: str, target: str) -> None:
             )
 
 
-def c_exporter(bundle: Bundle, formats: Sequence[str] | None, *, target: str) -> HeaderExporter:
-    """Return the exporter of the C file that ``target`` runs: in integers, unless ``formats`` ask for the one in float.
+def c_exporters(bundle: Bundle, formats: Sequence[str] | None, *, target: str) -> tuple[HeaderExporter, ...]:
+    """Return the exporters of the C files that ``target`` runs: of ``formats``, or of the file in integers where there is one.
 
     Raises:
-        InputError: ``bundle`` does not hold it.
+        InputError: ``bundle`` does not hold them, or ``formats`` has one that is no C.
     """
-    asked = [writer for writer in _WRITERS if writer.format in (formats or ())]
-    for writer in asked or _WRITERS:
-        if writer.format in bundle.formats:
-            return writer
-    names = " or ".join(writer.format for writer in asked or _WRITERS)
-    raise InputError(
-        f"{target} runs the C format, {names}: received bundle={str(bundle.folder)!r} with "
-        f"formats={','.join(bundle.formats)!r}; compress with --format {(asked or _WRITERS)[0].format}"
-    )
+    if formats is None:
+        found = [writer for writer in _WRITERS if writer.format in bundle.formats][:1]
+    else:
+        found = [writer for writer in _WRITERS if writer.format in formats]
+    held = [writer.format for writer in found if writer.format in bundle.formats]
+    if not held or set(held) != set(formats or held):
+        asked = "" if formats is None else f", format={','.join(formats)!r}"
+        raise InputError(
+            f"{target} runs the C format, {' or '.join(C_FILES)}: received bundle={str(bundle.folder)!r} with "
+            f"formats={','.join(bundle.formats)!r}{asked}; compress with --format "
+            f"{next((writer.format for writer in found if writer.format not in held), C_FILES[0])}"
+        )
+    return tuple(found)
 
 
 def write_sources(folder: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
@@ -61,6 +62,7 @@ class HostRunner:
     formats: tuple[str, ...] | None = None
     threads: int = 1
     seconds: float = 1.0
+    runnable: ClassVar[tuple[str, ...] | None] = None
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Return which runtimes are missing, where others are here.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
-    c_exporter,
+    C_FILES,
+    c_exporters,
     compile_c,
     model_flags,
     need_tools,
@@ -22,6 +24,7 @@ from understudy.devices.emulation import (
 from understudy.devices.instructions import build_plugin, estimated_us, read_counts
 from understudy.devices.runner import Examples, compared
 from understudy.errors import SetupError
+from understudy.export.c import HeaderExporter
 from understudy.export.c_session import c_compiler
 from understudy.export.parity import spread_us
 from understudy.formats import FLOAT_FORMATS
@@ -53,30 +56,34 @@ class LinuxRunner:
         target: the word in ``--on``.
         architecture: key of ``ARCHITECTURES``.
         clock_hz: for an estimate of the time; None for an architecture without a device.
-        formats: with ``c_float`` among them the file in float is run, otherwise the one in integers where there is one.
+        formats: the C files to run; None for the one in integers, or in float where there is no other.
     """
 
     target: str
     architecture: str
     clock_hz: int | None = None
     formats: tuple[str, ...] | None = None
+    runnable: ClassVar[tuple[str, ...] | None] = C_FILES
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where a tool is missing or the bundle holds no C."""
         found = ARCHITECTURES[self.architecture]
         need_tools(f"{found.toolchain}gcc", f"{found.toolchain}addr2line", found.qemu, target=self.target)
         c_compiler()  # for the plugin
-        c_exporter(bundle, self.formats, target=self.target)
+        c_exporters(bundle, self.formats, target=self.target)
         return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
-        """Return the measurement of the C file.
+        """Return the measurement of each C file.
 
         Raises:
-            VerificationError: the program does not compile or run.
+            VerificationError: a program does not compile or run.
         """
+        writers = c_exporters(bundle, self.formats, target=self.target)
+        return [self._measurement(bundle, examples, writer) for writer in writers]
+
+    def _measurement(self, bundle: Bundle, examples: Examples, writer: HeaderExporter) -> Measurement:
         found = ARCHITECTURES[self.architecture]
-        writer = c_exporter(bundle, self.formats, target=self.target)
         inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)
@@ -94,20 +101,18 @@ class LinuxRunner:
             note += "an architecture has no clock, so there is no time"
         else:
             note += f"the time is an estimate, one instruction for one cycle at {self.clock_hz / 1e6:g} MHz"
-        return [
-            Measurement.model_validate(
-                {
-                    "target": self.target,
-                    "format": writer.format,
-                    "runtime": f"{version_of(f'{found.toolchain}gcc')} -O2 on {version_of(found.qemu)}",
-                    "measured": False,
-                    "latency_us": None if self.clock_hz is None else spread_us(estimated_us(counts, clock_hz=self.clock_hz)),
-                    "clock_hz": self.clock_hz,
-                    "instructions": counts.median,
-                    "first_instructions": counts.totals[0],
-                    "instruction_table": counts.rows,
-                    "note": note,
-                    **compared(answers.scores, examples, bundle, in_float=writer.format in FLOAT_FORMATS),
-                }
-            )
-        ]
+        return Measurement.model_validate(
+            {
+                "target": self.target,
+                "format": writer.format,
+                "runtime": f"{version_of(f'{found.toolchain}gcc')} -O2 on {version_of(found.qemu)}",
+                "measured": False,
+                "latency_us": None if self.clock_hz is None else spread_us(estimated_us(counts, clock_hz=self.clock_hz)),
+                "clock_hz": self.clock_hz,
+                "instructions": counts.median,
+                "first_instructions": counts.totals[0],
+                "instruction_table": counts.rows,
+                "note": note,
+                **compared(answers.scores, examples, bundle, in_float=writer.format in FLOAT_FORMATS),
+            }
+        )

@@ -8,11 +8,13 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
 from understudy.devices.emulation import (
-    c_exporter,
+    C_FILES,
+    c_exporters,
     compile_c,
     model_flags,
     need_tools,
@@ -47,30 +49,34 @@ class MicrocontrollerRunner:
 
     Attributes:
         profile: the device, with an emulator.
-        formats: with ``c_float`` among them the file in float is run, otherwise the one in integers where there is one.
+        formats: the C files to run; None for the one in integers, or in float where there is no other.
     """
 
     profile: DeviceProfile
     formats: tuple[str, ...] | None = None
+    runnable: ClassVar[tuple[str, ...] | None] = C_FILES
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Raise where a tool is missing or the bundle holds no C."""
         need_tools(f"{TOOLCHAIN}gcc", f"{TOOLCHAIN}size", f"{TOOLCHAIN}addr2line", QEMU, target=self.profile.name)
         c_compiler()  # for the plugin
-        c_exporter(bundle, self.formats, target=self.profile.name)
+        c_exporters(bundle, self.formats, target=self.profile.name)
         return ()
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
-        """Return the measurement of the C file.
+        """Return the measurement of each C file.
 
         Raises:
-            BudgetError: the firmware does not fit the device.
-            VerificationError: the firmware does not compile or run.
+            BudgetError: a firmware does not fit the device.
+            VerificationError: a firmware does not compile or run.
         """
+        writers = c_exporters(bundle, self.formats, target=self.profile.name)
+        return [self._measurement(bundle, examples, writer) for writer in writers]
+
+    def _measurement(self, bundle: Bundle, examples: Examples, writer: HeaderExporter) -> Measurement:
         name = self.profile.name
         emulator = self.profile.emulator
         assert emulator is not None
-        writer = c_exporter(bundle, self.formats, target=name)
         inputs = examples.as_bytes()
         with tempfile.TemporaryDirectory(prefix="understudy-device-") as temporary:
             folder = Path(temporary)
@@ -88,27 +94,25 @@ class MicrocontrollerRunner:
         stack_bytes = int(answers.stack_bytes.max())
         clock = self.profile.clock
         assert clock is not None
-        return [
-            Measurement.model_validate(
-                {
-                    "target": name,
-                    "format": writer.format,
-                    "runtime": f"{version_of(f'{TOOLCHAIN}gcc')} -Os on {version_of(QEMU)} {emulator.machine}",
-                    "measured": False,
-                    "latency_us": spread_us(estimated_us(counts, clock_hz=clock.hz)),
-                    "clock_hz": clock.hz,
-                    "instructions": counts.median,
-                    "first_instructions": counts.totals[0],
-                    "instruction_table": counts.rows,
-                    "flash_bytes": sections[".text"] + sections[".data"],
-                    "ram_bytes": sections[".data"] + sections[".bss"] + stack_bytes,
-                    "stack_bytes": stack_bytes,
-                    "note": f"{self.profile.title}: instructions, flash and RAM are exact, of the emulated core; the time "
-                    f"is an estimate, one instruction for one cycle at {clock.hz / 1e6:g} MHz",
-                    **compared(answers.scores, examples, bundle, in_float=writer.format in FLOAT_FORMATS),
-                }
-            )
-        ]
+        return Measurement.model_validate(
+            {
+                "target": name,
+                "format": writer.format,
+                "runtime": f"{version_of(f'{TOOLCHAIN}gcc')} -Os on {version_of(QEMU)} {emulator.machine}",
+                "measured": False,
+                "latency_us": spread_us(estimated_us(counts, clock_hz=clock.hz)),
+                "clock_hz": clock.hz,
+                "instructions": counts.median,
+                "first_instructions": counts.totals[0],
+                "instruction_table": counts.rows,
+                "flash_bytes": sections[".text"] + sections[".data"],
+                "ram_bytes": sections[".data"] + sections[".bss"] + stack_bytes,
+                "stack_bytes": stack_bytes,
+                "note": f"{self.profile.title}: instructions, flash and RAM are exact, of the emulated core; the time "
+                f"is an estimate, one instruction for one cycle at {clock.hz / 1e6:g} MHz",
+                **compared(answers.scores, examples, bundle, in_float=writer.format in FLOAT_FORMATS),
+            }
+        )
 
     def _build(self, folder: Path, bundle: Bundle, emulator: Emulator, writer: HeaderExporter) -> None:
         """Compile the firmware for the device's memory, as far as the board has it."""

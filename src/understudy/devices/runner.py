@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -44,7 +44,12 @@ class Runner(Protocol):
     """Executes files of a bundle for one target.
 
     Implementers: ``check`` answers before anything was run; ``run`` leaves nothing behind and changes no file of the bundle.
+
+    Attributes:
+        runnable: the formats that the target runs; None for every format.
     """
+
+    runnable: ClassVar[tuple[str, ...] | None]
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
         """Return what is missing for some of the files, where others can be run.
