@@ -22,7 +22,7 @@ from understudy.compression.quantize.shape import quantized_shape
 from understudy.device_measurements import LatencyCheck, Measurement
 from understudy.devices.bench import runner_for
 from understudy.devices.host import HostRunner
-from understudy.devices.runner import Examples, Runner
+from understudy.devices.runner import Examples, LeftOutError, Runner
 from understudy.errors import BudgetError, InputError
 from understudy.export.registry import exporter
 from understudy.job_folder import JobFolder
@@ -206,7 +206,7 @@ def _probes(base: Recipe, *, bits: Sequence[Literal[4, 8]]) -> list[Recipe]:
 
 def _check(limit: Latency, formats: Sequence[str], runner: Runner, bundle: Bundle) -> None:
     try:
-        missing = runner.check(bundle)
+        missing = [each for each in runner.check(bundle) if not isinstance(each, LeftOutError)]
     except InputError as error:
         raise InputError(
             f"a latency is of files that its target runs: received max_latency={limit.text!r} and "

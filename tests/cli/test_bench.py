@@ -102,6 +102,21 @@ def test_what_lacks_a_tool_is_named_and_the_rest_is_measured(written_bundle: Pat
     assert document["error"] == {"type": "SetupError", "message": document["not_measured"][-1], "exit_code": 4}
 
 
+def test_a_file_without_a_runtime_here_is_said_and_no_failure(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", formats=("python", "coreml")).folder
+    outcome = understudy("bench", made)
+    assert outcome.exit_code == 0, outcome.err
+    (line,) = [line for line in outcome.err.splitlines() if "coreml" in line]
+    assert line.startswith("not measured: a file is timed in its own runtime: received format='coreml', where ")
+    document = json.loads(understudy("bench", made, "--json").out)
+    assert [f"not measured: {each}" for each in document["not_measured"]] == [line]
+    assert document["error"] is None
+
+    outcome = understudy("bench", made, "--format", "python", "--format", "coreml")
+    assert outcome.exit_code == 4
+    assert f"error: {line.removeprefix('not measured: ')}" in outcome.err.splitlines()
+
+
 def test_a_device_that_the_model_does_not_fit_stops_no_other(written_bundle: Path, tmp_path: Path) -> None:
     need_microcontrollers()
     targets = ("--on", small_board(tmp_path, flash=4096, ram=8192), "--on", "host", "--format", "c")

@@ -12,9 +12,10 @@ import pytest
 from bundles import make_bundle
 from understudy.bundle import Bundle
 from understudy.bundle.vectors import synthetic_images
-from understudy.devices.bench import bundle_examples, own_examples
+from understudy.devices.bench import bench, bundle_examples, own_examples
 from understudy.devices.host import HostRunner, pinned
-from understudy.errors import InputError
+from understudy.devices.runner import LeftOutError
+from understudy.errors import InputError, SetupError
 from understudy.formats import FLOAT_FORMATS
 from understudy.program.interpreter import Scores, run
 from understudy.testing.token_programs import token_program
@@ -74,6 +75,20 @@ def test_files_in_float_are_compared_with_real_numbers(tmp_path: Path) -> None:
     assert {each.format for each in found} == set(FLOAT_FORMATS) - {"coreml_float"}, "which is evaluated, not run"
     assert sum(each.threads > 1 for each in found) == 2 * (threads - 1)
     assert all(each.exact and not each.differing_labels for each in found)
+
+
+def test_a_file_that_no_runtime_here_runs_is_told_and_no_failure(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", formats=("c", "coreml"))
+    (told,) = HostRunner().check(made)
+    assert isinstance(told, LeftOutError)
+    assert "a file is timed in its own runtime: received format='coreml'" in str(told)
+    (found,) = bench(made, ["host"], examples=bundle_examples(made))
+    assert found.format == "c"
+    (failure,) = HostRunner(("c", "coreml")).check(made)
+    assert not isinstance(failure, LeftOutError)
+    with pytest.raises(SetupError, match="received format='coreml'") as caught:
+        HostRunner(("coreml",)).check(made)
+    assert not isinstance(caught.value, LeftOutError)
 
 
 def test_own_examples_need_no_file_with_integers(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def bench(
     Every answer is compared with the reference.
     Where a target cannot be measured the others are, a line says what was not and why, and the exit code is that of the
     last such line: 4 for a tool that is missing, 3 for a device that the model does not fit, 2 for a target that runs
-    none of the files in --format.
+    none of the files in --format. A file that was not named and has no runtime on this system is said too, and no failure.
     A time with ~ is an estimate: exactly counted instructions of an emulated core, divided by its clock.
     Inside a family the measurements are added to family.json and to the report.
     """
@@ -94,10 +94,11 @@ def bench(
             write_report(record(home, found), home.folder)
         except SetupError as unwritten:  # what was measured is shown all the same
             home, not_recorded = None, unwritten
+    failures = _said(not_measured)
     failure = _failure(found, bundle) or not_recorded
-    for each in not_measured if failure else not_measured[:-1]:  # the last line is the one that gives the exit code
+    for each in failures if failure else failures[:-1]:  # the last line is the one that gives the exit code
         typer.echo(f"error: {each}", err=True)
-    failure = failure or (not_measured[-1] if not_measured else None)
+    failure = failure or (failures[-1] if failures else None)
     if as_json:
         error = failure and {"type": type(failure).__name__, "message": str(failure), "exit_code": failure.exit_code}
         print_json(
@@ -117,6 +118,19 @@ def bench(
         typer.echo(f"added to {home.folder / 'report.html'}")
     if failure is not None:
         raise failure
+
+
+def _said(not_measured: Sequence[UnderstudyError]) -> list[UnderstudyError]:
+    """Print which files are left out without a failure, and return the failures."""
+    from understudy.devices.runner import LeftOutError
+
+    failures = []
+    for each in not_measured:
+        if isinstance(each, LeftOutError):
+            typer.echo(f"not measured: {each}", err=True)
+        else:
+            failures.append(each)
+    return failures
 
 
 def _examples(bundle: Bundle, test: Path | None, column: str | None) -> Examples:

@@ -15,7 +15,7 @@ from understudy.devices.host import HostRunner
 from understudy.devices.linux import ARCHITECTURES, LinuxRunner
 from understudy.devices.microcontroller import MicrocontrollerRunner
 from understudy.devices.profile import DeviceProfile, device_names, load_profile
-from understudy.devices.runner import Examples, Runner
+from understudy.devices.runner import Examples, LeftOutError, Runner
 from understudy.errors import BudgetError, BundleError, InputError, SetupError, UnderstudyError, VerificationError
 from understudy.family import Family, Home
 from understudy.program.interpreter import run
@@ -111,7 +111,8 @@ def bench(
         threads: of the host, where a runtime can use several.
         progress: is told which target is running.
         on_failure: is told why a target was not measured, and the rest is: it runs none of ``formats``, a tool is missing, the
-            model does not fit the device, a program does not compile or run. None raises what is found.
+            model does not fit the device, a program does not compile or run. None raises what is found. A LeftOutError is
+            told and no failure: a file that nobody named has no runtime on this system.
 
     Raises:
         InputError: an unknown target or format, a target named twice, or a format that none of ``targets`` runs.
@@ -127,10 +128,15 @@ def bench(
     runners = {
         target: runner_for(target, formats=share, threads=threads) for target, share in shares.items() if share is None or share
     }
+    left_out: list[LeftOutError] = []
     ready: dict[str, Runner] = {}
     for target, runner in runners.items():
         try:
-            failures += runner.check(bundle)
+            for each in runner.check(bundle):
+                if isinstance(each, LeftOutError):
+                    left_out.append(each)
+                else:
+                    failures.append(each)
             ready[target] = runner
         except _FAILURES as error:
             failures.append(error)
@@ -148,8 +154,8 @@ def bench(
     if failures and not measurements:
         raise failures[0]
     if on_failure is not None:
-        for each in failures:
-            on_failure(each)
+        for said in (*left_out, *failures):
+            on_failure(said)
     return measurements
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from understudy.bundle import Bundle
 from understudy.device_measurements import Measurement
-from understudy.devices.runner import Examples, compared
+from understudy.devices.runner import Examples, LeftOutError, compared
 from understudy.errors import InputError, SetupError
 from understudy.export.parity import measure_latency
 from understudy.export.protocol import FloatSession, Session, ThreadedExporter, why_not_run
@@ -65,7 +65,7 @@ class HostRunner:
     runnable: ClassVar[tuple[str, ...] | None] = None
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
-        """Return which runtimes are missing, where others are here.
+        """Return which runtimes are missing, where others are here; LeftOutError for files that nobody named.
 
         Raises:
             SetupError: none of the files can be run.
@@ -78,7 +78,7 @@ class HostRunner:
         runs, missing, elsewhere = self._sorted(bundle)
         if not runs:
             raise (*missing, *elsewhere)[0]
-        return tuple(missing + elsewhere if self.formats else missing)  # by default nobody asked for those
+        return (*missing, *(elsewhere if self.formats else (LeftOutError(str(each)) for each in elsewhere)))
 
     def run(self, bundle: Bundle, examples: Examples) -> list[Measurement]:
         """Return a measurement of each file whose runtime is here."""

@@ -16,6 +16,10 @@ from understudy.program.interpreter import Int8Array, Scores
 from understudy.program.real import REAL_TOLERANCE, real_probabilities
 
 
+class LeftOutError(SetupError):
+    """A file that nobody named has no runtime on this system at all: it is told, and no failure."""
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """What a target is run on, and what it must answer.
@@ -52,7 +56,7 @@ class Runner(Protocol):
     runnable: ClassVar[tuple[str, ...] | None]
 
     def check(self, bundle: Bundle) -> tuple[SetupError, ...]:
-        """Return what is missing for some of the files, where others can be run.
+        """Return what is missing for some of the files, where others can be run; LeftOutError for what is no failure.
 
         Raises:
             SetupError: nothing can be run here, because a tool is missing.
