@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bundles import make_bundle
+from command import understudy
 from understudy import formats
 from understudy.bundle import Bundle
 from understudy.errors import InputError, SetupError
@@ -64,6 +66,46 @@ def test_an_installed_package_adds_a_format_and_replaces_none() -> None:
     assert isinstance(exporter("other"), OtherExporter)
     assert not isinstance(exporter("c"), OtherExporter)
     assert job_from_arguments("data.csv", budgets=("16KB",), formats=("other", "c")).formats == ("other", "c")
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process in which a package adds formats that cannot be loaded, and one under the name of ours."""
+    package = tmp_path / "site" / "us_broken-0.1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: us-broken\nVersion: 0.1\n")
+    lines = ("gone = no_such_module:Format", "fails = failing:Format", "lacks = json:Format", "c = json:JSONEncoder")
+    (package / "entry_points.txt").write_text("\n".join((f"[{formats.ENTRY_POINTS}]", *lines)))
+    (tmp_path / "site" / "failing.py").write_text("raise RuntimeError('two\\nlines')\n")
+    return {"PYTHONPATH": os.pathsep.join((str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")))}
+
+
+FAILURES = {
+    "gone": "(no_such_module:Format), where ModuleNotFoundError: No module named 'no_such_module'",
+    "fails": "(failing:Format), where RuntimeError: two lines",
+    "lacks": "(json:Format), where AttributeError: module 'json' has no attribute 'Format'",
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_format_that_cannot_be_loaded_is_one_line(tmp_path: Path, broken: dict[str, str], name: str) -> None:
+    make_bundle(tmp_path / "b", formats=("python",))
+    outcome = understudy("export", tmp_path / "b", "--to", name, environment=broken)
+    assert outcome.exit_code == 4
+    assert outcome.err == (
+        f"error: a format is loaded from the package that adds it: received format='{name}' from package='us-broken' "
+        f"{FAILURES[name]}; install that package again with what it needs, or remove it\n"
+    )
+
+
+def test_doctor_loads_added_formats_and_names_the_ignored_ones(broken: dict[str, str]) -> None:
+    rows = json.loads(understudy("doctor", "--json", environment=broken).out)["formats"][len(formats.FORMATS) :]
+    assert [(row["name"], row["available"]) for row in rows] == [
+        *((name, False) for name in sorted(FAILURES)),
+        ("c of us-broken", False),
+    ]
+    assert all(row["how"].endswith(FAILURES[row["name"]]) for row in rows[:-1])
+    assert rows[-1]["how"] == "ignored: json:JSONEncoder, because understudy has a format of that name"
 
 
 @pytest.mark.usefixtures("installed")

@@ -12,11 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from understudy.devices.browser_onnx import onnxruntime_web
-from understudy.errors import SetupError, missing_package
+from understudy.errors import SetupError, UnderstudyError, missing_package
 from understudy.export.c_session import c_compiler
+from understudy.export.registry import exporter
 from understudy.export.wasm import wasm_compiler
 from understudy.export.wasm_session import node_version
-from understudy.formats import added_formats
+from understudy.formats import added_formats, ignored_formats, source
 from understudy.settings import ProcessorChoice
 from understudy.version import installed_version
 
@@ -95,7 +96,7 @@ class Environment:
 
 
 def inspect_environment() -> Environment:
-    """Return what is installed here; of what is heavy, torch alone is imported, which knows what trains."""
+    """Return what is installed here; of what is heavy, torch alone is imported, and formats of other packages."""
     packages = tuple(_packages())
     versions = {package.name: package.version for package in packages}
     return Environment(
@@ -211,7 +212,10 @@ def _formats(versions: dict[str, str | None]) -> Iterator[Ability]:
     yield _wasm_format("wasm_float")
     yield _compiled_format("arduino_float")
     for name, point in added_formats().items():
-        yield _built_in(name, f"{point.value}, of another package")
+        yield _added_format(name, f"{point.value}, of {source(point)}")
+    for point in ignored_formats():
+        how = f"ignored: {point.value}, because understudy has a format of that name"
+        yield Ability(f"{point.name} of {source(point)}", False, how, "choose another name for its entry point")
 
 
 def _from_commands(name: str, commands: tuple[str, ...]) -> Ability:
@@ -228,6 +232,16 @@ def _onnx_in_a_browser() -> Ability:
     except SetupError:
         return Ability("browser, ONNX files", False, "missing: ONNX Runtime Web", "make onnxruntime-web")
     return Ability("browser, ONNX files", True, folder.name, None)
+
+
+def _added_format(name: str, how: str) -> Ability:
+    """Return a format of another package, which is loaded to see that this works."""
+    try:
+        exporter(name)
+    except UnderstudyError as error:
+        reason, _, step = str(error).rpartition("; ")
+        return Ability(name, False, reason.rpartition("received ")[2], step)
+    return Ability(name, True, how, None)
 
 
 def _compiled_format(name: str) -> Ability:

@@ -61,6 +61,16 @@ def added_formats() -> dict[str, EntryPoint]:
     return {name: found[name] for name in sorted(found) if name not in FORMATS}
 
 
+def ignored_formats() -> tuple[EntryPoint, ...]:
+    """Return what installed packages would add under the name of one of ours."""
+    return tuple(point for point in entry_points(group=ENTRY_POINTS) if point.name in FORMATS)
+
+
+def source(point: EntryPoint) -> str:
+    """Return the name of the package that ``point`` comes from, or its module where no package says so."""
+    return point.dist.name if point.dist is not None else point.module
+
+
 def known_formats() -> tuple[str, ...]:
     """Return every word that ``--format`` takes here."""
     return (*FORMATS, *added_formats())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from understudy.errors import InputError
+from understudy.errors import InputError, SetupError, UnderstudyError
 from understudy.export.protocol import Exporter, Session
-from understudy.formats import FORMATS, added_formats, known_formats
+from understudy.formats import FORMATS, added_formats, known_formats, source
 
 __all__ = ["FORMATS", "exporter", "opened"]
 
@@ -142,7 +143,7 @@ def exporter(format_name: str) -> Exporter:
 
     Raises:
         InputError: no such format.
-        SetupError: the format's packages are not installed.
+        SetupError: the format's packages are not installed, or the package that adds it cannot be loaded.
     """
     if format_name in _TABLE:
         return _TABLE[format_name]()
@@ -151,7 +152,20 @@ def exporter(format_name: str) -> Exporter:
         raise InputError(
             f"a format is one of {', '.join(known_formats())}: received format={format_name!r}; choose one of them"
         )
-    found: Exporter = added[format_name].load()()
+    return _loaded(added[format_name])
+
+
+def _loaded(point: EntryPoint) -> Exporter:
+    try:
+        found: Exporter = point.load()()
+    except UnderstudyError:
+        raise
+    except Exception as error:  # another package's code may fail in any way
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise SetupError(
+            f"a format is loaded from the package that adds it: received format={point.name!r} from package={source(point)!r} "
+            f"({point.value}), where {said}; install that package again with what it needs, or remove it"
+        ) from error
     return found
 
 
