@@ -24,7 +24,7 @@ from understudy.export.parity import Verification
 from understudy.export.registry import exporter
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
-from understudy.protection.envelope import public_device_key
+from understudy.protection.envelope import public_device_key, seal
 from understudy.protection.keys import key_id, signing_key, to_pem
 from understudy.testing.sound_programs import sound_program
 
@@ -276,6 +276,71 @@ def test_the_example_in_c_opens_and_answers(copy: Path) -> None:
     assert example("hello").stderr == "error -13\n"
     (copy / "model.bin.enc").write_bytes(whole[:90])
     assert example("hello").stderr == "error -11\n"
+
+
+AGAIN = """
+#include <stdio.h>
+#include "model.h"
+static uint8_t envelope[US_TINY_IMAGE_BYTES + 65536], secret[32];
+static float before[US_TINY_CLASSES], after[US_TINY_CLASSES];
+static int same(void) {
+    int equal = us_tiny_predict((const uint8_t *)"hello", 5, after) >= 0;
+    for (int i = 0; i < US_TINY_CLASSES; i++) {
+        equal = equal && before[i] == after[i];
+    }
+    return equal;
+}
+int main(void) {
+    FILE *file = fopen("model.bin.enc", "rb");
+    const size_t n = fread(envelope, 1, sizeof envelope, file);
+    fclose(file);
+    file = fopen("device.raw", "rb");
+    fread(secret, 1, sizeof secret, file);
+    fclose(file);
+    printf("%d", us_tiny_open(envelope, n, secret));
+    us_tiny_predict((const uint8_t *)"hello", 5, before);
+    printf(" %d %d", us_tiny_open(envelope, n, secret), same());
+    printf(" %d %d", us_tiny_open(envelope, 10, secret), same());
+    printf(" %d %d", us_tiny_open(envelope, 0, secret), same());
+    envelope[n - 1] ^= 1;
+    printf(" %d %d", us_tiny_open(envelope, n, secret), same());
+    secret[0] ^= 8;
+    printf(" %d %d", us_tiny_open(envelope, n, secret), same());
+    return 0;
+}
+"""
+
+
+def test_opening_again_checks_again_and_leaves_an_open_model_as_it_was(copy: Path) -> None:
+    (copy / "again.c").write_text(AGAIN)
+    (copy / "device.raw").write_bytes(WATCH)
+    command = ["cc", "-std=c99", "-DUS_VECTOR=0", "-fsanitize=address,undefined", "-o", "again", "again.c"]
+    subprocess.run(command, cwd=copy, check=True, capture_output=True)
+    said = subprocess.run(["./again"], cwd=copy, check=True, capture_output=True, text=True).stdout
+    assert said == "0 0 1 -11 1 -11 1 -13 1 -12 1"
+
+
+def test_content_of_another_length_closes_the_model(tmp_path: Path) -> None:
+    program, digest = sequence_program(), bytes(range(32))
+    model = sealed_model(program, name=NAME, labels=["a"] * program.classes, digest=digest)
+    for file_name, content in model.files.items():
+        (tmp_path / file_name).write_bytes(content)
+    for name, content in (("whole", model.image), ("short", model.image[:-4])):
+        sealed = seal(content, name="model.bin", digest=digest, recipients=[public_device_key(WATCH)])
+        (tmp_path / name).write_bytes(sealed)
+    (tmp_path / "device.raw").write_bytes(WATCH)
+    begin, _, _ = AGAIN.partition("    printf(")
+    reopen = """    printf("%d", us_tiny_open(envelope, n, secret));
+    file = fopen("short", "rb");
+    printf(" %d", us_tiny_open(envelope, fread(envelope, 1, sizeof envelope, file), secret));
+    fclose(file);
+    printf(" %d", us_tiny_predict((const uint8_t *)"hello", 5, before));
+    return same();
+}
+"""
+    (tmp_path / "again.c").write_text(begin.replace("model.bin.enc", "whole") + reopen)
+    subprocess.run(["cc", "-std=c99", "-O1", "-o", "again", "again.c"], cwd=tmp_path, check=True, capture_output=True)
+    assert subprocess.run(["./again"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout == "0 -11 -10"
 
 
 def test_a_model_that_was_not_opened_answers_with_an_error(copy: Path) -> None:

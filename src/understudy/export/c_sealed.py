@@ -44,21 +44,19 @@ static int us_{identifier}_is_open;
 
 _OPEN = """\
 /* Decrypts the content of {image}.enc with the 32 bytes of a device's private key; call it before the first prediction.
- * 0, or an error of {opener}. */
+ * 0, or an error of {opener}, also where the model is open already: an error then leaves it open as it was, but
+ * for content of another length that was encrypted as this model's: that closes it. */
 US_FUNCTION int us_{identifier}_open(const uint8_t *envelope, size_t n, const uint8_t secret[32]) {{
     static const uint8_t digest[32] = {{
         {digest}
     }};
     size_t opened = 0;
     int result;
-    if (us_{identifier}_is_open) {{
-        return 0;
-    }}
     result = us_open(envelope, n, secret, digest, "{image}", us_{identifier}_image.bytes, US_{upper}_IMAGE_BYTES, &opened);
-    if (result == 0 && opened != US_{upper}_IMAGE_BYTES) {{
-        result = US_ERROR_ENVELOPE;
+    if (result == 0) {{
+        us_{identifier}_is_open = opened == US_{upper}_IMAGE_BYTES;
+        result = us_{identifier}_is_open ? 0 : US_ERROR_ENVELOPE;
     }}
-    us_{identifier}_is_open = result == 0;
     return result;
 }}
 
