@@ -67,6 +67,22 @@ print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"understudy"
     assert loaded == "[]"
 
 
+def test_what_is_no_text_is_refused_in_one_sentence(folder: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(folder)!r})
+import model
+for given in (["a"], 5, None):
+    try:
+        model.predict(given)
+    except TypeError as error:
+        print(error)
+"""
+    assert python(folder, "-c", code).stdout.splitlines() == [
+        f"the model reads one text, a str or UTF-8 bytes: received {kind}" for kind in ("list", "int", "NoneType")
+    ]
+
+
 def test_a_file_for_images_is_a_command_and_a_module(tmp_path: Path) -> None:
     program = image_program(shape=(9, 7, 1))
     (tmp_path / "model.py").write_bytes(PythonExporter().export(program, name="kitchen", labels=LABELS)["model.py"])

@@ -21,6 +21,8 @@ from understudy.export.wasm_session import node_version
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.projections.text import encode
+from understudy.testing.sound_programs import sound_program
+from understudy.testing.vector_programs import vector_program
 from wasm_tools import needs_wasm
 
 pytestmark = needs_wasm
@@ -96,6 +98,27 @@ console.log(JSON.stringify([model.name, model.shape, model.labels, answers, refu
     for answer, row in zip(answers, run(program, images).probabilities, strict=True):
         assert [pair["score"] for pair in answer] == pytest.approx(sorted(row.tolist(), reverse=True), abs=1e-6)
         assert answer[0]["label"] == LABELS[row.argmax()]
+
+
+@pytest.mark.parametrize(
+    ("program", "given", "said"),
+    [
+        (sequence_program(), "5", "TypeError: the model reads a string or a Uint8Array of UTF-8: received number"),
+        (sequence_program(), "undefined", "TypeError: the model reads a string or a Uint8Array of UTF-8: received undefined"),
+        (sequence_program(), '["a"]', "TypeError: the model reads a string or a Uint8Array of UTF-8: received object"),
+        (image_program(), "undefined", "RangeError: an image has 390 bytes: received undefined"),
+        (vector_program(inputs=5), "null", "RangeError: the model reads 5 numbers: received undefined"),
+        (sound_program(), "undefined", "RangeError: a sound has 1664 samples: received undefined"),
+    ],
+)
+def test_the_loader_says_what_it_reads(tmp_path: Path, program: Program, given: str, said: str) -> None:
+    write(program, tmp_path)
+    code = f"""
+import {{ load }} from {json.dumps((tmp_path / "model.mjs").as_uri())};
+const model = await load();
+try {{ model.predict({given}); }} catch (error) {{ console.log(String(error)); }}
+"""
+    assert node(tmp_path, code) == said + "\n"
 
 
 @pytest.mark.parametrize("zero_point", [-128, 3, 127])

@@ -74,7 +74,11 @@ _TEXT = Input(
     imports="import base64\nimport functools\nimport re\nimport string\nimport sys",
     argument="text",
     kind="str | bytes",
-    read='    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")\n',
+    read="""\
+    if not isinstance(text, (str, bytes)):
+        raise TypeError(f"the model reads one text, a str or UTF-8 bytes: received {type(text).__name__}")
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+""",
     main="""
 def main() -> None:
     for text in sys.argv[1:] or (line.rstrip("\\r\\n") for line in sys.stdin):

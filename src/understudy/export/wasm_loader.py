@@ -22,7 +22,9 @@ _TEXT = {
     "probabilities": """\
   /** A probability for each label, of a string or of UTF-8 bytes; only the first maxBytes bytes are read. */
   function probabilities(text) {
-    const bytes = (typeof text === "string" ? encoder.encode(text) : text).subarray(0, maxBytes);
+    const all = typeof text === "string" ? encoder.encode(text) : text;
+    if (!all?.subarray) throw new TypeError(`the model reads a string or a Uint8Array of UTF-8: received ${typeof text}`);
+    const bytes = all.subarray(0, maxBytes);
     input.set(bytes);""",
 }
 _IMAGE = {
@@ -42,7 +44,7 @@ _IMAGE = {
     "probabilities": """\
   /** A probability for each label, of the bytes of an image. */
   function probabilities(bytes) {
-    if (bytes.length !== size) throw new RangeError(`an image has ${size} bytes: received ${bytes.length}`);
+    if (bytes?.length !== size) throw new RangeError(`an image has ${size} bytes: received ${bytes?.length}`);
     input.set(bytes);""",
 }
 _SOUND = {
@@ -61,8 +63,8 @@ _SOUND = {
     "probabilities": """\
   /** A probability for each label, of 16-bit samples. */
   function probabilities(samples) {
-    if (samples.length !== sampleCount) {
-      throw new RangeError(`a sound has ${sampleCount} samples: received ${samples.length}`);
+    if (samples?.length !== sampleCount) {
+      throw new RangeError(`a sound has ${sampleCount} samples: received ${samples?.length}`);
     }
     input.set(samples);""",
 }
@@ -83,7 +85,7 @@ _VECTOR = {
     "probabilities": """\
   /** A probability for each label, of numbers. */
   function probabilities(values) {
-    if (values.length !== size) throw new RangeError(`the model reads ${size} numbers: received ${values.length}`);
+    if (values?.length !== size) throw new RangeError(`the model reads ${size} numbers: received ${values?.length}`);
     input.set(values);""",
 }
 _INPUTS = {ProjectText: _TEXT, Image: _IMAGE, Sound: _SOUND, Standardize: _VECTOR}
