@@ -205,7 +205,8 @@ def test_webassembly_in_float_runs_as_it_is(bundle: Path, tmp_path: Path) -> Non
     [
         (("--out", "full"), 2, "received out='full' with 'letter.txt' in it; choose another --out"),
         (("--out", "full/letter.txt"), 4, "received out='full/letter.txt'"),
-        (("--port", "99999", "--no-browser"), 4, "received port=99999"),
+        (("--port", "99999", "--no-browser"), 2, "less than or equal to 65535: received --port='99999'"),
+        (("--port", "-1", "--no-browser"), 2, "greater than or equal to 0: received --port='-1'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -19,7 +19,7 @@ DEFAULT_PORT = 8700
 def demo(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder, such as runs/intents/32KB.")],
     port: Annotated[
-        int, typer.Option(metavar="N", help="Port of the page on this machine; 0 for any free one.")
+        int, typer.Option(metavar="N", min=0, max=65535, help="Port of the page on this machine; 0 for any free one.")
     ] = DEFAULT_PORT,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the page as plain files for any web server, and serve nothing.")
