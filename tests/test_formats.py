@@ -68,6 +68,25 @@ def test_an_installed_package_adds_a_format_and_replaces_none() -> None:
     assert job_from_arguments("data.csv", budgets=("16KB",), formats=("other", "c")).formats == ("other", "c")
 
 
+class WideExporter(OtherExporter):
+    """A format that gives each weight a byte, however many bits it has."""
+
+    def byte_table(self, program: Program, *, name: str, labels: Sequence[str] | None = None) -> list[tuple[str, int]]:
+        unused = sum(linear.weight.size * (8 - linear.bits) // 8 for linear in program.linears)
+        return [*super().byte_table(program, name=name, labels=labels), ("unused", unused)]
+
+
+def test_the_suite_says_what_is_wrong_with_a_format() -> None:
+    suite = FormatSuite()
+    suite.exporter = WideExporter()
+    with pytest.raises(AssertionError, match=r"^two 4-bit weights share a byte, or packs_four_bits is False: saved bytes="):
+        suite.test_four_bits_save_half_of_the_weights("text")
+    suite.packs_four_bits = False
+    suite.test_four_bits_save_half_of_the_weights("text")
+    with pytest.raises(AssertionError, match=r"^byte_table adds up to the files, or counts_files is False: \d+, not \d+"):
+        suite.test_bytes_are_a_function_of_the_arguments_and_the_table_adds_up("text")
+
+
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
     """The environment of a process in which a package adds formats that cannot be loaded, and one under the name of ours."""
