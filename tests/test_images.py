@@ -120,9 +120,14 @@ def test_the_bundle_says_what_it_reads(finished: Path) -> None:
     assert bundle.manifest.task == "image-classification"
     assert bundle.manifest.image_shape == (8, 8, 1)
     assert "max_bytes" not in json.loads((bundle.folder / "manifest.json").read_text())
-    for content in (np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 1), np.float32), ["a text"]):
-        with pytest.raises(InputError, match=r"this model reads uint8 images \[batch, 8, 8, 1\]: received"):
+    given = (np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 1), np.float32), ["a text"], "a.png", [[[[0]]]])
+    for content in given:
+        with pytest.raises(InputError, match=r"this model reads uint8 images \[batch, 8, 8, 1\]: received .*, as an array$"):
             bundle.predict(content)
+    with pytest.raises(InputError, match=r"received uint8 shape=\(8, 8, 1\); put it into a batch of one, x\[None\]"):
+        bundle.predict(np.zeros((8, 8, 1), np.uint8))
+    [member] = Family.load(finished / "out").members
+    assert repr(member).startswith("Member(budget='6KB', student='plain_cnn', accuracy=0.9") and len(repr(member)) < 200
 
 
 def test_the_report_shows_the_student(finished: Path) -> None:

@@ -148,7 +148,10 @@ def add_formats(
         progress.stage(f"exporting and verifying {word}")
         exports[word] = writers[word].export(program, name=name, labels=names)
         additions.append(_verified(bundle, program, word, exports[word], test=split))
-    manifest = extend_bundle(folder, bundle.manifest, program=program, exports=exports) if wanted else bundle.manifest
+    # another call may have added formats meanwhile: what it recorded stays
+    latest = Bundle.open(folder, trusted=trusted).manifest if wanted else bundle.manifest
+    manifest = extend_bundle(folder, latest, program=program, exports=exports) if wanted else latest
+    home = Home.of(folder)
     if home is not None and wanted:
         fields = {RAM: "ram_bytes", FLOAT_RAM: "float_ram_bytes"}
         counted = {fields[name]: static_bytes for name, static_bytes in static_ram_bytes(program, wanted).items()}
@@ -257,6 +260,8 @@ def _other_examples(home: Home, test: TestSplit | None) -> str | None:
 def _record(home: Home, additions: Sequence[Addition], *, reason: str | None) -> None:
     """Write the new files into ``family.json``, the card and the report; with a ``reason`` they do not count as verified."""
     member = home.member
+    held = {file.format for file in member.files}
+    additions = [each for each in additions if each.format not in held]
     tables = {a.format: tuple(ByteRow(where=where, bytes=count) for where, count in a.byte_table) for a in additions}
     extended = member.model_copy(
         update={

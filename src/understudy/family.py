@@ -173,6 +173,11 @@ class Member(Record):
                 raise ValueError(f"the byte table of {file.format!r} adds up to size_bytes={file.size_bytes}")
         return self
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
+        """Show what tells members apart; ``model_dump()`` has all."""
+        yield from (("budget", self.budget), ("student", self.student), ("accuracy", self.accuracy))
+        yield "size_bytes", {file.format: file.size_bytes for file in self.files}
+
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
         """Height, width and channels of the images that it reads, or of its sounds' pictures; None for texts."""

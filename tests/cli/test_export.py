@@ -14,13 +14,14 @@ from families import clinc_like_family
 from programs import TEXTS, sequence_program
 from understudy import additions
 from understudy.additions import add_formats
-from understudy.bundle import Bundle
-from understudy.errors import VerificationError
+from understudy.bundle import Bundle, write
+from understudy.errors import SetupError, VerificationError
 from understudy.export.c_float import CFloatExporter
 from understudy.export.parity import Verification
 from understudy.export.registry import exporter
 from understudy.family import Family
 from understudy.program.interpreter import run
+from understudy.progress import SilentProgress
 from understudy.projections.text import encode
 from understudy.protection.keys import signing_key
 
@@ -178,6 +179,42 @@ def test_the_family_is_told_what_was_measured(bundle: Path, table: Path) -> None
     assert onnx.reason == "added later; measured on other examples than the family's test split"
     assert "model.py" in (bundle / "card.md").read_text(encoding="utf-8")
     assert "python" in (bundle.parent / "report.html").read_text(encoding="utf-8")
+
+
+def test_two_exports_at_once_both_stay(bundle: Path) -> None:
+    family = clinc_like_family()
+    files = tuple(file for file in family.members[0].files if file.format == "c")
+    member = family.members[0].model_copy(update={"files": files, "byte_table": {}, "name": NAME})
+    family.model_copy(update={"members": (member,)}).save(bundle.parent)
+
+    class Another(SilentProgress):
+        """While the first one works, another call adds formats, one of them the same."""
+
+        def stage(self, name: str, total: int | None = None) -> None:  # noqa: ARG002 - only the first call matters
+            if Bundle.open(bundle).formats == ("c",):
+                add_formats(bundle, ["python", "arduino"])
+
+    add_formats(bundle, ["onnx", "arduino"], progress=Another())
+    opened = Bundle.open(bundle)
+    assert set(opened.formats) == {"c", "python", "arduino", "onnx"}
+    assert all(opened.verify(name).verified for name in opened.formats)
+    recorded = [file.format for file in Family.load(bundle.parent).members[0].files]
+    assert sorted(recorded) == ["arduino", "c", "onnx", "python"]
+
+
+def test_a_full_disk_leaves_the_bundle_as_it_was(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(bundle)
+    wrote = write.write_bytes
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "model.mjs":
+            raise SetupError("no room")
+        wrote(path, content)
+
+    monkeypatch.setattr(write, "write_bytes", full)
+    with pytest.raises(SetupError, match="no room"):
+        add_formats(bundle, ["python", "wasm"])
+    assert contents(bundle) == before
 
 
 def test_a_key_that_cannot_be_read_is_said_before_anything_runs(bundle: Path, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_bug_says_so_under_its_traceback(monkeypatch: pytest.MonkeyPatch, caps
 def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     raising(KeyboardInterrupt(), monkeypatch)
     assert run(["doctor"]) == main.INTERRUPTED == 130
-    assert capsys.readouterr().err == ("error: interrupted; what was finished is kept, run the same command again to go on\n")
+    assert capsys.readouterr().err == ("error: interrupted; nothing was recorded, run the same command again\n")
 
 
 @pytest.mark.parametrize(

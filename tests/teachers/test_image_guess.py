@@ -43,6 +43,13 @@ def test_a_range_that_is_none_is_named(tmp_path: Path, said: object) -> None:
         understudy.load_teacher(reference, pixel_range="0 to 1").predict(IMAGES)
 
 
+@pytest.mark.parametrize("said", [(0, 255), (123.7, 58.4), ((124.0, 117.0, 104.0), (0.2, 0.2, 0.2))])
+def test_a_mean_and_deviation_of_bytes_are_refused(tmp_path: Path, said: object) -> None:
+    path = onnx_image_file(tmp_path / "m.onnx", RAW, channels_first=True)
+    with pytest.raises(InputError, match=r"of pixels from 0 to 1: received .*; divide them by 255, or say '0 to 255' where"):
+        understudy.load_teacher(path, pixel_range=said).predict(IMAGES)
+
+
 def test_a_labelled_sample_decides(tmp_path: Path) -> None:
     path = onnx_image_file(tmp_path / "m.onnx", RAW, channels_first=True)
     teacher = understudy.load_teacher(path, labelled=(IMAGES[:100], LABELS[:100]))

@@ -137,3 +137,18 @@ def test_torch_export_files(tmp_path: Path, *, fixed: bool) -> None:
     np.testing.assert_allclose(understudy.load_teacher(path).predict(IMAGES), reference(IMAGES), atol=1e-4)
     with pytest.raises(InputError, match=r"received input=float32 \[.*\] of teacher='net.pt2' for images=\[12, 12, 3\]"):
         understudy.load_teacher(path).predict(np.zeros((2, 12, 12, 3), np.uint8))
+
+
+def test_other_arrays_than_bytes_are_said_where_a_module_fails_on_them() -> None:
+    teacher = understudy.load_teacher(Net())
+    for other in (IMAGES[:2] / 255.0, IMAGES[:2].astype(np.int64)):
+        with pytest.raises(InputError) as caught:
+            teacher.predict(other)
+        message = str(caught.value)
+        assert message.startswith(
+            "images are uint8 [N, H, W, C] with pixels from 0 to 255, other arrays go to the teacher's code"
+        )
+        assert f"received dtype={other.dtype}, shape=(2, {SIDE}, {SIDE}, 3), with which it raised " in message
+        assert "\n" not in message
+    with pytest.raises(InputError, match=r"a list of texts, or an array: received a list with type='list'; make one array"):
+        teacher.predict(IMAGES[:2].tolist())

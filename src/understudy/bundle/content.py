@@ -27,17 +27,24 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
         InputError: images, numbers or sounds of another shape, another kind of content, or one text without a list around it.
     """
     max_bytes, sound = manifest.max_bytes, manifest.sound
-    need_list(content)
+    if max_bytes is not None:
+        need_list(content)
     if max_bytes is not None and (not isinstance(content, np.ndarray) or content.dtype.kind in _OF_TEXTS):
         return encode(content, max_bytes=max_bytes)
     shape = manifest.image_shape if sound is None else (sound.samples,)
     kind = np.dtype(np.uint8 if sound is None else np.int16)
     if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
         return content
-    received = f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"{len(content)} texts"
+    received = (
+        f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"type={type(content).__name__!r}"
+    )
     wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
     if manifest.input_shape is not None:
         if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
             return content.astype(np.float32, copy=False)
         wanted = f"numbers [batch, {', '.join(map(str, manifest.input_shape))}]"
-    raise InputError(f"this model reads {wanted}: received {received}; give what it was made for")
+    one = isinstance(content, np.ndarray) and content.shape in (shape, manifest.input_shape)
+    step = (
+        "put it into a batch of one, x[None]" if one else "give what it was made for" + ("" if max_bytes else ", as an array")
+    )
+    raise InputError(f"this model reads {wanted}: received {received}; {step}")

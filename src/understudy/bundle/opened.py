@@ -109,7 +109,10 @@ class LoadedModel:
 
     def scores(self, content: Content) -> Float32Array:
         """Return probabilities float32 ``[batch, classes]``; raises as ``model_inputs`` does."""
-        need_list(content)  # before it is cut into batches, which would be of its characters
+        if self.manifest.max_bytes is not None:
+            need_list(content)  # before it is cut into batches, which would be of its characters
+        elif not isinstance(content, np.ndarray):
+            self.inputs(content)  # says what is wrong with it
         parts = [self.session.predict(self.inputs(content[begin : begin + _BATCH])) for begin in range(0, len(content), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.labels)), np.float32)
 

@@ -93,7 +93,8 @@ def _reads(program: Program) -> dict[str, Any]:
 def extend_bundle(folder: Path, manifest: Manifest, *, program: Program, exports: Exports) -> Manifest:
     """Add the files of more formats to the bundle in ``folder`` and return its new manifest, signed anew and written last.
 
-    A run that is killed leaves the bundle as it was, with files beside it that the same call writes again.
+    A run that is killed leaves the bundle as it was, with files beside it that the same call writes again; one that fails
+    leaves none.
 
     Raises:
         SetupError: another file is in the way, or the folder cannot be written.
@@ -111,9 +112,15 @@ def extend_bundle(folder: Path, manifest: Manifest, *, program: Program, exports
             )
     files = _entries(program, exports, contents, name=manifest.name, labels=manifest.labels)
     extended = manifest.model_copy(update={"files": dict(sorted({**manifest.files, **files}.items()))}).signed(signing_key())
-    for file_name, content in contents.items():
-        write_bytes(folder / file_name, content)
-    write_bytes(folder / MANIFEST, extended.to_json())
+    new = [folder / file_name for file_name in contents if not (folder / file_name).exists()]
+    try:
+        for file_name, content in contents.items():
+            write_bytes(folder / file_name, content)
+        write_bytes(folder / MANIFEST, extended.to_json())
+    except SetupError:  # as a disk that is full
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
     return extended
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def told_apart(folder: Path) -> Iterator[None]:
-    """Let an interruption say that nothing is kept where the command has not written its ``folder`` yet."""
+    """Let an interruption say that what is finished is kept, or nothing where the command has not written ``folder`` yet."""
     try:
         yield
     except KeyboardInterrupt:
         if folder.exists():
-            raise
+            raise KeyboardInterrupt("what was finished is kept, run the same command again to go on") from None
         raise KeyboardInterrupt("nothing was finished yet, and nothing is kept; run the same command again") from None

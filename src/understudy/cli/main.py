@@ -127,7 +127,7 @@ def run(arguments: Sequence[str]) -> int:
         message = f"{error.format_message().rstrip('.')}{received}; run: {command} --help"
         return _fail("UsageError", message, USAGE, as_json=as_json)
     except (_Interrupted, KeyboardInterrupt) as error:
-        kept = str(error) or "what was finished is kept, run the same command again to go on"
+        kept = str(error) or "nothing was recorded, run the same command again"
         return _fail(
             KeyboardInterrupt.__name__,
             f"interrupted; {kept}",

@@ -64,6 +64,8 @@ RAW = PixelRange("0 to 255", divisor=1.0)
 CAFFE = PixelRange(
     "0 to 255 less ImageNet's mean, blue first", divisor=1.0, mean=(103.939, 116.779, 123.68), reversed_channels=True
 )
+LARGEST_OF_UNIT = 2.0
+"""A mean or deviation beyond this is not one of pixels from 0 to 1."""
 USUAL = (UNIT, SYMMETRIC, IMAGENET, RAW, CAFFE)
 """The most usual first: where nothing tells two of them apart, the first is taken."""
 
@@ -80,6 +82,11 @@ def range_as_said(said: Any, channels: int) -> PixelRange:
             mean, deviation = (tuple(float(number) for number in np.atleast_1d(part)) for part in said)
         except (TypeError, ValueError):
             mean, deviation = (), ()
+        if mean and max((*map(abs, mean), *deviation), default=0.0) > LARGEST_OF_UNIT:
+            raise InputError(
+                f"(mean, deviation) are those of pixels from 0 to 1: received pixel_range={said!r}; divide them by 255, or say "
+                f"{RAW.name!r} where the model takes pixels as they are"
+            )
         if mean and len(mean) == len(deviation) and np.isfinite(mean).all() and min(deviation) > 0:
             shown = ", ".join(f"{m:g} ± {d:g}" for m, d in zip(mean, deviation, strict=True))
             found = PixelRange(f"mean and deviation {shown}", mean=mean, deviation=deviation)

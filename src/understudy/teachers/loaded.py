@@ -12,7 +12,7 @@ from understudy.errors import InputError
 from understudy.projections.text import need_list
 from understudy.teachers.class_order import in_class_order
 from understudy.teachers.image_guess import FEWEST_IMAGES, Int64Array, image_teacher_without_job
-from understudy.teachers.image_input import Shape, range_as_said
+from understudy.teachers.image_input import AnyArray, Shape, range_as_said
 from understudy.teachers.image_model import ImageModel, NotForImagesError, values_as_they_are
 from understudy.teachers.image_registry import MODEL_FILES, image_model, is_own_code, own_code
 from understudy.teachers.protocol import Float32Array, ImageTeacher, TextTeacher, UInt8Array, as_array
@@ -53,17 +53,14 @@ class LoadedTeacher:
         """
         need_list(examples)
         if not hasattr(examples, "__array__"):
+            examples = list(examples)
+            _need_texts(examples)
             teacher = self._text_teacher()
             self._last = teacher.describe
-            return self._answer(teacher, list(examples))
+            return self._answer(teacher, examples)
         array = np.asarray(examples)
         if array.dtype != np.uint8:
-            if self._model is None and is_own_code(self._source):  # which takes arrays as it takes texts: as they are
-                return self._answer(self._text_teacher(), array)
-            model = self._model or image_model(self._source, classes=None)
-            logits = self._checked(values_as_they_are(model, array))
-            self._last = lambda: f"{model.summary}, input {model.input.describe()}, numbers as they are given"
-            return logits
+            return self._answer_as_given(array)
         if array.ndim not in (3, 4):
             raise InputError(f"images are uint8 [N, H, W, C] or [N, H, W]: received shape={array.shape}; reshape them")
         images = array if array.ndim == 4 else array[..., None]
@@ -112,6 +109,25 @@ class LoadedTeacher:
     def _answer(self, teacher: Any, examples: Any) -> Float32Array:
         return self._checked(as_array(teacher.logits(examples), name=teacher.name))
 
+    def _answer_as_given(self, array: AnyArray) -> Float32Array:
+        """Return logits for numbers that are no pixels of a byte; code that fails on them is told what they are."""
+        try:
+            if self._model is None and is_own_code(self._source):  # which takes arrays as it takes texts: as they are
+                return self._answer(self._text_teacher(), array)
+            model = self._model or image_model(self._source, classes=None)
+            logits = self._checked(values_as_they_are(model, array))
+        except InputError as error:
+            _, code, reason = str(error).partition("whose code ")
+            if not code:
+                raise
+            raise InputError(
+                "images are uint8 [N, H, W, C] with pixels from 0 to 255, other arrays go to the teacher's code as they are: "
+                f"received dtype={array.dtype}, shape={array.shape}, with which it {reason.rpartition(';')[0]}; give uint8, or "
+                "what the code takes"
+            ) from error
+        self._last = lambda: f"{model.summary}, input {model.input.describe()}, numbers as they are given"
+        return logits
+
     def _checked(self, logits: Float32Array) -> Float32Array:
         if not np.isfinite(logits).all():
             raise InputError(
@@ -146,6 +162,16 @@ def load_teacher(
         SetupError: the packages that the kind needs are not installed.
     """
     return LoadedTeacher(source, class_names, pixel_range=pixel_range, labelled=labelled)
+
+
+def _need_texts(examples: Any) -> None:
+    """Raise ``InputError`` where a list holds something else than texts."""
+    for each in examples:
+        if not isinstance(each, str | bytes):
+            raise InputError(
+                f"a teacher is asked about a list of texts, or an array: received a list with type={type(each).__name__!r}; "
+                "make one array of images or numbers, as numpy.asarray(examples, numpy.uint8)"
+            )
 
 
 def _sample(labelled: tuple[Any, Sequence[Any]]) -> tuple[UInt8Array, Int64Array]:
