@@ -9,6 +9,7 @@ import pytest
 
 from command import contents, understudy
 from families import clinc_like_family
+from understudy.family import Family
 
 
 @pytest.fixture
@@ -40,6 +41,16 @@ def test_a_folder_without_a_family_is_refused(tmp_path: Path) -> None:
     assert "a family is a folder with family.json" in outcome.err
     assert len(outcome.err.splitlines()) == 1
     assert contents(tmp_path) == {}
+
+
+def test_a_member_that_was_renamed_is_named_before_anything_is_written(run_folder: Path) -> None:
+    [first, *_] = Family.load(run_folder).members
+    (run_folder / first.path).rename(run_folder / "renamed")
+    before = contents(run_folder)
+    outcome = understudy("report", run_folder)
+    assert outcome.exit_code == 4
+    assert f"without {first.path!r}; move or rename it back, or run the job again" in outcome.err
+    assert contents(run_folder) == before
 
 
 def test_an_altered_family_is_refused(run_folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from understudy.errors import SetupError
 from understudy.family import ClassResult, Family, Member
 from understudy.files import write_text
 from understudy.neural_bits import NeuralBits
@@ -35,6 +36,12 @@ def write_report(family: Family, folder: str | Path) -> Path:
         SetupError: a folder is missing, unwritable or full.
     """
     folder = Path(folder)
+    for member in family.members:
+        if not (folder / member.path).is_dir():
+            raise SetupError(
+                f"members of a family lie in folders of their names: received folder={str(folder)!r} without {member.path!r}; "
+                "move or rename it back, or run the job again"
+            )
     for member in family.members:
         write_text(folder / member.path / CARD_FILENAME, render_card(family, member))
     write_text(folder / REPORT_FILENAME, render_report(family, bits=NeuralBits.load(folder)))
