@@ -86,11 +86,11 @@ def whole(path: Path) -> bytes:
         (lambda good: good[:0], "the file is empty"),
         (lambda good: b"ID3" + good, "no WAV file"),
         (lambda good: good[:300], "EOF prematurely"),
-        (lambda good: good[:30], "."),
+        (lambda good: good[:30], "its header says what no recording can have"),
         (lambda good: good[:20] + b"\x02\0" + good[22:], "ADPCM"),
         (lambda good: good[:20] + b"\x55\0" + good[22:], "MPEGLAYER3"),
         (lambda good: good[:24] + struct.pack("<I", 7) + good[28:], "header is invalid"),
-        (lambda good: good[:22] + b"\0\0" + good[24:], "."),
+        (lambda good: good[:22] + b"\0\0" + good[24:], "its header says what no recording can have"),
     ],
 )
 def test_what_is_no_whole_recording_is_refused(tmp_path: Path, damage: object, reason: str) -> None:
