@@ -35,9 +35,11 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
     kind = np.dtype(np.uint8 if sound is None else np.int16)
     if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
         return content
-    received = (
-        f"{content.dtype} shape={content.shape}" if isinstance(content, np.ndarray) else f"type={type(content).__name__!r}"
-    )
+    if isinstance(content, np.ndarray):
+        received = f"{content.dtype} shape={content.shape}"
+    else:
+        texts = not isinstance(content, str | bytes) and all(isinstance(each, str | bytes) for each in content)
+        received = f"{len(content)} texts" if texts else f"type={type(content).__name__!r}"
     wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
     if manifest.input_shape is not None:
         if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
