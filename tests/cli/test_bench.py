@@ -74,7 +74,8 @@ def test_what_was_measured_is_shown_where_the_family_cannot_be_written(bundle: P
     assert outcome.out.splitlines()[1].split()[:2] == ["host", "onnx"]
     assert "added to" not in outcome.out
     [error] = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
-    assert error.startswith("error: the output folder must exist, be writable and have room: ")
+    assert error.startswith("error: members of a family lie in folders of their names: received folder=")
+    assert error.endswith(" without '32KB'; move or rename it back, or run the job again")
     outcome = understudy("bench", bundle, "--format", "onnx", "--json")
     assert outcome.exit_code == 4
     document = json.loads(outcome.out)
