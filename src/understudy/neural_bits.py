@@ -65,9 +65,14 @@ class NeuralBits(Record):
         return next(point for point in self.points if point.validation_accuracy >= best - ENOUGH_WITHIN)
 
     @property
+    def is_alone(self) -> bool:
+        """Whether one size alone was tried, which says nothing of what is enough."""
+        return len(self.points) == 1
+
+    @property
     def is_open(self) -> bool:
         """Whether of several the most bits are the first that are enough, so that more might be better still."""
-        return len(self.points) > 1 and self.enough is self.points[-1]
+        return not self.is_alone and self.enough is self.points[-1]
 
     def save(self, folder: Path) -> None:
         """Write ``bits.json`` into ``folder``.

@@ -110,7 +110,7 @@ def _print(found: NeuralBits, folder: Path) -> None:
         for point in found.points
     ]
     print_table(_COLUMNS, rows, words=())
-    if len(found.points) == 1:
+    if found.is_alone:
         typer.echo(f"{found.enough.bits} bits alone were tried: repeat --bits to compare")
     elif found.is_open:
         typer.echo(f"{found.enough.bits} bits are better than all fewer by more than a point: more may be better still")

@@ -42,7 +42,7 @@ def listed(path: Path, endings: Sequence[str], *, without: Callable[[Path], str]
 
 
 def entries(path: Path) -> Iterator[Path]:
-    """Yield what is in the folder ``path`` by name, hidden entries left out."""
+    """Yield what is in the folder ``path`` by name, without hidden entries and what archives from macOS add."""
     named = sorted(path.iterdir(), key=lambda entry: entry.name)
     return (entry for entry in named if not entry.name.startswith(".") and entry.name != _OF_ARCHIVES)
 

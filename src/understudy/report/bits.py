@@ -67,7 +67,7 @@ def draw_bits(study: NeuralBits, *, width: int, height: int) -> Markup:
             last = at
     title = "neural bits (T × d)"
     parts.append(svg.text(title, (LEFT + width - RIGHT) / 2, y.start + 38, anchor="middle", class_="tick"))
-    if not study.is_open:
+    if not (study.is_open or study.is_alone):
         enough = x(study.enough.bits)
         parts.append(svg.line(enough, TOP - 8, enough, y.start, class_="budget"))
         parts.append(svg.text(f"enough: {count(study.enough.bits)}", enough, TOP - 12, anchor="middle", class_="tick strong"))
