@@ -93,6 +93,42 @@ class CrossStageNet(nn.Module):
         return self.fc((values * torch.sigmoid(gates)).mean((2, 3)))
 
 
+class SmallImageResNet(nn.Module):
+    """Shortcuts without weights: every second place, and channels of zeros beside those there are (He et al. 2016, A)."""
+
+    def __init__(self, channels: int = 3, width: int = 8, classes: int = 10) -> None:
+        super().__init__()
+        self.stem, self.wide = _layer(channels, width, 3), _layer(width, 2 * width, 3, stride=2)
+        self.last, self.fc = _layer(2 * width, 2 * width, 3)[:2], nn.Linear(2 * width, classes)
+        self.around = width // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        by = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.around, self.around), "constant", 0)
+        return self.fc(functional.relu(self.last(self.wide(x)) + by).mean((2, 3)))
+
+
+class ShuffleNet(nn.Module):
+    """Half of the channels goes by, and both halves are shuffled behind every block (Ma et al. 2018)."""
+
+    def __init__(self, channels: int = 3, width: int = 12, classes: int = 10) -> None:
+        super().__init__()
+        self.stem, half = _layer(channels, width, 3, stride=2), width // 2
+        self.blocks = nn.ModuleList(
+            nn.Sequential(_layer(half, half), _layer(half, half, 3, groups=half)[:2], _layer(half, half)) for _ in range(2)
+        )
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            by, through = x.chunk(2, dim=1)
+            x = torch.cat([by, block(through)], dim=1)
+            count, channels, *places = x.shape
+            x = x.view(count, 2, channels // 2, *places).transpose(1, 2).contiguous().view(count, channels, *places)
+        return self.fc(x.mean((2, 3)))
+
+
 class PreactivationNet(nn.Module):
     """Batch norm and relu before each convolution (He et al. 2016b)."""
 

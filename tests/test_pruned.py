@@ -16,7 +16,18 @@ import networks
 import vision_transformers
 from command import understudy
 from emulators import need_microcontrollers
-from networks import CrossStageNet, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet, ResNeXt
+from networks import (
+    CrossStageNet,
+    DenseNet,
+    EfficientNet,
+    MobileNetV2,
+    MobileNetV3,
+    Perceptron,
+    ResNet,
+    ResNeXt,
+    ShuffleNet,
+    SmallImageResNet,
+)
 from understudy.bundle import Bundle
 from understudy.family import Family
 from vision_transformers import VisionTransformer
@@ -32,6 +43,7 @@ refit = false
 MODEL = """\
 import torch
 from networks import CrossStageNet, DenseNet, EfficientNet, MobileNetV2, MobileNetV3, Perceptron, ResNet, ResNeXt
+from networks import ShuffleNet, SmallImageResNet
 from vision_transformers import VisionTransformer
 
 
@@ -67,6 +79,14 @@ def resnext():
 
 def cross_stage():
     return made(CrossStageNet, 1)
+
+
+def small_image_resnet():
+    return made(SmallImageResNet, 1)
+
+
+def shufflenet():
+    return made(ShuffleNet, 1, 24)
 
 
 def perceptron():
@@ -183,6 +203,8 @@ def test_a_network_is_pruned_until_it_is_fast_enough(folder: Path) -> None:
         ("densenet", lambda: DenseNet(1), "11KB", 0.75),
         ("resnext", lambda: ResNeXt(1), "12KB", 0.8),
         ("cross_stage", lambda: CrossStageNet(1), "9KB", 0.9),
+        ("small_image_resnet", lambda: SmallImageResNet(1), "7KB", 0.9),
+        ("shufflenet", lambda: ShuffleNet(1, 24), "10KB", 0.9),
         ("perceptron", lambda: Perceptron(64), "6KB", 0.9),
     ],
 )

@@ -70,7 +70,7 @@ class Added:
         held: formats that the bundle had before; they are as they were.
         digest: the bundle's new digest.
         signer: id of the key that signed it.
-        signer_before: id of the key that had signed the bundle as it was; None where nobody had.
+        signer_before: id of the key that had signed the bundle as it was.
         family: the ``family.json`` that was brought up to date, or None where the bundle stands alone.
         budget_bytes: what the files of the family's member may have, or None.
         not_tested: why the family's test split could not be read again, or None.
@@ -79,8 +79,8 @@ class Added:
     additions: tuple[Addition, ...]
     held: tuple[str, ...]
     digest: str
-    signer: str | None
-    signer_before: str | None
+    signer: str
+    signer_before: str
     family: Path | None
     budget_bytes: int | None
     not_tested: str | None

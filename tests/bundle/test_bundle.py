@@ -28,6 +28,8 @@ from understudy.export.registry import exporter
 from understudy.formats import DEFAULT_FORMATS, FORMATS
 from understudy.program.interpreter import run
 from understudy.projections.text import encode
+from understudy.protection import ed25519
+from understudy.protection.keys import signing_key
 
 PROGRAM = sequence_program()
 
@@ -230,10 +232,12 @@ def edit(folder: Path, change: Callable[[dict], object], *, seal: bool = False) 
     document = json.loads(path.read_bytes())
     change(document)
     if seal:
-        document.pop("signature")  # who alters a bundle cannot sign it, but may leave that out
-        rest = {key: value for key, value in document.items() if key != "digest"}
+        rest = {key: value for key, value in document.items() if key not in ("digest", "signature")}
         text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
         document["digest"] = hashlib.sha256(text.encode()).hexdigest()
+        key = signing_key()  # whoever can write the folder can sign it too
+        value = ed25519.sign(key.secret, b"understudy manifest " + document["digest"].encode())
+        document["signature"] = {"public_key": key.public.hex(), "value": value.hex()}
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
@@ -277,6 +281,7 @@ DAMAGES = (
     Damage("no digest", lambda f: edit(f, lambda d: d.update(digest="")), "its digest does not match its content"),
     Damage("altered signature", lambda f: edit(f, other_end("value")), "its signature does not match its digest"),
     Damage("another signer", lambda f: edit(f, other_end("public_key")), "its signature does not match its digest"),
+    Damage("no signature", lambda f: edit(f, lambda d: d.pop("signature")), "manifest.json: it has no signature"),
     Damage("signature of nothing", lambda f: edit(f, lambda d: d.update(signature={})), "manifest.json: signature."),
     Damage("threshold out of range", lambda f: edit(f, lambda d: d.update(threshold=1.5)), "manifest.json: threshold: "),
     Damage("not a number", lambda f: edit(f, lambda d: d.update(threshold=float("nan"))), "manifest.json: "),

@@ -60,20 +60,16 @@ def test_a_trusted_signer_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
         Bundle.open(tmp_path / "b", trusted=[tmp_path / "signing.key"])
 
 
-def test_without_a_signature_it_opens_as_before_but_for_nobody_who_asks_for_one(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ann = act_as(ANN, tmp_path, monkeypatch)
+def test_nothing_is_believed_without_a_signature(bundle: Path) -> None:
     path = bundle / "manifest.json"
     document = json.loads(path.read_bytes())
     del document["signature"]
     path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
-    assert Bundle.open(bundle).signer is None
-    with pytest.raises(BundleError, match="signed by nobody"):
-        Bundle.open(bundle, trusted=[ann])
-    added = add_formats(bundle, ["python"])
-    assert (added.signer_before, added.signer) == (None, ann.stem)
-    assert Bundle.open(bundle, trusted=[ann]).formats == ("c", "python")
+    with pytest.raises(BundleError, match="manifest.json: it has no signature; copy the whole folder again"):
+        Bundle.open(bundle)
+    with pytest.raises(BundleError, match="it has no signature"):
+        add_formats(bundle, ["python"])
+    assert path.read_bytes() == (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
 def test_who_adds_a_format_signs(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from networks import CrossStageNet, DenseNet, MobileNetV3, Perceptron, PreactivationNet, ResNet, ResNeXt, made
+from networks import (
+    CrossStageNet,
+    DenseNet,
+    MobileNetV3,
+    Perceptron,
+    PreactivationNet,
+    ResNet,
+    ResNeXt,
+    ShuffleNet,
+    SmallImageResNet,
+    made,
+)
 from understudy.compression.cutting import need_masked
 from understudy.compression.prune import prune, pruned, widths_of
 from understudy.errors import VerificationError
@@ -171,6 +182,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (ResNet, PreactivationNet)},
     **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (MobileNetV3, DenseNet)},
     **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (ResNeXt, CrossStageNet)},
+    **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (SmallImageResNet, ShuffleNet)},
     "Perceptron": lambda: made(Perceptron, 64, classes=CLASSES),
 }
 
@@ -179,6 +191,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 def test_a_pruned_network_is_the_masked_network(name: str) -> None:
     torch.manual_seed(0)
     network = read(NETWORKS[name]())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1e-3 * torch.randn_like(parameter))  # no two alike, also where layers hand channels on
     images, before = torch.rand(4, 1, 8, 8), widths_of(network)
     for kept in (0.8, 0.5, 0.05):
         in_rounds = deepcopy(network)

@@ -20,6 +20,8 @@ from networks import (
     PreactivationNet,
     ResNet,
     ResNeXt,
+    ShuffleNet,
+    SmallImageResNet,
     made,
 )
 from understudy.compression.prune import prune, pruned, widths_of
@@ -30,7 +32,10 @@ from understudy.teachers.image_input import UNIT, Shape
 from vision_transformers import ChunkedAttention, ConvNext, EncoderTransformer, VisionTransformer, random
 
 SHAPE = (16, 16, 3)
-KINDS = (ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet, LeNet, ResNeXt, CrossStageNet)
+KINDS = (
+    *(ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet, LeNet),
+    *(ResNeXt, CrossStageNet, SmallImageResNet, ShuffleNet),
+)
 
 
 def network_of(kind: type[nn.Module]) -> Network:

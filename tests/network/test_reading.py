@@ -322,9 +322,9 @@ REFUSED = {
     "layer norm": (lambda: whole(nn.LayerNorm(16)), "op='layer_norm' in module '1'", "use a batch norm, nn.BatchNorm2d"),
     "places": (Places, "op='mul' in forward()", "multiplies axes 'nchw' of (4, 16, 16) and 'nchw' of (1, 16, 16)"),
     "many answers": (
-        lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 10), nn.Sigmoid()),
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 257), nn.Tanh()),
         "op='output' in forward()",
-        "comes from 'lookup'",
+        "comes from 'lookup', for 257 classes",
     ),
     "groups": (
         lambda: whole(nn.Sequential(nn.Conv2d(4, 66, 1), nn.Conv2d(66, 66, 1, groups=33), nn.Conv2d(66, 4, 1))),
@@ -362,7 +362,7 @@ REFUSED = {
         "op='relu' in module '1'",
         "reads axes 'nch', of a pool of rows or columns alone",
     ),
-    "part": (lambda: whole(Written(lambda x: x[:, :, 1:])), "op='slice' in module '1'", "reads a part of axes 'nchw'"),
+    "part": (lambda: whole(Written(lambda x: x[:, :, 1:])), "op='slice' in module '1'", "reads a part of an image"),
     "softmax": (
         lambda: whole(Written(lambda x: x * x.mean((2, 3)).softmax(1)[:, :, None, None])),
         "op='unsqueeze' in module '1'",

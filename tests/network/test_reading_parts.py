@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from networks import CrossStageNet, ResNeXt, made
+from networks import CrossStageNet, ResNeXt, ShuffleNet, SmallImageResNet, made
 from read_modules import compare, read
 from understudy.errors import InputError
 
@@ -50,6 +50,7 @@ WRITTEN = {
     "again": (cut_again, 8, 6),
     "unequal": (lambda x: torch.cat(x.chunk(3, 1)[::-1], 1), 8, 8),
     "whole": (lambda x: x[:, 0:8], 8, 8),
+    "shuffled": (lambda x: functional.channel_shuffle(x, 4)[:, :5], 5, 8),
 }
 """What is written, the channels that it gives, and how many of the eight it needs."""
 
@@ -73,6 +74,32 @@ def test_groups_are_layers_of_their_own() -> None:
     assert sum(each.weight.numel() for each in found) == sum(each.weight.numel() for each in convolutions)
 
 
+def test_a_shortcut_of_every_second_place_and_of_channels_of_zeros() -> None:
+    network = compare(made(SmallImageResNet, 3, 8))
+    [pool] = [step for step in network.steps if step.kind == "max_pool"]
+    assert (pool.kernel, pool.stride) == ((1, 1), 2)
+
+
+@pytest.mark.parametrize(
+    "shuffle",
+    [
+        lambda x: x.view(-1, 2, 4, 4, 4).transpose(1, 2).reshape(-1, 8, 4, 4),
+        lambda x: x.reshape(-1, 4, 2, 4, 4).permute(0, 2, 1, 3, 4).flatten(1, 2),
+        nn.ChannelShuffle(4),
+        lambda x: x.view(-1, 2, 4, 4, 4).view(-1, 8, 4, 4),
+    ],
+)
+def test_channels_that_are_shuffled(shuffle: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(6)
+    kinds = [step.kind for step in compare(Written(shuffle)).steps]
+    assert kinds.count("conv") <= 2
+
+
+def test_blocks_that_are_shuffled() -> None:
+    kinds = [step.kind for step in compare(made(ShuffleNet)).steps]
+    assert kinds.count("concat") == 2
+
+
 def test_stages_of_which_a_part_goes_by() -> None:
     kinds = [step.kind for step in compare(made(CrossStageNet)).steps]
     assert kinds.count("concat") == 1
@@ -87,7 +114,21 @@ def test_stages_of_which_a_part_goes_by() -> None:
             "op='slice'",
             "reads channels that are 2 apart; read some that stand beside each other",
         ),
-        (Written(lambda x: x[:, :, :2]), "op='slice'", "reads a part of axes 'nchw'; read all of them, or a part of the chan"),
+        (
+            Written(lambda x: x[:, :, :2]),
+            "op='slice'",
+            "reads a part of an image; read all places, or every second row and column",
+        ),
+        (Written(lambda x: x[:, :, 1::2, 1::2]), "op='slice'", "reads a part of an image"),
+        (Written(lambda x: x[:, :, ::2]), "op='mean'", "reads one row or column in 2 alone"),
+        (Written(lambda x: functional.relu(x[:, :, ::2])), "op='relu'", "reads one row or column in 2 alone"),
+        (
+            Written(lambda x: x[:, :, ::2, ::3]),
+            "op='slice'",
+            "reads one place in 2 along one axis and one in 3 along the other",
+        ),
+        (Written(lambda x: x.view(-1, 2, 4, 4, 4).mean(1), 4), "op='mean'", "is taken over axes [1]"),
+        (Written(lambda x: x.view(-1, 2, 4, 4, 4).transpose(2, 3).flatten(1, 2), 8), "op='mean'", "is taken over axes [2, 3]"),
         (Written(lambda x: x.flatten(1)[:, :8, None, None]), "op='slice'", "takes a part of the channels of 'flatten'"),
     ],
 )

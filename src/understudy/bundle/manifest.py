@@ -126,7 +126,7 @@ class Manifest(BaseModel):
         files: file name to digest.
         encryption: who can read the files; None where they are plain.
         digest: digest of all the fields above; it names the bundle.
-        signature: of the digest; None in a bundle from before there were signatures.
+        signature: of the digest; None until it is signed, which whatever is read has been.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -199,9 +199,10 @@ class Manifest(BaseModel):
         return tuple(entry.format for entry in self.files.values() if entry.format)
 
     @property
-    def signer(self) -> str | None:
-        """The id of the key that signed it, or None."""
-        return None if self.signature is None else key_id(bytes.fromhex(self.signature.public_key))
+    def signer(self) -> str:
+        """The id of the key that signed it."""
+        assert self.signature is not None
+        return key_id(bytes.fromhex(self.signature.public_key))
 
     def signed(self, key: SigningKey) -> Manifest:
         """Return this manifest with its own digest, signed by ``key``."""
@@ -210,13 +211,13 @@ class Manifest(BaseModel):
         return self.model_copy(update={"digest": digest, "signature": Signature(public_key=public.hex(), value=value.hex())})
 
     def check(self) -> None:
-        """Raise ValueError unless the digest fits the content and the signature, if there is one, the digest."""
+        """Raise ValueError unless the digest fits the content and the signature the digest."""
         if self.digest != self._digest_of_content():
             raise ValueError("its digest does not match its content")
         found = self.signature
-        if found is not None and not ed25519.is_signed(
-            bytes.fromhex(found.public_key), _message(self.digest), bytes.fromhex(found.value)
-        ):
+        if found is None:
+            raise ValueError("it has no signature")
+        if not ed25519.is_signed(bytes.fromhex(found.public_key), _message(self.digest), bytes.fromhex(found.value)):
             raise ValueError("its signature does not match its digest")
 
     def to_json(self) -> bytes:
@@ -243,7 +244,8 @@ def parse_manifest(content: bytes, *, folder: str) -> Manifest:
     """Return the manifest that ``content`` holds.
 
     Raises:
-        BundleError: not JSON, another format version, a field that breaks its rule, or a digest or signature that does not fit.
+        BundleError: not JSON, another format version, a field that breaks its rule, a digest or signature that does not fit, or
+            no signature.
     """
     try:
         version = _version(content)

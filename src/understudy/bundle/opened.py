@@ -154,10 +154,11 @@ class Bundle:
         keys = [read_key(Path(file), "public signing key") for file in trusted]
         private = None if key is None else read_key(Path(key), "private device key")
         manifest = parse_manifest(_read_manifest(path), folder=str(folder))
-        if trusted and (manifest.signature is None or bytes.fromhex(manifest.signature.public_key) not in keys):
+        assert manifest.signature is not None  # it was checked
+        if trusted and bytes.fromhex(manifest.signature.public_key) not in keys:
             raise BundleError(
                 f"a bundle is signed by a key that is trusted ({', '.join(map(key_id, keys))}): received "
-                f"bundle={str(folder)!r} signed by {manifest.signer or 'nobody'}; get it from its maker, or ask for the key"
+                f"bundle={str(folder)!r} signed by {manifest.signer}; get it from its maker, or ask for the key"
             )
         for name, entry in manifest.files.items():
             _check_file(path, name, entry)
@@ -169,8 +170,8 @@ class Bundle:
         return self.manifest.labels
 
     @property
-    def signer(self) -> str | None:
-        """The id of the key that signed it; None in a bundle from before there were signatures."""
+    def signer(self) -> str:
+        """The id of the key that signed it."""
         return self.manifest.signer
 
     @property

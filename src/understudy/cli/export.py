@@ -158,7 +158,7 @@ def _print(added: Added, bundle: Path) -> None:
         typer.echo(f"held already: {', '.join(added.held)}")
     typer.echo(f"bundle: {bundle}, digest {added.digest[:12]}")
     if added.signer != added.signer_before:
-        typer.echo(f"signed by {added.signer}; before this by {added.signer_before or 'nobody'}")
+        typer.echo(f"signed by {added.signer}; before this by {added.signer_before}")
     if added.family:
         typer.echo(f"family: {added.family} and its report have the new files")
     if added.not_tested:

@@ -26,6 +26,8 @@ NORMALIZED = "normalized"
 """The images as the user's module is given them."""
 ENDED = "nf, ended"
 """Axes of probabilities: nothing reads them."""
+MOST_ANSWERS = 256
+"""Classes of a network that ends with something else than a layer, which a layer of as many inputs as outputs then follows."""
 TOLERANCE = 1e-3
 """Largest difference of a logit between a module and its steps, as a share of the largest logit."""
 
@@ -99,7 +101,7 @@ def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int]
             values[node] = None  # nobody needs it, or it is a graph inside of this one, whose operator is refused
     reader.finish(values.get(graph.answer) if isinstance(graph.answer, torch.fx.Node) else None)
     network = Network(reader.steps, reader.layers, shape=shape).train(False)
-    check(network, source, graph, taken, name=name)
+    check(network, source, graph, taken, name=name, sigmoids=reader.ends_with_sigmoids)
     return network
 
 
@@ -173,6 +175,8 @@ class Reader:
         """Values whose channels are taken apart, and the values that hold them beside each other."""
         self.curves: dict[str, str] = {}
         """Steps whose values each come of one value alone, as curves over what they read."""
+        self.ends_with_sigmoids = False
+        """Whether what was left out at the end is a sigmoid of every class."""
         self._word = self._where = self._line = ""
         self._node: Any = None
 
@@ -277,11 +281,20 @@ class Reader:
         self._read_parts_beside_each_other()
         last = self._over_all_places(self.made(logits.name))
         columns = torch.tensor(self.taken.columns)
+        if last.kind != "linear" and (last.kind != "mean" or not torch.equal(columns, torch.arange(len(columns)))):
+            last = self._answered(last)
         if last.kind == "linear":
             self.layers[last.name] = _ordered(self.layers[last.name], columns)
-        elif last.kind != "mean" or not torch.equal(columns, torch.arange(len(columns))):
-            raise self.refused(f"comes from {last.kind!r}", advice="end the network with a linear layer")
         self._forget_unread(last.name)
+
+    def _answered(self, last: Step) -> Step:
+        """Return a linear layer that hands on what ``last`` gives: programs end with the sums of one, or with a pool."""
+        count = self.width(last.name)
+        if count > MOST_ANSWERS:
+            raise self.refused(f"comes from {last.kind!r}, for {count} classes", advice="end the network with a linear layer")
+        answer = Value(last.name, "nf")
+        name = self.add("linear", (answer,), "nf", layer=linear_of(torch.eye(count), None)).name
+        return self.made(name)
 
     def _read_parts_beside_each_other(self) -> None:
         """Let what still reads all channels of a value read its parts, so that no layer is there twice."""

@@ -18,8 +18,17 @@ from understudy.teachers.protocol import UInt8Array, users_code
 from understudy.teachers.torch import evaluating, logits_in
 
 
-def check(network: Network, module: nn.Module, graph: ExportedGraph, taken: Taken, *, name: str) -> None:
-    """Raise ``VerificationError`` unless steps and program compute what the module does, up to a constant for each image."""
+def check(network: Network, module: nn.Module, graph: ExportedGraph, taken: Taken, *, name: str, sigmoids: bool) -> None:
+    """Raise ``VerificationError`` unless steps and program compute what the module does, up to a constant for each image.
+
+    Args:
+        network: the steps.
+        module: what they were read from.
+        graph: of the module.
+        taken: how the module takes images.
+        name: of the module, for messages.
+        sigmoids: the module ends with one of every class, which the steps leave out.
+    """
     images = test_patterns(network.shape)[:16]
     given = torch.from_numpy(Preparation(ImageInput(), taken.layout, taken.pixel_range)(images))
     with evaluating(network), torch.no_grad():
@@ -28,7 +37,9 @@ def check(network: Network, module: nn.Module, graph: ExportedGraph, taken: Take
     if wanted.shape[1] == 1:
         return  # of one column, what the module answers may be a probability
     wanted = wanted[:, list(taken.columns)]
-    if bool(((wanted >= 0).all(dim=1) & ((wanted.sum(dim=1) - 1).abs() < 1e-3)).all()):
+    if sigmoids:
+        found = found.sigmoid()
+    elif bool(((wanted >= 0).all(dim=1) & ((wanted.sum(dim=1) - 1).abs() < 1e-3)).all()):
         found = found.softmax(dim=1)  # the last softmax was left out
     elif bool(((wanted.exp().sum(dim=1) - 1).abs() < 1e-3).all()):
         found = found.log_softmax(dim=1)

@@ -12,10 +12,11 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from understudy.network.reading import Reader, Value
-from understudy.network.reading_values import Arguments, Shape, plain, unpadded
+from understudy.network.reading import Reader, Value, convolution_of
+from understudy.network.reading_values import Arguments, PartlyRead, Shape, image_of, plain, unpadded
 from understudy.network.steps import Scaling, Step
 
 _ALONG = frozenset(("conv", "norm", "relu", "lookup", "add", "multiply", "max_pool", "average_pool", "mean", "max"))
@@ -45,9 +46,11 @@ def split(reader: Reader, given: Arguments, _: Shape) -> list[Value]:
 
 
 def sliced(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """A slice: everything, as ``x[:, :, None]`` has one for each axis, or channels that stand beside each other."""
+    """A slice: everything, as ``x[:, :, None]`` has one for each axis, channels beside each other, or places of a stride."""
     if reader.unchanged:
-        return unpadded(reader, given["self"])
+        return given["self"] if isinstance(given["self"], PartlyRead) else unpadded(reader, given["self"])
+    if isinstance(given["self"], Value) and given["self"].axes in ("nchw", "nc w", "nch ") and given["dim"] % 4 >= 2:
+        return _thinned(reader, given, shape)
     x, count = _along_channels(reader, given)
     if given.get("step", 1) != 1:
         raise reader.refused(f"reads channels that are {given['step']} apart", advice="read some that stand beside each other")
@@ -60,6 +63,38 @@ def sliced(reader: Reader, given: Arguments, shape: Shape) -> Value:
 def narrow(reader: Reader, given: Arguments, shape: Shape) -> Value:
     """A slice, by where it begins."""
     return sliced(reader, {**given, "step": 1}, shape)
+
+
+def channel_shuffle(reader: Reader, given: Arguments, _: Shape) -> Value:
+    """The first channel of each group, then the second of each, and so on."""
+    x = image_of(reader, unpadded(reader, given["self"]))
+    return picked(reader, x, torch.arange(reader.sizes(x)[0]).reshape(given["groups"], -1).T.flatten())
+
+
+def picked(reader: Reader, x: Value, channels: Tensor) -> Value:
+    """Return ``channels`` of a map in this order, which a layer hands on: no step moves them.
+
+    It is pruned as others are, and what takes a part of it apart takes a part of the layer.
+    """
+    handed_on = torch.eye(reader.sizes(x)[0])[channels][:, :, None, None]
+    return reader.add("conv", (x,), "nchw", layer=convolution_of(handed_on, None))
+
+
+def _thinned(reader: Reader, given: Arguments, shape: Shape) -> Value:
+    """Rows or columns that are some places apart; of both it is a pool of single places (He et al. 2016, shortcuts A)."""
+    x, axis, apart = given["self"], given["dim"] % 4, given.get("step", 1)
+    rows_and_columns = reader.sizes(x)[1:]
+    whole = shape[axis] == -(-rows_and_columns[axis - 2] // apart)
+    if apart == 1 or not whole or given["start"] not in (None, 0) or x.axes[axis] == " ":
+        raise reader.refused(
+            "reads a part of an image", advice="read all places, or every second row and column, x[:, :, ::2, ::2]"
+        )
+    if not isinstance(x, PartlyRead):
+        left = x.axes[:axis] + " " + x.axes[axis + 1 :]
+        return PartlyRead(plain(reader, x).name, left, apart=apart)
+    if x.apart != apart:
+        raise reader.refused(f"reads one place in {x.apart} along one axis and one in {apart} along the other")
+    return reader.add("max_pool", (Value(x.name, "nchw"),), "nchw", kernel=(1, 1), stride=apart)
 
 
 def _along_channels(reader: Reader, given: Arguments) -> tuple[Value, int]:

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch.nn import functional
 
-from understudy.network.reading import ENDED, Reader, Value, scaling
+from understudy.network.reading import ENDED, Reader, Value, convolution_of, scaling
 from understudy.network.reading_axes import expand, flatten, permute, repeat, select, squeeze, transpose, unsqueeze
 from understudy.network.reading_curves import ACTIVATIONS, activation
 from understudy.network.reading_layers import (
@@ -28,7 +29,7 @@ from understudy.network.reading_layers import (
     rsub,
     sub,
 )
-from understudy.network.reading_parts import chunk, narrow, sliced, split
+from understudy.network.reading_parts import channel_shuffle, chunk, narrow, sliced, split
 from understudy.network.reading_values import (
     Arguments,
     Handler,
@@ -191,12 +192,16 @@ def _pooled(reader: Reader, given: Arguments, kind: Kind) -> Value:
 
 
 def pad(reader: Reader, given: Arguments, _: Shape) -> Value:
-    """Zeros around an image, for the convolution or pool behind it."""
+    """Zeros around an image, for the convolution or pool behind it, or channels of zeros."""
     x = image_of(reader, given["self"])
     amounts = [*given["pad"], *[0] * 8]
-    if given.get("mode", "constant") != "constant" or (given.get("value") or 0) != 0 or any(amounts[4:]) or min(amounts) < 0:
+    if given.get("mode", "constant") != "constant" or (given.get("value") or 0) != 0 or any(amounts[6:]) or min(amounts) < 0:
         raise reader.refused("pads with something else than zeros")
-    left, right, top, bottom = amounts[:4]
+    left, right, top, bottom, before, behind = amounts[:6]
+    if before or behind:
+        x = unpadded(reader, x)
+        wider = functional.pad(torch.eye(reader.sizes(x)[0]), (0, 0, before, behind))[:, :, None, None]
+        x = reader.add("conv", (x,), "nchw", layer=convolution_of(wider, None))
     return replace(x, padding=added(x.padding, (top, left, bottom, right)))
 
 
@@ -219,10 +224,11 @@ def last_softmax(reader: Reader, given: Arguments, _: Shape) -> Value:
 
 
 def sigmoid(reader: Reader, given: Arguments, shape: Shape) -> Value:
-    """A sigmoid: at the end, of one number, it says how likely the second of two classes is; elsewhere it is an activation."""
-    if shape[1:] != (1,) or not reader.ends:
+    """A sigmoid at the end: the scores before it say which class it is; of one number, the second of two. Or an activation."""
+    if len(shape) != 2 or not reader.ends:
         value: Value = activation("sigmoid")(reader, given, shape)
         return value
+    reader.ends_with_sigmoids = True
     return last_softmax(reader, given, shape)
 
 
@@ -272,6 +278,8 @@ HANDLERS: dict[str, Handler] = {
     "slice": sliced,
     "narrow": narrow,
     "chunk": chunk,
+    "channel_shuffle": channel_shuffle,
+    "native_channel_shuffle": channel_shuffle,
     "split": split,
     "split_with_sizes": split,
     "select": select,

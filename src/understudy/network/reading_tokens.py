@@ -16,6 +16,7 @@ from torch import Tensor
 
 from understudy.network.reading import BATCH, Reader, Value, convolution_of
 from understudy.network.reading_layers import mul
+from understudy.network.reading_parts import picked
 from understudy.network.reading_values import unpadded
 
 _FIRST, _LAST = "nchw", "nhwc"
@@ -64,8 +65,14 @@ def _recognized(reader: Reader, x: Tokens) -> Value:
         place = int(index[0, 0]) // channels
         wanted = (torch.arange(BATCH)[:, None] * places + place) * channels + torch.arange(channels)
         return reader.add("place", (x,), "nf", place=place) if torch.equal(index, wanted) else x
-    whole = tokens_of(reader, Value(x.name, _FIRST)).index
-    return Value(x.name, _FIRST) if index.shape == whole.shape and torch.equal(index, whole) else x
+    image = Value(x.name, _FIRST)
+    whole = tokens_of(reader, image).index
+    if index.shape != whole.shape:
+        return x
+    order = index[0, :, 0, 0]
+    if int(order.max()) >= channels or not torch.equal(index, whole[:, order]):
+        return x
+    return image if torch.equal(order, torch.arange(channels)) else picked(reader, image, order)  # they were shuffled
 
 
 def shape_of(reader: Reader, x: Value) -> tuple[int, int]:

@@ -29,6 +29,17 @@ class PartlyPooled(Value):
     kind: Kind = "mean"
 
 
+@dataclass(frozen=True)
+class PartlyRead(Value):
+    """A map of which some rows or columns alone are read: the name is that of the map, the axes are those that are left whole.
+
+    Attributes:
+        apart: how far those that are read are from each other.
+    """
+
+    apart: int = 1
+
+
 def image_of(reader: Reader, x: Any) -> Value:
     """Return ``x``, which must be a map with its channels first."""
     if not isinstance(x, Value) or x.axes != "nchw":
@@ -42,6 +53,10 @@ def unpadded(reader: Reader, given: Any) -> Value:
         raise reader.refused("reads a constant")
     if isinstance(given, PartlyPooled):
         raise reader.refused(f"reads axes {given.axes!r}, of a pool of rows or columns alone", advice="pool both, mean((2, 3))")
+    if isinstance(given, PartlyRead):
+        raise reader.refused(
+            f"reads one row or column in {given.apart} alone", advice="read rows and columns alike, x[:, :, ::2, ::2]"
+        )
     if given.axes == ENDED:
         raise reader.refused("reads the probabilities of a softmax in the middle of the network", advice="end with the softmax")
     if given.padding != _NOTHING:
