@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from command import understudy
 from image_models import litert_image_file, pictures
+from recordings import write_wav
 from understudy.bundle import Bundle
 from understudy.errors import InputError
 from understudy.family import Family
@@ -282,6 +283,7 @@ def test_a_teacher_that_knows_nothing_stops_the_job(finished: Path) -> None:
         (("bench", "out/6KB", "--text", "q"), "received --text='q' for a model of images; remove it"),
         (("compress", "digits.npz", "--budget", "6KB", "--show-examples", "2"), "data.show_examples is for texts: received"),
         (("evaluate", "out/6KB", "missing.npz"), "a data file exists and is a file"),
+        (("evaluate", "out/6KB", "sounds"), "this model reads images: received path='sounds', a folder of recordings"),
         (("compress", "digits.npz", "--budget", "6KB", "--student", "sgnn"), "received student='sgnn'"),
         (("compress", "digits.npz", "--budget", "6KB", "--teacher", "m:f"), "whose module cannot be imported"),
         (("compress", "digits.npz", "--budget", "6KB", "--teacher", "large.tflite"), "received input=float32 [1, 8, 8, 3] of"),
@@ -306,6 +308,8 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], mes
     litert_image_file(finished / "large.tflite")
     for name in ("broken.h5", "broken.onnx"):
         (finished / name).write_bytes(b"\x89HDF\r\n\x1a\n and no more")
+    for label in "01":
+        write_wav(finished / "sounds" / label / "a.wav", np.zeros(800), rate=8000)
     result = understudy(*arguments, folder=finished)
     assert result.exit_code in (2, 3)
     assert message in result.err

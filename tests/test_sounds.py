@@ -78,6 +78,7 @@ def test_every_file_reads_samples_and_is_verified(finished: Path) -> None:
     samples = member.sound["samples"]
     assert isinstance(samples, int)
     assert member.input_bytes == 2 * samples
+    assert [baseline.name for baseline in family.baselines] == ["majority class", "log-mel + logistic regression"]
     assert family.data.variations == ("moved in time", "louder or softer")
     manifest = Bundle.open(finished / "out" / "10KB").manifest
     assert manifest.task == "sound-classification"

@@ -131,11 +131,12 @@ def _logistic_regression(train: Examples, *, c: float, classes: int, seed: int) 
 
 
 def pixel_logistic_regression(train: ImageExamples, validation: ImageExamples, *, classes: int, seed: int) -> Baseline:
-    """Return multinomial logistic regression on pixels, averaged over squares where an image has very many.
+    """Return multinomial logistic regression on pixels, those of sounds' pictures too, averaged over squares of very many.
 
     The regularization C is the best of three on the validation split, chosen on a sample of ``train``.
     """
-    found = _ArrayFeatures("pixels + logistic regression", "images", _squares)
+    name = "pixels" if train.samples is None else "log-mel"
+    found = _ArrayFeatures(f"{name} + logistic regression", "images" if train.samples is None else "sounds", _squares)
     return _array_logistic_regression(found, train, validation, classes=classes, seed=seed)
 
 

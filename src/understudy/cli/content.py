@@ -92,7 +92,10 @@ def _vectors(
 
 def _images(path: Path, shape: tuple[int, int, int], *, skip_bad: bool) -> tuple[Content, tuple[str, ...]]:
     from understudy.data.image import read_images
+    from understudy.data.sound_folder import is_sound_folder
 
+    if is_sound_folder(path):
+        raise InputError(f"this model reads images: received path={str(path)!r}, a folder of recordings; give one of pictures")
     images = read_images(path, part="test", shape=shape, skip_bad=skip_bad)
     _name_left_out(images)
     return images.pixels, images.labels or ()

@@ -58,6 +58,8 @@ def keras_file_model(path: Path) -> ImageModel:
             import keras
     except ModuleNotFoundError:
         raise missing_extra(purpose="using a Keras file as teacher", extra="keras") from None
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise unreadable(path, format_name="Keras", reason="it is no zip archive")  # Keras would say that it is not there
     try:
         model = keras.models.load_model(path, custom_objects=_layers_of_keras_2(keras), compile=False, safe_mode=True)
     except _DAMAGES as error:
