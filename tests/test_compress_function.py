@@ -76,6 +76,15 @@ def test_one_budget_and_no_teacher_may_be_given_as_python_has_them(
     assert [(job.budgets, job.teacher.source) for job in jobs] == [(("16KB",), "none"), (("16384",), "none")]
 
 
+def test_a_job_file_and_an_out_that_is_no_path_are_refused() -> None:
+    with pytest.raises(InputError, match=r"received data='job.toml', a job file; run it with understudy compress"):
+        understudy.compress(data="job.toml")
+    with pytest.raises(InputError, match="out is the path of a folder: received out of type='int'"):
+        understudy.compress(data="data.csv", out=5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a job needs budgets: received none"):
+        understudy.compress(data="data.csv", budgets=None)
+
+
 def test_data_that_stand_in_no_file_are_refused() -> None:
     with pytest.raises(InputError, match=r"data are a file or a folder: received data of type='list'; write them to a file"):
         pipeline.compress(data=[("text", "label")], budgets=["16KB"])  # type: ignore[arg-type] - a mistake that users make

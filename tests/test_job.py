@@ -44,6 +44,10 @@ def test_paths_start_from_the_job_file_and_overrides_from_here(tmp_path: Path) -
     assert job.teacher.source == str(tmp_path / "models/big.onnx")
     assert load_job(path).data.validation == tmp_path / "../v.tsv"
     assert load_job(path, teacher="other.npz").teacher.source == "other.npz"
+    for source, found in (("m/net.py:load", f"{tmp_path}/m/net.py:load"), ("net:load", "net:load")):
+        path = write(tmp_path, BASE + f'[teacher]\nsource = "{source}"\n')
+        assert load_job(path).teacher.source == found
+        assert load_job(path).digest() == load_job(path, teacher=source.removeprefix("m/")).digest()
 
 
 def test_overrides_replace_settings_by_option_and_by_key(tmp_path: Path) -> None:
@@ -142,7 +146,7 @@ BAD = [
     Bad(BASE.replace('"16KB"', "1.5"), r"^each item of budgets is a string: received budgets=1\.5 in"),
     Bad(
         BASE.replace('"16KB"', '"16KB", "lots"'),
-        r"^a budget is a positive size such as 16KB, .*: received budget='lots'; write the size with a unit$",
+        r"^a budget is a positive size such as 16KB, .*: received budget='lots'; write it so, in B, KB or MB$",
     ),
     Bad(BASE.replace("16KB", "0"), r"received budget='0'"),
     Bad(BASE.replace("16KB", "-16KB"), r"received budget='-16KB'"),

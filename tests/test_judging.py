@@ -49,6 +49,36 @@ def judged(job: Job, dataset: TextDataset, baseline: Baseline, folder: Path, *, 
     return assess(teacher, job, dataset, baseline=baseline, folder=JobFolder(folder), progress=SilentProgress())
 
 
+class Notes(SilentProgress):
+    """A ``Progress`` that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.mark.parametrize(("share", "warned"), [(1.0, 0), (0.4, 1)])
+def test_a_teacher_that_knows_less_than_the_baseline_is_used_with_a_warning(
+    tiny_csv: Path, dataset: TextDataset, baseline: Baseline, tmp_path: Path, share: float, warned: int
+) -> None:
+    part = dataset.validation
+    classes, wrong = len(dataset.class_names), int(len(part) * share)
+    known = {text: int(label) + (i >= wrong) for i, (text, label) in enumerate(zip(part.texts, part.labels, strict=True))}
+
+    def logits(texts: list[str]) -> np.ndarray:
+        return np.eye(classes)[[known.get(text, 0) % classes for text in texts]]
+
+    brought = job_from_arguments(tiny_csv, budgets=("12KB",), teacher="made.up:name")
+    progress = Notes()
+    teacher = CallableTeacher(logits, "made up", probes=dataset.train.texts[:2])
+    found = assess(teacher, brought, dataset, baseline=baseline, folder=JobFolder(tmp_path), progress=progress)
+    assert found.used
+    assert len(progress.notes) == warned
+    assert all("where TF-IDF + logistic regression has" in note for note in progress.notes)
+
+
 @pytest.mark.parametrize(("baseline_accuracy", "gain"), [(0.5, 0.015), (0.9, 0.005), (1.0, 0.0)])
 def test_a_teacher_is_used_for_a_gain_that_fits_the_errors_that_are_left(baseline_accuracy: float, gain: float) -> None:
     assert required_gain(0.015, baseline_accuracy) == pytest.approx(gain)

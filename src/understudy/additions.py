@@ -105,7 +105,7 @@ def add_formats(
     formats: Sequence[str],
     *,
     test: tuple[Content, Sequence[str | None]] | None = None,
-    trusted: Sequence[str | Path] = (),
+    trusted: Sequence[str | Path] | str | Path | None = None,
     progress: Progress | None = None,
 ) -> Added:
     """Add ``formats`` to the bundle in ``folder``; each file is run and compared before anything is written.

@@ -63,6 +63,13 @@ def assess(
     reached = accuracy(validation.labels, logits.argmax(axis=1))
     if job.teacher.kind != "auto":
         check_better_than_chance(logits, validation.labels, class_names=dataset.class_names, name=teacher.name)
+        plain = baseline.score(validation).accuracy
+        if reached < plain - 2 * standard_error(plain, len(validation)):
+            progress.note(
+                f"warning: a teacher knows more than a plain baseline: received accuracy={reached:.1%} on validation from "
+                f"teacher={teacher.name!r}, where {baseline.name} has {plain:.1%}; check that it is given what it was "
+                "trained on, or put that into a Python function"
+            )
         return Teaching(teacher, used=True, validation_accuracy=reached)
     judged, standard, margin, where = reached, baseline.score(validation).accuracy, 0.0, "it reached {} on validation"
     if isinstance(dataset, TextDataset) and has_few_validation_texts(dataset) and _can_be_folded(dataset.labelled):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def compress(
     *,
     data: str | os.PathLike[str],
-    budgets: Sequence[str | int] | str | int = (),
+    budgets: Sequence[str | int] | str | int | None = (),
     teacher: Any = "auto",
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -50,7 +50,8 @@ def compress(
             ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
         progress: listens to the job.
-        settings: any other setting of a job by the name of its command-line option (``test``, ``devices``, ``formats``, …).
+        settings: any other setting of a job by its key (``devices``, ``formats``, ``"training.epochs"``, …), or by the name of
+            the command-line option that takes its value (``test``, ``validation``, …).
 
     Raises:
         InputError: something that was handed over breaks a rule.
@@ -62,10 +63,18 @@ def compress(
             f"data are a file or a folder: received data of type={type(data).__name__!r}; write them to a file, as .csv or "
             ".jsonl, and give its path"
         )
+    if Path(data).suffix.lower() == ".toml":
+        raise InputError(
+            f"data are a file or a folder of examples: received data={str(data)!r}, a job file; run it with "
+            "understudy compress, or give its data and settings"
+        )
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise InputError(f"out is the path of a folder: received out of type={type(out).__name__!r}; give a path")
     if teacher is None:
         teacher = "none"
     named = teacher if isinstance(teacher, str) else object_name(teacher)
-    sizes = (budgets,) if isinstance(budgets, str | int) else budgets  # the characters of one would be taken as budgets
+    # the characters of one would be taken as budgets
+    sizes = (budgets,) if isinstance(budgets, str | int) else budgets or ()
     job = job_from_arguments(data, budgets=tuple(map(str, sizes)) or None, teacher=named, **settings)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix=f"understudy-{job.name}-"))
     return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)

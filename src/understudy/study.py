@@ -32,6 +32,7 @@ from understudy.training.mining import CANDIDATES
 from understudy.training.schedule import IMAGE_WEIGHT_DECAY, Schedule
 
 if TYPE_CHECKING:
+    from understudy.family import Family
     from understudy.training.task import TaskResult, TrainingTask
 
 BITS = (16, 32, 64, 128, 256, 512, 1024)
@@ -44,14 +45,28 @@ STEPS = 2000
 
 
 def study_bits(
-    job: Job, *, out: Path, bits: Sequence[int] = BITS, progress: Progress | None = None, command: Sequence[str] = ()
+    job: Job,
+    *,
+    out: Path,
+    bits: Sequence[int] = BITS,
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+    shown_in: Family | None = None,
 ) -> NeuralBits:
     """Return the accuracy of each number of ``bits`` on the data of ``job``; ``out`` gets it too, with a picture.
 
     Trainings that an earlier run of the same study finished are taken over. Interrupted, it keeps those that are finished.
 
+    Args:
+        job: says which data and which seed.
+        out: folder for everything that is written.
+        bits: numbers of them.
+        progress: listens.
+        command: the words that asked for it, for the record.
+        shown_in: a family whose report will show it, which must have been made from the same data.
+
     Raises:
-        InputError: bits or data that break a rule, or another student than the one for these data.
+        InputError: bits or data that break a rule, another student than the one for these data, or a family of others.
         SetupError: the machine lacks something.
     """
     progress = progress or SilentProgress()
@@ -59,6 +74,12 @@ def study_bits(
     check_processor(job.training.processor)
     progress.stage("reading the data")
     dataset = load_dataset(job, room=Room(out), progress=progress)
+    if shown_in is not None and shown_in.data.digest != dataset.digest:
+        raise InputError(
+            "a study stands in the report of a family that was made from the same examples, split alike: received "
+            f"train={str(job.data.train)!r} and family={shown_in.name!r}; give the job file "
+            "of the family, or leave --family out"
+        )
     student = _student(job, dataset)
     if isinstance(dataset, VectorDataset) and any(count % BITS_OF_A_FUNCTION for count in wanted):
         raise InputError(

@@ -25,7 +25,7 @@ def parse_bytes(text: str | int) -> int:
     size = int(float(match[1]) * _BYTES[(match[2] or "").upper()]) if match else 0
     if size <= 0:
         raise InputError(
-            f"a budget is a positive size such as 16KB, 1.5MB or 900B: received budget={text!r}; write the size with a unit"
+            f"a budget is a positive size such as 16KB, 1.5MB or 900B: received budget={text!r}; write it so, in B, KB or MB"
         )
     return size
 

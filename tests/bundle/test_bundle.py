@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 
 from bundles import LABELS, NAME, make_bundle
@@ -98,6 +99,22 @@ def test_one_text_without_a_list_is_refused(written: Path, text: str | bytes) ->
         assert str(caught.value) == (
             f"texts come as a list, also a single one: received texts={text!r}; put it into brackets: [text]"
         )
+
+
+@pytest.mark.parametrize(
+    "texts", [(text for text in ["play jazz"]), {"play jazz"}, {"play jazz": 1}, None, 5, np.array([["a"]])]
+)
+def test_what_is_no_row_of_texts_is_refused(written: Path, texts: object) -> None:
+    bundle = Bundle.open(written)
+    for answer in (bundle.predict, bundle.load("onnx").inputs):
+        with pytest.raises(InputError, match=rf"a list: received type='{type(texts).__name__}'; make it a list: list\(texts\)"):
+            answer(texts)  # type: ignore[operator]
+
+
+def test_of_a_table_a_column_is_given(written: Path) -> None:
+    table = pyarrow.table({"text": ["play jazz"], "label": ["music"]})
+    with pytest.raises(InputError, match="received type='Table'; give one of its columns"):
+        Bundle.open(written).predict(table)
 
 
 def test_texts_may_stand_in_an_array(written: Path) -> None:

@@ -56,6 +56,9 @@ def test_a_trusted_signer_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
     assert Bundle.open(tmp_path / "b", trusted=[bob, ann]).signer == ann.stem
     with pytest.raises(BundleError, match=rf"trusted \({bob.stem}\): received bundle=.* signed by {ann.stem}; get it from its"):
         Bundle.open(tmp_path / "b", trusted=[bob])
+    assert Bundle.open(tmp_path / "b", trusted=ann).signer == ann.stem
+    with pytest.raises(InputError, match=r"a trusted signer has a key: received trusted=\[\]; name one"):
+        Bundle.open(tmp_path / "b", trusted=[])
     with pytest.raises(InputError, match="a public signing key is a PEM file .* with a private signing key"):
         Bundle.open(tmp_path / "b", trusted=[tmp_path / "signing.key"])
 

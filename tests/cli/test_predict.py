@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 from bundles import LABELS, make_bundle
 from command import COMMAND, understudy
 from programs import sequence_program
+from understudy.bundle import Bundle
 from understudy.program.interpreter import run
+from understudy.progress import SilentProgress
 from understudy.projections.text import encode
 
 TEXTS = ["move my meeting to friday", "", "naïve café", 'say "hi", now']
@@ -153,7 +156,7 @@ def test_a_reader_that_leaves_early_is_no_error(written_bundle: Path) -> None:
     texts = b"hello\n" * 20_000
     result = subprocess.run(["bash", "-c", script], input=texts, capture_output=True, timeout=300, check=True)
     assert len(result.stdout.splitlines()) == 1
-    runtime, code = result.stderr.splitlines()
+    *_, runtime, code = result.stderr.splitlines()  # a slow machine shows progress before
     assert runtime.startswith(b"onnx file in")
     assert code == b"141"
 
@@ -171,6 +174,37 @@ def test_a_label_that_the_terminal_cannot_hold_is_escaped(tmp_path: Path) -> Non
     assert outcome.exit_code == 0
     assert outcome.out.startswith(r"\u043f\u0440\u0438")
     assert "\x1b" not in outcome.out
+
+
+def test_a_closed_standard_input_holds_no_texts(written_bundle: Path) -> None:
+    command = shlex.join([*COMMAND, "predict", str(written_bundle)])
+    result = subprocess.run(f"{command} <&-", shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: predict needs texts: received texts=0; add them to the command")
+
+
+class Counted(SilentProgress):
+    """A ``Progress`` that remembers stages and counts."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int | None]] = []
+        self.done = 0
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.stages.append((name, total))
+
+    def advance(self, n: int = 1, **metrics: float) -> None:  # noqa: ARG002 - the protocol's
+        self.done += n
+
+
+def test_progress_counts_every_text(written_bundle: Path) -> None:
+    bundle, texts = Bundle.open(written_bundle), ["play jazz"] * 2_500
+    progress = Counted()
+    assert len(bundle.load("onnx").predict(texts, progress=progress)) == progress.done == 2_500
+    progress = Counted()
+    bundle.evaluate(texts, [LABELS[0]] * 2_500, progress=progress)
+    assert progress.stages == [(f"measuring {each}", 2_500) for each in bundle.formats]
+    assert progress.done == 2_500 * len(bundle.formats)
 
 
 def test_predicting_needs_no_torch(written_bundle: Path) -> None:

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from understudy.cli.progress import LineProgress, LiveProgress, as_duration, open_progress
+from understudy.cli.progress import LineProgress, LiveProgress, PatientProgress, as_duration, open_progress
 from understudy.progress import SilentProgress
 
 
@@ -80,6 +80,23 @@ def test_a_pipe_gets_lines_and_silence_is_silent() -> None:
         progress.advance(1, loss=1.0)
         progress.note("z")
     assert "y" not in stream.getvalue()
+
+
+def test_a_patient_one_tells_of_what_takes_long_alone() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = LineProgress(stream, clock=clock)
+    progress = PatientProgress(lines, clock=clock)
+    for name, seconds in (("measuring c", 0.1), ("measuring onnx", 0.5)):
+        progress.stage(name, 4)
+        for _ in range(4):
+            clock.now += seconds
+            progress.advance(1)
+    clock.now += 4.5
+    progress.stage("measuring python", 2)
+    progress.advance(2)
+    progress.note("done")
+    lines.finish()
+    assert stream.getvalue().splitlines() == ["measuring onnx", "done", "measuring onnx: done in 6 s"]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (3720, "1 h 02 min")])

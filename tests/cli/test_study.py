@@ -18,7 +18,11 @@ from command import COMMAND, understudy
 from families import clinc_like_family
 from recordings import tone, write_wav
 from trainings import windows_and_labels
+from understudy.data.dataset import load_dataset
+from understudy.data.room import TEMPORARY
+from understudy.job import load_job
 from understudy.neural_bits import NeuralBits
+from understudy.progress import SilentProgress
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.csv"
 
@@ -76,7 +80,9 @@ def test_the_same_command_trains_nothing_again(studied: Path) -> None:
 
 
 def test_a_familys_report_shows_it_too(studied: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(load_job(studied.parent / "digits.toml"), room=TEMPORARY, progress=SilentProgress())
     family = clinc_like_family()
+    family = family.model_copy(update={"data": family.data.model_copy(update={"digest": dataset.digest})})
     for member in family.members:
         (tmp_path / member.path).mkdir(parents=True)
     family.save(tmp_path)
@@ -85,6 +91,19 @@ def test_a_familys_report_shows_it_too(studied: Path, tmp_path: Path) -> None:
     assert "neural bits (T × d)" in (tmp_path / "report.html").read_text()
     assert understudy("report", tmp_path).exit_code == 0
     assert "neural bits (T × d)" in (tmp_path / "report.html").read_text()
+
+
+def test_a_family_of_other_data_does_not_show_it(studied: Path, tmp_path: Path) -> None:
+    family = clinc_like_family()
+    for member in family.members:
+        (tmp_path / member.path).mkdir(parents=True)
+    family.save(tmp_path)
+    command = ("study", "bits", "digits.toml", "--bits", 4, "--out", "other", "--family", tmp_path)
+    result = understudy(*command, folder=studied.parent)
+    assert result.exit_code == 2
+    assert "a family that was made from the same examples, split alike: received train='digits.npz'" in result.err
+    assert not (studied.parent / "other").exists()
+    assert not (tmp_path / "bits.json").exists()
 
 
 @pytest.mark.slow

@@ -238,6 +238,7 @@ def test_pictures_in_folders_inside_a_class_folder_are_of_that_class(photos: Pat
     (photos / "cat" / "more" / ".hidden").mkdir()
     (photos / "cat" / "more" / "notes.txt").write_text("a cat")
     (photos / "cat" / "more" / "all").symlink_to(photos / "cat", target_is_directory=True)  # would never end
+    (photos / "cat" / "up").symlink_to("..", target_is_directory=True)  # would make all dogs cats
     images = read_images(photos, part="train")
     assert images.labels == ("cat",) * 13 + ("dog",) * 10
     assert images.named["no_picture"] == ("cat/more/notes.txt",)

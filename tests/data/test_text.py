@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import time
 from pathlib import Path
 
@@ -117,6 +118,23 @@ def test_a_part_without_any_label_of_train_is_refused(train: Path, tmp_path: Pat
         InputError, match=rf"the {part} file has labels of train: received known_labels=0 of classes=2 in rows=2 of .*other"
     ):
         load_text_dataset(DataSettings(train=train, **{part: other}), seed=1)
+
+
+@pytest.mark.parametrize("name", ["none.txt", "none.txt.gz"])
+@pytest.mark.parametrize("part", ["unlabelled", "out_of_scope"])
+def test_a_file_of_lines_holds_some(train: Path, tmp_path: Path, name: str, part: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"") if name.endswith("gz") else b"")
+    with pytest.raises(
+        InputError, match="a data file has at least one row: received rows=0 in file=.*none.txt.*; leave it out"
+    ):
+        load_text_dataset(DataSettings.model_validate({"train": train, part: path}), seed=1)
+
+
+def test_some_text_is_not_empty(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.tsv", [(" ", "ape"), ("", "zebra")] * 10)
+    with pytest.raises(InputError, match="texts that are not empty: received text without one in rows=20 of file="):
+        load_text_dataset(DataSettings(train=path), seed=1)
 
 
 def test_label_indices() -> None:

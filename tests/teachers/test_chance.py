@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from understudy.errors import InputError
-from understudy.teachers.chance import check_better_than_chance
+from understudy.teachers.chance import check_better_than_chance, in_another_order
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -30,6 +30,15 @@ def test_few_examples_and_unseen_labels_are_no_proof() -> None:
     few = np.array([0, 1, 2, 3, -1])
     check_better_than_chance(np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0]], few, class_names=NAMES, name="t")
     check_better_than_chance(np.zeros((2, 4), np.float32), np.array([-1, -1]), class_names=NAMES, name="t")
+
+
+def test_the_way_in_which_another_order_of_the_columns_fits(labels: np.ndarray, rng: np.random.Generator) -> None:
+    unknowing, right = answers(labels, 0.0, rng), answers(labels, 0.9, rng)
+    other = right[:, [1, 2, 3, 0]]
+    assert in_another_order([unknowing, other], labels, 0) == 1
+    assert in_another_order([other, unknowing], labels, 0) is None
+    assert in_another_order([right, other], labels, 0) is None
+    assert in_another_order([unknowing, unknowing], labels, 0) is None
 
 
 def test_chance_is_refused(labels: np.ndarray, rng: np.random.Generator) -> None:

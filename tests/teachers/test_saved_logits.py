@@ -75,7 +75,7 @@ def test_equal_texts_with_different_rows_get_their_mean_and_it_is_said(tmp_path:
     np.savez(tmp_path / "t.npz", logits=LOGITS)
     teacher = load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=("same", "other", "same"))
     assert teacher.logits(["same", "other"]).tolist() == [[3, 4], [3, 4]]
-    assert "1 texts have several different rows, their mean is used" in teacher.describe()
+    assert "several different rows, whose mean is used, for 1 text" in teacher.describe()
 
 
 def test_an_array_in_memory() -> None:

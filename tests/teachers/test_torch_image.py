@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import understudy
 from image_models import CLASSES, SHAPE, SIDE, pictures, reference, weights
 from understudy.errors import InputError
+from understudy.teachers.chance import check_better_than_chance
 from understudy.teachers.class_order import OrderedTeacher
 from understudy.teachers.image_input import IMAGENET, RAW, SYMMETRIC, UNIT, PixelRange
 from understudy.teachers.image_registry import load_image_teacher
@@ -64,6 +65,24 @@ def test_a_module_is_tried_with_every_layout_and_range(pixel_range: PixelRange, 
     assert teacher.digest == labelled(module).digest
     module.convolution.bias.data += 1
     assert teacher.digest != labelled(module).digest
+
+
+class InAnotherOrder(Net):
+    """Its columns are those of other classes, so that it is wrong in every range of pixels; it knows bright ones alone."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        known = (pixels.amax((1, 2, 3)) - self.brightest).abs() < 0.2 * self.brightest
+        return super().forward(pixels).roll(1, dims=1) * known[:, None]
+
+
+@pytest.mark.parametrize("pixel_range", [UNIT, SYMMETRIC, RAW], ids=lambda found: found.name)
+def test_columns_in_another_order_do_not_hide_the_range(pixel_range: PixelRange) -> None:
+    module = InAnotherOrder(pixel_range)
+    module.brightest = float(pixel_range(IMAGES).max())
+    teacher = labelled(module)
+    assert "labelled images, with its columns in another order" in teacher.describe()
+    with pytest.raises(InputError, match=r"and (9\d\.\d|100\.0)% with the columns named .*; write its class names in"):
+        check_better_than_chance(checked_logits(teacher, IMAGES, CLASSES), LABELS, class_names=NAMES, name="t")
 
 
 def test_predict_without_labels() -> None:

@@ -39,6 +39,22 @@ def onnx_file(path: Path, shape: tuple[int, ...]) -> Path:
     return path
 
 
+def test_a_module_or_file_may_take_windows_with_their_channels_first(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 7), torch.nn.Flatten())
+    module.class_names = list(NAMES)
+    turned = torch.from_numpy(WINDOWS.swapaxes(1, 2).copy())
+    with torch.no_grad():
+        expected = module(turned).numpy()
+    teacher = loaded(module)
+    np.testing.assert_allclose(teacher.logits(WINDOWS), expected, rtol=1e-3, atol=1e-3)
+    assert "numbers as the data have them, channels before steps, output logits" in teacher.describe()
+    file = loaded(onnx_file(tmp_path / "model.onnx", (2, 7)))
+    np.testing.assert_allclose(file.logits(WINDOWS), turned.flatten(1).numpy() @ WEIGHT, rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="expected input"):
+        loaded(torch.nn.Sequential(torch.nn.Conv1d(5, 3, 7), torch.nn.Flatten()))
+
+
 @pytest.mark.parametrize("shape", [(7, 2), (7, 2, 1), (1, 7, 2), (14,)])
 def test_an_onnx_file_is_given_raw_numbers_in_its_own_axes(shape: tuple[int, ...], tmp_path: Path) -> None:
     teacher = loaded(onnx_file(tmp_path / "model.onnx", shape))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from understudy.bundle.manifest import Manifest
 from understudy.errors import InputError
 from understudy.export.protocol import Float32Array, Inputs
-from understudy.projections.text import encode, need_list
+from understudy.projections.text import encode, need_texts
 
 Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]
 """Texts, images ``[batch, H, W, C]``, numbers ``[batch, d]`` or
@@ -28,13 +28,18 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
     """
     max_bytes, sound = manifest.max_bytes, manifest.sound
     if max_bytes is not None:
-        need_list(content)
+        need_texts(content)
     if max_bytes is not None and (not isinstance(content, np.ndarray) or content.dtype.kind in _OF_TEXTS):
         return encode(content, max_bytes=max_bytes)
     shape = manifest.image_shape if sound is None else (sound.samples,)
     kind = np.dtype(np.uint8 if sound is None else np.int16)
-    if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind and content.shape[1:] == shape:
-        return content
+    if shape is not None and isinstance(content, np.ndarray) and content.dtype == kind:
+        if content.shape[1:] == shape:
+            return content
+        if (*content.shape[1:], 1) == shape and content.ndim == 3:  # grey images, as a job takes them
+            return content[..., None]
+    if not isinstance(content, np.ndarray | Sequence):
+        content = [content]  # to say that it is no array
     if isinstance(content, np.ndarray):
         received = f"{content.dtype} shape={content.shape}"
     else:

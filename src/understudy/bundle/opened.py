@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from understudy.bundle.answers import FileEvaluation, Prediction
 from understudy.bundle.content import Content, model_inputs
 from understudy.bundle.decryption import ENCRYPTED, decrypted, open_decrypted
 from understudy.bundle.manifest import (
@@ -27,12 +28,12 @@ from understudy.export.parity import Verification, compare, measure_latency, ver
 from understudy.export.protocol import Float32Array, FloatSession, Inputs, Session, why_not_run
 from understudy.export.registry import exporter
 from understudy.formats import known_formats
-from understudy.measurements import LatencyMicroseconds
 from understudy.metrics import accuracy, macro_f1
 from understudy.program import archive
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
-from understudy.projections.text import need_list
+from understudy.progress import Progress, SilentProgress
+from understudy.projections.text import need_texts
 from understudy.protection.keys import key_id, read_key
 
 PREFERRED_FORMATS = (
@@ -49,53 +50,6 @@ _BATCH = 1024
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What the model says about one text.
-
-    Attributes:
-        label: the best class, or None when its score is below the bundle's threshold: none of these.
-        score: the best class's probability.
-        scores: the probability of each class, in the order of ``labels``.
-    """
-
-    label: str | None
-    score: float
-    scores: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class FileEvaluation:
-    """What one model file did on labelled texts.
-
-    Attributes:
-        format: the word in ``--format``.
-        path: file name inside the bundle.
-        size_bytes: what counts against the budget.
-        runtime: name and version of what ran it; None when nothing here could.
-        accuracy: fraction of texts whose best class is the label, whatever the threshold; a label that the bundle does not
-            know counts as wrong.
-        macro_f1: mean F1 over the classes that occur as label or as answer.
-        accepted_fraction: fraction of texts whose best score reaches the threshold; None without a threshold.
-        agreement: fraction of the bundle's test vectors on which the file gives the reference's label and logits.
-        latency_us: spread of single-text times.
-        verified: the file ran here and reproduces the bundle's vectors.
-        reason: why it is not verified.
-    """
-
-    format: str
-    path: str
-    size_bytes: int
-    runtime: str | None
-    accuracy: float | None
-    macro_f1: float | None
-    accepted_fraction: float | None
-    agreement: float | None
-    latency_us: LatencyMicroseconds | None
-    verified: bool
-    reason: str | None
-
-
-@dataclass(frozen=True)
 class LoadedModel:
     """One model file of a bundle, ready to run; ``format`` and ``session.runtime`` say which and in what."""
 
@@ -107,20 +61,25 @@ class LoadedModel:
         """Return what the model reads; see ``model_inputs``, also for what is raised."""
         return model_inputs(self.manifest, content)
 
-    def scores(self, content: Content) -> Float32Array:
-        """Return probabilities float32 ``[batch, classes]``; raises as ``model_inputs`` does."""
+    def scores(self, content: Content, *, progress: Progress | None = None) -> Float32Array:
+        """Return probabilities float32 ``[batch, classes]``; raises as ``model_inputs`` does. ``progress`` counts examples."""
+        progress = progress or SilentProgress()
         if self.manifest.max_bytes is not None:
-            need_list(content)  # before it is cut into batches, which would be of its characters
+            need_texts(content)  # before it is cut into batches, which would be of its characters
         elif not isinstance(content, np.ndarray):
             self.inputs(content)  # says what is wrong with it
-        parts = [self.session.predict(self.inputs(content[begin : begin + _BATCH])) for begin in range(0, len(content), _BATCH)]
+        parts = []
+        for begin in range(0, len(content), _BATCH):
+            part = content[begin : begin + _BATCH]
+            parts.append(self.session.predict(self.inputs(part)))
+            progress.advance(len(part))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.labels)), np.float32)
 
-    def predict(self, content: Content) -> list[Prediction]:
-        """Return one prediction for each text, image or vector."""
+    def predict(self, content: Content, *, progress: Progress | None = None) -> list[Prediction]:
+        """Return one prediction for each text, image or vector; ``progress`` counts them."""
         threshold = self.manifest.threshold
         out = []
-        for row in self.scores(content):
+        for row in self.scores(content, progress=progress):
             best = int(row.argmax())
             known = threshold is None or float(row[best]) >= threshold
             out.append(Prediction(self.manifest.labels[best] if known else None, float(row[best]), tuple(row.tolist())))
@@ -137,25 +96,30 @@ class Bundle:
     _loaded: dict[str, LoadedModel] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, folder: str | Path, *, trusted: Sequence[str | Path] = (), key: str | Path | None = None) -> Bundle:
+    def open(
+        cls, folder: str | Path, *, trusted: Sequence[str | Path] | str | Path | None = None, key: str | Path | None = None
+    ) -> Bundle:
         """Return the bundle in ``folder``, its signature and every file's digest checked.
 
         Args:
             folder: what ``compress`` or ``export`` wrote.
-            trusted: public signing keys (files); given, one of them must have signed. Without them a signature proves only
-                that the bundle is as its unknown signer wrote it.
+            trusted: public signing keys (files), or one; given, one of them must have signed. Without them a signature
+                proves only that the bundle is as its unknown signer wrote it.
             key: private device key (file) of one of those that the bundle was encrypted for; a plain bundle needs none.
 
         Raises:
             BundleError: not a bundle, one whose files are missing, truncated or altered, or one that nobody trusted signed.
-            InputError: ``trusted`` or ``key`` names no such key.
+            InputError: ``trusted`` or ``key`` names no such key, or ``trusted`` none at all.
         """
         path = Path(folder)
-        keys = [read_key(Path(file), "public signing key") for file in trusted]
+        named = [trusted] if isinstance(trusted, str | Path) else trusted
+        if named is not None and not named:  # whoever asks for a signer must not be given any
+            raise InputError("a trusted signer has a key: received trusted=[]; name one, or leave trusted out")
+        keys = [read_key(Path(file), "public signing key") for file in named or ()]
         private = None if key is None else read_key(Path(key), "private device key")
         manifest = parse_manifest(_read_manifest(path), folder=str(folder))
         assert manifest.signature is not None  # it was checked
-        if trusted and bytes.fromhex(manifest.signature.public_key) not in keys:
+        if keys and bytes.fromhex(manifest.signature.public_key) not in keys:
             raise BundleError(
                 f"a bundle is signed by a key that is trusted ({', '.join(map(key_id, keys))}): received "
                 f"bundle={str(folder)!r} signed by {manifest.signer}; get it from its maker, or ask for the key"
@@ -296,8 +260,10 @@ class Bundle:
             raise altered_bundle(str(self.folder), f"{PROGRAM}: other answers than {VECTORS}")
         return program
 
-    def evaluate(self, content: Content, labels: Sequence[str]) -> tuple[FileEvaluation, ...]:
-        """Return what every model file does on labelled examples, each in its own runtime.
+    def evaluate(
+        self, content: Content, labels: Sequence[str], *, progress: Progress | None = None
+    ) -> tuple[FileEvaluation, ...]:
+        """Return what every model file does on labelled examples, each in its own runtime; ``progress`` listens.
 
         Raises:
             InputError: no examples, or not one label for each.
@@ -307,9 +273,9 @@ class Bundle:
                 f"an evaluation needs examples with one label each: received examples={len(content)}, labels={len(labels)}; "
                 "check the file, and of a table --label"
             )
-        return tuple(self._evaluations(content, labels))
+        return tuple(self._evaluations(content, labels, progress or SilentProgress()))
 
-    def _evaluations(self, content: Content, labels: Sequence[str]) -> Iterator[FileEvaluation]:
+    def _evaluations(self, content: Content, labels: Sequence[str], progress: Progress) -> Iterator[FileEvaluation]:
         index = {label: i for i, label in enumerate(self.labels)}
         truth = np.asarray([index.get(label, -1) for label in labels], np.int64)
         threshold = self.manifest.threshold
@@ -324,7 +290,8 @@ class Bundle:
                     entry.format, path, size_bytes, None, None, None, None, None, None, False, f"not run here: {error}"
                 )
                 continue
-            scores = model.scores(content)
+            progress.stage(f"measuring {entry.format}", total=len(content))
+            scores = model.scores(content, progress=progress)
             answer = scores.argmax(axis=1)
             check = self.verify(entry.format)
             not_run = check.reason is not None and check.reason == why_not_run(model.session)

@@ -71,7 +71,7 @@ def bench(
     from understudy.devices.bench import record
     from understudy.family import Home
 
-    opened = Bundle.open(bundle, trusted=trust or ())
+    opened = Bundle.open(bundle, trusted=trust)
     opened.require_plain("bench")
     examples = _examples(opened, test, text)
     formats = tuple(format_names) if format_names else None

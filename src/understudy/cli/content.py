@@ -79,6 +79,8 @@ def _vectors(
 ) -> tuple[Content, tuple[str, ...]]:
     from understudy.data.vector import read_labelled
 
+    if path.is_dir():
+        raise InputError(f"this model reads numbers: received path={str(path)!r}, a folder; give an NPZ file or a table")
     found = read_labelled(path, columns, label=label)
     if found.labels is None:
         raise InputError(f"every example has a label: received file={str(path)!r} without y_test or y; add it")

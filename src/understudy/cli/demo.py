@@ -36,7 +36,7 @@ def demo(
     from understudy.demo.page import demo_files, write_demo
     from understudy.demo.server import open_server
 
-    opened = Bundle.open(bundle, trusted=trust or ())
+    opened = Bundle.open(bundle, trusted=trust)
     opened.require_plain("demo")
     files = demo_files(opened)
     sizes = {name: len(content) for name, content in files.items()}

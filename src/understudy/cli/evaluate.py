@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,8 +45,9 @@ def evaluate(
     files in float that of the program in real numbers, within 1e-4.
     """
     from understudy.bundle import Bundle
+    from understudy.cli.progress import open_patient_progress
 
-    opened = Bundle.open(bundle, trusted=trust or (), key=key)
+    opened = Bundle.open(bundle, trusted=trust, key=key)
     content, labels = labelled_content(opened.manifest, data, text=text, label=label, skip_bad=skip_bad)
     unknown = sum(name not in opened.labels for name in labels)
     if labels and unknown == len(labels):
@@ -55,7 +57,8 @@ def evaluate(
             + ("" if opened.manifest.max_bytes is None else ", or name their column with --label"),
             err=True,
         )
-    results = opened.evaluate(content, labels)
+    with open_patient_progress(sys.stderr, silent=as_json) as progress:
+        results = opened.evaluate(content, labels, progress=progress)
     failure = _failure(results, bundle)
     if as_json:
         document = {"bundle": str(bundle), "data": str(data), "texts": len(content), "unknown_labels": unknown}

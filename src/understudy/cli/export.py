@@ -92,7 +92,7 @@ def _add(
     test: Path | None,
     text: str | None,
     label: str | None,
-    trusted: Sequence[Path],
+    trusted: Sequence[Path] | None,
     *,
     as_json: bool,
 ) -> Added:
@@ -105,7 +105,9 @@ def _add(
         return add_formats(bundle, format_names, test=given, trusted=trusted, progress=progress)
 
 
-def _encrypt(bundle: Path, out: Path, recipients: list[Path], trusted: Sequence[Path], *, as_json: bool) -> EncryptedBundle:
+def _encrypt(
+    bundle: Path, out: Path, recipients: list[Path], trusted: Sequence[Path] | None, *, as_json: bool
+) -> EncryptedBundle:
     from understudy.bundle import Bundle, encrypt_bundle
     from understudy.cli.progress import open_progress
 

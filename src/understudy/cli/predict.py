@@ -14,6 +14,7 @@ from understudy.cli.output import JsonFlag, on_one_line, print_json
 from understudy.errors import InputError
 
 if TYPE_CHECKING:
+    from understudy.bundle.content import Content
     from understudy.data.image import UInt8Array
     from understudy.data.vector import Float32Array
     from understudy.data.wave_file import Int16Array
@@ -56,19 +57,24 @@ def predict(
     The label is "none of these" when the best score is below the bundle's threshold.
     """
     from understudy.bundle import Bundle
+    from understudy.cli.progress import open_patient_progress
 
-    opened = Bundle.open(bundle, trusted=trust or (), key=key)
+    opened = Bundle.open(bundle, trusted=trust, key=key)
     model = opened.load(format_name)
     manifest = opened.manifest
     refuse_text_column(manifest, text, path=input_file, option="--input")
+    content: Content
     if manifest.image_shape is not None:
-        predictions = model.predict(_images(texts or [], input_file, manifest.image_shape))
+        content = _images(texts or [], input_file, manifest.image_shape)
     elif manifest.input_shape is not None:
-        predictions = model.predict(_numbers(texts or [], input_file, manifest.input_shape, manifest.columns))
+        content = _numbers(texts or [], input_file, manifest.input_shape, manifest.columns)
     elif manifest.sound is not None:
-        predictions = model.predict(_sounds(texts or [], input_file, manifest.sound.log_mel))
+        content = _sounds(texts or [], input_file, manifest.sound.log_mel)
     else:
-        predictions = model.predict(_texts(texts or [], input_file, text))
+        content = _texts(texts or [], input_file, text)
+    with open_patient_progress(sys.stderr, silent=as_json) as progress:
+        progress.stage("predicting", total=len(content))
+        predictions = model.predict(content, progress=progress)
     if as_json:
         print_json(
             {
@@ -102,7 +108,7 @@ def _texts(given: list[str], input_file: Path | None, column: str | None) -> lis
         _refuse_files(given)
         return given
     if input_file is None:
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():  # None: it was closed
             raise InputError("predict needs texts: received texts=0; add them to the command, or use --input FILE or a pipe")
         return list(lines_of(sys.stdin.buffer.read(), source="standard input"))
     return _column(input_file, column) if is_table(input_file) else list(read_lines(input_file))

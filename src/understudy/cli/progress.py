@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LINE_INTERVAL_SECONDS = 5.0
 """At most one line for each of these, beside the first and last of a stage."""
+PATIENCE_SECONDS = 1.0
+"""A stage of a command that mostly ends at once is shown after these."""
 
 
 @contextmanager
@@ -32,6 +34,13 @@ def open_progress(stream: TextIO, *, silent: bool = False) -> Iterator[Progress]
         lines.finish()
 
 
+@contextmanager
+def open_patient_progress(stream: TextIO, *, silent: bool = False) -> Iterator[Progress]:
+    """Yield the progress that suits ``stream``, which says nothing of stages that end soon."""
+    with open_progress(stream, silent=silent) as progress:
+        yield PatientProgress(progress)
+
+
 def as_duration(seconds: float) -> str:
     """Return ``seconds`` as ``45 s``, ``3 min 05 s`` or ``1 h 02 min``."""
     whole = round(seconds)
@@ -45,6 +54,34 @@ def as_duration(seconds: float) -> str:
 def as_metrics(metrics: dict[str, float]) -> str:
     """Return ``{"validation_accuracy": 0.91}`` as ``validation accuracy 0.910``."""
     return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())
+
+
+class PatientProgress:
+    """A ``Progress`` that tells ``told`` of a stage only once it has taken a second: most texts are labelled sooner."""
+
+    def __init__(self, told: Progress, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._told, self._clock = told, clock
+        self._waiting: tuple[str, int | None] | None = None
+        self._begin, self._done = 0.0, 0
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Begin a stage, about which nothing is said yet."""
+        self._waiting, self._begin, self._done = (name, total), self._clock(), 0
+
+    def advance(self, n: int = 1, **metrics: float) -> None:
+        """Count, and tell of it where the stage takes long."""
+        self._done += n
+        if self._waiting is None:
+            self._told.advance(n, **metrics)
+        elif self._clock() - self._begin >= PATIENCE_SECONDS:
+            name, total = self._waiting
+            self._waiting = None
+            self._told.stage(name, total)
+            self._told.advance(self._done, **metrics)
+
+    def note(self, message: str) -> None:
+        """Say it."""
+        self._told.note(message)
 
 
 class LineProgress:

@@ -76,7 +76,9 @@ def study(
     )
     folder = out or Path("runs") / f"{job.name}-{subject}"
     with told_apart(folder), open_progress(sys.stderr, silent=as_json) as progress:
-        found = study_bits(job, out=folder, bits=bits or BITS, progress=progress, command=("understudy", *context.obj))
+        found = study_bits(
+            job, out=folder, bits=bits or BITS, progress=progress, command=("understudy", *context.obj), shown_in=shown_in
+        )
     if shown_in is not None and family is not None:
         run = family if family.is_dir() else family.parent
         found.save(run)

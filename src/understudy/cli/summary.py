@@ -41,6 +41,8 @@ def print_family(family: Family, folder: Path) -> None:
     teacher = family.teacher
     if teacher is None:
         typer.echo("teacher: none")
+        if isinstance(family.job.get("max_drop"), float):
+            typer.echo("max_drop is not checked: without a teacher there is nothing to compare with", err=True)
     else:
         unused = "" if teacher.used else f", not used: {on_one_line(teacher.note)}"
         typer.echo(f"teacher: {on_one_line(teacher.name)}, accuracy {as_percent(teacher.accuracy)}{unused}")

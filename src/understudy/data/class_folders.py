@@ -32,7 +32,7 @@ def listed(path: Path, endings: Sequence[str], *, without: Callable[[Path], str]
         if not entry.is_dir():
             others.append(entry)
             continue
-        below = list(_below(entry, (entry.resolve(),)))
+        below = list(_below(entry, (path.resolve(), entry.resolve())))
         found = [file for file in below if _is_wanted(file, endings)]
         if not any(file.parent == entry for file in found):
             raise InputError(without(entry))

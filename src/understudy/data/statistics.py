@@ -43,7 +43,8 @@ MEANINGS = {
     "recording_resampled": "recordings of another rate, resampled",
     "recording_cut": "recordings longer than what is read, cut around their middle",
     "no_recording": "files that are no WAV files of a class, passed over",
-    "constant_feature": "features or channels that never change in train, which count for nothing",
+    "constant_feature": "features or channels that never change in train, or by less than float32 tells apart, which count for "
+    "nothing",
     "drowned_feature": "features or channels with a few values so far from all others that these hardly differ, and count for "
     "next to nothing",
 }

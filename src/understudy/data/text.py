@@ -133,6 +133,11 @@ def load_text_dataset(
             rows[name] = read_rows(path, text=text, label=column) if column else _without_labels(path, text)
 
     class_names = _class_names(rows["train"], label, settings=settings)
+    if not any(each.strip() for each in rows["train"].texts):
+        raise InputError(
+            f"a classifier needs texts that are not empty: received {text} without one in rows={len(rows['train'].texts)} of "
+            f"file={str(settings.train)!r}; check the text column"
+        )
     parts = {
         name: Examples(part.texts, label_indices(part.labels, class_names))
         for name, part in rows.items()
@@ -170,7 +175,10 @@ def _without_labels(path: Path, text: str) -> Rows:
     """Return the texts of a file without labels: a table with the column ``text``, or one text a line."""
     if not are_lines(path):
         return read_rows(path, text=text, label=None)
-    return Rows(read_lines(path))
+    texts = read_lines(path)
+    if not texts:
+        raise InputError(f"a data file has at least one row: received rows=0 in file={str(path)!r}; leave it out, or add texts")
+    return Rows(texts)
 
 
 def label_indices(labels: Sequence[str], class_names: Sequence[str]) -> Int64Array:

@@ -111,6 +111,15 @@ def need_list(texts: object) -> None:
         )
 
 
+def need_texts(texts: object) -> None:
+    """Raise ``InputError`` unless ``texts`` is a list, an array or a column: what is read in parts, in its order."""
+    need_list(texts)
+    is_row = isinstance(texts, Sequence) or all(hasattr(texts, each) for each in ("__len__", "__getitem__", "ndim"))
+    if not is_row or getattr(texts, "ndim", 1) != 1:
+        step = "give one of its columns" if hasattr(texts, "columns") else "make it a list: list(texts)"
+        raise InputError(f"texts come as a list: received type={type(texts).__name__!r}; {step}")
+
+
 def encode(texts: Iterable[str | bytes], *, max_bytes: int) -> Int32Array:
     """Return the input tensor of every exported file: int32 ``[batch, max_bytes]``.
 

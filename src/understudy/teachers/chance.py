@@ -50,6 +50,20 @@ def check_better_than_chance(logits: Float32Array, labels: Int64Array, *, class_
         )
 
 
+def in_another_order(answers: Sequence[Float32Array], wanted: Int64Array, best: int) -> int | None:
+    """Return which of ``answers`` fits ``wanted`` best with its columns in an order of its own, None unless much better.
+
+    Each is logits ``[examples, classes]``; ``best`` is that which fits best as they are. Columns in another order hide which
+    way a model takes images: every way is about as wrong.
+    """
+    classes = answers[best].shape[1]
+    _, straight, _ = _best_order(answers[best].argmax(axis=1), wanted, classes)
+    reordered = [_best_order(logits.argmax(axis=1), wanted, classes)[2] for logits in answers]
+    other = int(np.argmax(reordered))
+    much = _MUCH_BETTER + _CLEARLY * (0.5 / max(1, len(wanted) // 2)) ** 0.5
+    return other if reordered[other] >= max(straight, reordered[best]) + much else None
+
+
 def _best_order(answers: Int64Array, wanted: Int64Array, classes: int) -> tuple[list[int], float, float]:
     """Return the class of each column that fits best, and on the other half the accuracy without and with that order."""
     from scipy.optimize import linear_sum_assignment

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
+from understudy.teachers.chance import in_another_order
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_beside
 from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange, Preparation, Prepares, Shape, standardized
 from understudy.teachers.model_file import are_probabilities, file_summary, log_probabilities
@@ -232,6 +233,8 @@ def labelled_teacher(
             found.append(ordered)
             answers.append(logits)
     best, how = closest_to_labels(answers, wanted, examples="images")
+    if how and (other := in_another_order(answers, wanted, best)) is not None:
+        best, how = other, f"found on {len(wanted)} labelled images, with its columns in another order"
     chosen = found[best]
     assert isinstance(chosen.source, ImageModelTeacher)
     return replace(chosen, source=replace(chosen.source, how=how)) if how else chosen

@@ -17,7 +17,7 @@ from understudy.teachers.image_logits import ImageLogits, image_logits
 from understudy.teachers.image_model import ImageModel, labelled_teacher, test_patterns
 from understudy.teachers.keras import is_keras, keras_file_model, keras_object_model
 from understudy.teachers.protocol import ExampleArray, ImageTeacher, UInt8Array, as_array, behaviour_digest
-from understudy.teachers.registry import KINDS, TORCH_FILES, is_torch, resolve, unknown_kind
+from understudy.teachers.registry import KINDS, TORCH_FILES, is_torch, resolve, step_for, unknown_kind
 from understudy.teachers.saved_logits import npz_teacher, parquet_teacher, saved_logits
 from understudy.teachers.saved_model import saved_model_image_model
 
@@ -84,6 +84,15 @@ def image_model(source: Any, *, classes: int | None) -> ImageModel:
     if source.is_dir():
         return saved_model_image_model(source)
     suffix = source.suffix.lower()
+    if suffix in TORCH_FILES:
+        from understudy.teachers.torch import no_model
+
+        raise no_model(source)
+    if suffix in _LOGIT_FILES:
+        raise InputError(
+            f"saved logits answer the examples that they were saved for alone: received teacher={str(source)!r}; give them to "
+            "understudy compress"
+        )
     if suffix not in loaders:
         raise unknown_kind(source)
     return loaders[suffix]()
@@ -112,7 +121,7 @@ def _object_model(source: Any) -> ImageModel:
         return torch_image_model(source)
     raise InputError(
         f"a teacher for images is a function from images to logits, a torch module, a Keras model, an object with "
-        f"logits(images), or the name of {KINDS}: received type={type(source).__name__!r}; wrap it in a function"
+        f"logits(images), or the name of {KINDS}: received type={type(source).__name__!r}; {step_for(source)}"
     )
 
 

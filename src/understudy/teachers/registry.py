@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +178,15 @@ def _text_object(source: Any, *, training_texts: Sequence[str] | None, name: str
     raise InputError(
         f"a teacher is a function from texts to logits, a torch module, a text-classification pipeline of transformers, an "
         f"object with logits(texts) or predict_proba(texts), or the name of "
-        f"{KINDS}: received type={type(source).__name__!r}; wrap it in a function"
+        f"{KINDS}: received type={type(source).__name__!r}; {step_for(source)}"
     )
+
+
+def step_for(source: Any) -> str:
+    """Return what to do with an object that is no teacher."""
+    if isinstance(source, Mapping) and any(type(each).__name__ == "Tensor" for each in source.values()):
+        return "load weights into the module that they are of, module.load_state_dict(...), and give that"
+    return "wrap it in a function"
 
 
 def is_torch(source: Any) -> bool:

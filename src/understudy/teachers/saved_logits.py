@@ -15,7 +15,7 @@ import numpy as np
 from understudy.errors import InputError, missing_extra
 from understudy.teachers.model_file import are_probabilities, log_probabilities, read_file, unreadable
 from understudy.teachers.protocol import BoolArray, Float32Array, as_array
-from understudy.units import format_bytes
+from understudy.units import format_bytes, format_count
 
 _TEXT_NAMES = ("texts", "text")
 _CLASS_NAMES = ("class_names", "labels")
@@ -188,7 +188,7 @@ def saved_logits(
     np.add.at(sums, owner, values)
     means = (sums / np.bincount(owner)[:, None]).astype(np.float32)
     differing = len(set(owner[(abs(values - means[owner]) > 1e-4).any(axis=1)].tolist()))
-    note = f", {differing} texts have several different rows, their mean is used" if differing else ""
+    note = f", several different rows, whose mean is used, for {format_count(differing, 'texts')}" if differing else ""
     return SavedLogits(means, index, name, digest, class_names, summary + note)
 
 

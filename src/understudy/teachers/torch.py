@@ -209,10 +209,7 @@ def torch_file_teacher(path: Path, *, training_texts: Sequence[str] | None) -> S
     """
     content = _load_plain(path)
     if not isinstance(content, Mapping) or "logits" not in content:
-        raise InputError(
-            f"a torch file as teacher holds logits: received teacher={str(path)!r} with weights only, which do not say how "
-            f"to compute; {_SAFE_WAYS}"
-        )
+        raise _weights_only(path)
     texts = content.get("texts", training_texts)
     if texts is None:
         raise InputError(
@@ -229,6 +226,28 @@ def torch_file_teacher(path: Path, *, training_texts: Sequence[str] | None) -> S
         digest=digest,
         class_names=None if names is None else tuple(names),
         summary=f"saved logits {path.name} (torch, sha256 {digest[:12]}), rows {matched}",
+    )
+
+
+def no_model(path: Path) -> InputError:
+    """Return why the torch file ``path`` answers no examples: it holds weights, or logits of other examples.
+
+    Raises:
+        InputError: a pickled module or TorchScript, or unreadable.
+    """
+    content = _load_plain(path)
+    if not isinstance(content, Mapping) or "logits" not in content:
+        return _weights_only(path)
+    return InputError(
+        f"saved logits answer the examples that they were saved for alone: received teacher={str(path)!r}; give them to "
+        "understudy compress"
+    )
+
+
+def _weights_only(path: Path) -> InputError:
+    return InputError(
+        f"a torch file as teacher holds logits: received teacher={str(path)!r} with weights only, which do not say how "
+        f"to compute; {_SAFE_WAYS}"
     )
 
 

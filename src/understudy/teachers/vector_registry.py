@@ -13,6 +13,7 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.teachers.callable import CallableTeacher, function_of, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
+from understudy.teachers.image_input import AnyArray
 from understudy.teachers.image_model import ImageModel, closest_to_labels, outputs, tried_rows
 from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
 from understudy.teachers.model_file import are_probabilities, log_probabilities
@@ -31,6 +32,7 @@ class VectorModelTeacher:
         shape: of one example as the model takes it.
         probabilities: the output holds probabilities, which become ``log(max(p, 1e-9))``.
         answers: digest of the answers to probes; empty where the model's digest says all.
+        turned: the model takes windows with their channels first, as convolutions over time do.
         in_steps: the numbers are the steps of the model's quantized input already.
         how: how that was found, for ``describe``; empty where it is no question.
     """
@@ -39,6 +41,7 @@ class VectorModelTeacher:
     shape: tuple[int, ...]
     probabilities: bool
     answers: str
+    turned: bool = False
     in_steps: bool = False
     how: str = ""
 
@@ -60,13 +63,14 @@ class VectorModelTeacher:
     @property
     def digest(self) -> str:
         """Digest of the model and of the way to give it numbers."""
-        how = f"{self.model.digest} {self.shape} {self.probabilities} {self.answers}{' in steps' if self.in_steps else ''}"
+        how = f"{self.model.digest} {self.shape} {self.probabilities} {self.answers}"
+        how += f"{' turned' if self.turned else ''}{' in steps' if self.in_steps else ''}"
         return hashlib.sha256(how.encode()).hexdigest()
 
     def describe(self) -> str:
         """Return one line: the model, what it is given, what its output was found to be."""
         output = "probabilities, used as logarithms" if self.probabilities else "logits"
-        numbers = "numbers as the data have them"
+        numbers = "numbers as the data have them" + (", channels before steps" if self.turned else "")
         if self.how:
             taken = "which are the steps of its input already" if self.in_steps else "quantized with its scale"
             numbers = f"{numbers}, {taken} ({self.how})"
@@ -84,7 +88,7 @@ class VectorModelTeacher:
         return log_probabilities(values) if self.probabilities else values
 
     def _prepared(self, vectors: Float32Array) -> Any:
-        return self.model.input.cast(vectors.reshape(len(vectors), *self.shape), in_steps=self.in_steps)
+        return _given(self.model, vectors, self.shape, turned=self.turned, in_steps=self.in_steps)
 
 
 def load_vector_teacher(
@@ -154,10 +158,35 @@ def _model_teacher(model: ImageModel, vectors: Float32Array) -> VectorModelTeach
     # a channel of its own, as for images, before or behind; or one axis for all
     shapes = dict.fromkeys((own, (*own, 1), (1, *own), (int(np.prod(own)),)))
     shape = next((shape for shape in shapes if model.input.takes(shape)), None)
+    turned = own[::-1] if len(own) == 2 and own[0] != own[1] else None
+    if shape is None and turned is not None and model.input.takes(turned):
+        return _asked(model, vectors, turned, turned=True)
     if shape is None:
         raise InputError(
             f"a teacher for vectors takes them as the data has them: received input={model.input.describe()} of "
             f"teacher={model.name!r} for numbers={list(own)}; put the reshaping into a Python function and give file.py:name"
         )
-    values = outputs(model, lambda part: model.input.cast(part.reshape(len(part), *shape)), vectors[:_PROBES])
-    return VectorModelTeacher(model, shape, are_probabilities(values), behaviour_digest(values) if model.opaque else "")
+    try:
+        return _asked(model, vectors, shape, turned=False)
+    except InputError:
+        if turned is None or not model.opaque:
+            raise
+        try:  # the axes of a module are found by running it
+            return _asked(model, vectors, turned, turned=True)
+        except InputError:
+            pass
+        raise
+
+
+def _asked(model: ImageModel, vectors: Float32Array, shape: tuple[int, ...], *, turned: bool) -> VectorModelTeacher:
+    """Return the teacher that gives ``model`` numbers so, which has answered some of ``vectors``."""
+    values = outputs(model, lambda part: _given(model, part, shape, turned=turned), vectors[:_PROBES])
+    digest = behaviour_digest(values) if model.opaque else ""
+    return VectorModelTeacher(model, shape, are_probabilities(values), digest, turned=turned)
+
+
+def _given(
+    model: ImageModel, vectors: Float32Array, shape: tuple[int, ...], *, turned: bool, in_steps: bool = False
+) -> AnyArray:
+    found = vectors.swapaxes(1, 2) if turned else vectors.reshape(len(vectors), *shape)
+    return model.input.cast(found, in_steps=in_steps)
