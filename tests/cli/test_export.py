@@ -59,6 +59,13 @@ def test_the_file_is_what_compress_would_have_written(bundle: Path, tmp_path: Pa
     assert understudy("predict", bundle, "hello", "--format", "python").exit_code == 0
 
 
+def test_a_test_of_other_labels_is_warned_of(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("text,label\nhello,nothing known\nbye,nothing known\n")
+    outcome = understudy("export", bundle, "--to", "onnx", "--test", tmp_path / "other.csv")
+    assert outcome.exit_code == 0
+    assert "warning: a test has labels of the bundle: received known_labels=0 in texts=2 of file=" in outcome.err
+
+
 def test_json_has_the_bytes_and_the_new_digest(bundle: Path, table: Path) -> None:
     before = Bundle.open(bundle).manifest
     document = json.loads(understudy("export", bundle, "--to", "onnx", "--test", table, "--json").out)

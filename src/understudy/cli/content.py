@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,19 @@ def labelled_content(
     if manifest.image_shape is None:
         return _vectors(path, manifest.input_shape or (), manifest.columns, label)
     return _images(path, manifest.image_shape, skip_bad=skip_bad)
+
+
+def unknown_labels(manifest: Manifest, path: Path, labels: Sequence[str]) -> int:
+    """Return how many of ``labels``, which ``path`` has, the bundle does not know, and warn where these are all."""
+    unknown = sum(name not in manifest.labels for name in labels)
+    if labels and unknown == len(labels):
+        typer.echo(
+            f"warning: a test has labels of the bundle: received known_labels=0 in {manifest.examples}={len(labels)} of "
+            f"file={str(path)!r}, the first of them label={labels[0][:80]!r}; check its labels"
+            + ("" if manifest.max_bytes is None else ", or name their column with --label"),
+            err=True,
+        )
+    return unknown
 
 
 def _texts(path: Path, text: str | None, label: str | None) -> tuple[Content, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy.cli.content import labelled_content
+from understudy.cli.content import labelled_content, unknown_labels
 from understudy.cli.opening import KeyOption, TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, print_json, print_table
 from understudy.errors import SetupError, UnderstudyError, VerificationError
@@ -49,14 +49,7 @@ def evaluate(
 
     opened = Bundle.open(bundle, trusted=trust, key=key)
     content, labels = labelled_content(opened.manifest, data, text=text, label=label, skip_bad=skip_bad)
-    unknown = sum(name not in opened.labels for name in labels)
-    if labels and unknown == len(labels):
-        typer.echo(
-            f"warning: a test has labels of the bundle: received known_labels=0 in {opened.manifest.examples}={len(labels)} of "
-            f"file={str(data)!r}, the first of them label={labels[0][:80]!r}; check its labels"
-            + ("" if opened.manifest.max_bytes is None else ", or name their column with --label"),
-            err=True,
-        )
+    unknown = unknown_labels(opened.manifest, data, labels)
     with open_patient_progress(sys.stderr, silent=as_json) as progress:
         results = opened.evaluate(content, labels, progress=progress)
     failure = _failure(results, bundle)

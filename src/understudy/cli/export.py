@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from understudy.cli.content import labelled_content
+from understudy.cli.content import labelled_content, unknown_labels
 from understudy.cli.opening import TrustOption
 from understudy.cli.output import JsonFlag, as_microseconds, as_percent, on_one_line, print_json, print_table
 from understudy.errors import InputError
@@ -100,7 +100,11 @@ def _add(
     from understudy.bundle import Bundle
     from understudy.cli.progress import open_progress
 
-    given = None if test is None else labelled_content(Bundle.open(bundle).manifest, test, text=text, label=label)
+    given = None
+    if test is not None:
+        manifest = Bundle.open(bundle, trusted=trusted).manifest
+        given = labelled_content(manifest, test, text=text, label=label)
+        unknown_labels(manifest, test, given[1])
     with open_progress(sys.stderr, silent=as_json) as progress:
         return add_formats(bundle, format_names, test=given, trusted=trusted, progress=progress)
 
