@@ -65,12 +65,12 @@ def export(
         )
     document: dict[str, Any] = {"bundle": str(bundle)}
     if format_names:
-        added = _add(bundle, format_names, test, text, label, trust or (), as_json=as_json)
+        added = _add(bundle, format_names, test, text, label, trust, as_json=as_json)
         document |= _as_json(added)
         if not as_json:
             _print(added, bundle)
     if encrypt and out is not None:
-        copy = _encrypt(bundle, out, encrypt, () if format_names else trust or (), as_json=as_json)
+        copy = _encrypt(bundle, out, encrypt, None if format_names else trust, as_json=as_json)
         document["encrypted"] = {
             "out": str(out),
             "digest": copy.manifest.digest,
