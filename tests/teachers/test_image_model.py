@@ -15,7 +15,18 @@ from image_models import CLASSES, SHAPE, SIDE, litert_image_file, onnx_image_fil
 from model_files import onnx_bytes_model, save_onnx
 from understudy.errors import InputError
 from understudy.teachers.class_order import OrderedTeacher
-from understudy.teachers.image_input import CAFFE, IMAGENET, RAW, SYMMETRIC, UNIT, USUAL, ImageInput, PixelRange, standardized
+from understudy.teachers.image_input import (
+    CAFFE,
+    IMAGENET,
+    RARER,
+    RAW,
+    SYMMETRIC,
+    UNIT,
+    USUAL,
+    ImageInput,
+    PixelRange,
+    standardized,
+)
 from understudy.teachers.image_model import test_patterns as patterns
 from understudy.teachers.image_registry import load_image_teacher
 from understudy.teachers.protocol import UInt8Array, checked_logits
@@ -30,7 +41,7 @@ def labelled(source: Any, *, names: tuple[str, ...] = NAMES, images: UInt8Array 
     )
 
 
-@pytest.mark.parametrize("pixel_range", USUAL, ids=lambda found: found.name)
+@pytest.mark.parametrize("pixel_range", [*USUAL, *RARER], ids=lambda found: found.name)
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_layout_and_range_are_found_by_labels(tmp_path: Path, pixel_range: PixelRange, *, channels_first: bool) -> None:
     teacher = labelled(onnx_image_file(tmp_path / "m.onnx", pixel_range, channels_first=channels_first))

@@ -68,6 +68,12 @@ LARGEST_OF_UNIT = 2.0
 """A mean or deviation beyond this is not one of pixels from 0 to 1."""
 USUAL = (UNIT, SYMMETRIC, IMAGENET, RAW, CAFFE)
 """The most usual first: where nothing tells two of them apart, the first is taken."""
+RARER = (
+    PixelRange("-0.5 to 0.5", mean=(0.5,)),
+    PixelRange("-128 to 127", divisor=1.0, mean=(128.0,)),
+    PixelRange("0 to 1, blue first", reversed_channels=True),
+)
+"""Ranges that are tried where labels tell which is right; the last as OpenCV gives images."""
 
 
 def range_as_said(said: Any, channels: int) -> PixelRange:

@@ -19,7 +19,17 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.teachers.chance import in_another_order
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_beside
-from understudy.teachers.image_input import USUAL, AnyArray, ImageInput, PixelRange, Preparation, Prepares, Shape, standardized
+from understudy.teachers.image_input import (
+    RARER,
+    USUAL,
+    AnyArray,
+    ImageInput,
+    PixelRange,
+    Preparation,
+    Prepares,
+    Shape,
+    standardized,
+)
 from understudy.teachers.model_file import are_probabilities, file_summary, log_probabilities
 from understudy.teachers.protocol import BoolArray, Float32Array, UInt8Array, behaviour_digest
 
@@ -226,7 +236,7 @@ def labelled_teacher(
     tried, wanted = images[at], labels[at]
     found: list[OrderedTeacher[UInt8Array]] = []
     answers: list[Float32Array] = []
-    for candidate in candidates(model, (height, width, channels), further=(standardized(images),)):
+    for candidate in candidates(model, (height, width, channels), further=(standardized(images), *RARER)):
         ordered = in_class_order(candidate, class_names, numbered=numbered)
         logits = ordered.logits(tried)
         if np.isfinite(logits).all() or not found:
