@@ -172,7 +172,7 @@ def check_budgets(
             raise BudgetError(
                 f"max_latency must hold the smallest student: received max_latency={job.latency.text}, where its "
                 f"{binding.removeprefix(LATENCY)} file is estimated to take {format_microseconds(sizes[binding] / 1e3)} on "
-                f"{job.latency.target}; allow at least that, or leave that format out"
+                f"{job.latency.target}; allow a tenth more than that, because it is an estimate, or leave that format out"
             )
         if binding == WEIGHTS:
             raise BudgetError(
