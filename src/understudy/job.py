@@ -290,7 +290,7 @@ class Job(Settings):
             del settings[key]
         del settings["quantization"]["max_drop"]
         del settings["training"]["processor"]
-        if self.teacher.kind == "file" or _in_python_file(self.teacher.source):
+        if self.teacher.has_path:
             settings["teacher"]["source"] = Path(self.teacher.source).name
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -377,11 +377,6 @@ def _put(document: dict[str, Any], keys: Sequence[str], value: object) -> None:
     document[last] = value
 
 
-def _in_python_file(source: str) -> bool:
-    """Return whether ``source`` names an object in a file, ``file.py:name``, rather than in a module."""
-    return source.rpartition(":")[0].endswith(".py")
-
-
 def _start_paths_from(folder: Path, document: dict[str, Any]) -> None:
     """Make the paths in ``document`` relative to ``folder`` instead of the current folder; a teacher in a module stays."""
     data = document.get("data")
@@ -397,5 +392,5 @@ def _start_paths_from(folder: Path, document: dict[str, Any]) -> None:
         document["encrypt"] = [str(folder / key) if isinstance(key, str) else key for key in recipients]
     teacher = document.get("teacher")
     source = teacher.get("source") if isinstance(teacher, dict) else None
-    if isinstance(source, str) and source and (TeacherSettings(source=source).kind == "file" or _in_python_file(source)):
+    if isinstance(source, str) and source and TeacherSettings(source=source).has_path:
         document["teacher"]["source"] = str(folder / source)

@@ -167,6 +167,11 @@ class TeacherSettings(Settings):
                 return "none"
         return "importable" if _IMPORTABLE.fullmatch(self.source) else "file"
 
+    @property
+    def has_path(self) -> bool:
+        """Whether ``source`` begins with a path: a file, or an object in a Python file as ``file.py:name``."""
+        return self.kind == "file" or self.source.rpartition(":")[0].endswith(".py")
+
 
 class LossWeights(Settings):
     """Weights of the three terms of the joint objective."""
