@@ -337,6 +337,13 @@ class LeNet(nn.Module):
         return functional.softmax(self.fc2(functional.relu(self.fc1(x.view(-1, self.numbers)))), dim=1)
 
 
+CONVOLUTIONAL = (
+    *(ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet),
+    *(ResNeXt, CrossStageNet, SmallImageResNet, ShuffleNet),
+)
+"""Kinds that take the channels of their images and read images of any size."""
+
+
 def made(kind: type[nn.Module], *arguments: Any, seed: int = 0, **named: Any) -> nn.Module:
     """Return a network with weights from ``seed``."""
     torch.manual_seed(seed)

@@ -125,6 +125,11 @@ def test_the_bundle_says_what_it_reads(finished: Path) -> None:
     for content in given:
         with pytest.raises(InputError, match=r"this model reads uint8 images \[batch, 8, 8, 1\]: received .*, as an array$"):
             bundle.predict(content)
+    for other in (None, 5, {"a": 1}):
+        with pytest.raises(InputError, match=f"received type='{type(other).__name__}'; give what it was made for, as an array"):
+            bundle.predict(other)  # type: ignore[arg-type]
+    grey = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)  # as the job takes them
+    assert bundle.predict(grey) == bundle.predict(grey[..., None])
     with pytest.raises(InputError, match=r"received uint8 shape=\(8, 8, 1\); put it into a batch of one, x\[None\]"):
         bundle.predict(np.zeros((8, 8, 1), np.uint8))
     [member] = Family.load(finished / "out").members

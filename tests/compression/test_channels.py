@@ -12,18 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from networks import (
-    CrossStageNet,
-    DenseNet,
-    MobileNetV3,
-    Perceptron,
-    PreactivationNet,
-    ResNet,
-    ResNeXt,
-    ShuffleNet,
-    SmallImageResNet,
-    made,
-)
+from networks import CONVOLUTIONAL, Perceptron, made
 from understudy.compression.cutting import need_masked
 from understudy.compression.prune import prune, pruned, widths_of
 from understudy.errors import VerificationError
@@ -179,10 +168,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "normed_join": lambda: Net(
         normed_join, first=nn.Linear(64, 16), second=nn.Linear(16, 16), norm=nn.BatchNorm1d(32), out=nn.Linear(32, CLASSES)
     ),
-    **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (ResNet, PreactivationNet)},
-    **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (MobileNetV3, DenseNet)},
-    **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (ResNeXt, CrossStageNet)},
-    **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in (SmallImageResNet, ShuffleNet)},
+    **{kind.__name__: lambda kind=kind: made(kind, 1, classes=CLASSES) for kind in CONVOLUTIONAL},
     "Perceptron": lambda: made(Perceptron, 64, classes=CLASSES),
 }
 

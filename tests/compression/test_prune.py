@@ -10,20 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from networks import (
-    CrossStageNet,
-    DenseNet,
-    EfficientNet,
-    LeNet,
-    MobileNetV2,
-    MobileNetV3,
-    PreactivationNet,
-    ResNet,
-    ResNeXt,
-    ShuffleNet,
-    SmallImageResNet,
-    made,
-)
+from networks import CONVOLUTIONAL, LeNet, made
 from understudy.compression.prune import prune, pruned, widths_of
 from understudy.errors import SetupError
 from understudy.network.reading import Taken, read_network
@@ -32,10 +19,7 @@ from understudy.teachers.image_input import UNIT, Shape
 from vision_transformers import ChunkedAttention, ConvNext, EncoderTransformer, VisionTransformer, random
 
 SHAPE = (16, 16, 3)
-KINDS = (
-    *(ResNet, PreactivationNet, MobileNetV2, MobileNetV3, EfficientNet, DenseNet, LeNet),
-    *(ResNeXt, CrossStageNet, SmallImageResNet, ShuffleNet),
-)
+KINDS = (*CONVOLUTIONAL, LeNet)
 
 
 def network_of(kind: type[nn.Module]) -> Network:

@@ -38,13 +38,13 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
             return content
         if (*content.shape[1:], 1) == shape and content.ndim == 3:  # grey images, as a job takes them
             return content[..., None]
-    if not isinstance(content, np.ndarray | Sequence):
-        content = [content]  # to say that it is no array
     if isinstance(content, np.ndarray):
         received = f"{content.dtype} shape={content.shape}"
     else:
-        texts = not isinstance(content, str | bytes) and all(isinstance(each, str | bytes) for each in content)
-        received = f"{len(content)} texts" if texts else f"type={type(content).__name__!r}"
+        given: object = content  # a user's mistake is of any type
+        is_row = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+        texts = is_row and all(isinstance(each, str | bytes) for each in content)
+        received = f"{len(content)} texts" if texts else f"type={type(given).__name__!r}"
     wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
     if manifest.input_shape is not None:
         if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:

@@ -72,7 +72,7 @@ def channel_shuffle(reader: Reader, given: Arguments, _: Shape) -> Value:
 
 
 def picked(reader: Reader, x: Value, channels: Tensor) -> Value:
-    """Return ``channels`` of a map in this order, which a layer hands on: no step moves them.
+    """Return ``channels`` of a map, int64 numbers of them, in this order, which a layer hands on: no step moves them.
 
     It is pruned as others are, and what takes a part of it apart takes a part of the layer.
     """

@@ -279,7 +279,6 @@ HANDLERS: dict[str, Handler] = {
     "narrow": narrow,
     "chunk": chunk,
     "channel_shuffle": channel_shuffle,
-    "native_channel_shuffle": channel_shuffle,
     "split": split,
     "split_with_sizes": split,
     "select": select,

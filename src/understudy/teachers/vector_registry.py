@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -169,12 +170,9 @@ def _model_teacher(model: ImageModel, vectors: Float32Array) -> VectorModelTeach
     try:
         return _asked(model, vectors, shape, turned=False)
     except InputError:
-        if turned is None or not model.opaque:
-            raise
-        try:  # the axes of a module are found by running it
-            return _asked(model, vectors, turned, turned=True)
-        except InputError:
-            pass
+        if turned is not None and model.opaque:  # the axes of a module are found by running it
+            with suppress(InputError):
+                return _asked(model, vectors, turned, turned=True)
         raise
 
 
