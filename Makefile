@@ -43,8 +43,8 @@ check: setup ## lint, format, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
 
-bench: setup ## rebuild every number that the docs quote (hours; writes benchmarks/results)
-	@for script in import_time c_code_size text few_texts other_sets images image_teaching projections pruned windows search fasttext_peer raw_text latency image_latency executorch_latency file_overhead devices fuzz_bundle fuzz_c table; do \
+bench: setup ## measure the tables of the docs again (hours; writes benchmarks/results; arm_runtimes.py and image_peer.py need arguments)
+	@for script in import_time c_code_size text few_texts other_sets images image_teaching projections pruned windows search fasttext_peer raw_text latency image_latency executorch_latency file_overhead devices fuzz_bundle fuzz_c image_training image_variations table; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 onnxruntime-web: $(WEB_FOLDER)/.complete ## fetch ONNX Runtime Web, which bench --on browser runs ONNX files in (needs npm)
@@ -63,7 +63,8 @@ devices: onnxruntime-web ## install what emulated targets need, from Debian's pa
 		gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
 		gcc-riscv64-linux-gnu libc6-dev-riscv64-cross clang lld nodejs chromium
 
-docs: setup ## write the generated pages: golden vectors and the command reference
+docs: setup ## write the generated pages: golden vectors, schemas, the command reference, the tables of results
 	$(BIN)/python spec/make_vectors.py
+	$(BIN)/python spec/schemas.py
 	$(BIN)/python docs/make_command_reference.py
 	$(BIN)/python benchmarks/table.py

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -92,3 +93,25 @@ def test_data_that_stand_in_no_file_are_refused() -> None:
 
 def test_a_shell_offers_the_public_names() -> None:
     assert set(understudy.__all__) <= set(dir(understudy))
+
+
+@pytest.mark.parametrize("budgets", [16384, np.int64(16384), np.float64(16384), "16KB", ["16KB"], {"16KB"}])
+def test_one_value_of_a_list_may_stand_alone(budgets: object, tiny_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(pipeline, "run_job", lambda job, **_: asked.append(job))
+    understudy.compress(data=tiny_csv, budgets=budgets, devices="cortex-m4", formats="c")  # type: ignore[arg-type]
+    [job] = asked
+    assert len(job.budgets) == 1
+    assert (job.devices, job.formats) == (("cortex-m4",), ("c",))
+
+
+def test_budgets_of_another_type_are_refused(tiny_csv: Path) -> None:
+    with pytest.raises(InputError, match="budgets are sizes: received budgets of type='object'; give a list"):
+        understudy.compress(data=tiny_csv, budgets=object())  # type: ignore[arg-type]
+
+
+def test_a_teacher_may_be_a_path(tiny_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(pipeline, "run_job", lambda job, *, teacher, **_: asked.append((job.teacher.source, teacher)))
+    understudy.compress(data=tiny_csv, budgets="16KB", teacher=Path("folder") / "big.onnx")
+    assert asked == [(str(Path("folder") / "big.onnx"), None)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy.errors import InputError, SetupError
+from understudy.errors import InputError, SetupError, TeacherError
 from understudy.job_folder import Searched, claim
 
 MINE = {"settings": "1", "data": "2", "teacher": "3"}
@@ -109,3 +109,17 @@ def test_a_second_run_waits_its_turn(tmp_path: Path) -> None:
         assert entries(tmp_path) == before
     with claim(tmp_path / "out", MINE):
         pass
+
+
+@pytest.mark.parametrize(("error", "kept"), [(TeacherError("it raised"), True), (InputError("a NaN"), False)])
+def test_answers_of_a_teacher_whose_code_failed_stay(tmp_path: Path, error: Exception, kept: bool) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(type(error)), claim(out, MINE) as folder:
+        folder.teacher.mkdir()
+        (folder.teacher / "answers.npz").touch()
+        raise error
+    assert ((out / ".understudy" / "teacher" / "answers.npz").exists(), out.exists()) == (kept, kept)
+    with pytest.raises(TeacherError), claim(tmp_path / "new", MINE) as folder:
+        folder.teacher.mkdir()
+        raise TeacherError("the first answer failed")
+    assert not (tmp_path / "new").exists()

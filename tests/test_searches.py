@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,14 @@ from understudy.searches import Searches
 from understudy.selection import Plan
 from understudy.students.recipe import Recipe
 from understudy.students.registry import build_student
+from understudy.training.schedule import MOST_EPOCHS
 from understudy.training.task import TaskResult, TrainingTask
 
 SECONDS_OF_A_START, SECONDS_OF_A_TRAINING = 0.7, 10.0
 USUAL_STEPS = 3200
 """Of a thousand texts."""
+RECIPE = Recipe()
+IMAGES = Recipe(student="plain_cnn", image_shape=(32, 32, 3), width=32, features=0, hidden=48)
 
 
 def _size(recipe: Recipe) -> dict[str, int]:
@@ -49,9 +53,11 @@ class Machine:
         self.clock += 0.0 if self.started else SECONDS_OF_A_START
         self.started = True
         if on_point and new:
-            self.clock += seconds[0] / 20
-            on_point(new[0], {"step": new[0].schedule.steps // 20, "seconds": seconds[0] / 20})
-            self.clock -= seconds[0] / 20
+            begin = self.clock
+            for part in (1 / 20, 2 / 20):
+                self.clock = begin + seconds[0] * part
+                on_point(new[0], {"step": int(new[0].schedule.steps * part), "seconds": seconds[0] * part})
+            self.clock = begin
         self.clock += max(sum(seconds) / self.count, max(seconds, default=0))
         for task, each in zip(new, seconds, strict=True):
             reached = 0.5 + task.recipe.width / 1000 + task.schedule.steps / 1e6 - task.schedule.dropout / 100
@@ -89,16 +95,19 @@ def search(
     seconds: float | None = None,
     taught: bool = False,
     epochs: int | None = None,
+    recipe: Recipe = RECIPE,
+    examples: int = 1000,
+    budgets: Sequence[int] = (16_384,),
 ) -> Searches:
     plan = Plan(
-        base=Recipe(), classes=3, texts=1000, held_out=100, objective={}, class_weight=None, taught=taught, joint=False,
-        brought=None, teacher_is_optional=True, seed=1, epochs=epochs, budgets=1,
+        base=recipe, classes=3, texts=examples, held_out=100, objective={}, class_weight=None, taught=taught, joint=False,
+        brought=None, teacher_is_optional=True, seed=1, epochs=epochs, budgets=len(budgets),
         build=lambda recipe: build_student(recipe, classes=3, seed=1),
     )  # fmt: skip
     job: Any = SimpleNamespace(trials=trials, time_seconds=seconds, time=f"{seconds}s")
     folder: Any = SimpleNamespace(searched=lambda: machine.searched, record_search=machine.record_search)
     workers: Any = machine
-    found = Searches([Budget("16KB", {"onnx": 16_384})], plan, size_of=_size)
+    found = Searches([Budget(f"{size // 1024}KB", {"onnx": size}) for size in budgets], plan, size_of=_size)
     found.run(job, workers, wanted=None, folder=folder, progress=SilentProgress())
     return found
 
@@ -187,3 +196,44 @@ def test_passes_that_were_asked_for_stay(machine: Machine) -> None:
     found = search(machine, seconds=5, epochs=100)
     assert (found.epochs, machine.stops) == (None, 0)
     assert machine.rounds[0][0].schedule.steps == 100 * 16
+
+
+def _seconds_and_passes(budgets: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> tuple[float, list[int]]:
+    """Return how long a job of images takes that has no time, and how often its students go over them."""
+    usual = Machine()
+    with monkeypatch.context() as patch:
+        patch.setattr(searches, "train_all", usual.train_all)
+        search(usual, recipe=IMAGES, examples=50_000, budgets=budgets)
+    return usual.clock, [task.schedule.steps // 782 for task in usual.rounds[0] if not task.refit]
+
+
+@pytest.mark.parametrize(("room", "factor"), [(1.3, 1.0), (1.7, 1.4), (2.5, 2.1), (100.0, None)])
+def test_images_are_seen_more_often_where_there_is_time(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, room: float, factor: float | None
+) -> None:
+    seconds, [usual] = _seconds_and_passes([16_384], monkeypatch)
+    assert usual < MOST_EPOCHS, "a job without a time leaves passes out"
+    found = search(machine, seconds=room * seconds, recipe=IMAGES, examples=50_000)
+    assert machine.clock <= room * seconds
+    assert machine.stops == (factor != 1.0)
+    if factor is None:
+        assert found.epochs == MOST_EPOCHS
+        assert len(found.tried["16KB"]) > 1, "what is left is for a search"
+    else:
+        assert (found.epochs or usual) >= factor * usual
+    [student, _] = machine.rounds[0] if factor == 1.0 else machine.rounds[1]
+    again = Machine()
+    monkeypatch.setattr(searches, "train_all", again.train_all)
+    search(again, trials=1, recipe=IMAGES, examples=50_000, epochs=found.epochs)
+    assert again.rounds[0][0].key == student.key, "passes and trials repeat it"
+
+
+@pytest.mark.parametrize("room", [0.3, 0.6, 1.0])
+def test_images_of_several_sizes_end_in_their_time(machine: Machine, monkeypatch: pytest.MonkeyPatch, room: float) -> None:
+    budgets = [4_096, 131_072]
+    seconds, [small, large] = _seconds_and_passes(budgets, monkeypatch)
+    assert small > 2 * large
+    found = search(machine, seconds=room * seconds, recipe=IMAGES, examples=50_000, budgets=budgets)
+    workers: Any = machine
+    found.refit(workers, progress=SilentProgress())
+    assert 0.6 * room * seconds < machine.clock <= room * seconds

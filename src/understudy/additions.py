@@ -129,12 +129,15 @@ def add_formats(
     bundle = Bundle.open(folder, trusted=trusted)
     bundle.require_plain("export")
     writers = {name: exporter(name) for name in dict.fromkeys(formats)}
+    home = Home.of(folder)
+    # a full disk between a bundle and its family's record leaves a file that the record lacks
+    recorded = bundle.formats if home is None else tuple(file.format for file in home.member.files)
     wanted = [name for name in writers if name not in bundle.formats]
-    held = tuple(name for name in writers if name in bundle.formats)
+    unrecorded = [name for name in writers if name in bundle.formats and name not in recorded]
+    held = tuple(name for name in writers if name in bundle.formats and name in recorded)
     if wanted:
         signing_key()  # read now: after the new files have run it would be late to learn that it cannot be
     program = bundle.program()
-    home = Home.of(folder)
     split = None if test is None else _test_split(bundle, program, *test)
     missing = None
     if home is not None and split is None:
@@ -144,17 +147,22 @@ def add_formats(
             missing = str(error)
     name, names = bundle.manifest.name, bundle.labels
     exports, additions = {}, []
-    for word in wanted:
+    for word in [*wanted, *unrecorded]:
         progress.stage(f"exporting and verifying {word}")
-        exports[word] = writers[word].export(program, name=name, labels=names)
-        additions.append(_verified(bundle, program, word, exports[word], test=split))
+        contents = writers[word].export(program, name=name, labels=names)
+        if word in wanted:
+            exports[word] = contents
+        else:
+            contents = {each: bundle.read(each) for each in contents}
+        additions.append(_verified(bundle, program, word, contents, test=split))
     # another call may have added formats meanwhile: what it recorded stays
     latest = Bundle.open(folder, trusted=trusted).manifest if wanted else bundle.manifest
     manifest = extend_bundle(folder, latest, program=program, exports=exports) if wanted else latest
     home = Home.of(folder)
-    if home is not None and wanted:
+    if home is not None and additions:
         fields = {RAM: "ram_bytes", FLOAT_RAM: "float_ram_bytes"}
-        counted = {fields[name]: static_bytes for name, static_bytes in static_ram_bytes(program, wanted).items()}
+        static = static_ram_bytes(program, [addition.format for addition in additions])
+        counted = {fields[name]: static_bytes for name, static_bytes in static.items()}
         home = replace(home, member=home.member.model_copy(update=counted))
         _record(home, additions, reason=missing or _other_examples(home, split))
     return Added(
@@ -163,7 +171,7 @@ def add_formats(
         manifest.digest,
         signer=manifest.signer,
         signer_before=bundle.signer,
-        family=home.folder / FAMILY_FILENAME if home and wanted else None,
+        family=home.folder / FAMILY_FILENAME if home and additions else None,
         budget_bytes=home.member.budget_bytes if home else None,
         not_tested=missing,
     )

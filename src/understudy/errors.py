@@ -4,6 +4,7 @@
 
     UnderstudyError
     ├── InputError            your input: a file, a column, a job key, a model          exit code 2
+    │   └── TeacherError      the code of your teacher failed, its answers so far are kept
     ├── SetupError     your environment: a missing extra, a full disk, a folder  exit code 4
     ├── BudgetError           your budget cannot be met                                 exit code 3
     ├── BundleError           a bundle that is truncated, altered or not a bundle       exit code 5
@@ -26,6 +27,10 @@ class InputError(UnderstudyError):
     """Something the user handed over breaks a rule."""
 
     exit_code = 2
+
+
+class TeacherError(InputError):
+    """The code of a teacher failed while it was asked; a job keeps what it has answered before."""
 
 
 class BudgetError(UnderstudyError):

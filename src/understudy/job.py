@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from understudy.errors import InputError, SetupError
 from understudy.formats import DEFAULT_FORMATS, FLOAT_FORMATS, FORMATS, RECURRENT_FORMATS, default_formats
 from understudy.job_errors import explain
+from understudy.job_paths import start_paths_from, with_path, with_target_path
 from understudy.job_values import Budgets, Devices, FormatName, Formats, KeyFiles, StudentChoice, TrainingMode, Typed
 from understudy.settings import (
     DataSettings,
@@ -66,7 +67,6 @@ _ARGUMENTS = {
 }
 _OPTIONS = {"budgets": "budget", "devices": "device", "formats": "format", "quantization": "qat"}
 """Arguments whose option on the command line has another name."""
-_FILE_KEYS = ("train", "validation", "test", "unlabelled", "out_of_scope")
 
 
 class Job(Settings):
@@ -92,7 +92,8 @@ class Job(Settings):
         description="Files to write: 'onnx', 'litert' (.tflite), 'c' (C99), 'python', 'wasm', 'arduino' (a C library), "
         "'coreml' (.mlpackage), 'executorch' (.pte), 'executorch_xnnpack' (.pte with XNNPACK's layers), "
         "'onnx_float', 'litert_float', 'coreml_float', 'executorch_float', 'c_float', 'python_float', "
-        "'wasm_float', 'arduino_float' (the same in float32). The default for the student 'projection_rnn' is 'onnx' and 'c'.",
+        "'wasm_float', 'arduino_float' (the same in float32). The student 'projection_rnn' is not for 'litert', "
+        "'coreml', 'executorch' and these in float: remove them here; its default is 'onnx' and 'c'.",
     )
     encrypt: KeyFiles = Field(
         (),
@@ -141,7 +142,7 @@ class Job(Settings):
         None,
         ge=1,
         le=1024,
-        description="Threads for training; a replay is byte-identical only with the same number.",
+        description="Trainings that run side by side, one thread each; files depend on it only through time.",
         examples=[2],
     )
     data: DataSettings = Field(description="Files, columns and splits.")
@@ -281,9 +282,9 @@ class Job(Settings):
 
         Left out: which files hold the data (their content has its own digest, and the test split influences nothing),
         the budgets, each of which has a search of its own, how long to search, on how many threads or which processor, for whom
-        the result is encrypted, and what quantization may cost: its cures have trainings of their own. A teacher's file counts
-        by its name, so that a job may move to another folder. Equal digests and equal data mean that finished trials can be
-        taken over.
+        the result is encrypted, and what quantization may cost: its cures have trainings of their own. Files of a teacher and
+        of devices count by their names, so that a job may move to another folder. Equal digests and equal data mean that
+        finished trials can be taken over.
         """
         settings = self.model_dump(mode="json")
         for key in ("data", "budgets", "time", "trials", "max_drop", "threads", "encrypt"):
@@ -292,6 +293,9 @@ class Job(Settings):
         del settings["training"]["processor"]
         if self.teacher.has_path:
             settings["teacher"]["source"] = Path(self.teacher.source).name
+        settings["devices"] = [with_path(device, lambda path: path.name) for device in self.devices]
+        if self.max_latency is not None:
+            settings["max_latency"] = with_target_path(self.max_latency, lambda path: path.name)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -321,7 +325,7 @@ def load_job(path: str | os.PathLike[str], **overrides: object) -> Job:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"a job file is TOML in UTF-8: received file={str(path)!r} ({error}); correct that line") from error
     document.setdefault("name", name_from(path))
-    _start_paths_from(path.parent, document)
+    start_paths_from(path.parent, document)
     # a mistake on the command line is not looked for in the file
     options = {
         _ARGUMENTS.get(name, name): f"--{_OPTIONS.get(name, name).replace('_', '-')}" if "." not in name else "the arguments"
@@ -375,22 +379,3 @@ def _put(document: dict[str, Any], keys: Sequence[str], value: object) -> None:
             return
         document = document[key]
     document[last] = value
-
-
-def _start_paths_from(folder: Path, document: dict[str, Any]) -> None:
-    """Make the paths in ``document`` relative to ``folder`` instead of the current folder; a teacher in a module stays."""
-    data = document.get("data")
-    if isinstance(data, dict):
-        for key in _FILE_KEYS:
-            if isinstance(data.get(key), str):
-                data[key] = str(folder / data[key])
-    devices = document.get("devices")
-    if isinstance(devices, list):
-        document["devices"] = [str(folder / d) if isinstance(d, str) and d.endswith(".toml") else d for d in devices]
-    recipients = document.get("encrypt")
-    if isinstance(recipients, list):
-        document["encrypt"] = [str(folder / key) if isinstance(key, str) else key for key in recipients]
-    teacher = document.get("teacher")
-    source = teacher.get("source") if isinstance(teacher, dict) else None
-    if isinstance(source, str) and source and TeacherSettings(source=source).has_path:
-        document["teacher"]["source"] = str(folder / source)

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from understudy.errors import InputError, SetupError, UnderstudyError
+from understudy.errors import InputError, SetupError, TeacherError, UnderstudyError
 from understudy.files import write_text
 
 STATE = ".understudy"
@@ -104,7 +104,8 @@ def claim(path: Path, identity: Mapping[str, str], *, budgets: Sequence[str] = (
     """Yield ``path`` as the folder of the job that ``identity`` names, made when it is missing; no other run may use it.
 
     A job that comes back may have more ``budgets`` than before, and none less: what was delivered stays part of the family.
-    An error before anything was trained leaves no trace of a folder that was made here.
+    An error before anything was trained leaves no trace of a folder that was made here, but for answers of a teacher whose code
+    failed among them: they may have cost hours.
 
     Raises:
         InputError: the folder holds another job, a budget that is not named any more, or something else.
@@ -128,8 +129,9 @@ def claim(path: Path, identity: Mapping[str, str], *, budgets: Sequence[str] = (
             _sweep(folder)
             write_text(folder.mark, json.dumps({**identity, "budgets": list(budgets)}, indent=1))
             yield folder
-        except (UnderstudyError, OSError):
-            if not known and not _has_trained(folder):
+        except (UnderstudyError, OSError) as error:
+            answered = isinstance(error, TeacherError) and _holds_files(folder.teacher)
+            if not known and not answered and not _holds_files(folder.results):
                 shutil.rmtree(folder.state, ignore_errors=True)
                 _remove_empty(made)
             raise
@@ -201,5 +203,5 @@ def _remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-def _has_trained(folder: JobFolder) -> bool:
-    return folder.results.is_dir() and any(folder.results.iterdir())
+def _holds_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ from understudy.teachers.callable import object_name
 if TYPE_CHECKING:
     from understudy.family import Family
 
+_LISTS = {"devices", "formats", "encrypt", "columns"}
+"""Settings that are lists, of which one value alone is taken too."""
+
 
 def compress(
     *,
@@ -45,7 +49,7 @@ def compress(
     Args:
         data: a table of texts or of numbers with a label column (CSV, TSV, JSONL, Parquet), images or numbers in arrays (NPZ),
             images as IDX files or in class folders, or WAV files in class folders.
-        budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes; also a single one.
+        budgets: sizes that every file must keep to, as ``"16KB"`` or a number of bytes; also a single one, as of every list.
         teacher: ``"auto"``, ``"none"`` or None, a model file, or an object that gives logits for examples; see
             ``load_teacher``.
         out: folder for everything that is written; default: a new temporary folder.
@@ -72,9 +76,18 @@ def compress(
         raise InputError(f"out is the path of a folder: received out of type={type(out).__name__!r}; give a path")
     if teacher is None:
         teacher = "none"
+    if isinstance(teacher, os.PathLike):
+        teacher = os.fspath(teacher)
     named = teacher if isinstance(teacher, str) else object_name(teacher)
     # the characters of one would be taken as budgets
-    sizes = (budgets,) if isinstance(budgets, str | int) else budgets or ()
+    sizes = (budgets,) if isinstance(budgets, str | Number) else () if budgets is None else budgets
+    if not isinstance(sizes, Iterable):
+        raise InputError(
+            f"budgets are sizes: received budgets of type={type(budgets).__name__!r}; give a list, as ['16KB', '32KB']"
+        )
+    for key in _LISTS & settings.keys():
+        if isinstance(settings[key], str | os.PathLike):
+            settings[key] = (os.fspath(settings[key]),)
     job = job_from_arguments(data, budgets=tuple(map(str, sizes)) or None, teacher=named, **settings)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix=f"understudy-{job.name}-"))
     return run_job(job, out=folder, progress=progress, teacher=None if isinstance(teacher, str) else teacher)

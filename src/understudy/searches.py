@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,17 @@ HALVING_FACTOR = 4
 """How much shorter these trainings are."""
 LAST_STEPS_FACTOR = 1.1
 """How much longer a training takes than its first steps say: those that learn to round come last."""
+WORTH_A_NEW_BEGINNING = 1.2
+"""How many times the passes over images the time must have room for."""
 
 
-class _TooLongError(Exception):
-    """The first trainings are not likely to end in the time; with ``epochs`` passes over the examples they are."""
+class _OtherPaceError(Exception):
+    """The first trainings are likely to take longer than the time, or to leave much of it; not with ``epochs`` passes."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, *, fewer: bool) -> None:
         super().__init__(epochs)
         self.epochs = epochs
+        self.fewer = fewer
 
 
 class Searches:
@@ -81,7 +84,8 @@ class Searches:
 
         The seeded recipe is trained first, to its last step. Then come brackets, see ``_bracket``. Within a time a bracket has
         as many candidates as are likely to end in it, with the refit; one that is smaller for that is the last. Where the first
-        trainings alone are likely to take longer, they begin anew with fewer passes over the examples.
+        trainings alone are likely to take longer, they begin anew with fewer passes over the examples; those of images with
+        more, where the time has room for what a job without one leaves out to end in minutes.
         """
         planned = job.trials or (None if job.time_seconds else DEFAULT_TRIALS)
         earlier = folder.searched()
@@ -93,11 +97,28 @@ class Searches:
         def record() -> None:
             folder.record_search(Searched(time.monotonic() - begin, max(asked, earlier.trials), self.epochs))
 
+        points: dict[str, dict[str, Any]] = {}
+
         def heard(task: TrainingTask, event: dict[str, Any]) -> None:
             nonlocal judges
             if judges and job.time_seconds is not None:
+                before = points.setdefault(task.key, event)
+                again = before is not event
+                # the first steps are slower: what they leave is not known before the next ones
+                since = before if again else {"step": 0, "seconds": 0.0}
+                pace = (event["seconds"] - since["seconds"]) / (event["step"] - since["step"])
+                spent = time.monotonic() - begin
                 judges = False
-                self._check_pace(task, event, first, spent=time.monotonic() - begin, limit=job.time_seconds, workers=workers)
+                self._check_pace(
+                    first,
+                    seconds_of_work=pace * task.schedule.steps / self.plan.work(task),
+                    start=spent - pace * event["step"],
+                    spent=spent,
+                    limit=job.time_seconds,
+                    workers=workers,
+                    may_be_more=again,
+                )
+                judges = not again
             record()
 
         def train(tasks: list[TrainingTask], title: str) -> list[TaskResult]:
@@ -110,11 +131,14 @@ class Searches:
         refit_too = planned in (1, None)
         try:
             self._finish(first, train, workers=workers, title="training", refit_too=refit_too)
-        except _TooLongError as found:
+        except _OtherPaceError as found:
             workers.stop()
             self._plan_with(found.epochs)
             record()
-            progress.note(f"in time={job.time} the first trainings go over the examples {found.epochs} times, less than usual")
+            progress.note(
+                f"in time={job.time} the first trainings go over the examples {found.epochs} times, "
+                f"{'less' if found.fewer else 'more'} than usual"
+            )
             self._finish(first, train, workers=workers, title="training", refit_too=refit_too)
         size = BRACKET
         while size == BRACKET:
@@ -186,37 +210,47 @@ class Searches:
 
     def _check_pace(
         self,
-        heard: TrainingTask,
-        event: dict[str, Any],
         first: Mapping[str, list[Asked]],
         *,
+        seconds_of_work: float,
+        start: float,
         spent: float,
         limit: float,
         workers: Workers,
+        may_be_more: bool,
     ) -> None:
-        """Raise ``_TooLongError`` where all ``first`` trainings, with their refits, are likely to take too long.
+        """Raise ``_OtherPaceError`` where all ``first`` trainings, with their refits, are better planned with other passes.
 
         Args:
-            heard: one of these trainings.
-            event: how far it is.
             first: the first candidates.
+            seconds_of_work: that a process takes for one of ``Plan.work``.
+            start: seconds of processes and of what they read, which a new beginning takes again.
             spent: seconds so far.
             limit: seconds for everything.
             workers: train them.
+            may_be_more: more passes are looked for, too.
         """
+        plan = self.plan
         pairs = [(a.candidate, self._pair(a)) for asked in first.values() for a in asked]
         tasks = [task for _, pair in pairs for task in pair]
-        if self.plan.held_out:
-            tasks += [t for candidate, _ in pairs for t in self.plan.refits(candidate, candidate if self.plan.taught else None)]
-        seconds_of_work = event["seconds"] * heard.schedule.steps / event["step"] / self.plan.work(heard) * LAST_STEPS_FACTOR
-        loads = [0.0] * workers.count
-        for task in tasks:
-            loads[loads.index(min(loads))] += self.plan.work(task) * seconds_of_work
-        start = spent - event["seconds"]  # of processes and of what they read, which a new beginning takes again
-        passes = self.plan.passes(heard)
-        fewer = max(1, int(passes * (limit - spent - start) / max(loads)))
-        if start + max(loads) > limit and fewer < passes:
-            raise _TooLongError(fewer)
+        if plan.held_out:
+            tasks += [t for candidate, _ in pairs for t in plan.refits(candidate, candidate if plan.taught else None)]
+
+        def seconds(works: Iterable[float]) -> float:
+            loads = [0.0] * workers.count
+            for work in works:
+                loads[loads.index(min(loads))] += work * seconds_of_work * LAST_STEPS_FACTOR
+            return max(loads)
+
+        passes = max(plan.passes(task) for task in tasks)
+        affordable = max(1, int((limit - spent - start) / seconds(plan.work(task) / plan.passes(task) for task in tasks)))
+        if start + seconds(map(plan.work, tasks)) > limit:
+            if affordable < passes:
+                raise _OtherPaceError(affordable, fewer=True)
+        elif may_be_more:
+            more = min(affordable, *map(plan.most_passes, tasks))
+            if more >= WORTH_A_NEW_BEGINNING * passes:
+                raise _OtherPaceError(more, fewer=False)
 
     def _affordable(self, seconds: float, workers: Workers) -> int:
         """Return the size of the largest bracket that is likely to end within ``seconds``, with the refit; 0 where none is."""

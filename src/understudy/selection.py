@@ -19,6 +19,7 @@ from understudy.training.schedule import (
     Schedule,
     feature_dropout_for,
     image_steps_for,
+    most_image_steps,
     quantized_fraction_for,
     steps_for,
 )
@@ -198,11 +199,14 @@ class Plan:
             feature_dropout=feature_dropout_for(candidate.recipe, classes=self.classes, texts=self.texts),
             quantized_fraction=quantized_fraction_for(candidate.recipe, self.quantization.mode),
         )
-        texts = self.texts + (self.held_out if refit else 0)
-        steps = int(self._steps(texts, candidate.recipe, schedule.batch_size) * candidate.steps_factor * share)
+        steps = self._steps(self._examples(refit=refit), candidate.recipe, schedule.batch_size)
         return TrainingTask(
             recipe=candidate.recipe,
-            schedule=replace(schedule, steps=steps, batch_size=schedule.batch_size * (2 if taught and self.recombined else 1)),
+            schedule=replace(
+                schedule,
+                steps=int(steps * candidate.steps_factor * share),
+                batch_size=schedule.batch_size * (2 if taught and self.recombined else 1),
+            ),
             objective=dict(self.objective),
             class_weight=self.class_weight,
             classes=self.classes,
@@ -231,8 +235,18 @@ class Plan:
         return task.schedule.steps * task.schedule.batch_size * self._work_of_an_example(task.recipe)
 
     def passes(self, task: TrainingTask) -> float:
-        """Return how often ``task`` goes over the training examples, as ``epochs`` counts them."""
-        return task.schedule.steps / -(-self.texts // Schedule.batch_size)
+        """Return how often ``task`` goes over its examples, as ``epochs`` counts them."""
+        return task.schedule.steps / -(-self._examples(refit=task.refit) // Schedule.batch_size)
+
+    def most_passes(self, task: TrainingTask) -> int:
+        """Return how many passes ``task`` may have where there is time; for all but images these are the usual ones."""
+        if not task.recipe.learns_as_images:
+            return int(self.passes(task))
+        examples = self._examples(refit=task.refit)
+        return most_image_steps(examples, batch_size=Schedule.batch_size) // -(-examples // Schedule.batch_size)
+
+    def _examples(self, *, refit: bool) -> int:
+        return self.texts + (self.held_out if refit else 0)
 
     def _steps(self, examples: int, recipe: Recipe, batch_size: int) -> int:
         if not recipe.learns_as_images:

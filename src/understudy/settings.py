@@ -146,7 +146,8 @@ class TeacherSettings(Settings):
         "auto",
         min_length=1,
         description="'auto' trains a strong one here, 'none' does without; else a file (.onnx, .tflite, .pt2, "
-        "for images .keras or .h5, saved logits .npz or .parquet) or a Python object as 'package.module:name'.",
+        ".keras or .h5, a SavedModel's folder, saved logits .npz, .parquet or .pt) or a Python object as "
+        "'package.module:name' or 'file.py:name'.",
     )
     minimum_gain: float = Field(
         0.015,
@@ -241,11 +242,11 @@ class TrainingSettings(Settings):
         "kind), 'cutout', 'mixup' (two images in one, with both labels); for large students and long trainings.",
     )
     epochs: int | None = Field(
-        None, ge=1, description="Passes over the training texts; chosen from the data when not given.", examples=[30]
+        None, ge=1, description="Passes over the training examples; chosen from the data when not given.", examples=[30]
     )
     refit: bool = Field(
         default=True,
-        description="After the choice, train what was chosen once more with the validation texts added; "
+        description="After the choice, train what was chosen once more with the validation examples added; "
         "left out where they are fewer than 3 % of the training texts.",
     )
     processor: ProcessorChoice = Field(

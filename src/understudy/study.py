@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from understudy.data.dataset import Dataset, load_dataset
+from understudy.data.dataset import Dataset
 from understudy.data.image import ImageDataset
-from understudy.data.room import Room
 from understudy.data.vector import VectorDataset
 from understudy.environment import check_processor
 from understudy.errors import InputError
@@ -23,6 +22,7 @@ from understudy.job_folder import claim
 from understudy.judging import Teaching
 from understudy.metrics import accuracy
 from understudy.neural_bits import BitsPoint, NeuralBits
+from understudy.pipeline import read_data
 from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
 from understudy.report.bits import write_bits_report
@@ -72,8 +72,7 @@ def study_bits(
     progress = progress or SilentProgress()
     wanted = _checked(bits)
     check_processor(job.training.processor)
-    progress.stage("reading the data")
-    dataset = load_dataset(job, room=Room(out), progress=progress)
+    dataset = read_data(job, out=out, progress=progress)
     if shown_in is not None and shown_in.data.digest != dataset.digest:
         raise InputError(
             "a study stands in the report of a family that was made from the same examples, split alike: received "

@@ -347,6 +347,14 @@ def test_a_card_may_change(copy: Path) -> None:
     assert Bundle.open(copy).labels == LABELS
 
 
+def test_a_file_that_was_altered_after_it_was_opened_is_not_read(copy: Path) -> None:
+    opened = Bundle.open(copy)
+    labels = opened.read("labels.txt")
+    (copy / "labels.txt").write_bytes(labels[::-1])
+    with pytest.raises(BundleError, match="labels.txt: another content than was written"):
+        opened.read("labels.txt")
+
+
 @pytest.mark.parametrize("place", ["nothing", "nothing/at/all"])
 def test_what_is_not_there_is_no_bundle(tmp_path: Path, place: str) -> None:
     with pytest.raises(BundleError, match=r"received bundle=.*\(No such file or directory\); give the path"):

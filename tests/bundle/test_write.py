@@ -67,3 +67,18 @@ def test_a_killed_writer_leaves_the_old_bundle_for_the_next(copy: Path, moment: 
     write_folder(copy, before)
     assert contents(copy) == before
     assert sorted(path.name for path in copy.parent.iterdir()) == ["copy", "other"]
+
+
+def test_a_rename_that_fails_leaves_the_old_bundle(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(copy.parent)
+    real = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise OSError(5, "Input/output error")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(SetupError, match="Input/output error"):
+        make_bundle(copy, formats=("onnx",))
+    assert contents(copy.parent) == before

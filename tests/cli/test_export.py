@@ -233,3 +233,26 @@ def test_a_key_that_cannot_be_read_is_said_before_anything_runs(bundle: Path, tm
     assert "a private signing key is a PEM file" in outcome.err
     assert "exporting" not in outcome.err
     assert contents(bundle) == before
+
+
+def test_what_a_full_disk_kept_from_the_familys_record_is_recorded_the_next_time(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = clinc_like_family()
+    files = tuple(file for file in family.members[0].files if file.format == "c")
+    member = family.members[0].model_copy(update={"files": files, "byte_table": {}, "name": NAME})
+    family.model_copy(update={"members": (member,)}).save(bundle.parent)
+
+    def full(*_: object, **__: object) -> None:
+        raise SetupError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(additions, "_record", full)
+        with pytest.raises(SetupError, match="no room"):
+            add_formats(bundle, ["python"])
+    assert Bundle.open(bundle).formats == ("c", "python")
+    digest = Bundle.open(bundle).manifest.digest
+    added = add_formats(bundle, ["python", "c"])
+    assert ([each.format for each in added.additions], added.held, added.digest) == (["python"], ("c",), digest)
+    assert [file.format for file in Family.load(bundle.parent).members[0].files] == ["c", "python"]
+    assert add_formats(bundle, ["python"]).held == ("python",)

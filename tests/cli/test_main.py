@@ -284,4 +284,4 @@ def test_the_exit_codes_of_the_page_are_those_of_the_classes() -> None:
     rows = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
     codes = {value.exit_code for value in classes if issubclass(value, errors.UnderstudyError)}
-    assert rows == {0, main.INTERRUPTED} | codes
+    assert rows == {0, main.INTERRUPTED, main.PIPE_CLOSED} | codes

@@ -82,6 +82,7 @@ def damaged(folder: Path, content: bytes, *, name: str = "train-images-idx3-ubyt
         (gzip.compress(idx(PIXELS))[:-9], "train-images-idx3-ubyte.gz", "whole, and packed as its ending says"),
         (idx(PIXELS), "train-images-idx3-ubyte.gz", "whole, and packed as its ending says"),
         (idx(PIXELS), "train-images-idx3-ubyte.xz", "whole, and packed as its ending says"),
+        (b"\0\0\x08\x41" + bytes(4 * 65), "train-images-idx3-ubyte", "at most 4: received first_bytes='00 00 08 41'"),
         (idx(LABELS), "train-labels-idx1-ubyte", "has 'images-idx3' in its name"),
     ],
 )
@@ -103,3 +104,15 @@ def test_mnist_as_published(shared_data: Path) -> None:
     assert images.pixels.shape == (10_000, 28, 28, 1)
     assert images.labels is not None
     assert images.labels[:5] == ("7", "2", "1", "0", "4")
+
+
+def test_a_validation_folder_never_gives_its_test_images(tmp_path: Path) -> None:
+    write_pair(tmp_path, "train", slice(0, 20))
+    write_pair(tmp_path, "t10k", slice(20, 30))
+    with pytest.raises(InputError, match="received t10k-images-idx3-ubyte, train-images-idx3-ubyte for validation in"):
+        load_image_dataset(DataSettings(train=tmp_path, validation=tmp_path), seed=1)
+    write_pair(tmp_path, "val", slice(30, 40))
+    for validation in (None, tmp_path):
+        data = load_image_dataset(DataSettings(train=tmp_path, validation=validation), seed=1)
+        assert [len(part) for part in (data.train, data.validation, data.test)] == [20, 10, 10]
+        np.testing.assert_array_equal(data.validation.content[..., 0], PIXELS[30:])

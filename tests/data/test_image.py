@@ -183,3 +183,16 @@ def test_settings_for_texts_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, x=PIXELS, y=LABELS)
     with pytest.raises(InputError, match=r"data\.text is for texts: received data\.text='t' with images"):
         load_image_dataset(DataSettings(train=path, text="t"), seed=1)
+
+
+def test_a_validation_file_never_gives_its_test_images(tmp_path: Path) -> None:
+    whole = saved(
+        tmp_path, x_train=PIXELS[:40], y_train=LABELS[:40], x_val=PIXELS[40:49], y_val=LABELS[40:49], x_test=PIXELS[49:],
+        y_test=LABELS[49:],
+    )  # fmt: skip
+    data = load_image_dataset(DataSettings(train=whole, validation=whole), seed=1)
+    np.testing.assert_array_equal(data.validation.content[..., 0], PIXELS[40:49])
+    (tmp_path / "own").mkdir()
+    without = saved(tmp_path / "own", x_train=PIXELS[:40], y_train=LABELS[:40], x_test=PIXELS[49:], y_test=LABELS[49:])
+    with pytest.raises(InputError, match="has x_validation and y_validation, or x and y: received arrays="):
+        load_image_dataset(DataSettings(train=whole, validation=without), seed=1)

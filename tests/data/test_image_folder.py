@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from understudy.data.image import load_image_dataset, read_images
 from understudy.data.image_folder import suggest_shape
@@ -260,3 +260,16 @@ def test_folders_that_are_no_classes(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             load_image_dataset(DataSettings(train=tmp_path / name), seed=1)
+
+
+def test_whatever_a_reader_raises_about_a_picture_it_is_a_bad_one(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(image: Image.Image) -> Image.Image:
+        if image.height == 14:
+            raise TypeError("bad operand type for abs(): 'str'")
+        return image
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", damaged)
+    picture(photos / "dog" / "bad.jpg", size=(14, 14))
+    with pytest.raises(InputError, match=r"bad.jpg \(bad operand type"):
+        load_image_dataset(DataSettings(train=photos), seed=1)
+    assert load_image_dataset(DataSettings(train=photos, skip_bad=True), seed=1).statistics.warnings == {"picture_left_out": 1}

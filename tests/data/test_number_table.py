@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from understudy.data import room
 from understudy.data.kind import kind_of
-from understudy.data.number_table import read_examples, read_number_table
+from understudy.data.number_table import holds_numbers, read_examples, read_number_table
 from understudy.data.vector import load_vector_dataset
 from understudy.errors import InputError
 from understudy.job import DataSettings
@@ -172,3 +172,8 @@ def test_a_table_is_read_without_keeping_its_cells(tmp_path: Path, monkeypatch: 
     tracemalloc.stop()
     assert found.values.shape == (20_000, 20)
     assert peak_bytes < 3 * found.values.nbytes
+
+
+def test_a_nested_column_is_none_of_numbers(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"sentence1": "hello", "label": "x", "meta": {"a": 1}}\n')
+    assert not holds_numbers(tmp_path / "a.jsonl", label=None)

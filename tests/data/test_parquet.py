@@ -107,3 +107,10 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
         SetupError, match=r"reading Parquet files needs the 'parquet' extra.*pip install 'understudy\[parquet\]'"
     ):
         read_table(path)
+
+
+def test_a_date_that_python_does_not_have_is_refused_in_one_line(tmp_path: Path) -> None:
+    days = pa.array([2**31 - 1], pa.int32()).cast(pa.date32())
+    parquet.write_table(pa.table({"text": days}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="received file="):
+        read_table(tmp_path / "a.parquet").values("text")

@@ -193,3 +193,18 @@ def test_the_kind_may_be_said(tmp_path: Path) -> None:
     table.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"received data\.kind='image' with file="):
         loaded(table, kind="image")
+
+
+def test_a_validation_file_never_gives_its_test_examples(tmp_path: Path) -> None:
+    parts = {"x_val": _X[:20], "y_val": _Y[:20], "x_test": _X[20:50], "y_test": _Y[20:50]}
+    path = saved(tmp_path, x_train=_X[50:], y_train=_Y[50:], **parts)
+    data = load_vector_dataset(DataSettings(train=path, validation=path), seed=1)
+    np.testing.assert_array_equal(data.validation.content, _X[:20].astype(np.float32))
+
+
+def test_a_damaged_archive_under_the_name_of_an_array(tmp_path: Path) -> None:
+    content = saved(tmp_path, x=_X).read_bytes()
+    for name, received in ((content, "an archive of several arrays"), (content[: len(content) // 2], "")):
+        (tmp_path / "x.npy").write_bytes(name)
+        with pytest.raises(InputError, match=rf"arrays come as .npy or .npz: received file=.*\({received}"):
+            read_numbers(tmp_path / "x.npy", (13,))

@@ -53,6 +53,13 @@ BAD = {
     "a flag that is none of the core's": (GOOD.replace('"-mcpu=cortex-m4"', '"-fplugin=evil.so"'), "emulator.flags"),
     "an emulator without its runner": (GOOD.replace('runner = "microcontroller"', 'runner = "aarch64"'), "go together"),
     "no runner and no reason": (GOOD.replace('runner = "microcontroller"', 'runner = "none"'), "go together"),
+    "no bits of weights": (GOOD.replace("weight_bits = [4, 8]", "weight_bits = []"), "operators.weight_bits"),
+    "run as a microcontroller without a clock": (
+        GOOD.replace('kind = "microcontroller"', 'kind = "watch"').partition("[clock]")[0]
+        + "[formats]"
+        + GOOD.partition("[formats]")[2],
+        "a clock",
+    ),
     "a microcontroller without a clock": (
         GOOD.partition("[clock]")[0] + "[formats]" + GOOD.partition("[formats]")[2],
         "a clock",

@@ -90,14 +90,16 @@ def test_an_interrupted_job_keeps_what_was_answered(tmp_path: Path) -> None:
     assert repaired.asked == list(TEXTS[4:])
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "bit", "other values", "other shape", "garbage", "objects"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "bit", "locked", "other values", "other shape", "garbage", "objects"])
 def test_a_damaged_entry_is_computed_again_and_said(tmp_path: Path, damage: str) -> None:
     good = cached_logits(Counting(), TEXTS[:4], class_names=CLASSES, folder=tmp_path).values
     (path,) = tmp_path.iterdir()
     content = bytearray(path.read_bytes())
     if damage == "bit":
         content[content.index(np.float32(8).tobytes())] ^= 1
-    if damage in ("truncated", "bit"):
+    if damage == "locked":
+        content[content.rindex(b"PK\x01\x02") + 8] |= 1  # says that it needs a password
+    if damage in ("truncated", "bit", "locked"):
         path.write_bytes(content[: len(content) // (2 if damage == "truncated" else 1)])
     elif damage in ("empty", "garbage"):
         path.write_bytes(b"" if damage == "empty" else b"PK\x03\x04garbage")

@@ -373,3 +373,37 @@ def test_logits_of_a_function_stay_what_they_are() -> None:
     teacher = load_text_teacher(lambda texts: [[0.25, 0.7 + len(text)] for text in texts], class_names=("no", "yes"))
     np.testing.assert_allclose(teacher.logits(["ab"]), [[0.25, 2.7]], rtol=1e-6)
     assert "probabilities" not in teacher.describe()
+
+
+class Own:
+    """A user's whole teacher that returns what is natural in Python."""
+
+    name, digest, class_names = "own", "1", (1, 0)
+
+    def __init__(self, covered: Any) -> None:
+        self.covered = covered
+
+    def describe(self) -> str:
+        return "mine"
+
+    def covers(self, texts: list[str]) -> Any:
+        return self.covered[: len(texts)]
+
+    def logits(self, texts: list[str]) -> list[list[float]]:
+        return [[float(len(text)), 0.0] for text in texts]
+
+
+def test_a_teacher_of_ones_own_may_give_lists() -> None:
+    teacher = load_text_teacher(Own([True, False]), class_names=("0", "1"))
+    assert teacher.covers(["a", "b"]).tolist() == [True, False]
+    np.testing.assert_array_equal(teacher.logits(["abc"]), [[0, 3]])
+    with pytest.raises(InputError, match=r"covers says true or false of each example: received dtype=int64 and shape=\(1,\)"):
+        load_text_teacher(Own([3]), class_names=("0", "1")).covers(["a", "b"])
+    with pytest.raises(InputError, match=r"received dtype=bool and shape=\(1,\) for examples=2 from teacher='own'"):
+        load_text_teacher(Own([True]), class_names=("0", "1")).covers(["a", "b"])
+
+
+def test_texts_in_an_array_are_texts() -> None:
+    teacher = understudy.load_teacher(lambda texts: np.array([[len(text), 0.0] for text in texts]))
+    for texts in (np.array(["four", "to"]), np.array(["four", "to"], dtype=object)):
+        np.testing.assert_array_equal(teacher.predict(texts), [[4, 0], [2, 0]])

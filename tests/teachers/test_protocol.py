@@ -135,3 +135,9 @@ def test_escaped_labels_of_a_bundle_are_understood() -> None:
     ordered = in_class_order(named((r"a\nb", r"back\\slash", "plain")), ("a\nb", "back\\slash", "plain"))
     assert ordered.columns == (0, 1, 2)
     assert in_class_order(named((r"a\nb", "c", "d")), (r"a\nb", "c", "d")).columns == (0, 1, 2)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfcat\ndog\n", b"cat\r\ndog\r\n\r\n", b"cat\ndog\n\n"])
+def test_labels_beside_a_file_may_begin_with_a_mark_and_end_with_blank_lines(content: bytes, tmp_path: Any) -> None:
+    (tmp_path / "labels.txt").write_bytes(content)
+    assert names_beside(tmp_path / "m.onnx") == ("cat", "dog")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from pyarrow import parquet
 
 from understudy.errors import InputError, SetupError
@@ -209,3 +210,50 @@ def test_complex_numbers_are_refused_and_not_cut(tmp_path: Path) -> None:
         load_text_teacher(tmp_path / "t.npz", class_names=CLASSES, training_texts=TEXTS)
     with pytest.raises(InputError, match="received dtype='complex128' from teacher='array'"):
         load_text_teacher(LOGITS + 1j, class_names=CLASSES, training_texts=TEXTS)
+
+
+FORMATS = ("npz", "pt")
+
+
+def _saved(folder: Path, ending: str, **columns: Any) -> Path:
+    path = folder / f"t.{ending}"
+    if ending == "npz":
+        np.savez(path, **{name: np.asarray(values) for name, values in columns.items()})
+    else:
+        torch.save({name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in columns.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_labels_are_names_of_columns_or_one_for_each_row(ending: str, tmp_path: Path) -> None:
+    for labels, first in ((["yes", "no"], [2, 1]), (["no", "yes", "yes"], [1, 2]), ([0, 1, 1], [1, 2])):
+        path = _saved(tmp_path, ending, logits=LOGITS, labels=labels)
+        teacher = load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+        assert teacher.logits(TEXTS[:1]).tolist() == [first]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_names_and_texts_may_be_numbers_and_bytes(ending: str, tmp_path: Path) -> None:
+    path = _saved(tmp_path, ending, logits=LOGITS, class_names=[1, 0], texts=[b"7", b"8", b"9"])
+    teacher = load_text_teacher(path, class_names=("0", "1"))
+    assert teacher.logits(["8"]).tolist() == [[4, 3]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "received"),
+    [
+        ({"texts": "all in one"}, "received texts='all in one' in"),
+        ({"class_names": 5}, "received class_names=5 in"),
+        ({"texts": ["first", None, "third"]}, "received texts=None in"),
+    ],
+)
+def test_texts_and_names_that_are_no_lists_of_strings(columns: dict[str, Any], received: str, tmp_path: Path) -> None:
+    path = _saved(tmp_path, "pt", logits=LOGITS, **columns)
+    with pytest.raises(InputError, match=f"are lists of strings: {received} teacher="):
+        load_text_teacher(path, class_names=CLASSES, training_texts=TEXTS)
+
+
+def test_a_null_among_the_texts_of_parquet(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"text": ["a", None, "c"], "logits": LOGITS.tolist()}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="are lists of strings: received text=None in"):
+        load_text_teacher(tmp_path / "t.parquet", class_names=CLASSES)

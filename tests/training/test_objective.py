@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from understudy.training import terms
 from understudy.training.objective import Objective, teacher_term
 from understudy.training.terms import cross_entropy, decoupled_distillation, soft_distillation
 from understudy.training.variations import Mixture
@@ -58,16 +59,16 @@ def test_distances_are_zero_only_for_equal_answers(temperature: float) -> None:
     assert (decoupled_distillation(STUDENT, TEACHER, TARGET, temperature=temperature) > 0.01).all()
 
 
-def test_decoupled_with_the_teachers_own_weight_is_soft() -> None:
+def test_decoupled_with_the_teachers_own_weight_is_soft(monkeypatch: pytest.MonkeyPatch) -> None:
     # Zhao et al. 2022, equation 6: KD = TCKD + (1 - p_teacher(target)) NCKD
     p_teacher = torch.softmax(TEACHER, dim=1)[torch.arange(2), TARGET]
     for row in range(2):
+        monkeypatch.setattr(terms, "NON_TARGET_WEIGHT", float(1 - p_teacher[row]))
         decoupled = decoupled_distillation(
             STUDENT[row : row + 1],
             TEACHER[row : row + 1],
             TARGET[row : row + 1],
             temperature=1.0,
-            non_target_weight=float(1 - p_teacher[row]),
         )
         soft = soft_distillation(STUDENT[row : row + 1], TEACHER[row : row + 1], temperature=1.0)
         assert float(decoupled) == pytest.approx(float(soft), rel=1e-4)

@@ -10,14 +10,11 @@ import numpy.typing as npt
 from understudy.bundle.manifest import Manifest
 from understudy.errors import InputError
 from understudy.export.protocol import Float32Array, Inputs
-from understudy.projections.text import encode, need_texts
+from understudy.projections.text import KINDS_OF_TEXTS, encode, need_texts
 
 Content = Sequence[str | bytes] | npt.NDArray[np.uint8] | Float32Array | npt.NDArray[np.int16]
 """Texts, images ``[batch, H, W, C]``, numbers ``[batch, d]`` or
 ``[batch, T, C]``, or sounds ``[batch, samples]``."""
-
-_OF_TEXTS = "OSU"
-"""Kinds of arrays that hold texts: a column of a data frame is one of objects."""
 
 
 def model_inputs(manifest: Manifest, content: Content) -> Inputs:
@@ -29,7 +26,7 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
     max_bytes, sound = manifest.max_bytes, manifest.sound
     if max_bytes is not None:
         need_texts(content)
-    if max_bytes is not None and (not isinstance(content, np.ndarray) or content.dtype.kind in _OF_TEXTS):
+    if max_bytes is not None and (not isinstance(content, np.ndarray) or content.dtype.kind in KINDS_OF_TEXTS):
         return encode(content, max_bytes=max_bytes)
     shape = manifest.image_shape if sound is None else (sound.samples,)
     kind = np.dtype(np.uint8 if sound is None else np.int16)
@@ -47,7 +44,7 @@ def model_inputs(manifest: Manifest, content: Content) -> Inputs:
         received = f"{len(content)} texts" if texts else f"type={type(given).__name__!r}"
     wanted = "texts" if shape is None else f"{kind} {manifest.examples} [batch, {', '.join(map(str, shape))}]"
     if manifest.input_shape is not None:
-        if isinstance(content, np.ndarray) and content.dtype.kind in "iuf" and content.shape[1:] == manifest.input_shape:
+        if isinstance(content, np.ndarray) and content.dtype.kind in "biuf" and content.shape[1:] == manifest.input_shape:
             return content.astype(np.float32, copy=False)
         wanted = f"numbers [batch, {', '.join(map(str, manifest.input_shape))}]"
     one = isinstance(content, np.ndarray) and content.shape in (shape, manifest.input_shape)

@@ -125,7 +125,7 @@ class Bundle:
                 f"bundle={str(folder)!r} signed by {manifest.signer}; get it from its maker, or ask for the key"
             )
         for name, entry in manifest.files.items():
-            _check_file(path, name, entry)
+            _checked_file(path, name, entry)
         return cls(path, manifest, private)
 
     @property
@@ -189,10 +189,9 @@ class Bundle:
         """
         if self.manifest.encryption is not None and name + ENCRYPTED in self.manifest.files:
             return decrypted(self.folder, self.manifest, name + ENCRYPTED, private=self._private)
-        try:
-            return (self.folder / name).read_bytes()
-        except OSError as error:
-            raise altered_bundle(str(self.folder), f"{name}: {error.strerror or error}") from None
+        if name not in self.manifest.files:
+            raise altered_bundle(str(self.folder), f"{name}: no file of the bundle")
+        return _checked_file(self.folder, name, self.manifest.files[name])
 
     def require_plain(self, purpose: str) -> None:
         """Raise InputError where the bundle is encrypted."""
@@ -324,15 +323,16 @@ def _read_manifest(folder: Path) -> bytes:
                 f"add one of its members to the path: {', '.join(members) or 'none is there'}"
             )
         return _read_regular(folder / MANIFEST, largest_bytes=LARGEST_MANIFEST_BYTES)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no path holds a NUL
         raise BundleError(
-            f"a bundle is a folder with a {MANIFEST}: received bundle={str(folder)!r} ({error.strerror or error}); "
+            f"a bundle is a folder with a {MANIFEST}: received bundle={str(folder)!r} "
+            f"({getattr(error, 'strerror', None) or error}); "
             "give the path of a folder that understudy compress wrote"
         ) from None
 
 
-def _check_file(folder: Path, name: str, entry: ManifestFile) -> None:
-    """Raise unless the file ``name`` is what the manifest says."""
+def _checked_file(folder: Path, name: str, entry: ManifestFile) -> bytes:
+    """Return the content of the file ``name``; raise unless it is what the manifest says."""
     try:
         content = _read_regular(folder / name, largest_bytes=entry.size_bytes)
     except OSError as error:
@@ -341,6 +341,7 @@ def _check_file(folder: Path, name: str, entry: ManifestFile) -> None:
         raise altered_bundle(str(folder), f"{name}: {len(content)} bytes where {entry.size_bytes} were written")
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise altered_bundle(str(folder), f"{name}: another content than was written")
+    return content
 
 
 def _read_regular(path: Path, *, largest_bytes: int) -> bytes:

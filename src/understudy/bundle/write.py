@@ -201,7 +201,12 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
             (partial / file_name).write_bytes(content)
         if folder.exists():
             folder.rename(previous)
-        partial.rename(folder)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if previous.exists():
+                previous.rename(folder)
+            raise
         shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)

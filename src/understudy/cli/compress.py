@@ -66,7 +66,8 @@ def compress(
     teacher: Annotated[
         str | None,
         typer.Option(
-            metavar="SOURCE", help="auto, none, a model file (.onnx, .tflite, .pt2, .keras, .h5), logits, or module:name."
+            metavar="SOURCE",
+            help="auto, none, a model file (.onnx, .tflite, .pt2, .keras, .h5), logits, module:name or file.py:name.",
         ),
     ] = None,
     student: Annotated[

@@ -28,7 +28,7 @@ def demo(
     trust: TrustOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a bundle in a page that runs it as you type, or on what you draw or drop.
+    """Show a bundle for texts or images in a page that runs it as you type, or on what you draw or drop.
 
     The page works offline and sends nothing. Where the bundle holds no WebAssembly model, one is made for the page.
     """

@@ -15,7 +15,11 @@ from understudy.cli.output import JsonFlag, print_json
 def init(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="A table (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder), vectors (NPZ)."),
+        typer.Argument(
+            metavar="DATA",
+            help="A table (CSV, TSV, JSONL, Parquet), images (NPZ, IDX, folder), vectors (table, NPZ), WAV files in "
+            "class folders.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The job file to write; it must not exist.")] = Path("job.toml"),
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The text column; guessed from its name.")] = None,
@@ -24,7 +28,7 @@ def init(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures or recordings that cannot be used.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a commented job file for texts, images or vectors.
+    """Write a commented job file for texts, images, sounds, vectors or windows.
 
     It holds every setting, with what the data suggests for it.
     """

@@ -20,9 +20,10 @@ def keys(
 ) -> None:
     """Print the public key of this user's signatures, or make a key pair for a device.
 
-    Without NAME the public key goes to standard output, for --trust elsewhere: understudy keys > me.pub
-    NAME.key stays secret and goes into the device; NAME.pub is what --encrypt of compress and export takes.
-    Private keys are written with mode 0600 and never replaced.
+    Without NAME the public key goes to standard output, for --trust elsewhere.
+
+    With NAME two files are written: NAME.key stays secret and goes into the device, NAME.pub is what --encrypt of compress and
+    export takes. Private keys are written with mode 0600 and never replaced.
     """
     if name is None:
         _print_signing_key(as_json=as_json)

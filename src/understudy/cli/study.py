@@ -34,7 +34,7 @@ def study(
     context: typer.Context,
     subject: Annotated[Subject, typer.Argument(metavar="bits", help="bits: accuracy against the bits of a projection, T * d.")],
     data_or_job: Annotated[
-        Path, typer.Argument(metavar="DATA_OR_JOB", help="A data file, images or a job file, as for compress.")
+        Path, typer.Argument(metavar="DATA_OR_JOB", help="A data file, images or a job file, as for compress; no sounds.")
     ],
     bits: Annotated[
         list[int] | None, typer.Option(metavar="N", help="T * d to try; repeat it. Default: 16, 32, 64, ... 1024.")

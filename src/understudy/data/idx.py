@@ -26,7 +26,8 @@ from understudy.errors import InputError
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _NAME = re.compile(r"[-._]idx\d?(-[a-z]+)?(\.gz|\.xz)?$")
 _IMAGES = re.compile(r"images([-._]idx)3")
-_PARTS = {"train": ("train",), "test": ("t10k", "test")}
+_PARTS = {"train": ("train",), "validation": ("val",), "test": ("t10k", "test")}
+_MOST_AXES = 4
 _MOST_PACKED = 10_000
 """Bytes that a packed byte may stand for: zeros, in .xz, come to 7000."""
 _PACKINGS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
@@ -40,7 +41,7 @@ def is_idx(path: Path) -> bool:
 
 
 def has_part(path: Path, part: str) -> bool:
-    """Return whether the folder ``path`` holds images of ``part`` (``train`` or ``test``); a file is one part by itself."""
+    """Return whether the folder ``path`` holds images of ``part`` (a key of ``_PARTS``); a file is one part by itself."""
     return path.is_dir() and bool(_found(path, part))
 
 
@@ -80,13 +81,13 @@ def _found(folder: Path, part: str) -> list[Path]:
 
 
 def _of_part(folder: Path, part: str) -> Path:
-    """Return the one file of images of ``part``; where there are only training images, these."""
-    found = _found(folder, part) or _found(folder, "train")
+    """Return the one file of images of ``part``; for validation and test one that has no other beside it will do."""
+    found = _found(folder, part) or (sorted(filter(_is_images, folder.iterdir())) if part != "train" else [])
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise InputError(
             f"a folder of IDX files has one train-images-idx3-ubyte, and one of t10k or test: received {names} for {part} in "
-            f"folder={str(folder)!r}; give the file itself, and the test file with --test"
+            f"folder={str(folder)!r}; give the file itself, and other files with --test and --validation"
         )
     return found[0]
 
@@ -117,10 +118,10 @@ def _numbers(stream: BinaryIO, path: Path, *, room: Room) -> npt.NDArray[Any]:
     first = stream.read(4)
     axes = first[3] if len(first) == 4 else 0
     lengths = stream.read(4 * axes)
-    if first[:2] != b"\0\0" or len(lengths) < 4 * axes or not axes or first[2] not in _DTYPES:
+    if first[:2] != b"\0\0" or len(lengths) < 4 * axes or not 1 <= axes <= _MOST_AXES or first[2] not in _DTYPES:
         raise InputError(
-            "an IDX file begins with two zero bytes, the kind of number and the number of axes: received "
-            f"first_bytes={first.hex(' ')!r} in file={str(path)!r}; check that it is an IDX file"
+            f"an IDX file begins with two zero bytes, the kind of number and the number of axes, at most {_MOST_AXES}: "
+            f"received first_bytes={first.hex(' ')!r} in file={str(path)!r}; check that it is an IDX file"
         )
     shape = tuple(int(length) for length in np.frombuffer(lengths, ">u4"))
     dtype = np.dtype(_DTYPES[first[2]])

@@ -156,7 +156,7 @@ def load_image_dataset(
         path: Path | None = getattr(settings, name)
         if path is not None:
             shape = (height, width, channels)
-            found[name] = read(path, part="test", shape=shape, how=log_mel)
+            found[name] = read(path, part=name, shape=shape, how=log_mel)
         elif _has_part(settings.train, name):
             found[name] = read(settings.train, part=name)
     for name, images in found.items():
@@ -226,9 +226,7 @@ def read_images(
     room: Room = TEMPORARY,
     progress: Progress | None = None,
 ) -> Images:
-    """Return the images of ``part`` (``train``, ``test``) of an NPZ or of IDX files, or of a folder of class folders.
-
-    An NPZ may have the part ``validation`` too.
+    """Return the images of ``part`` (``train``, ``validation``, ``test``) of an NPZ or IDX files, or a folder of class folders.
 
     ``shape`` is what the pictures of a folder are brought to, its channels or all of it found out where they are None; ``how``
     is the same for recordings.
@@ -264,4 +262,4 @@ def _has_part(path: Path, part: str) -> bool:
     """Return whether ``path`` has images for ``part`` (``validation`` or ``test``) beside those to train on."""
     if path.name.lower().endswith(ENDING):
         return has_part_of_its_own(part, array_names(path))
-    return part == "test" and has_part(path, part)
+    return has_part(path, part)

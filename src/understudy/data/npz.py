@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -18,11 +15,12 @@ import numpy.typing as npt
 from understudy.data.read import check_is_file
 from understudy.data.room import TEMPORARY, Room, fill
 from understudy.errors import InputError
+from understudy.program.npz import UNREADABLE
 
 ENDING = ".npz"
 _EXAMPLES = {
     "train": ("x_train", "x"),
-    "validation": ("x_val", "x_validation", "x_valid"),
+    "validation": ("x_val", "x_validation", "x_valid", "x"),
     "test": ("x_test", "x"),
 }
 """Part to the names of its examples, the first that is there; those of the labels have ``y`` in place of ``x``."""
@@ -119,11 +117,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    # a RuntimeError is of archives with a password, a TokenError of an array whose header is damaged
-    except (
-        *(OSError, ValueError, EOFError, KeyError, RuntimeError),
-        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, TokenError),
-    ) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"an .npz is a whole archive of plain arrays: received file={str(path)!r} ({reason}); "
@@ -139,13 +133,14 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
     """
     check_is_file(path)
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        reason = "an archive of several arrays"
-    except (OSError, ValueError, EOFError, TokenError) as error:
+        if zipfile.is_zipfile(path):
+            raise ValueError("an archive of several arrays")
+        with path.open("rb") as stream:
+            found: npt.NDArray[Any] = np.load(stream, allow_pickle=False)
+    except UNREADABLE as error:
         # NumPy takes what is no array for pickled objects, and says how to run their code
         reason = "no plain array" if "pickle" in str(error) else " ".join(str(error).split())
-    raise InputError(
-        f"arrays come as .npy or .npz: received file={str(path)!r} ({reason}); write it with numpy.save or numpy.savez"
-    )
+        raise InputError(
+            f"arrays come as .npy or .npz: received file={str(path)!r} ({reason}); write it with numpy.save or numpy.savez"
+        ) from error
+    return found

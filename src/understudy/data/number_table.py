@@ -32,7 +32,10 @@ def holds_numbers(path: Path, *, label: str | None) -> bool:
         names = [name for name in names if name.strip().lower() not in LABEL_NAMES]
     if not names or any(name.strip().lower() in TEXT_NAMES for name in table.columns):
         return False
-    first = next(table.rows(names))
+    try:
+        first = next(table.rows(names))
+    except InputError:  # a column of lists: no number, and no matter where it is not read
+        return False
     return any(first) and all(not value or _as_number(value) is not None for value in first)
 
 

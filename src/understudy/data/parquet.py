@@ -36,7 +36,7 @@ def open_parquet(path: Path) -> Table:
             for batch in file.iter_batches(_ROWS_TOGETHER, columns=list(names), use_threads=False):
                 # asking for "a" also reads "a.b", so each column is taken by its name from what came
                 yield from zip(*(_strings(batch.column(name), name, path=path) for name in names), strict=True)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date may be one that Python has not
             raise _unreadable(path, error) from error
 
     return Table(path=path, columns=tuple(schema.names), positions=range(1, rows + 1), position_name="row", read=read)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,7 +98,7 @@ def _reason() -> Iterator[None]:
     """Turn what Pillow raises about a damaged picture into a ``ValueError`` of one line."""
     try:
         yield
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
+    except Exception as error:
         raise ValueError(" ".join(str(error).split()) or "damaged") from error
 
 
@@ -129,7 +127,7 @@ def _opened(path: Path) -> Image.Image:
             image: Image.Image = pillow.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
         raise ValueError("too many pixels") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:
         raise ValueError("no PNG, JPEG or WebP") from error
     # an MPO is a JPEG with further views, of which the first is the picture
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":

@@ -130,7 +130,7 @@ def load_vector_dataset(settings: DataSettings, *, seed: int, room: Room = TEMPO
     for name in ("validation", "test"):
         path: Path | None = getattr(settings, name)
         if path is not None:
-            found[name] = read_labelled(path, columns, label=settings.label, room=room)
+            found[name] = read_labelled(path, columns, label=settings.label, part=name, room=room)
         elif not is_table(settings.train) and has_part_of_its_own(name, array_names(settings.train)):
             found[name] = read_vectors(settings.train, part=name, room=room)
     for name, vectors in found.items():
@@ -193,8 +193,10 @@ def read_training(settings: DataSettings, *, room: Room = TEMPORARY) -> Vectors:
     return read_vectors(settings.train, part="train", room=room)
 
 
-def read_labelled(path: Path, columns: Sequence[str] | None, *, label: str | None, room: Room = TEMPORARY) -> Vectors:
-    """Return the examples and labels of ``path``: of a table those in ``columns``, of an NPZ those for testing.
+def read_labelled(
+    path: Path, columns: Sequence[str] | None, *, label: str | None, part: str = "test", room: Room = TEMPORARY
+) -> Vectors:
+    """Return the examples and labels of ``path``: of a table those in ``columns``, of an NPZ those of ``part``.
 
     Raises:
         InputError: a file, array, column or cell that cannot be used.
@@ -202,4 +204,4 @@ def read_labelled(path: Path, columns: Sequence[str] | None, *, label: str | Non
     """
     if is_table(path):
         return read_number_table(path, named(columns, path), label=label, room=room)
-    return read_vectors(path, part="test", room=room)
+    return read_vectors(path, part=part, room=room)

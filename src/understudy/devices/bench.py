@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from understudy.bundle import Bundle
 from understudy.bundle.content import Content, model_inputs
-from understudy.bundle.vectors import unpack_vectors
-from understudy.bundle.write import VECTORS
 from understudy.device_measurements import Measurement
 from understudy.devices.android import AndroidRunner
 from understudy.devices.browser import BrowserRunner
@@ -16,7 +14,7 @@ from understudy.devices.linux import ARCHITECTURES, LinuxRunner
 from understudy.devices.microcontroller import MicrocontrollerRunner
 from understudy.devices.profile import DeviceProfile, device_names, load_profile
 from understudy.devices.runner import Examples, LeftOutError, Runner
-from understudy.errors import BudgetError, BundleError, InputError, SetupError, UnderstudyError, VerificationError
+from understudy.errors import BudgetError, InputError, SetupError, UnderstudyError, VerificationError
 from understudy.family import Family, Home
 from understudy.program.interpreter import run
 from understudy.progress import Progress, SilentProgress
@@ -71,12 +69,7 @@ def bundle_examples(bundle: Bundle) -> Examples:
     Raises:
         BundleError: they are damaged.
     """
-    try:
-        vectors = unpack_vectors((bundle.folder / VECTORS).read_bytes())
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"a bundle holds its vectors: received bundle={str(bundle.folder)!r} ({error}); copy the whole folder again"
-        ) from None
+    vectors = bundle.vectors()
     return Examples(vectors.inputs, vectors.scores, vectors.logit_scale, "the bundle's synthetic examples")
 
 

@@ -99,7 +99,7 @@ class Operators(_Table):
 
     names: tuple[Operator, ...]
     """Nodes of a program."""
-    weight_bits: tuple[Literal[4, 8], ...]
+    weight_bits: Annotated[tuple[Literal[4, 8], ...], Field(min_length=1)]
     """Bits of weights that its kernels read."""
     source: Source
     """Where it comes from."""
@@ -158,7 +158,7 @@ class DeviceProfile(_Table):
             raise ValueError("runner = 'microcontroller' and the table [emulator] go together")
         if (self.runner == "none") != bool(self.why_no_runner):
             raise ValueError("runner = 'none' and why_no_runner go together")
-        if self.kind == "microcontroller" and (None in (self.flash.bytes, self.ram.bytes) or self.clock is None):
+        if "microcontroller" in (self.kind, self.runner) and (None in (self.flash.bytes, self.ram.bytes) or self.clock is None):
             raise ValueError("a microcontroller has flash.bytes, ram.bytes and a clock")
         return self
 

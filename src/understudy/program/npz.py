@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import tokenize
 import zipfile
@@ -12,7 +13,7 @@ import numpy as np
 
 LARGEST_BYTES = 1024**3
 """Arrays are small here; more is damage, or an attack on the memory."""
-_UNREADABLE = (
+UNREADABLE = (
     AttributeError,
     EOFError,
     KeyError,
@@ -24,10 +25,13 @@ _UNREADABLE = (
     RuntimeError,  # an encrypted member
     SyntaxError,
     TypeError,
+    ValueError,
+    lzma.LZMAError,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
+"""What reading a damaged NPZ or NPY raises."""
 
 
 def read_npz(content: bytes) -> dict[str, np.ndarray]:
@@ -41,7 +45,7 @@ def read_npz(content: bytes) -> dict[str, np.ndarray]:
             if sum(member.file_size for member in archive.infolist()) > LARGEST_BYTES:
                 raise ValueError(f"at most {LARGEST_BYTES} bytes of arrays")
             return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"an NPZ file holds arrays: {type(error).__name__}: {error}") from None
 
 

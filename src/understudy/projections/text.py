@@ -33,6 +33,8 @@ SYMBOL_LEADS = (0xC2, 0xE2, 0xF0)
 SYMBOL_OF_THREE = 0xE2
 """The one among them whose end ends a token too: quotes and apostrophes stand before letters."""
 
+KINDS_OF_TEXTS = "OSTU"
+"""Kinds of arrays that hold texts: a column of a data frame is one of objects."""
 _SHOWN = 80
 # surrogates other than the 128 that stand for undecodable bytes: JSON and Python can spell them, UTF-8 cannot hold them
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")

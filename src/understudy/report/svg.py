@@ -46,9 +46,9 @@ def text(content: str, x: float, y: float, *, anchor: str = "start", class_: str
     return element("text", content, x=x, y=y, text_anchor=anchor, class_=class_)
 
 
-def text_width(content: str, *, font_pixels: float = FONT_PIXELS) -> float:
+def text_width(content: str) -> float:
     """Return about how many pixels ``content`` takes; a little too many rather than too few."""
-    return sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.6 for c in content) * font_pixels
+    return sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.6 for c in content) * FONT_PIXELS
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,14 @@ _UNIT_SHAPES = {
     "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
 }
 SHAPES = ("circle", "square", "triangle", "diamond")
+_RADIUS = 5.0
 
 
-def marker(shape: str, x: float, y: float, *, class_: str, title: str, radius: float = 5.0) -> Markup:
+def marker(shape: str, x: float, y: float, *, class_: str, title: str) -> Markup:
     """Return a point of one of ``SHAPES`` that shows ``title`` when it is pointed at."""
     if shape == "circle":
-        return element("circle", element("title", title), cx=x, cy=y, r=radius, class_=class_)
-    corners = " ".join(f"{x + radius * dx:.1f},{y + radius * dy:.1f}" for dx, dy in _UNIT_SHAPES[shape])
+        return element("circle", element("title", title), cx=x, cy=y, r=_RADIUS, class_=class_)
+    corners = " ".join(f"{x + _RADIUS * dx:.1f},{y + _RADIUS * dy:.1f}" for dx, dy in _UNIT_SHAPES[shape])
     return element("polygon", element("title", title), points=corners, class_=class_)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 
 from understudy.errors import SetupError
 from understudy.files import write_bytes
+from understudy.program.npz import UNREADABLE
 from understudy.teachers.protocol import ExampleArray, Float32Array, Teacher, checked_logits
 
 _FORMAT = b"understudy teacher logits 1"
@@ -122,7 +121,7 @@ def _load(path: Path, *, rows: int, classes: int) -> Float32Array | None:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             values: Float32Array = archive["logits"]
             checksum = str(archive["checksum"])
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except UNREADABLE:
         return None
     if values.shape != (rows, classes) or values.dtype != np.float32 or _checksum(values) != checksum:
         return None

@@ -91,7 +91,7 @@ class OwnTeacher:
         """Names that the object gives."""
         with users_code(self.name):
             names = self.source.class_names
-            return None if names is None else tuple(names)
+            return None if names is None else tuple(str(name) for name in names)
 
     @property
     def size_bytes(self) -> int | None:
@@ -105,9 +105,19 @@ class OwnTeacher:
             return self.source.describe()
 
     def covers(self, examples: Sequence[str] | ExampleArray, /) -> BoolArray:
-        """Return what the object covers."""
+        """Return what the object covers.
+
+        Raises:
+            InputError: the object's code fails, or does not say so of each example.
+        """
         with users_code(self.name):
-            return self.source.covers(examples)
+            covered = np.asarray(self.source.covers(examples))
+        if covered.shape != (len(examples),) or covered.dtype != np.bool_:
+            raise InputError(
+                f"a teacher's covers says true or false of each example: received dtype={covered.dtype} and "
+                f"shape={covered.shape} for examples={len(examples)} from teacher={self.name!r}; return one bool for each"
+            )
+        return covered
 
     def logits(self, examples: Sequence[str] | ExampleArray, /) -> Float32Array:
         """Return what the object answers, as float32."""

@@ -139,10 +139,13 @@ def names_beside(path: Path) -> tuple[str, ...] | None:
     if not labels.is_file():
         return None
     try:
-        lines = labels.read_bytes().decode("utf-8").split("\n")
+        lines = labels.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(
             f"a {LABELS_FILE} is UTF-8 text, one class name a line: received byte={error.object[error.start]:#04x} at "
             f"offset={error.start} in {str(labels)!r}; save it as UTF-8"
         ) from None
-    return tuple(line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines))
+    names = [line.removesuffix("\r") for line in lines]
+    while names and not names[-1]:  # no class is called so
+        names.pop()
+    return tuple(names)

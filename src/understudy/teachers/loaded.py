@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from understudy.errors import InputError
-from understudy.projections.text import need_list
+from understudy.projections.text import KINDS_OF_TEXTS, need_list
 from understudy.teachers.class_order import in_class_order
 from understudy.teachers.image_guess import FEWEST_IMAGES, Int64Array, image_teacher_without_job
 from understudy.teachers.image_input import AnyArray, Shape, range_as_said
@@ -52,7 +52,7 @@ class LoadedTeacher:
             InputError: examples that the teacher does not take, or answers that are not finite numbers.
         """
         need_list(examples)
-        if not hasattr(examples, "__array__"):
+        if not hasattr(examples, "__array__") or np.asarray(examples).dtype.kind in KINDS_OF_TEXTS:
             examples = list(examples)
             _need_texts(examples)
             teacher = self._text_teacher()
@@ -69,10 +69,17 @@ class LoadedTeacher:
         self._last = found.describe
         return answers
 
-    def describe(self, shape: Shape | None = None) -> str:
-        """Return one line: what was loaded, its layout and what was assumed; for images of ``shape``, or as last asked."""
+    def describe(self, shape: Sequence[int] | None = None) -> str:
+        """Return one line: what was loaded, its layout and what was assumed; for images of ``shape``, or as last asked.
+
+        Raises:
+            InputError: a ``shape`` that is not ``(H, W, C)`` or ``(H, W)``, or one that the teacher does not take.
+        """
         if shape is not None:
-            return self._image_teacher(shape, np.zeros((0, *shape), np.uint8)).describe()
+            if len(shape) not in (2, 3):
+                raise InputError(f"images are (H, W, C) or (H, W): received shape={tuple(shape)}; give these")
+            height, width, channels = (*shape, 1)[:3]
+            return self._image_teacher((height, width, channels), np.zeros((0, height, width, channels), np.uint8)).describe()
         if self._last is not None:
             return self._last()
         try:

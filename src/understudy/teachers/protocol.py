@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from understudy.errors import InputError, UnderstudyError
+from understudy.errors import InputError, TeacherError, UnderstudyError
 
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -101,7 +101,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 @contextmanager
 def users_code(name: str, *, rule: str = ANSWERS) -> Iterator[None]:
-    """Turn what the code of the teacher ``name`` raises into an ``InputError`` that says where; its cause is kept.
+    """Turn what the code of the teacher ``name`` raises into a ``TeacherError`` that says where; its cause is kept.
 
     Code that ends the process is the same error: a job must not end with the code and the silence of its teacher.
     """
@@ -111,7 +111,7 @@ def users_code(name: str, *, rule: str = ANSWERS) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         place = _place_of(error)
-        raise InputError(
+        raise TeacherError(
             f"{rule}: received teacher={name!r}, whose code raised {type(error).__name__}: {error} "
             f"({Path(place.filename).name}, line {place.lineno}); correct it"
         ) from error

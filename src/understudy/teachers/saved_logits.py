@@ -1,4 +1,4 @@
-"""Teachers that are a table of logits saved beforehand: an NPZ or Parquet file."""
+"""Teachers that are a table of logits saved beforehand: an NPZ, Parquet or torch file."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from understudy.units import format_bytes, format_count
 
 _TEXT_NAMES = ("texts", "text")
 _CLASS_NAMES = ("class_names", "labels")
+"""``labels`` may also be one label for each row, which says nothing about columns."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def npz_teacher(path: Path, *, training_texts: Sequence[str] | None) -> SavedLog
             arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # noqa: BLE001 - of what a damaged file holds, readers raise anything
         raise _object_free(path, error) from None
-    return _from_columns(path, content, arrays, training_texts=training_texts, format_name="NPZ")
+    return from_columns(path, content, arrays, training_texts=training_texts, format_name="NPZ")
 
 
 def _object_free(path: Path, error: Exception) -> InputError:
@@ -123,12 +124,17 @@ def parquet_teacher(path: Path, *, class_names: Sequence[str], training_texts: S
             columns["missing"] = next((name for name in class_names if name not in table.column_names), "logits")
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise unreadable(path, format_name="Parquet", reason=error) from None
-    return _from_columns(path, content, columns, training_texts=training_texts, format_name="Parquet")
+    return from_columns(path, content, columns, training_texts=training_texts, format_name="Parquet")
 
 
-def _from_columns(
+def from_columns(
     path: Path, content: bytes, columns: Mapping[str, Any], *, training_texts: Sequence[str] | None, format_name: str
 ) -> SavedLogits:
+    """Return the teacher in the named ``columns`` of ``path``, which holds ``content``.
+
+    Raises:
+        InputError: no ``logits``, ``texts`` or ``class_names`` that are no lists of strings, or rows that match no texts.
+    """
     if "logits" not in columns:
         found = f"no column {columns['missing']!r}" if "missing" in columns else f"arrays={sorted(columns)}"
         raise InputError(
@@ -136,8 +142,12 @@ def _from_columns(
             f"teacher={str(path)!r}; save them under that name"
         )
     digest = hashlib.sha256(content).hexdigest()
-    names = next((tuple(str(name) for name in columns[key]) for key in _CLASS_NAMES if key in columns), None)
-    texts = next((columns[key] for key in _TEXT_NAMES if key in columns), None)
+    rows = as_array(columns["logits"], name=path.name)
+    lists = {key: _strings(columns[key], key, path) for key in (*_TEXT_NAMES, *_CLASS_NAMES) if key in columns}
+    if "labels" in lists and (len(lists["labels"]),) != rows.shape[1:]:
+        del lists["labels"]
+    names = next((tuple(lists[key]) for key in _CLASS_NAMES if key in lists), None)
+    texts = next((lists[key] for key in _TEXT_NAMES if key in lists), None)
     matched = "rows matched by text" if texts is not None else "rows in the order of the training file"
     summary = f"saved logits {path.name} ({format_name}, {format_bytes(len(content))}, sha256 {digest[:12]}), {matched}"
     if texts is None and training_texts is None:
@@ -146,8 +156,8 @@ def _from_columns(
             "texts and no training file; save the texts beside the logits"
         )
     return saved_logits(
-        columns["logits"],
-        texts=[_decoded(text) for text in texts] if texts is not None else list(training_texts or ()),
+        rows,
+        texts=list(training_texts or ()) if texts is None else texts,
         name=path.name,
         digest=digest,
         class_names=names,
@@ -197,5 +207,17 @@ def _key(text: str) -> str:
     return text.rstrip("\0")
 
 
-def _decoded(text: str | bytes) -> str:
-    return text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else str(text)
+def _strings(values: Any, name: str, path: Path) -> list[str]:
+    """Return the list ``name`` of the file ``path``, whose numbers become strings."""
+    found = values.tolist() if hasattr(values, "tolist") else values
+    bad = (
+        [each for each in found if not isinstance(each, str | bytes | int | float)]
+        if isinstance(found, list | tuple)
+        else [found]
+    )
+    if bad:
+        raise InputError(
+            f"texts and class_names beside saved logits are lists of strings: received {name}={bad[0]!r:.80} in "
+            f"teacher={str(path)!r}; save one string for each row or class"
+        )
+    return [each.decode("utf-8", "surrogateescape") if isinstance(each, bytes) else str(each) for each in found]

@@ -29,7 +29,7 @@ from understudy.teachers.protocol import (
     behaviour_digest,
     users_code,
 )
-from understudy.teachers.saved_logits import SavedLogits, saved_logits
+from understudy.teachers.saved_logits import SavedLogits, from_columns
 
 _SAFE_WAYS = (
     "build the module in your own code and give file.py:name (load its weights with "
@@ -210,23 +210,7 @@ def torch_file_teacher(path: Path, *, training_texts: Sequence[str] | None) -> S
     content = _load_plain(path)
     if not isinstance(content, Mapping) or "logits" not in content:
         raise _weights_only(path)
-    texts = content.get("texts", training_texts)
-    if texts is None:
-        raise InputError(
-            f"saved logits without texts belong to the rows of the training file: received teacher={str(path)!r} without "
-            "texts and no training file; save the texts beside the logits"
-        )
-    names = content.get("class_names")
-    digest = hashlib.sha256(read_file(path)).hexdigest()
-    matched = "matched by text" if "texts" in content else "in the order of the training file"
-    return saved_logits(
-        content["logits"],
-        texts=list(texts),
-        name=path.name,
-        digest=digest,
-        class_names=None if names is None else tuple(names),
-        summary=f"saved logits {path.name} (torch, sha256 {digest[:12]}), rows {matched}",
-    )
+    return from_columns(path, read_file(path), content, training_texts=training_texts, format_name="torch")
 
 
 def no_model(path: Path) -> InputError:

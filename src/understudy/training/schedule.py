@@ -82,7 +82,12 @@ def image_steps_for(images: int, *, work: int, students: int, batch_size: int, e
     per_epoch = -(-images // batch_size)
     if epochs is not None:
         return epochs * per_epoch
-    return max(1, min(max(LEAST_STEPS, MOST_EPOCHS * per_epoch), WORK_IN_A_JOB // (students * work * batch_size)))
+    return max(1, min(most_image_steps(images, batch_size=batch_size), WORK_IN_A_JOB // (students * work * batch_size)))
+
+
+def most_image_steps(images: int, *, batch_size: int) -> int:
+    """Return the optimizer steps for ``images`` training images where there is time."""
+    return max(LEAST_STEPS, MOST_EPOCHS * -(-images // batch_size))
 
 
 def quantized_fraction_for(recipe: Recipe, mode: Literal["qat", "ptq"]) -> float:

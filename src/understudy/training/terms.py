@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+NON_TARGET_WEIGHT = 4.0
+"""Of what a teacher says of all other classes, beside what it says of the right one."""
+
 
 def cross_entropy(logits: Tensor, target: Tensor, *, smoothing: float, class_weight: Tensor | None) -> Tensor:
     """Return cross-entropy of ``logits`` ``[batch, classes]`` against ``target`` ``[batch]``; 0 where target is -1.
@@ -24,9 +27,7 @@ def soft_distillation(student: Tensor, teacher: Tensor, *, temperature: float) -
     return functional.kl_div(got, wanted, reduction="none").sum(dim=1) * temperature**2
 
 
-def decoupled_distillation(
-    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float, non_target_weight: float = 4.0
-) -> Tensor:
+def decoupled_distillation(student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float) -> Tensor:
     """Return target-class plus weighted non-target-class distillation (Zhao et al. 2022, equation 7).
 
     Where ``target`` is -1 (unlabelled) the teacher's own best class stands in for it.
@@ -42,7 +43,7 @@ def decoupled_distillation(
     others_teacher = functional.softmax((teacher / temperature).masked_fill(own, far), dim=1)
     others_student = functional.log_softmax((student / temperature).masked_fill(own, far), dim=1)
     non_target_term = functional.kl_div(others_student.masked_fill(own, 0.0), others_teacher, reduction="none").sum(dim=1)
-    return (target_term + non_target_weight * non_target_term) * temperature**2
+    return (target_term + NON_TARGET_WEIGHT * non_target_term) * temperature**2
 
 
 def _own_and_rest(probabilities: Tensor, own: Tensor) -> Tensor:

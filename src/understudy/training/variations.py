@@ -61,12 +61,12 @@ def rand_augment(images: Tensor, *, photographs: bool, operations: int = OPERATI
     return images
 
 
-def cutout(images: Tensor, *, share: float = CUTOUT_SHARE) -> Tensor:
+def cutout(images: Tensor) -> Tensor:
     """Return ``images`` with a square of each, anywhere and cut off by the edges, in the image's mean colour."""
     (count, height, width), device = images.shape[:3], images.device
     inside = torch.ones(count, height, width, dtype=torch.bool, device=device)
     for axis, size in ((1, height), (2, width)):
-        reach = share * min(height, width) / 2
+        reach = CUTOUT_SHARE * min(height, width) / 2
         places = torch.rand(count, 1, device=device) * (size - 1)
         near = (torch.arange(size, device=device) - places).abs() < reach
         inside &= near[:, :, None] if axis == 1 else near[:, None, :]

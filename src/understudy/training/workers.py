@@ -126,7 +126,8 @@ class Workers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # what a teacher prints may be anything
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             # Ctrl-C is the job's to handle: a worker hit by it would die in the middle of a step
             start_new_session=True,
