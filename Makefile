@@ -44,7 +44,7 @@ check: setup ## lint, format, types and the direction of imports
 	$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
 
 bench: setup ## measure the tables of the docs again (hours; writes benchmarks/results; arm_runtimes.py and image_peer.py need arguments)
-	@for script in import_time c_code_size text few_texts other_sets images image_teaching projections pruned windows search fasttext_peer raw_text latency image_latency executorch_latency file_overhead devices fuzz_bundle fuzz_c image_training image_variations table; do \
+	@for script in import_time c_code_size text few_texts other_sets images image_teaching projections pruned windows search fasttext_peer raw_text latency image_latency executorch_latency file_overhead devices fuzz_bundle fuzz_c image_training image_precision image_variations table; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 onnxruntime-web: $(WEB_FOLDER)/.complete ## fetch ONNX Runtime Web, which bench --on browser runs ONNX files in (needs npm)

@@ -256,8 +256,8 @@ class TrainingSettings(Settings):
     )
     precision: Precision = Field(
         "auto",
-        description="In which float steps multiply: 'auto' is bfloat16 on a graphics card that has it and float32 elsewhere; "
-        "'bfloat16' pays on processors with units for it too, where students have many convolutions and trainings are long.",
+        description="In which float steps multiply: 'auto' is bfloat16 on a graphics card that has it, for large plain CNNs on "
+        "processors with units for it too, and float32 elsewhere.",
     )
     weights: LossWeights = Field(default_factory=LossWeights, description="Weights of the terms of the objective.")
 

@@ -306,7 +306,7 @@ def test_a_card_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     for choice in ("auto", "cuda"):
         found = processor_for(choice)  # type: ignore[arg-type]
         assert (found.device.type, found.is_gpu, found.explain()) == ("cuda", True, "Imagined 9000, bfloat16")
-    assert processor_for("cpu") == Processor()
+    assert processor_for("cpu") == Processor(is_open=True)
     assert processor_for("auto", "float32").explain() == "Imagined 9000, float32"
     processor_for.cache_clear()
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
@@ -319,7 +319,7 @@ def test_a_card_that_does_not_compute_is_left_out_and_said(monkeypatch: pytest.M
         raise torch.AcceleratorError("CUDA error: no kernel image is available\nfor execution on the device")
 
     monkeypatch.setattr(Processor, "place", place)
-    found = processor_for("auto")
+    found = processor_for("auto", "float32")
     assert found.device.type == "cpu"
     reason = "Imagined 9000 does not compute: CUDA error: no kernel image is available for execution on the device"
     assert found.explain() == f"processor, float32 ({reason})"
@@ -363,7 +363,7 @@ def test_without_a_card_the_processor_trains_and_the_reason_is_said() -> None:
 def test_the_processor_trains_in_bfloat16_where_that_is_asked_for(tmp_path: Path) -> None:
     asked = processor_for("cpu", "bfloat16")
     assert (asked.device.type, asked.describe()) == ("cpu", "processor, bfloat16")
-    assert processor_for("cpu") == processor_for("cpu", "float32") == Processor()
+    assert processor_for("cpu", "float32") == Processor()
     store = write_lesson(tmp_path / "lesson", RECIPES["plain_cnn"])
     with Workers(store.folder, tmp_path / "results", count=1, processor=asked) as workers:
         [result] = workers.run([task(RECIPES["plain_cnn"])])
@@ -372,6 +372,32 @@ def test_the_processor_trains_in_bfloat16_where_that_is_asked_for(tmp_path: Path
     # as good, but not the same weights
     assert result.validation_accuracy > exact.validation_accuracy - 0.1
     assert archive.dumps(result.program) != archive.dumps(exact.program)
+
+
+def test_large_plain_cnns_train_in_bfloat16_where_there_are_units_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_one = processor_for("cpu")
+    for units, learns_in in ((False, "float32"), (True, "bfloat16")):
+        monkeypatch.setattr(processor, "has_bfloat16_units", lambda units=units: units)
+        assert open_one.for_student("plain_cnn", processor.LEAST_MACS).precision_name == learns_in
+        assert open_one.for_student("plain_cnn", processor.LEAST_MACS - 1) == open_one
+        assert open_one.for_student("separable_cnn", 10**9) == open_one
+        assert processor_for("cpu", "float32").for_student("plain_cnn", 10**9).precision_name == "float32"
+    assert open_one.explain() == "processor, float32, large plain CNNs in bfloat16"
+    monkeypatch.setattr(processor, "LEAST_MACS", 1)
+    assert _run(tmp_path / "open", "plain_cnn", open_one).trained_on == ("processor, bfloat16",)
+    again = task(RECIPES["plain_cnn"], after=task(RECIPES["plain_cnn"]).key)
+    store = write_lesson(tmp_path / "open" / "lesson", RECIPES["plain_cnn"])
+    results = tmp_path / "open" / open_one.describe()
+    anew = run_task(again, lesson_folder=store.folder, result_folder=results, processor=open_one)
+    assert anew.trained_on == ("processor, float32",), "all of its steps round"
+
+
+def test_workers_are_told_that_the_precision_is_open() -> None:
+    for precision in ("auto", "float32", "bfloat16"):
+        assert processor_for("cpu", precision).asked_precision == precision  # type: ignore[arg-type]
+    assert isinstance(processor.has_bfloat16_units(), bool)
 
 
 def test_a_worker_that_finds_no_card_says_so_in_one_line(tmp_path: Path) -> None:

@@ -7,19 +7,23 @@ import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from understudy.errors import SetupError
 from understudy.settings import Precision, ProcessorChoice
+from understudy.student_names import StudentName
 
 TRAININGS_ON_A_GPU = 4
 """Side by side at most: one small student leaves most of a card idle, but each process keeps some of the card's memory."""
 RESIDENT_SHARE = 1 / 8
 """Share of a card's free memory that the examples of one training may take, so that those beside it find room too."""
 MACHINE: Final = torch.device("cpu")
+LEAST_MACS = 5_000_000
+"""Multiply-accumulates of a plain CNN from which on bfloat16 pays on a processor with units for it: convolutions are then most
+of a step (``docs/adr/0032``)."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class Processor:
         name: for people.
         precision: in which float steps multiply; sums, weights and everything else are float32.
         reason: why it is no graphics card, where one was looked for.
+        is_open: the precision is left to each student; see ``for_student``.
     """
 
     device: torch.device = MACHINE
     name: str = "processor"
     precision: torch.dtype = torch.float32
     reason: str = ""
+    is_open: bool = False
 
     @property
     def is_gpu(self) -> bool:
@@ -48,13 +54,24 @@ class Processor:
         """The precision as a job names it."""
         return "bfloat16" if self.precision == torch.bfloat16 else "float32"
 
+    @property
+    def asked_precision(self) -> Precision:
+        """The precision that a job names to have this processor again."""
+        return "auto" if self.is_open else self.precision_name
+
+    def for_student(self, student: StudentName, macs: int) -> Processor:
+        """Return this processor in the precision for a student of ``macs`` multiply-accumulates."""
+        pays = self.is_open and student == "plain_cnn" and macs >= LEAST_MACS and has_bfloat16_units()
+        return replace(self, precision=torch.bfloat16) if pays else self
+
     def describe(self) -> str:
         """Return its name and precision: ``processor, float32``."""
         return f"{self.name}, {self.precision_name}"
 
     def explain(self) -> str:
-        """Return ``describe``, and why it is no graphics card."""
-        return self.describe() + (f" ({self.reason})" if self.reason else "")
+        """Return ``describe``, what large students have instead, and why it is no graphics card."""
+        large = ", large plain CNNs in bfloat16" if self.is_open and has_bfloat16_units() else ""
+        return self.describe() + large + (f" ({self.reason})" if self.reason else "")
 
     def mixed(self, *, on: bool = True) -> AbstractContextManager[object]:
         """Return the context in which layers multiply in ``precision``; without ``on``, or where that is float32, none."""
@@ -91,7 +108,7 @@ def processor_for(choice: ProcessorChoice, precision: Precision = "auto") -> Pro
     Raises:
         SetupError: a graphics card was asked for, and there is none that works.
     """
-    on_machine = Processor(precision=torch.bfloat16 if precision == "bfloat16" else torch.float32)
+    on_machine = Processor(precision=torch.bfloat16 if precision == "bfloat16" else torch.float32, is_open=precision == "auto")
     if choice == "cpu":
         return on_machine
     reason = _why_no_gpu()
@@ -107,6 +124,12 @@ def processor_for(choice: ProcessorChoice, precision: Precision = "auto") -> Pro
             f"({reason}); install torch for CUDA and the card's driver, or set training.processor to 'auto' or 'cpu'"
         )
     return replace(on_machine, reason=reason)
+
+
+def has_bfloat16_units() -> bool:
+    """Return whether the machine's processor multiplies bfloat16 by units of its own; False where torch does not say."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _why_no_gpu() -> str:

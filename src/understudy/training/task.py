@@ -19,6 +19,7 @@ from understudy.compression.quantize.plan import QuantizationPlan
 from understudy.compression.quantize.ranges import Ranges
 from understudy.files import write_bytes
 from understudy.program import archive
+from understudy.program.cost import macs
 from understudy.program.interpreter import run
 from understudy.program.ops import Program
 from understudy.students.pruned import folded
@@ -192,6 +193,9 @@ def run_task(
         program = _mined(program, task, lesson, folder=lesson_folder)
     trainer = _trainer(task, store) if task.joint else None
     weights = None if task.class_weight is None else torch.tensor(task.class_weight)
+    processor = processor or Processor()
+    if task.after is None:  # else all steps round, in float32
+        processor = processor.for_student(task.recipe.student, macs(program))
     checkpoint, of_rounds = (Checkpoint(result_folder / f"{task.key}.{ending}") for ending in ("checkpoint", "rounds"))
     objective = Objective(**task.objective, class_weight=weights)
     stages = None

@@ -122,7 +122,7 @@ class Workers:
     def _start(self, number: int) -> _Worker:
         command = ["-m", "understudy.training.worker", str(self.lesson_folder), str(self.result_folder)]
         process = subprocess.Popen(
-            [sys.executable, *command, self.processor.device.type, self.processor.precision_name],
+            [sys.executable, *command, self.processor.device.type, self.processor.asked_precision],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
