@@ -321,3 +321,9 @@ def test_devices_with_the_same_limits_share_a_student(tmp_path: Path, tiny_csv: 
     arguments = ("--device", board(tmp_path, ram=4096), "--device", "cortex-m3", "--dry-run", "--json")
     outcome = understudy("compress", tiny_csv, *arguments, folder=tmp_path)
     assert [name for name in json.loads(outcome.out)["writes"] if "." not in name] == ["runs/tiny/board"]
+
+
+def test_formats_that_no_budget_takes_are_said_to_be_unused(tiny_csv: Path, tmp_path: Path) -> None:
+    asked = ("compress", tiny_csv, "--device", "cortex-m4", "--format", "onnx", "--dry-run")
+    assert "warning: --format is for budgets; the files of a device" in understudy(*asked, folder=tmp_path).err
+    assert "warning: --format" not in understudy(*asked, "--budget", "16KB", folder=tmp_path).err

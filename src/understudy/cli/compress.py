@@ -162,6 +162,8 @@ def compress(
         quantization=None if qat is None else "qat" if qat else "ptq",
         max_quantization_drop=max_quantization_drop,
     )
+    if format_names and not job.budgets:
+        typer.echo("warning: --format is for budgets; the files of a device have the formats of its profile", err=True)
     folder = out or Path("runs") / job.name
     if dry_run:
         with told_apart(folder):
