@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from tables.markdown import NONE, percent, sizes, spread, table, yes
 from tables.results import (
@@ -35,7 +36,7 @@ def images(results: Results) -> str:
                     rows[0]["set"],
                     rows[0]["budget"],
                     rows[0]["student"],
-                    "default" if rows[0]["epochs"] is None else str(rows[0]["epochs"]),
+                    _passes(rows),
                     name,
                     str(len(rows)),
                     percent(row["accuracy"][name] for row in rows),
@@ -52,6 +53,14 @@ def images(results: Results) -> str:
             )
     head = ["data", "budget", "student", "epochs", "format", "seeds", "accuracy, %", "validation, %", "target", "met"]
     return table([*head, "size", "constants in C", "least agreement, %", "MACs", PIXELS, "plain network, float"], body)
+
+
+def _passes(rows: Sequence[Row]) -> str:
+    """Return how often ``rows`` go over the images, and in which time where that decided it."""
+    first = rows[0]
+    if first.get("time"):
+        return f"{', '.join(sorted({str(row['passes'] or 'default') for row in rows}))} in {first['time']}"
+    return "default" if first["epochs"] is None else str(first["epochs"])
 
 
 def _judged(row: Row) -> float:

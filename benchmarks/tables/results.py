@@ -102,7 +102,8 @@ def described(row: Row) -> str:
 
 def image_configuration(row: Row) -> tuple[Any, ...]:
     taught = row["teacher"] is not None
-    return (row["set"], parse_bytes(row["budget"]), row["student"], row["trials"], row["epochs"] or 0, taught)
+    passes = (row["epochs"] or 0, row.get("time") or "")
+    return (row["set"], parse_bytes(row["budget"]), row["student"], row["trials"], passes, taught)
 
 
 def window_configuration(row: Row) -> tuple[Any, ...]:

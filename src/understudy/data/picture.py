@@ -98,7 +98,7 @@ def _reason() -> Iterator[None]:
     """Turn what Pillow raises about a damaged picture into a ``ValueError`` of one line."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # of what a damaged picture holds, its reader raises anything
         raise ValueError(" ".join(str(error).split()) or "damaged") from error
 
 
