@@ -306,7 +306,7 @@ def test_a_card_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     for choice in ("auto", "cuda"):
         found = processor_for(choice)  # type: ignore[arg-type]
         assert (found.device.type, found.is_gpu, found.explain()) == ("cuda", True, "Imagined 9000, bfloat16")
-    assert processor_for("cpu") == Processor(is_open=True)
+    assert processor_for("cpu") == Processor(precision_is_open=True)
     assert processor_for("auto", "float32").explain() == "Imagined 9000, float32"
     processor_for.cache_clear()
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)

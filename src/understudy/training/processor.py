@@ -35,14 +35,14 @@ class Processor:
         name: for people.
         precision: in which float steps multiply; sums, weights and everything else are float32.
         reason: why it is no graphics card, where one was looked for.
-        is_open: the precision is left to each student; see ``for_student``.
+        precision_is_open: the precision is left to each student; see ``for_student``.
     """
 
     device: torch.device = MACHINE
     name: str = "processor"
     precision: torch.dtype = torch.float32
     reason: str = ""
-    is_open: bool = False
+    precision_is_open: bool = False
 
     @property
     def is_gpu(self) -> bool:
@@ -57,11 +57,11 @@ class Processor:
     @property
     def asked_precision(self) -> Precision:
         """The precision that a job names to have this processor again."""
-        return "auto" if self.is_open else self.precision_name
+        return "auto" if self.precision_is_open else self.precision_name
 
     def for_student(self, student: StudentName, macs: int) -> Processor:
         """Return this processor in the precision for a student of ``macs`` multiply-accumulates."""
-        pays = self.is_open and student == "plain_cnn" and macs >= LEAST_MACS and has_bfloat16_units()
+        pays = self.precision_is_open and student == "plain_cnn" and macs >= LEAST_MACS and has_bfloat16_units()
         return replace(self, precision=torch.bfloat16) if pays else self
 
     def describe(self) -> str:
@@ -70,7 +70,7 @@ class Processor:
 
     def explain(self) -> str:
         """Return ``describe``, what large students have instead, and why it is no graphics card."""
-        large = ", large plain CNNs in bfloat16" if self.is_open and has_bfloat16_units() else ""
+        large = ", large plain CNNs in bfloat16" if self.precision_is_open and has_bfloat16_units() else ""
         return self.describe() + large + (f" ({self.reason})" if self.reason else "")
 
     def mixed(self, *, on: bool = True) -> AbstractContextManager[object]:
@@ -108,7 +108,9 @@ def processor_for(choice: ProcessorChoice, precision: Precision = "auto") -> Pro
     Raises:
         SetupError: a graphics card was asked for, and there is none that works.
     """
-    on_machine = Processor(precision=torch.bfloat16 if precision == "bfloat16" else torch.float32, is_open=precision == "auto")
+    on_machine = Processor(
+        precision=torch.bfloat16 if precision == "bfloat16" else torch.float32, precision_is_open=precision == "auto"
+    )
     if choice == "cpu":
         return on_machine
     reason = _why_no_gpu()
