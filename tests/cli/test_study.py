@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from command import COMMAND, understudy
 from families import clinc_like_family
+from image_models import onnx_image_file, pictures
 from recordings import tone, write_wav
 from trainings import windows_and_labels
 from understudy.data.dataset import load_dataset
@@ -23,6 +25,7 @@ from understudy.data.room import TEMPORARY
 from understudy.job import load_job
 from understudy.neural_bits import NeuralBits
 from understudy.progress import SilentProgress
+from understudy.teachers.image_input import PixelRange
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.csv"
 
@@ -104,6 +107,21 @@ def test_a_family_of_other_data_does_not_show_it(studied: Path, tmp_path: Path) 
     assert "a family that was made from the same examples, split alike: received train='digits.npz'" in result.err
     assert not (studied.parent / "other").exists()
     assert not (tmp_path / "bits.json").exists()
+
+
+def test_pictures_are_brought_to_the_size_that_the_teacher_of_the_job_takes(tmp_path: Path) -> None:
+    images, labels = pictures(60)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "photos" / f"class {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).resize((20, 20)).save(folder / f"{number}.png")
+    onnx_image_file(tmp_path / "teacher.onnx", PixelRange("0 to 1"), channels_first=False)
+    (tmp_path / "job.toml").write_text(
+        'budgets = ["8KB"]\n[data]\ntrain = "photos"\n[teacher]\nsource = "teacher.onnx"\n[training]\nepochs = 1\n'
+    )
+    result = understudy("study", "bits", "job.toml", "--bits", 8, "--out", "study", folder=tmp_path)
+    assert result.exit_code == 0, result.err
+    assert "pictures are brought to 8x8 and colour, as the teacher takes them" in result.err
 
 
 @pytest.mark.slow

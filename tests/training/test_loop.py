@@ -149,16 +149,17 @@ def test_workers_give_what_one_process_gives(lesson: Path, tmp_path: Path) -> No
 
 
 PRINTING = """
-import sys
+import os, sys
 if "understudy.training.worker" in sys.orig_argv:
     from understudy.training import task
     run_task = task.run_task
     def printing(*args, **options):
+        os.write(2, bytes([0xFF, 0x0A]))
         print("a teacher's line\\n" * 20_000)
         return run_task(*args, **options)
     task.run_task = printing
 """
-"""A ``sitecustomize.py`` that prints more than a pipe holds."""
+"""A ``sitecustomize.py`` that prints what is no UTF-8, and then more than a pipe holds."""
 
 
 def test_what_a_teacher_prints_in_a_worker_is_no_event(lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
