@@ -9,7 +9,7 @@ from understudy.measurements import LatencyMicroseconds
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one text.
+    """What the model says about one example.
 
     Attributes:
         label: the best class, or None when its score is below the bundle's threshold: none of these.
@@ -24,19 +24,19 @@ class Prediction:
 
 @dataclass(frozen=True)
 class FileEvaluation:
-    """What one model file did on labelled texts.
+    """What one model file did on labelled examples.
 
     Attributes:
         format: the word in ``--format``.
         path: file name inside the bundle.
         size_bytes: what counts against the budget.
         runtime: name and version of what ran it; None when nothing here could.
-        accuracy: fraction of texts whose best class is the label, whatever the threshold; a label that the bundle does not
+        accuracy: fraction of examples whose best class is the label, whatever the threshold; a label that the bundle does not
             know counts as wrong.
         macro_f1: mean F1 over the classes that occur as label or as answer.
-        accepted_fraction: fraction of texts whose best score reaches the threshold; None without a threshold.
+        accepted_fraction: fraction of examples whose best score reaches the threshold; None without a threshold.
         agreement: fraction of the bundle's test vectors on which the file gives the reference's label and logits.
-        latency_us: spread of single-text times.
+        latency_us: spread of the times of single examples.
         verified: the file ran here and reproduces the bundle's vectors.
         reason: why it is not verified.
     """
