@@ -38,7 +38,6 @@ from understudy.training.task import trainer_recipe
 from understudy.training.trainer import WideNetwork
 
 VALIDATION = 2000
-LARGER = 104
 COPIES = 8
 LEARNING_RATE = 9e-3
 BATCH = 512
@@ -49,7 +48,9 @@ UInt8Array = npt.NDArray[np.uint8]
 class Comparison:
     """One larger network, and students that have something of it or nothing."""
 
-    def __init__(self, name: str, *, images: int, epochs: int, larger_epochs: int, width: int, seed: int) -> None:
+    def __init__(
+        self, name: str, *, images: int, epochs: int, larger_epochs: int, width: int, larger_width: int, seed: int
+    ) -> None:
         dataset = dataset_named(name)
         rows = np.random.default_rng(1).permutation(len(dataset.train))
         held = rows[: min(VALIDATION, len(rows) // 4)]
@@ -59,12 +60,12 @@ class Comparison:
         self.mirrored = dataset.statistics.mirror is not None and dataset.statistics.mirror.safe
         self.classes, self.seed, self.epochs, self.larger_epochs = len(dataset.class_names), seed, epochs, larger_epochs
         self.recipe = Recipe(student="plain_cnn", width=width, hidden=width, weight_bits=8, image_shape=dataset.shape)
+        self.larger_recipe = replace(self.recipe, width=larger_width, hidden=larger_width)
 
     @cached_property
     def larger(self) -> Trained:
         """The larger network, trained when the first student needs it."""
-        recipe = replace(self.recipe, width=LARGER, hidden=LARGER)
-        return self._train(recipe, self._moved(), epochs=self.larger_epochs, seed=self.seed + 100)
+        return self._train(self.larger_recipe, self._moved(), epochs=self.larger_epochs, seed=self.seed + 100)
 
     def student(self, way: str) -> Trained:
         """Return the student that learned in this way."""
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--larger-epochs", type=int, default=16)
     parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--larger-width", type=int, default=104)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--results", type=Path, default=RESULTS / "image_teaching.jsonl")
@@ -154,7 +156,7 @@ def main() -> None:
         sys.exit(0)
     torch.set_num_threads(1)
     for seed in given.seeds:
-        asked = {"images": given.images, "epochs": given.epochs, "larger_epochs": given.larger_epochs, "width": given.width}
+        asked = {name: getattr(given, name) for name in ("images", "epochs", "larger_epochs", "width", "larger_width")}
         comparison = Comparison(given.set, seed=seed, **asked)
         for way in given.ways:
             larger = None if way in ("alone", "joint") else comparison.larger

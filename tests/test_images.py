@@ -78,6 +78,25 @@ def test_smaller_sizes_begin_from_the_largest(finished: Path) -> None:
     assert (finished / "sizes" / "report.html").read_text().count(said) == 1
 
 
+@pytest.mark.slow
+def test_of_few_images_a_student_begins_from_a_wider_network_and_a_replay_gives_the_same_files(finished: Path) -> None:
+    command = ("compress", "digits.npz", "--budget", "4KB", "--format", "c", "--out")
+    result = understudy(*command, "few", folder=finished)
+    assert result.exit_code == 0, result.err
+    assert "a wider network learns first" in result.err
+    [member] = Family.load(finished / "few").members
+    assert member.begins_from is None
+    assert member.parent_weights is not None
+    assert member.parent_weights > 2 * member.weight_count
+    said = f"a wider network with {member.parent_weights:,} weights"
+    assert said in (finished / "few" / "4KB" / "card.md").read_text()
+    assert said in (finished / "few" / "report.html").read_text()
+    again = understudy(*command, "again", folder=finished)
+    assert again.exit_code == 0, again.err
+    first, second = ((finished / folder / "4KB" / "model.h").read_bytes() for folder in ("few", "again"))
+    assert first == second
+
+
 def test_evaluate_measures_every_file(finished: Path) -> None:
     result = understudy("evaluate", "out/6KB", "digits.npz", "--json", folder=finished)
     assert result.exit_code == 0, result.err

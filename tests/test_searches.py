@@ -12,6 +12,7 @@ import pytest
 
 from understudy import searches
 from understudy.job_folder import Searched
+from understudy.program.cost import training_work
 from understudy.progress import SilentProgress
 from understudy.search.space import Budget
 from understudy.searches import Searches
@@ -24,6 +25,8 @@ from understudy.training.task import TaskResult, TrainingTask
 SECONDS_OF_A_START, SECONDS_OF_A_TRAINING = 0.7, 10.0
 USUAL_STEPS = 3200
 """Of a thousand texts."""
+WORK_IN_A_SECOND = 1e8
+"""For a batch."""
 RECIPE = Recipe()
 IMAGES = Recipe(student="plain_cnn", image_shape=(32, 32, 3), width=32, features=0, hidden=48)
 
@@ -34,11 +37,15 @@ def _size(recipe: Recipe) -> dict[str, int]:
 
 
 class Machine:
-    """Two processes whose trainings take as long as their steps say; a wider student is better, and a longer training too."""
+    """Two processes whose trainings take as long as their steps say, or their work as well.
+
+    A wider student is better, and a longer training too.
+    """
 
     count = 2
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_work: bool = False) -> None:
+        self.by_work = by_work
         self.rounds: list[list[TrainingTask]] = []
         self.results: dict[str, TaskResult] = {}
         self.searched = Searched()
@@ -49,7 +56,7 @@ class Machine:
     def train_all(self, tasks: list[TrainingTask], _workers: Any, *, on_point: Any = None, **_more: Any) -> list[TaskResult]:
         new = [task for task in tasks if task.key not in self.results]
         self.rounds.append(new)
-        seconds = [SECONDS_OF_A_TRAINING * task.schedule.steps / USUAL_STEPS for task in new]
+        seconds = [self._seconds(task) for task in new]
         self.clock += 0.0 if self.started else SECONDS_OF_A_START
         self.started = True
         if on_point and new:
@@ -65,6 +72,11 @@ class Machine:
             none = np.zeros((0, 2), np.float32)
             self.results[task.key] = TaskResult(nothing, nothing, reached, reached, none, (), each, None)
         return [self.results[task.key] for task in tasks]
+
+    def _seconds(self, task: TrainingTask) -> float:
+        if self.by_work:
+            return task.schedule.steps * training_work(build_student(task.recipe, classes=3, seed=1)) / WORK_IN_A_SECOND
+        return SECONDS_OF_A_TRAINING * task.schedule.steps / USUAL_STEPS
 
     def stop(self) -> None:
         self.stops += 1
@@ -237,3 +249,56 @@ def test_images_of_several_sizes_end_in_their_time(machine: Machine, monkeypatch
     workers: Any = machine
     found.refit(workers, progress=SilentProgress())
     assert 0.6 * room * seconds < machine.clock <= room * seconds
+
+
+def test_few_images_leave_time_for_a_wider_network_that_students_begin_from(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = search(machine, recipe=IMAGES, examples=500, budgets=[4_096, 16_384])
+    [parent, small, large] = machine.rounds[0]
+    assert parent.recipe.width > large.recipe.width > small.recipe.width
+    assert parent.begins_from is None
+    assert parent.key == small.begins_from == large.begins_from
+    assert [found.parent for found in usual.selections()] == [(parent.recipe, None)] * 2
+    assert all(tried.candidate.recipe != parent.recipe for tried in usual.tried["16KB"]), "it is no candidate"
+
+    taught = Machine()
+    monkeypatch.setattr(searches, "train_all", taught.train_all)
+    search(taught, recipe=IMAGES, examples=500, budgets=[4_096], taught=True)
+    of_pupil, of_twin, pupil, twin = taught.rounds[0]
+    assert (of_pupil.taught, of_twin.taught) == (True, False)
+    assert (pupil.begins_from, twin.begins_from) == (of_pupil.key, of_twin.key)
+
+
+@pytest.mark.parametrize("room", [0.1, 0.5, 0.8])
+def test_a_wider_network_learns_only_where_there_is_time(monkeypatch: pytest.MonkeyPatch, room: float) -> None:
+    def clocked(seconds: float | None) -> tuple[Machine, Searches]:
+        found = Machine(by_work=True)
+        monkeypatch.setattr(searches, "train_all", found.train_all)
+        monkeypatch.setattr(searches, "time", SimpleNamespace(monotonic=lambda: found.clock))
+        return found, search(found, recipe=IMAGES, examples=500, seconds=seconds)
+
+    usual, _ = clocked(None)
+    [parent, student, _] = usual.rounds[0]
+    hurried, found = clocked(room * usual.clock)
+    assert hurried.clock <= room * usual.clock
+    assert hurried.stops == 1
+    again, _ = hurried.rounds[1]
+    assert (again.recipe, again.begins_from) == (student.recipe, None)
+    assert found.epochs is not None, "a replay needs to know that there was none"
+    usual_passes = student.schedule.steps // 8
+    assert found.epochs <= usual_passes
+    assert (found.epochs == usual_passes) == (room == 0.8)
+
+    ample, found = clocked(2 * usual.clock)
+    assert (ample.stops, found.epochs) == (0, None)
+    assert ample.rounds[0][0].key == parent.key
+
+
+def test_many_images_and_passes_that_were_asked_for_leave_no_time_for_a_wider_network(machine: Machine) -> None:
+    assert search(machine, recipe=IMAGES, examples=50_000).parent is None
+    assert search(machine, recipe=IMAGES, examples=500, epochs=3).parent is None
+    assert search(machine, recipe=RECIPE, examples=500).parent is None
+    of_sizes = search(machine, recipe=IMAGES, examples=50_000, budgets=[4_096, 16_384]).parent
+    assert of_sizes is not None
+    assert of_sizes[1] == "16KB"

@@ -121,7 +121,7 @@ def image_teaching(results: Results) -> str:
 def _beside(row: Row, other: Row) -> bool:
     """Return whether ``other`` is the student that learned alone, of the same comparison as ``row``."""
     *comparison, _, _ = teaching_configuration(row)
-    return teaching_configuration(other) == (*comparison, 0, ALONE)
+    return teaching_configuration(other) == (*comparison, (0, 0), ALONE)
 
 
 def pruned(results: Results) -> str:

@@ -143,4 +143,5 @@ def projection_mode(row: Row) -> str:
 
 def teaching_configuration(row: Row) -> tuple[Any, ...]:
     """Return what students of one comparison share, then what the larger network had, and last the way of learning."""
-    return (row["set"], row["images"], row["epochs"], row["width"], row["larger_epochs"] if row["larger"] else 0, row["way"])
+    larger = (row["larger_epochs"], row.get("larger_width", 104)) if row["larger"] else (0, 0)
+    return (row["set"], row["images"], row["epochs"], row["width"], larger, row["way"])

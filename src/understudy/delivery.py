@@ -43,6 +43,7 @@ from understudy.program.ops import Program
 from understudy.projections.text import encode
 from understudy.selection import Selection, Tried
 from understudy.students.pruned import folded
+from understudy.students.registry import build_student
 from understudy.training.corpus import ImageCorpus
 from understudy.training.loop import Point
 
@@ -138,7 +139,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         validation_accuracy=training.validation_accuracy,
         refit=selection.student in (selection.refit, selection.twin_refit),
         trained_on=tuple(dict.fromkeys([*training.trained_on, *selection.student.trained_on])),
-        begins_from=selection.begins_from,
+        **_beginning(selection, classes=len(labels)),
         files=tuple(files),
         **siblings,
         float_islands=islands_of(program),
@@ -154,6 +155,16 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         out_of_scope=_out_of_scope(program, reference, dataset, threshold=threshold),
         quantization=quantization_record(selection, dataset, max_drop=order.max_quantization_drop),
     )
+
+
+def _beginning(selection: Selection, *, classes: int) -> dict[str, Any]:
+    """Return the fields of a member that say what its training began from."""
+    if selection.began_from is None:
+        return {}
+    recipe, budget = selection.began_from
+    if budget is not None:
+        return {"begins_from": budget}
+    return {"parent_weights": build_student(recipe, classes=classes, seed=0).weight_count}
 
 
 def encrypt(member: Member, out: Path, *, plain: Path, recipients: Sequence[Path]) -> Member:

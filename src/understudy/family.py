@@ -112,7 +112,9 @@ class Member(Record):
     trained_on: tuple[str, ...] = ()
     """What computed the training's steps, and in which precision: ``processor, float32``; empty in older records."""
     begins_from: Text | None = None
-    """The budget from whose student's strongest channels its training began; null where it began from random weights."""
+    """The budget from whose student's strongest channels its training began; null where it did not begin from one."""
+    parent_weights: Count | None = None
+    """Weights of a wider network that is not delivered, from whose strongest channels its training began; else null."""
     files: tuple[FileRecord, ...]
     """The exported files."""
     encrypted_for: tuple[str, ...] = ()

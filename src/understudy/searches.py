@@ -36,10 +36,10 @@ WORTH_A_NEW_BEGINNING = 1.2
 class _OtherPaceError(Exception):
     """The first trainings are likely to take longer than the time, or to leave much of it; not with ``epochs`` passes."""
 
-    def __init__(self, epochs: int, *, fewer: bool) -> None:
+    def __init__(self, epochs: int, compared: str) -> None:
         super().__init__(epochs)
         self.epochs = epochs
-        self.fewer = fewer
+        self.compared = compared
 
 
 class Searches:
@@ -66,7 +66,7 @@ class Searches:
         }
         self.tried: dict[str, list[Tried]] = {text: [] for text in self.budgets}
         self.refits: dict[str, tuple[TaskResult, TaskResult | None]] = {}
-        self.widest: tuple[str, Candidate] | None = None
+        self.parent: tuple[Candidate, str | None] | None = None
         self.epochs: int | None = None
         """Passes over the examples that came of the job's time, None where it has room for the usual ones."""
 
@@ -126,19 +126,17 @@ class Searches:
 
         first = self._ask(dict.fromkeys(self.studies, 1))
         assert all(first.values()), "a budget that can be met has a first candidate"
-        self.widest = _widest({text: a.candidate for text, asked in first.items() for a in asked})
-        self._plan_with(earlier.epochs)
+        self._plan_with(earlier.epochs, first)
         refit_too = planned in (1, None)
+        if self._parents():
+            progress.note("the images are few: a wider network learns first, and students begin from its strongest channels")
         try:
             self._finish(first, train, workers=workers, title="training", refit_too=refit_too)
         except _OtherPaceError as found:
             workers.stop()
-            self._plan_with(found.epochs)
+            self._plan_with(found.epochs, first)
             record()
-            progress.note(
-                f"in time={job.time} the first trainings go over the examples {found.epochs} times, "
-                f"{'less' if found.fewer else 'more'} than usual"
-            )
+            progress.note(f"in time={job.time} the first trainings go over the examples {found.epochs} times, {found.compared}")
             self._finish(first, train, workers=workers, title="training", refit_too=refit_too)
         size = BRACKET
         while size == BRACKET:
@@ -180,7 +178,7 @@ class Searches:
         """Return what was found for each budget with at least one finished trial, in the order of the budgets."""
         found = [(text, b.file_bytes) for text, b in self.budgets.items() if any(t.result for t in self.tried[text])]
         selections = []
-        widest = (self.widest[0], self.widest[1].recipe) if self.widest else None
+        parent = (self.parent[0].recipe, self.parent[1]) if self.parent else None
         for text, size in found:
             refit, twin_refit = self.refits.get(text, (None, None))
             selections.append(
@@ -193,7 +191,7 @@ class Searches:
                     teacher_is_optional=self.plan.teacher_is_optional,
                     recombined=self.plan.recombined,
                     quantization=self.plan.quantization,
-                    widest=widest,
+                    parent=parent,
                 )
             )
         return selections
@@ -202,11 +200,14 @@ class Searches:
         """Return up to as many new candidates for each budget as ``counts`` says."""
         return {text: [a for _ in range(count) if (a := self.studies[text].ask())] for text, count in counts.items()}
 
-    def _plan_with(self, epochs: int | None) -> None:
-        """Let all trainings to come know from which ones they can begin, and go over the examples ``epochs`` times."""
-        widest = self.widest[1] if self.widest else None
+    def _plan_with(self, epochs: int | None, first: Mapping[str, list[Asked]]) -> None:
+        """Let all trainings to come go over the examples ``epochs`` times, and know what they can begin from."""
+        candidates = {text: a.candidate for text, asked in first.items() for a in asked}
         self.epochs = epochs
-        self.plan = replace(self.plan, widest=widest, epochs=self.plan.epochs if epochs is None else epochs)
+        self.plan = replace(self.plan, parent=None, epochs=self.plan.epochs if epochs is None else epochs)
+        wider = self.plan.wider(list(candidates.values()))
+        self.parent = (wider, None) if wider else _widest(candidates)
+        self.plan = replace(self.plan, parent=self.parent[0] if self.parent else None)
 
     def _check_pace(
         self,
@@ -231,7 +232,7 @@ class Searches:
             may_be_more: more passes are looked for, too.
         """
         plan = self.plan
-        pairs = [(a.candidate, self._pair(a)) for asked in first.values() for a in asked]
+        pairs = [(a.candidate, self._pair(a.candidate)) for asked in first.values() for a in asked]
         tasks = [task for _, pair in pairs for task in pair]
         if plan.held_out:
             tasks += [t for candidate, _ in pairs for t in plan.refits(candidate, candidate if plan.taught else None)]
@@ -244,13 +245,16 @@ class Searches:
 
         passes = max(plan.passes(task) for task in tasks)
         affordable = max(1, int((limit - spent - start) / seconds(plan.work(task) / plan.passes(task) for task in tasks)))
-        if start + seconds(map(plan.work, tasks)) > limit:
+        parents = self._parents()
+        if start + seconds(map(plan.work, parents)) + seconds(map(plan.work, tasks)) > limit:
             if affordable < passes:
-                raise _OtherPaceError(affordable, fewer=True)
+                raise _OtherPaceError(affordable, "less than usual")
+            if parents:
+                raise _OtherPaceError(int(passes), "as usual, and no wider network learns before them")
         elif may_be_more:
             more = min(affordable, *map(plan.most_passes, tasks))
             if more >= WORTH_A_NEW_BEGINNING * passes:
-                raise _OtherPaceError(more, fewer=False)
+                raise _OtherPaceError(more, "more than usual")
 
     def _affordable(self, seconds: float, workers: Workers) -> int:
         """Return the size of the largest bracket that is likely to end within ``seconds``, with the refit; 0 where none is."""
@@ -316,13 +320,13 @@ class Searches:
         Where nothing may be left to choose, ``refit_too`` trains them on all texts at the same time, in processes that would
         stand idle.
         """
-        pairs = [(text, a, self._pair(a)) for text, found in asked.items() for a in found]
+        pairs = [(text, a, self._pair(a.candidate)) for text, found in asked.items() for a in found]
         tasks = [task for _, _, pair in pairs for task in pair]
         if refit_too and self.plan.held_out and len(tasks) < workers.count:
             for _, a, _ in pairs:
                 tasks += self.plan.refits(a.candidate, a.candidate if self.plan.taught else None)
         try:
-            train(tasks, title)
+            train([*self._parents(), *tasks], title)
         finally:
             # when it was interrupted, the trials that are whole count
             for text, a, pair in pairs:
@@ -331,15 +335,19 @@ class Searches:
                     tried = self._tried(text, a, student)
                     self.tried[text].append(replace(tried, result=student, twin=twin[0] if twin else None))
 
+    def _parents(self) -> list[TrainingTask]:
+        """Return the trainings of a network that is not delivered, from which students begin."""
+        parent, budget = self.parent or (None, None)
+        return self._pair(parent) if parent and budget is None else []
+
     def _tried(self, text: str, asked: Asked, last: TaskResult) -> Tried:
         sizes = self.size_of(asked.candidate.recipe)
         size_bytes = max(sizes[name] for name in self.budgets[text].formats)
         return Tried(asked.number, asked.candidate, size_bytes, last.validation_accuracy, last.seconds, result=None, twin=None)
 
-    def _pair(self, asked: Asked) -> list[TrainingTask]:
-        if not self.plan.taught:
-            return [self.plan.task(asked.candidate, taught=False)]
-        return [self.plan.task(asked.candidate, taught=True), self.plan.task(asked.candidate, taught=False)]
+    def _pair(self, candidate: Candidate) -> list[TrainingTask]:
+        """Return the training of ``candidate`` and, with a teacher, of its twin."""
+        return [self.plan.task(candidate, taught=taught) for taught in ((True, False) if self.plan.taught else (False,))]
 
 
 def _promotion(size: int) -> tuple[float, int]:
@@ -352,10 +360,10 @@ def _promotion(size: int) -> tuple[float, int]:
     return float(length), 2 if length > 1 else 1
 
 
-def _widest(candidates: Mapping[str, Candidate]) -> tuple[str, Candidate] | None:
-    """Return the budget and the candidate from which most of the others can begin; None where none can."""
+def _widest(candidates: Mapping[str, Candidate]) -> tuple[Candidate, str] | None:
+    """Return the candidate from which most of the others can begin, and its budget; None where none can."""
     begun = {
         text: sum(can_begin_from(other.recipe, c.recipe) for other in candidates.values()) for text, c in candidates.items()
     }
     widest = max(begun, key=lambda text: begun[text], default=None)
-    return (widest, candidates[widest]) if widest is not None and begun[widest] else None
+    return (candidates[widest], widest) if widest is not None and begun[widest] else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from understudy.students.recipe import Recipe
 from understudy.training.inheritance import can_begin_from
 from understudy.training.schedule import (
     IMAGE_WEIGHT_DECAY,
+    PARENT_FACTORS,
+    WORK_IN_A_JOB,
     Schedule,
     feature_dropout_for,
     image_steps_for,
@@ -59,7 +61,8 @@ class Selection:
         cures: what was tried because that cost too much; the trainings above are then those with what was kept.
         uncured: the training that was chosen before any cure.
         decided: whether the twin is delivered, where that was decided before the cures.
-        widest: the budget whose student narrower ones begin from, and that student's recipe; None where none can.
+        parent: the recipe that narrower students begin from, and the budget whose student it is, None for one that is not
+            delivered; None where none begins from another.
     """
 
     budget: str
@@ -73,7 +76,7 @@ class Selection:
     cures: tuple[Cure, ...] = ()
     uncured: TaskResult | None = None
     decided: bool | None = None
-    widest: tuple[str, Recipe] | None = None
+    parent: tuple[Recipe, str | None] | None = None
 
     @property
     def best(self) -> Tried:
@@ -112,10 +115,9 @@ class Selection:
         return tried, result
 
     @property
-    def begins_from(self) -> str | None:
-        """The budget from whose student's channels the training began that validation chose."""
-        budget, recipe = self.widest or ("", None)
-        return budget if recipe and can_begin_from(self.chosen[0].candidate.recipe, recipe) else None
+    def began_from(self) -> tuple[Recipe, str | None] | None:
+        """``parent``, where the training that validation chose began from its channels; None for random weights."""
+        return self.parent if self.parent and can_begin_from(self.chosen[0].candidate.recipe, self.parent[0]) else None
 
     @property
     def student(self) -> TaskResult:
@@ -164,7 +166,7 @@ class Plan:
         build: recipe to a float program that was not trained.
         recombined: the lesson has texts that only the teacher has an answer to, made of the training texts.
         quantization: how students become integers.
-        widest: the first candidate of the largest budget, from which narrower ones begin; None where none can.
+        parent: what narrower students begin from, the first candidate of the largest budget or ``wider``; None for nothing.
     """
 
     base: Recipe
@@ -184,7 +186,7 @@ class Plan:
     any_student: bool = False
     recombined: bool = False
     quantization: QuantizationPlan = field(default_factory=QuantizationPlan)
-    widest: Candidate | None = None
+    parent: Candidate | None = None
 
     def task(self, candidate: Candidate, *, taught: bool, share: float = 1.0, refit: bool = False) -> TrainingTask:
         """Return the training of ``candidate``; ``share`` of the steps for a short one.
@@ -221,9 +223,31 @@ class Plan:
 
     def _begins_from(self, candidate: Candidate, *, taught: bool) -> str | None:
         """Return the key of the training whose student ``candidate`` begins from: a twin owes nothing to the teacher either."""
-        if self.widest is None or not can_begin_from(candidate.recipe, self.widest.recipe):
+        if self.parent is None or not can_begin_from(candidate.recipe, self.parent.recipe):
             return None
-        return self.task(self.widest, taught=taught).key
+        return self.task(self.parent, taught=taught).key
+
+    def wider(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        """Return the widest plain CNN that there is work left for besides ``candidates``, of which some can begin from it.
+
+        There is where images are few: a training that goes over them as often as is good for it takes a share of a job's work.
+        None where there is not, or where the passes are asked for.
+        """
+        plain = [c for c in candidates if c.recipe.student == "plain_cnn"]
+        if not plain or self.epochs is not None:
+            return None
+        left = WORK_IN_A_JOB - sum(self._work_of_pair(candidate) for candidate in candidates)
+        widest = max(plain, key=lambda c: c.recipe.width)
+        hidden = max(c.recipe.hidden for c in plain)
+        for factor in PARENT_FACTORS:
+            recipe = replace(widest.recipe, width=int(widest.recipe.width * factor), hidden=int(hidden * factor))
+            parent = replace(widest, recipe=recipe)
+            if self._work_of_pair(parent) <= left:
+                return parent
+        return None
+
+    def _work_of_pair(self, candidate: Candidate) -> int:
+        return sum(self.work(self.task(candidate, taught=taught)) for taught in {self.taught, False})
 
     def refits(self, candidate: Candidate, twin: Candidate | None) -> list[TrainingTask]:
         """Return the trainings of ``candidate`` and, with a teacher, of the best ``twin`` with the validation texts added."""

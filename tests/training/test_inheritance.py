@@ -100,7 +100,7 @@ def _candidate(recipe: Recipe) -> Candidate:
 
 
 def test_a_twin_begins_from_the_wider_twin_and_a_refit_from_what_has_not_seen_the_validation_images() -> None:
-    plan = _plan(widest=_candidate(WIDE))
+    plan = _plan(parent=_candidate(WIDE))
     wide, wide_twin = (plan.task(_candidate(WIDE), taught=taught) for taught in (True, False))
     assert (wide.begins_from, wide_twin.begins_from) == (None, None)
     assert plan.task(_candidate(NARROW), taught=True).begins_from == wide.key

@@ -19,6 +19,8 @@ IMAGE_WEIGHT_DECAY = 0.02
 WORK_IN_A_JOB = 4_000_000_000_000
 """For all students of images together, in multiply-accumulates of the forward pass: about ten minutes on two cores of a
 server, with their refits, so that a job ends within fifteen on a slower one."""
+PARENT_FACTORS = (2.0, 1.5)
+"""Times the width of the widest student: what networks that are not delivered, but begun from, may have."""
 
 PLAIN_QUANTIZED_FRACTION = 0.1
 """Of a plain CNN, whose weights have 8 bits: they are rounded so finely that a quarter of the steps is enough, and what is
