@@ -154,7 +154,8 @@ def test_a_time_too_short_for_the_usual_training_gives_a_shorter_one_that_the_re
     progress = Notes()
     family = understudy.compress(data=tiny_csv, out=tmp_path / "short", time="1s", progress=progress, **settings)
     epochs, trials = family.job["training"]["epochs"], len(family.members[0].trials)
-    assert f"in time=1s the first trainings go over the examples {epochs} times, less than usual" in progress.notes
+    times = "once" if epochs == 1 else f"{epochs} times"
+    assert f"in time=1s the first trainings go over the examples {times}, less than usual" in progress.notes
     assert (family.members[0].trials[0].seconds, trials) < (10, 2)
     # a second run has as much time, but what was begun with this one goes on
     again = understudy.compress(data=tiny_csv, out=tmp_path / "short", time="1s", **settings)

@@ -53,7 +53,10 @@ if TYPE_CHECKING:
 
 Float32Array = npt.NDArray[np.float32]
 ACCEPTED_FRACTION = 0.95
-"""Share of in-scope validation texts that the calibrated threshold lets through."""
+"""Share of in-scope validation examples that the calibrated threshold lets through."""
+FEWEST_FOR_THRESHOLD = 19
+"""Validation examples of which the least sure is as rare as a rejected example should be: of ``n`` exchangeable scores and one
+more, that one is the lowest with probability 1 / (n + 1)."""
 CONFUSED_PAIRS = 20
 
 
@@ -82,10 +85,20 @@ class Order:
     shown_examples: int = 0
 
 
-def threshold_of(validation_probabilities: Float32Array) -> float:
-    """Return the score that 95 % of validation texts ``[texts, classes]`` reach with their best class."""
-    best = validation_probabilities.max(axis=1)
-    return float(np.quantile(best, 1 - ACCEPTED_FRACTION, method="lower"))
+def threshold_of(chosen: Float32Array, delivered: Float32Array) -> float | None:
+    """Return the score that 95 % of examples are expected to reach with their best class, None where too few can say.
+
+    Args:
+        chosen: probabilities ``[validation examples, classes]`` of the training that never saw them.
+        delivered: the same of the student that is delivered. A refit has learned them, and is surer of them than of others:
+            where it is less sure all the same, its scores are lower everywhere.
+    """
+    if len(chosen) < FEWEST_FOR_THRESHOLD:
+        return None
+    return min(
+        float(np.quantile(probabilities.max(axis=1), 1 - ACCEPTED_FRACTION, method="lower"))
+        for probabilities in (chosen, delivered)
+    )
 
 
 def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
@@ -101,7 +114,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
     labels = dataset.class_names
     exports = {f: exporter(f).export(program, name=order.name, labels=labels) for f in order.formats}
     files = [_verified(program, f, exports[f], order, selection, dataset=dataset, reference=reference) for f in order.formats]
-    threshold = threshold_of(training.validation_probabilities)
+    threshold = threshold_of(training.validation_probabilities, selection.student.validation_probabilities)
     recipe = {
         **chosen.candidate.as_dict(),
         "seed": order.seed,
@@ -152,7 +165,7 @@ def deliver(selection: Selection, order: Order, dataset: Dataset) -> Member:
         trials=tuple(_trial(tried) for tried in selection.trials),
         per_class=_per_class(dataset, answers),
         confusions=_confusions(dataset, answers, shown=order.shown_examples),
-        out_of_scope=_out_of_scope(program, reference, dataset, threshold=threshold),
+        out_of_scope=None if threshold is None else _out_of_scope(program, reference, dataset, threshold=threshold),
         quantization=quantization_record(selection, dataset, max_drop=order.max_quantization_drop),
     )
 

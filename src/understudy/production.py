@@ -23,7 +23,7 @@ from understudy.data.dataset import Dataset
 from understudy.data.image import ImageDataset
 from understudy.data.text import TextDataset
 from understudy.data.vector import VectorDataset
-from understudy.delivery import Order, deliver, encrypt
+from understudy.delivery import FEWEST_FOR_THRESHOLD, Order, deliver, encrypt
 from understudy.devices.choice import choose
 from understudy.errors import InputError
 from understudy.family import Family, Member
@@ -147,6 +147,10 @@ def _run(
     selections.sort(key=lambda selection: selection.budget_bytes)
     for line in _drops(job, teaching, selections):
         progress.note(line)
+    if (examples := len(dataset.validation.labels)) < FEWEST_FOR_THRESHOLD:
+        progress.note(
+            f'no threshold for "none of these": {examples} validation examples of the {FEWEST_FOR_THRESHOLD} that tell one'
+        )
     settings = (job.seed, job.quantization.max_drop, network, job.data.show_examples)
     order = Order(out, job.name, tuple(job.formats), dataset.digest, *settings)
     formats = {budget.name: budget.formats for budget in budgets.reachable}

@@ -136,7 +136,8 @@ class Searches:
             workers.stop()
             self._plan_with(found.epochs, first)
             record()
-            progress.note(f"in time={job.time} the first trainings go over the examples {found.epochs} times, {found.compared}")
+            times = "once" if found.epochs == 1 else f"{found.epochs} times"
+            progress.note(f"in time={job.time} the first trainings go over the examples {times}, {found.compared}")
             self._finish(first, train, workers=workers, title="training", refit_too=refit_too)
         size = BRACKET
         while size == BRACKET:

@@ -157,3 +157,26 @@ def test_a_convolution_over_all_places_may_end_a_network(last: list[nn.Module]) 
     torch.manual_seed(6)
     network = compare(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), *last, nn.Flatten()))
     assert [step.kind for step in network.steps][-2:] == ["flatten", "linear"]
+
+
+class SinglePlaces(nn.Module):
+    """A convolution that leaves one place, whose axes are taken away one by one; activations in rarer words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.whole = nn.Conv2d(3, 6, 3, 2), nn.Conv2d(6, 10, 3)
+        self.bends = nn.Sequential(nn.RReLU(), nn.AlphaDropout(), nn.FeatureAlphaDropout(), nn.Threshold(0.0, 0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.whole(self.bends(self.stem(x)).clip(max=2.0))
+        return x.squeeze(-1).squeeze(-1).clip(-1, 1)
+
+
+def test_a_single_place_loses_its_axes_one_by_one() -> None:
+    torch.manual_seed(0)
+    assert [step.kind for step in compare(SinglePlaces()).steps].count("flatten") == 1
+
+
+def test_a_threshold_that_is_no_relu_is_refused() -> None:
+    with pytest.raises(InputError, match=r"op='threshold' .*puts another number than 0 in place of small ones; use a relu"):
+        read(nn.Sequential(nn.Conv2d(3, 10, 8), nn.Threshold(0.1, 0.0), nn.Flatten()))

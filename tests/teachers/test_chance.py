@@ -62,3 +62,11 @@ def test_another_order_of_the_columns_is_named(order: list[int], labels: np.ndar
     named = ", ".join(NAMES[i] for i in order)
     with pytest.raises(InputError, match=rf"received accuracy=.*with the columns named {named}; write .* labels\.txt"):
         check_better_than_chance(given, labels, class_names=NAMES, name="t")
+
+
+def test_what_was_never_trained_is_not_told_about_another_order(labels: np.ndarray, rng: np.random.Generator) -> None:
+    """Three of ten answers go with a class by what its images look like, in an order that means nothing."""
+    given = answers(labels, 0.3, rng)[:, [1, 2, 3, 0]]
+    assert in_another_order([answers(labels, 0.0, rng), given], labels, 0) is None
+    with pytest.raises(InputError, match=r"more than chance: .* the order of its columns that fits best [34]\d\.\d%; check that it"):
+        check_better_than_chance(given, labels, class_names=NAMES, name="t")

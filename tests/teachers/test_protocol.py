@@ -49,7 +49,7 @@ def test_no_texts_need_no_teacher() -> None:
         (np.zeros((3, 4)), r"one column of logits for each class of the data: received columns=4 for classes=3 .*; use a"),
         (
             [[1, 2], [3], [4]],
-            r"returns numbers, one row of logits for each text: received type='list' from teacher='t'; return",
+            r"returns numbers, one row of logits for each example: received type='list' from teacher='t'; return",
         ),
         ("abc", r"received type='str'"),
     ],

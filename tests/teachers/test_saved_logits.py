@@ -149,7 +149,7 @@ def test_parquet_with_one_column_for_each_class(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"no": [1.0, 2.0, 3.0]}, r"in Parquet also one column for each class: received no column 'yes'"),
-        ({"logits": [[1.0, 2.0], [3.0], [4.0, 5.0]]}, r"returns numbers, one row of logits for each text"),
+        ({"logits": [[1.0, 2.0], [3.0], [4.0, 5.0]]}, r"returns numbers, one row of logits for each example"),
         ({"logits": [[1.0, 2.0], None, [4.0, 5.0]]}, r"returns numbers"),
         ({"no": [1.0, None, 3.0], "yes": [1.0, 2.0, 3.0]}, r"finite numbers: received logits\[1\]=\[nan, 2\.0\]"),
         ({"logits": [[1.0] * 3] * 3}, r"received columns=3 for classes=2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,6 +109,18 @@ def test_a_pipeline_of_transformers(*, normalized: bool, pixel_range: PixelRange
     )
     np.testing.assert_allclose(teacher.predict(IMAGES), reference(IMAGES)[:, ::-1], atol=1e-4)
     assert f"pixels {pixel_range.name} (as it declares)" in teacher.describe(SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("answering", "named"), [(lambda logits: (logits, None), "tuple"), (lambda logits: {"scores": logits}, "dict")]
+)
+def test_an_answer_without_logits_is_not_blamed_on_the_images(answering: Callable[[Tensor], object], named: str) -> None:
+    class Odd(Net):
+        def forward(self, pixels: Tensor) -> object:  # type: ignore[override]
+            return answering(super().forward(pixels))
+
+    with pytest.raises(InputError, match=rf"^a torch teacher answers with .*received type='{named}' from teacher='Odd'; return"):
+        labelled(Odd())
 
 
 def test_labels_that_say_nothing_are_no_class_names() -> None:

@@ -157,7 +157,7 @@ def find_column(table: Table, name: str | None, *, role: str, usual: Sequence[st
         )
     if found:
         raise InputError(f"a column name occurs once: {received}; rename one of the columns")
-    close = difflib.get_close_matches(name, table.columns, n=1)
+    close = difflib.get_close_matches(name, table.columns, n=1, cutoff=0.7)
     step = f"did you mean {close[0]!r}?" if close else "name one of these columns"
     named = "every column of numbers that is read" if role == "columns" else f"the {role} column"
     raise InputError(f"{named} is a column of the file: {received}; {step}")

@@ -56,10 +56,10 @@ def unsqueeze(reader: Reader, given: Arguments, shape: Shape) -> Value:
 def squeeze(reader: Reader, given: Arguments, shape: Shape) -> Value:
     """A single place loses its rows and columns."""
     x = unpadded(reader, given["self"])
-    if x.axes == "nchw" and reader.sizes(x)[1:] == (1, 1) and len(shape) == 2:
-        return reader.flattened(x)
     if len(shape) == len(x.axes):
         return x
+    if x.axes in ("nchw", "nhwc") and reader.sizes(x)[1:] == (1, 1):
+        x = replace(reader.flattened(x), axes=x.axes.replace("h", "1").replace("w", "1"), columns=None)
     if x.axes in POINTS:
         dim = given.get("dim")
         dims = range(len(x.axes)) if dim is None else dim if isinstance(dim, list | tuple) else [dim]

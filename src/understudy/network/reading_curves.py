@@ -105,6 +105,7 @@ ACTIVATIONS: dict[str, Handler] = {
     **{word: activation(word) for word in ("hardswish", "hardsigmoid", "silu", "tanh", "mish", "selu", "abs", "square", "exp")},
     "gelu": _parametric(lambda given: "gelu_tanh" if given["approximate"] == "tanh" else "gelu"),
     "leaky_relu": _parametric(lambda given: f"{given['negative_slope']:.9g} leaky_relu"),
+    "rrelu": _parametric(lambda given: f"{(given['lower'] + given['upper']) / 2:.9g} leaky_relu"),
     "elu": _parametric(lambda given: f"{given['alpha']:.9g} elu"),
     "celu": _parametric(lambda given: f"{given['alpha']:.9g} celu"),
     "softplus": _parametric(lambda given: f"{given['beta']:.9g} mul softplus {given['beta']:.9g} div"),

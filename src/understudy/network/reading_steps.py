@@ -237,6 +237,13 @@ def clamp_min(reader: Reader, given: Arguments, shape: Shape) -> Value:
     return hardtanh(reader, {**given, "max": None}, shape)
 
 
+def threshold(reader: Reader, given: Arguments, shape: Shape) -> Value:
+    """Relu, as what becomes 0 up to 0."""
+    if given["threshold"] or given["value"]:
+        raise reader.refused("puts another number than 0 in place of small ones", advice="use a relu or a clamp")
+    return relu(reader, given, shape)
+
+
 HANDLERS: dict[str, Handler] = {
     **ACTIVATIONS,
     "conv2d": conv2d,
@@ -248,6 +255,8 @@ HANDLERS: dict[str, Handler] = {
     "prelu": prelu,
     "hardtanh": hardtanh,
     "clamp": hardtanh,
+    "clip": hardtanh,
+    "threshold": threshold,
     "clamp_min": clamp_min,
     "add": add,
     "sub": sub,
@@ -287,6 +296,8 @@ HANDLERS: dict[str, Handler] = {
     "expand_as": expand,
     "dropout": same,
     "feature_dropout": same,
+    "alpha_dropout": same,
+    "feature_alpha_dropout": same,
     "contiguous": same,
     "clone": same,
     "detach": same,

@@ -16,6 +16,9 @@ _CLEARLY = 2.0
 """Standard errors above chance."""
 _MUCH_BETTER = 0.1
 """Gain in accuracy from which another order of the columns is held to be the right one."""
+_GOES_TOGETHER = 0.4
+"""Agreement beyond chance (Cohen's kappa) from which columns in another order are held to be those of a teacher that learned:
+with the best order for it, also one that was never trained goes with some labels."""
 _SHOWN = 12
 
 
@@ -32,9 +35,10 @@ def check_better_than_chance(logits: Float32Array, labels: Int64Array, *, class_
     if not count:
         return
     reached = float((answers == wanted).mean())
-    chance = float(np.bincount(answers, minlength=classes) @ np.bincount(wanted, minlength=classes)) / count**2
+    chance = _chance(answers, wanted, classes)
     order, straight, reordered = _best_order(answers, wanted, classes)
-    if reordered >= straight + _MUCH_BETTER and reordered - straight > _CLEARLY * (0.5 / max(1, count // 2)) ** 0.5:
+    much = max(_MUCH_BETTER, _CLEARLY * (0.5 / max(1, count // 2)) ** 0.5)
+    if reordered >= straight + much and _goes_together(reordered, order, answers, wanted):
         found = ", ".join(class_names[i] for i in order[:_SHOWN]) + ("..." if classes > _SHOWN else "")
         raise InputError(
             f"a teacher's columns are in the order of its class names: received accuracy={reached:.1%} on validation from "
@@ -45,8 +49,8 @@ def check_better_than_chance(logits: Float32Array, labels: Int64Array, *, class_
         most = int(np.bincount(answers, minlength=classes).max())
         raise InputError(
             f"a teacher must know more than chance: received accuracy={reached:.1%} on validation from teacher={name!r}, where "
-            f"chance gives {chance:.1%} (its most frequent answer takes {most} of {count}) and no order of its columns "
-            "helps; check that it was made for these classes and that it is given what it was trained on"
+            f"chance gives {chance:.1%} (its most frequent answer takes {most} of {count}) and the order of its columns that fits "
+            f"best {reordered:.1%}; check that it was trained, for these classes, and that it is given what it was trained on"
         )
 
 
@@ -58,10 +62,24 @@ def in_another_order(answers: Sequence[Float32Array], wanted: Int64Array, best: 
     """
     classes = answers[best].shape[1]
     _, straight, _ = _best_order(answers[best].argmax(axis=1), wanted, classes)
-    reordered = [_best_order(logits.argmax(axis=1), wanted, classes)[2] for logits in answers]
+    found = [_best_order(logits.argmax(axis=1), wanted, classes) for logits in answers]
+    reordered = [accuracy for _, _, accuracy in found]
     other = int(np.argmax(reordered))
     much = _MUCH_BETTER + _CLEARLY * (0.5 / max(1, len(wanted) // 2)) ** 0.5
-    return other if reordered[other] >= max(straight, reordered[best]) + much else None
+    better = reordered[other] >= max(straight, reordered[best]) + much
+    order = found[other][0]
+    return other if better and _goes_together(reordered[other], order, answers[other].argmax(axis=1), wanted) else None
+
+
+def _chance(answers: Int64Array, wanted: Int64Array, classes: int) -> float:
+    """Return the agreement of answers and labels that are independent and as frequent as these."""
+    return float(np.bincount(answers, minlength=classes) @ np.bincount(wanted, minlength=classes)) / len(wanted) ** 2
+
+
+def _goes_together(reordered: float, order: Sequence[int], answers: Int64Array, wanted: Int64Array) -> bool:
+    """Return whether ``answers`` reach the accuracy ``reordered`` in ``order`` because their teacher learned the classes."""
+    chance = _chance(np.asarray(order)[answers], wanted, len(order))
+    return reordered - chance >= _GOES_TOGETHER * (1 - chance)
 
 
 def _best_order(answers: Int64Array, wanted: Int64Array, classes: int) -> tuple[list[int], float, float]:

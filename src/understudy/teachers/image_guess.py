@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from understudy.errors import InputError
+from understudy.teachers.closest import TRIED, closest_to_labels
 from understudy.teachers.image_input import PixelRange, Shape, standardized
 from understudy.teachers.image_model import (
     TELLS_APART,
-    TRIED_IMAGES,
     ImageModel,
     ImageModelTeacher,
     candidates,
-    closest_to_labels,
     entropies,
     information_about_patterns,
 )
@@ -105,7 +104,7 @@ def _by_patterns(found: Sequence[ImageModelTeacher], shape: Shape) -> ImageModel
 
 
 def _by_answers(found: Sequence[ImageModelTeacher], images: UInt8Array) -> ImageModelTeacher:
-    tried = images[np.linspace(0, len(images) - 1, min(TRIED_IMAGES, len(images))).astype(np.int64)]
+    tried = images[np.linspace(0, len(images) - 1, min(TRIED, len(images))).astype(np.int64)]
     answers = [teacher.logits(tried) for teacher in found]
     spread = [entropies(logits) if np.isfinite(logits).all() else (-1.0, 0.0) for logits in answers]
     ways = range(len(found))

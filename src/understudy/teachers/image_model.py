@@ -1,7 +1,7 @@
 """Models that take images, from any framework, as teachers: how each takes images is found out and reported.
 
 What is not declared is tried: every order of axes that fits, every usual range of pixel values. With labelled images the
-choice is by their labels; ``image_guess.py`` has the choice without.
+choice is by their labels (``closest.py``); ``image_guess.py`` has the choice without.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.teachers.chance import in_another_order
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_beside
+from understudy.teachers.closest import MOST_TRIED, closest_to_labels, log_softmax, near_ties, tried_rows
 from understudy.teachers.image_input import (
     RARER,
     USUAL,
@@ -34,12 +35,6 @@ from understudy.teachers.model_file import are_probabilities, file_summary, log_
 from understudy.teachers.protocol import BoolArray, Float32Array, UInt8Array, behaviour_digest
 
 BATCH = 64
-TRIED_IMAGES = 256
-"""Labelled images on which the ways to give images to a model are compared."""
-CLEARLY = 2.0
-"""Standard errors that make a difference."""
-_MUCH_LOSS = 0.25
-"""Nats of cross-entropy."""
 TELLS_APART = 0.2
 """Share of the best way's information about the patterns that is enough; ``tests/teachers/test_real_models.py`` has how far
 right and wrong ones are from it."""
@@ -214,7 +209,7 @@ def information_about_patterns(teacher: ImageModelTeacher, shape: Shape) -> floa
 
 def entropies(logits: Float32Array) -> tuple[float, float]:
     """Return the entropy of the mean answer and the mean entropy of the answers, in nats, of logits ``[examples, classes]``."""
-    answers = np.exp(_log_softmax(logits))
+    answers = np.exp(log_softmax(logits))
     return _entropy(answers.mean(axis=0)), float(np.mean([_entropy(row) for row in answers]))
 
 
@@ -233,49 +228,23 @@ def labelled_teacher(
     """
     height, width, channels = images.shape[1:]
     at = tried_rows(labels)
-    tried, wanted = images[at], labels[at]
     found: list[OrderedTeacher[UInt8Array]] = []
     answers: list[Float32Array] = []
     for candidate in candidates(model, (height, width, channels), further=(standardized(images), *RARER)):
         ordered = in_class_order(candidate, class_names, numbered=numbered)
-        logits = ordered.logits(tried)
+        logits = ordered.logits(images[at])
         if np.isfinite(logits).all() or not found:
             found.append(ordered)
             answers.append(logits)
-    best, how = closest_to_labels(answers, wanted, examples="images")
-    if how and (other := in_another_order(answers, wanted, best)) is not None:
-        best, how = other, f"found on {len(wanted)} labelled images, with its columns in another order"
+    if len(near := near_ties(answers, labels[at])) > 1 and len(more := tried_rows(labels, most=MOST_TRIED)) > len(at):
+        at, found = more, [found[way] for way in near]
+        answers = [ordered.logits(images[at]) for ordered in found]
+    best, how = closest_to_labels(answers, labels[at], examples="images")
+    if how and (other := in_another_order(answers, labels[at], best)) is not None:
+        best, how = other, f"found on {len(at)} labelled images, with its columns in another order"
     chosen = found[best]
     assert isinstance(chosen.source, ImageModelTeacher)
     return replace(chosen, source=replace(chosen.source, how=how)) if how else chosen
-
-
-def tried_rows(labels: Int64Array) -> Int64Array:
-    """Return rows of labelled examples, at most ``TRIED_IMAGES`` from all over ``labels``."""
-    at = np.linspace(0, len(labels) - 1, min(TRIED_IMAGES, len(labels))).astype(np.int64)
-    return at[labels[at] >= 0]
-
-
-def closest_to_labels(answers: Sequence[Float32Array], wanted: Int64Array, *, examples: str) -> tuple[int, str]:
-    """Return which of ``answers`` fit the labels ``wanted`` best, and a few words about it, none where there is one alone.
-
-    Of those that are not clearly less accurate than the best, and among them not much further from the labels in
-    cross-entropy, it is the first: answers that are right on all these examples gain in cross-entropy from being too sure.
-
-    Args:
-        answers: logits float32 ``[examples, classes]`` of each way, the most usual first.
-        wanted: int64 ``[examples]``.
-        examples: what they are, in the plural.
-    """
-    right = [(logits.argmax(axis=1) == wanted).astype(np.float64) for logits in answers]
-    loss = [-_log_softmax(np.nan_to_num(logits))[np.arange(len(wanted)), wanted] for logits in answers]
-    accuracies = [float(row.mean()) for row in right]
-    good = _not_clearly_worse([1 - row for row in right], range(len(answers)))
-    best = min(_not_clearly_worse(loss, good, by=_MUCH_LOSS))
-    if len(answers) == 1:
-        return best, ""
-    others = _span([accuracy for i, accuracy in enumerate(accuracies) if i != best])
-    return best, f"found on {len(wanted)} labelled {examples}: accuracy {accuracies[best]:.1%}, with other ways {others}"
 
 
 def candidates(
@@ -328,28 +297,6 @@ def _runs_in_no_layout(failed: RunError, layout: str, shape: Shape, *, name: str
         f"for images={list(shape)} (height, width, channels), as {layout} with {type(cause).__name__}: {said}; give the images "
         "the teacher's size and channels, or put the change into a Python function and give file.py:name"
     )
-
-
-def _not_clearly_worse(loss: Sequence[npt.NDArray[np.float64]], among: Sequence[int], *, by: float = 0.0) -> list[int]:
-    """Return those ``among`` the rows of ``loss`` whose mean is not clearly, by more than ``by``, above the lowest one's."""
-    lowest = min(among, key=lambda i: loss[i].mean())
-    found = []
-    for i in among:
-        difference = loss[i] - loss[lowest]
-        if difference.mean() <= by + CLEARLY * difference.std() / max(1, len(difference)) ** 0.5:
-            found.append(i)
-    return found
-
-
-def _span(accuracies: Sequence[float]) -> str:
-    low, high = min(accuracies), max(accuracies)
-    return f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
-
-
-def _log_softmax(logits: Float32Array) -> npt.NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result
 
 
 def _entropy(probabilities: npt.NDArray[Any]) -> float:

@@ -151,8 +151,8 @@ def as_array(answer: Any, *, name: str) -> Float32Array:
             return values.astype(np.float32)
     except (TypeError, ValueError):
         raise InputError(
-            f"a teacher returns numbers, one row of logits for each text: received type={type(answer).__name__!r} "
-            f"from teacher={name!r}; return an array [texts, classes]"
+            f"a teacher returns numbers, one row of logits for each example: received type={type(answer).__name__!r} "
+            f"from teacher={name!r}; return an array [examples, classes]"
         ) from None
 
 

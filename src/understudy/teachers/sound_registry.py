@@ -19,15 +19,14 @@ from understudy.projections.log_mel import LogMel, pictures
 from understudy.teachers import protocol
 from understudy.teachers.callable import CallableTeacher, function_of, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
+from understudy.teachers.closest import closest_to_labels, tried_rows
 from understudy.teachers.image_input import AnyArray, ImageInput
 from understudy.teachers.image_model import (
     ImageModel,
     ImageModelTeacher,
     RunError,
     candidates,
-    closest_to_labels,
     outputs,
-    tried_rows,
 )
 from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
 from understudy.teachers.model_file import are_probabilities

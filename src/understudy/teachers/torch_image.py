@@ -37,9 +37,10 @@ def torch_image_model(source: Any) -> ImageModel:
             given = given.to(parameters[0].dtype) if parameters[0].is_floating_point() else given
         try:
             with users_code(name), evaluating(module), torch.no_grad():
-                return as_array(logits_in(module(given), name=name), name=name)
+                answer = module(given)
         except InputError as error:
             raise RunError(str(error)) from error
+        return as_array(logits_in(answer, name=name), name=name)
 
     size_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
     count = sum(parameter.numel() for parameter in parameters)

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from understudy.errors import InputError
 from understudy.teachers.callable import CallableTeacher, function_of, own_teacher
 from understudy.teachers.class_order import OrderedTeacher, in_class_order, names_of
+from understudy.teachers.closest import closest_to_labels, tried_rows
 from understudy.teachers.image_input import AnyArray
-from understudy.teachers.image_model import ImageModel, closest_to_labels, outputs, tried_rows
+from understudy.teachers.image_model import ImageModel, outputs
 from understudy.teachers.image_registry import image_model, is_own_code, saved_logits_of
 from understudy.teachers.model_file import are_probabilities, log_probabilities
 from understudy.teachers.protocol import BoolArray, Float32Array, VectorTeacher, behaviour_digest
