@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from read_modules import COLUMNS, compare, read
+from understudy.errors import InputError
 from understudy.network.reading import Taken, read_network
 from understudy.teachers.image_input import UNIT
 
@@ -61,3 +63,24 @@ def test_sigmoids_of_the_classes_are_left_out_for_the_scores_before_them() -> No
     network, images = read(module), torch.rand(4, 3, 8, 8)
     assert torch.allclose(network(images).sigmoid(), module(images), atol=1e-5)
     assert {step.kind for step in network.steps} == {"normalize", "conv", "relu", "mean", "linear"}
+
+
+class Deciding(nn.Module):
+    """Goes another way where a map is bright."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 10, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(1)
+        if x.mean() > 0:
+            x = 2 * x
+        return x
+
+
+def test_what_depends_on_values_is_named_by_its_line(capfd: pytest.CaptureFixture[str]) -> None:
+    line = inspect.getsourcelines(Deciding.forward)[1] + 2
+    with pytest.raises(InputError, match=rf"teacher='theirs' \(test_reading_ends\.py, line {line}: Could not guard .*\); take out"):
+        read(Deciding())
+    assert capfd.readouterr() == ("", "")

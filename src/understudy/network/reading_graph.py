@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import logging
+import textwrap
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +20,14 @@ from torch.fx import Graph, Node
 from torch.utils import _pytree
 
 from understudy.errors import InputError
-from understudy.teachers.protocol import users_code
+from understudy.teachers.protocol import place_of, users_code
 from understudy.teachers.torch import evaluating, logits_of
 
 _BLOCKS = {"wrap_with_autocast": 4, "wrap_with_set_grad_enabled": 1}
 """Operators that run a graph of their own under a setting: how many settings come before that graph."""
+
+_LOGGERS = ("torch.export", "torch.fx.experimental.symbolic_shapes")
+"""They say at length what the error has in a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +89,20 @@ def exported_graph(module: nn.Module, example: Tensor, *, name: str) -> Exported
     Raises:
         InputError: ``torch.export`` cannot read it.
     """
+    for logger in _LOGGERS:
+        logging.getLogger(logger).setLevel(logging.ERROR)
     try:
         with users_code(name), evaluating(module), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            logging.getLogger("torch.export").setLevel(logging.ERROR)
-            exported = torch.export.export(module, (example,))
+            with contextlib.redirect_stderr(io.StringIO()):  # a module that cannot be read is printed there as a graph
+                exported = torch.export.export(module, (example,))
     except InputError as error:
-        reason = " ".join(str(error.__cause__ or error).split())
+        cause = error.__cause__ or error
+        place = place_of(cause)
+        reason = textwrap.shorten(str(cause).strip().partition("\n")[0], 300, placeholder="...")
         raise InputError(
-            f"a network that is pruned can be read by torch.export: received teacher={name!r} ({reason[:300]}); take out what "
-            "depends on the values of an image, and casts such as x.half()"
+            f"a network that is pruned can be read by torch.export: received teacher={name!r} ({Path(place.filename).name}, "
+            f"line {place.lineno}: {reason}); take out what depends on the values of an image, and casts such as x.half()"
         ) from error
     graph: Graph = exported.graph_module.graph
     rounded = _flatten_blocks(graph, exported.graph_module)

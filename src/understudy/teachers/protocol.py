@@ -110,14 +110,14 @@ def users_code(name: str, *, rule: str = ANSWERS) -> Iterator[None]:
     except UnderstudyError:
         raise
     except (Exception, SystemExit) as error:
-        place = _place_of(error)
+        place = place_of(error)
         raise TeacherError(
             f"{rule}: received teacher={name!r}, whose code raised {type(error).__name__}: {error} "
             f"({Path(place.filename).name}, line {place.lineno}); correct it"
         ) from error
 
 
-def _place_of(error: BaseException) -> traceback.FrameSummary:
+def place_of(error: BaseException) -> traceback.FrameSummary:
     """Return the innermost place in the user's own files that led to ``error``; without one, the place that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame for frame in reversed(frames) if _is_users_file(frame.filename)), frames[-1])
