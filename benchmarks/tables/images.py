@@ -108,14 +108,29 @@ def image_teaching(results: Results) -> str:
             [
                 rows[0]["set"],
                 f"{rows[0]['images']:,}",
+                f"{rows[0]['epochs']}",
                 rows[0]["way"],
                 str(len(rows)),
                 percent(row["validation_accuracy"] for row in rows),
                 NONE if rows[0]["way"] == ALONE else spread(gains, lambda gain: f"{100 * gain:+.1f}"),
+                str(rows[0].get("larger_width", 104)) if rows[0]["larger"] else NONE,
                 percent(row["larger"] and row["larger"]["validation_accuracy"] for row in rows),
             ]
         )
-    return table(["data", "images", "student", "seeds", "accuracy, %", "gain, points", "larger network, %"], body)
+    return table(
+        [
+            "data",
+            "images",
+            "passes",
+            "student",
+            "seeds",
+            "accuracy, %",
+            "gain, points",
+            "larger network's width",
+            "its accuracy, %",
+        ],
+        body,
+    )
 
 
 def _beside(row: Row, other: Row) -> bool:

@@ -86,7 +86,7 @@ def test_the_table_names_every_file_twin_teacher_and_report(
     assert lines[1].split()[3:] == ["15.1", "KB", "87.1", "%", "100.0", "%", "77", "us", "87.5", "%", "-0.4"]
     assert len(lines) == 1 + 9 + 1 + 1 + 2 + 1
     assert "teacher: default, accuracy 95.1 %" in lines
-    assert "baseline: TF-IDF + logistic regression, accuracy 89.9 %" in lines
+    assert "baseline: TF-IDF + logistic regression, accuracy 89.9 %, above the student of 16KB" in lines
     assert lines[-1] == "report: o/report.html"
     assert "budget 2KB cannot be met: the smallest reachable size is 6.2 KB (6310 bytes), litert binds" in shown.err
     assert "train: done in 0 s, accuracy 0.900" in shown.err

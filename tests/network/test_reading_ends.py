@@ -81,6 +81,6 @@ class Deciding(nn.Module):
 
 def test_what_depends_on_values_is_named_by_its_line(capfd: pytest.CaptureFixture[str]) -> None:
     line = inspect.getsourcelines(Deciding.forward)[1] + 2
-    with pytest.raises(InputError, match=rf"teacher='theirs' \(test_reading_ends\.py, line {line}: Could not guard .*\); take out"):
+    with pytest.raises(InputError, match=rf"teacher='theirs' \(test_reading_ends\.py, line {line}: Could not .*\); take out"):
         read(Deciding())
     assert capfd.readouterr() == ("", "")

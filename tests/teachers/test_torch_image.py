@@ -119,7 +119,7 @@ def test_an_answer_without_logits_is_not_blamed_on_the_images(answering: Callabl
         def forward(self, pixels: Tensor) -> object:  # type: ignore[override]
             return answering(super().forward(pixels))
 
-    with pytest.raises(InputError, match=rf"^a torch teacher answers with .*received type='{named}' from teacher='Odd'; return"):
+    with pytest.raises(InputError, match=rf"^a torch teacher answers .*received type='{named}' from teacher='Odd'; return"):
         labelled(Odd())
 
 

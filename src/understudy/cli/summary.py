@@ -47,7 +47,9 @@ def print_family(family: Family, folder: Path) -> None:
         unused = "" if teacher.used else f", not used: {on_one_line(teacher.note)}"
         typer.echo(f"teacher: {on_one_line(teacher.name)}, accuracy {as_percent(teacher.accuracy)}{unused}")
     for baseline in family.baselines:
-        typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}")
+        worse = [member.budget for member in family.members if member.accuracy < baseline.accuracy]
+        beaten = f", above the student of {', '.join(worse)}" if worse else ""
+        typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}{beaten}")
     _print_devices(family)
     print_infeasible(family.infeasible)
     for member, check in missed_latencies(family):

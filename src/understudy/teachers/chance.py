@@ -49,8 +49,8 @@ def check_better_than_chance(logits: Float32Array, labels: Int64Array, *, class_
         most = int(np.bincount(answers, minlength=classes).max())
         raise InputError(
             f"a teacher must know more than chance: received accuracy={reached:.1%} on validation from teacher={name!r}, where "
-            f"chance gives {chance:.1%} (its most frequent answer takes {most} of {count}) and the order of its columns that fits "
-            f"best {reordered:.1%}; check that it was trained, for these classes, and that it is given what it was trained on"
+            f"chance gives {chance:.1%} (its most frequent answer takes {most} of {count}) and the order of its columns that "
+            f"fits best {reordered:.1%}; check that it was trained for these classes and is given what it was trained on"
         )
 
 

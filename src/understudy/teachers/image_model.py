@@ -236,12 +236,12 @@ def labelled_teacher(
         if np.isfinite(logits).all() or not found:
             found.append(ordered)
             answers.append(logits)
-    if len(near := near_ties(answers, labels[at])) > 1 and len(more := tried_rows(labels, most=MOST_TRIED)) > len(at):
-        at, found = more, [found[way] for way in near]
-        answers = [ordered.logits(images[at]) for ordered in found]
     best, how = closest_to_labels(answers, labels[at], examples="images")
     if how and (other := in_another_order(answers, labels[at], best)) is not None:
         best, how = other, f"found on {len(at)} labelled images, with its columns in another order"
+    elif (near := near_ties(answers, labels[at])) and len(more := tried_rows(labels, most=MOST_TRIED)) > len(at):
+        found = [found[way] for way in near]
+        best, how = closest_to_labels([way.logits(images[more]) for way in found], labels[more], examples="images")
     chosen = found[best]
     assert isinstance(chosen.source, ImageModelTeacher)
     return replace(chosen, source=replace(chosen.source, how=how)) if how else chosen
