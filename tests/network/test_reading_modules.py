@@ -99,6 +99,23 @@ def test_logits_are_found_among_other_answers() -> None:
     assert network.steps[-1].kind == "linear"
 
 
+class Several(nn.Module):
+    """Answers that have no logits."""
+
+    def __init__(self, several: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.body, self.several = plain(), several
+
+    def forward(self, x: Tensor) -> Any:
+        return self.several(self.body(x))
+
+
+@pytest.mark.parametrize("several", [lambda x: (x, 2 * x), lambda x: {"scores": x}, lambda x: [x]])
+def test_answers_without_logits_are_refused(several: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(InputError, match="is not one row of logits for each image; end the network with a linear layer"):
+        read(Several(several).train(False))
+
+
 def test_logits_may_keep_an_axis_for_their_place() -> None:
     torch.manual_seed(5)
     network = read(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 10, 1)).train(False))

@@ -99,7 +99,7 @@ def read_network(module: nn.Module, taken: Taken, *, shape: tuple[int, int, int]
             values[node] = _called(reader, node, values, HANDLERS)
         else:
             values[node] = None  # nobody needs it, or it is a graph inside of this one, whose operator is refused
-    reader.finish(values.get(graph.answer) if isinstance(graph.answer, torch.fx.Node) else None)
+    reader.finish(values.get(graph.answer))
     network = Network(reader.steps, reader.layers, shape=shape).train(False)
     check(network, source, graph, taken, name=name, sigmoids=reader.ends_with_sigmoids)
     return network

@@ -37,13 +37,13 @@ class ExportedGraph:
     Attributes:
         nodes: in order.
         given: inputs of the graph: a weight or constant of the module, None for the images.
-        answer: the node that gives the logits.
+        answer: the node that gives the logits; None where something else than a tensor is answered.
         rounded: whether ``torch.autocast`` rounds a part of what the module answers.
     """
 
     nodes: tuple[Node, ...]
     given: Mapping[Node, Tensor | None]
-    answer: Any
+    answer: Node | None
     rounded: bool
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -52,6 +52,7 @@ class ExportedGraph:
         inputs = [images if each is None else each.clone() for each in self.given.values()]
         interpreter.garbage_collect_values = False
         interpreter.run(*inputs)
+        assert self.answer is not None, "a module without logits is refused before its answers are compared"
         found: Tensor = interpreter.env[self.answer]
         return found
 
@@ -117,7 +118,8 @@ def exported_graph(module: nn.Module, example: Tensor, *, name: str) -> Exported
     kinds = [spec.kind for spec in exported.graph_signature.output_specs]
     answers = [each for each, kind in zip(output.args[0], kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
     answer = _pytree.tree_unflatten(answers, exported.call_spec.out_spec)
-    return ExportedGraph(tuple(graph.nodes), given, logits_of(answer), rounded)
+    logits = logits_of(answer)
+    return ExportedGraph(tuple(graph.nodes), given, logits if isinstance(logits, Node) else None, rounded)
 
 
 def _flatten_blocks(graph: Graph, module: nn.Module) -> bool:
