@@ -244,7 +244,7 @@ def test_a_teacher_for_images(finished: Path) -> None:
     command = ("compress", "taught.toml", "--teacher", "linear.onnx", "--out", "taught")
     result = understudy(*command, folder=finished)
     assert result.exit_code == 0, result.err
-    found = "layout NCHW, pixels 0 to 1 (found on 256 labelled images: accuracy "
+    found = "layout NCHW, pixels 0 to 1 (found on 1024 labelled images: accuracy "
     assert "teacher: ONNX file linear.onnx (" in result.err
     assert found in result.err
     family = Family.load(finished / "taught")
