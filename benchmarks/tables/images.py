@@ -11,6 +11,7 @@ from tables.results import (
     Row,
     grouped,
     image_configuration,
+    larger_width,
     projection_configuration,
     projection_mode,
     teaching_configuration,
@@ -113,7 +114,7 @@ def image_teaching(results: Results) -> str:
                 str(len(rows)),
                 percent(row["validation_accuracy"] for row in rows),
                 NONE if rows[0]["way"] == ALONE else spread(gains, lambda gain: f"{100 * gain:+.1f}"),
-                str(rows[0].get("larger_width", 104)) if rows[0]["larger"] else NONE,
+                str(larger_width(rows[0])) if rows[0]["larger"] else NONE,
                 percent(row["larger"] and row["larger"]["validation_accuracy"] for row in rows),
             ]
         )

@@ -141,7 +141,12 @@ def projection_mode(row: Row) -> str:
     return f"joint, weight {row.get('teacher_weight', 1.0):g}{' falling to 0' if row.get('fades_in') else ''}"
 
 
+def larger_width(row: Row) -> int:
+    """Return the width of the larger network; runs of before it was written down had one width."""
+    return int(row.get("larger_width", 104))
+
+
 def teaching_configuration(row: Row) -> tuple[Any, ...]:
     """Return what students of one comparison share, then what the larger network had, and last the way of learning."""
-    larger = (row["larger_epochs"], row.get("larger_width", 104)) if row["larger"] else (0, 0)
+    larger = (row["larger_epochs"], larger_width(row)) if row["larger"] else (0, 0)
     return (row["set"], row["images"], row["epochs"], row["width"], larger, row["way"])

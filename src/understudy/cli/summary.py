@@ -26,6 +26,7 @@ def missed_latencies(family: Family) -> list[tuple[Member, LatencyCheck]]:
 def print_family(family: Family, folder: Path) -> None:
     """Print the table of files, and what a user has to know beside it."""
     from understudy.job_folder import JobFolder
+    from understudy.report.findings import lowest_accuracy
 
     print_table(_COLUMNS, [row for member in family.members for row in _rows(member)], words=_COLUMNS[:3])
     if any(member.twin for member in family.members):
@@ -47,7 +48,7 @@ def print_family(family: Family, folder: Path) -> None:
         unused = "" if teacher.used else f", not used: {on_one_line(teacher.note)}"
         typer.echo(f"teacher: {on_one_line(teacher.name)}, accuracy {as_percent(teacher.accuracy)}{unused}")
     for baseline in family.baselines:
-        worse = [member.budget for member in family.members if member.accuracy < baseline.accuracy]
+        worse = [member.budget for member in family.members if lowest_accuracy(member) < baseline.accuracy]
         beaten = f", above the student of {', '.join(worse)}" if worse else ""
         typer.echo(f"baseline: {baseline.name}, accuracy {as_percent(baseline.accuracy)}{beaten}")
     _print_devices(family)
